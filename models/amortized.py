@@ -1,0 +1,44 @@
+"""Amortized sampling: g proposes, a short image-space chain improves, g learns where the chain ended.
+
+With `flow: kl` this is cooperative learning (CoopNets) without latent inference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from models.hidden import potential_loss, regression_loss
+from models.jko import chosen_flow
+from models.method import Draw, Flow, ImageChain, Method, Networks
+from models.noise import Noise
+
+
+class Amortized(ImageChain, Method):
+    """E9 and E10."""
+
+    hp: Any
+
+    def choose_flow(self) -> Flow:
+        return chosen_flow(self.hp)
+
+    @property
+    def particle_shape(self) -> tuple[int, ...]:
+        return (self.hp.latent_dim,)
+
+    def reference(self, noise: Noise, n: int) -> Tensor:
+        return noise.normal(n, self.hp.latent_dim)
+
+    def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
+        """E9: the image chain starts at g(z)."""
+        x, info = self.chain(lambda p: self.potential(nets, p), nets.upsampler(start).detach(), noise, mcmc_steps,
+                             self.hp.step_size)
+        return Draw(x, x, self.drifted(nets, x), start, start, info), start
+
+    def generator_loss(self, nets: Networks, draw: Draw) -> Tensor:
+        """E10, or E11 at the z that the chain started from."""
+        assert draw.z is not None
+        if self.hp.upsampler_loss == "potential":
+            return potential_loss(nets, draw.z)
+        return regression_loss(nets, draw.z, draw.x)

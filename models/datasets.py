@@ -1,0 +1,60 @@
+"""Which data sets there are: shapes, split sizes, allowed image sizes. Imports no torch and no numpy."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a spec may ask of a data set. A 2-D density has no channels and no sizes."""
+
+    text: str
+    train: int
+    search: int
+    confirm: int
+    channels: int = 0
+    sizes: tuple[int, ...] = ()
+    labels: bool = False
+
+    @property
+    def default_size(self) -> int | None:
+        """The first allowed size; None for a density."""
+        return self.sizes[0] if self.sizes else None
+
+    def size_problem(self, size: object) -> str | None:
+        """What is wrong with an image size, as `found X, expected Y`, or None. A size of None is the default."""
+        if size is None or (type(size) is int and size in self.sizes):
+            return None
+        if not self.sizes:
+            return f"found {size!r}, expected no size: these data are points in the plane"
+        return f"found {size!r}, expected one of {', '.join(map(str, self.sizes))}"
+
+    def shape(self, size: int | None = None) -> tuple[int, ...]:
+        """(C, H, W) of one image, or (2,) of one point. Raises ValueError for a size that is not allowed."""
+        problem = self.size_problem(size)
+        if problem:
+            raise ValueError(f"size: {problem}")
+        side = size or self.default_size
+        return (2,) if side is None else (self.channels, side, side)
+
+
+DATASETS: dict[str, DatasetInfo] = {  # the first size is the default
+    "digits": DatasetInfo("scikit-learn's handwritten digits", 1000, 397, 400, 1, (8, 16), labels=True),
+    "faces": DatasetInfo("the 100 faces of scikit-image's LFW subset", 60, 20, 20, 1, (25, 32)),
+    "patches": DatasetInfo("colour crops of seven photographs from scikit-learn and scikit-image", 2000, 500, 500, 3,
+                           (32, 8, 16, 64)),
+    "gaussians8": DatasetInfo("8 Gaussians on a circle of radius 2, sd 0.2", 4000, 2000, 2000),
+    "gaussians25": DatasetInfo("5 x 5 Gaussians, spacing 1, sd 0.1", 4000, 2000, 2000),
+    "moons": DatasetInfo("two half circles of radius 1, thickened by sd 0.1", 4000, 2000, 2000),
+    "rings": DatasetInfo("circles of radius 1 and 2, thickened by sd 0.1", 4000, 2000, 2000),
+}
+
+
+def name_problem(name: object) -> str | None:
+    """What is wrong with a data set's name, with the nearest one, or None."""
+    if name in DATASETS:
+        return None
+    near = difflib.get_close_matches(str(name), DATASETS, 1)
+    return f"found {name!r}, expected one of {', '.join(DATASETS)}" + (f"; did you mean {near[0]}?" if near else "")

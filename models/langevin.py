@@ -1,0 +1,83 @@
+"""E3: unadjusted Langevin dynamics, in any space, batched over replicates; and what the chain tells for free."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.noise import Noise
+
+Potential = Callable[[Tensor], Tensor]  # (R, n, *shape) -> (R, n)
+
+
+class ChainInfo(NamedTuple):
+    """What a chain shows without extra gradients; each (R,). NaN where the chain is too short to tell."""
+
+    drift_ratio: Tensor  # norm of the last step's drift over that of its noise, mean over particles
+    clip_fraction: Tensor  # share of steps and particles whose drift was clipped
+    virial: Tensor  # E[x . grad U] / (tau dim) at the last step; 1 at equilibrium
+    dissipation_first: Tensor  # (E U(x_0) - E U(x_1)) / eta
+    dissipation_last: Tensor  # the same between the last two points whose potential was evaluated
+    acceptance: Tensor  # would-be Metropolis acceptance of the last move between two such points
+
+
+def potential_and_gradient(potential: Potential, x: Tensor) -> tuple[Tensor, Tensor]:
+    """U(x), (R, n), and its gradient in x, shaped as x; neither carries a graph."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        u = potential(x)
+        (gradient,) = torch.autograd.grad(u.sum(), x)
+    return u.detach(), gradient
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(2).sum(-1)
+
+
+def langevin(potential: Potential, x: Tensor, *, steps: int, step_size: float, noise: Noise | None,
+             temperature: float = 1.0, drift_clip: float | None = None) -> tuple[Tensor, ChainInfo]:
+    """E3: x <- x - (delta^2 / 2) grad U(x) + delta sqrt(tau) eps, `steps` times. x: (R, n, *shape).
+
+    `noise=None` leaves the noise out (gradient descent on U). `drift_clip` bounds the norm of a particle's drift.
+    """
+    eta, spread = step_size**2 / 2, step_size * math.sqrt(temperature) if noise is not None else 0.0
+    nan = torch.full(x.shape[:1], math.nan, dtype=x.dtype, device=x.device)
+    first = last = acceptance = nan
+    clipped = torch.zeros_like(nan)
+    past: tuple[Tensor, Tensor, Tensor] | None = None
+    for k in range(steps):
+        u, gradient = potential_and_gradient(potential, x)
+        drift = eta * gradient
+        if drift_clip is not None:
+            norm = _inner(drift, drift).sqrt()
+            clipped = clipped + (norm > drift_clip).to(x.dtype).mean(1)
+            scale = torch.clamp(drift_clip / norm, max=1.0)
+            drift = drift * scale.reshape(*scale.shape, *[1] * (x.dim() - 2))
+        if past is not None and k in (1, steps - 1):
+            last = (past[0] - u).mean(1) / eta
+            first = last if k == 1 else first
+            if k == steps - 1 and spread:
+                acceptance = _acceptance(past, (u, x, drift), spread, temperature)
+        past = (u, x, drift)
+        x = x - drift
+        if noise is not None:
+            x = x + spread * noise.normal(*x.shape[1:])
+    ratio, virial = nan, nan
+    if past is not None:
+        dim = x[0, 0].numel()
+        ratio = _inner(drift, drift).sqrt().mean(1) / (spread * math.sqrt(dim)) if spread else nan
+        virial = _inner(past[1], gradient).mean(1) / (temperature * dim) if temperature else nan
+    return x.detach(), ChainInfo(ratio, clipped / max(steps, 1), virial, first, last, acceptance)
+
+
+def _acceptance(past: tuple[Tensor, Tensor, Tensor], now: tuple[Tensor, Tensor, Tensor], spread: float,
+                temperature: float) -> Tensor:
+    """Mean Metropolis acceptance of the move past -> now for the target exp(-U / tau). Returns (R,)."""
+    (u0, x0, drift0), (u1, x1, drift1) = past, now
+    forward, backward = x1 - x0 + drift0, x0 - x1 + drift1
+    log_ratio = (u0 - u1) / temperature + (_inner(forward, forward) - _inner(backward, backward)) / (2 * spread**2)
+    return log_ratio.clamp(max=0).exp().mean(1)
