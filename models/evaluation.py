@@ -34,6 +34,8 @@ class Yardstick:
         self.data, self.n = data, samples
         self.reference: np.ndarray = getattr(data, split)
         self.extractor = features.for_data(data, cache_dir) if len(data.shape) == 3 else None
+        # A classifier hardly sees pixel noise, a random ConvNet does: where there are labels, both are reported.
+        self.second = features.random_convnet(data.train) if data.labels is not None else None
         self.features = self._features(self.reference)
         self.primary = f"kid_{self.extractor.name}_{samples}" if self.extractor else f"energy_distance_{samples}"
 
@@ -55,6 +57,8 @@ class Yardstick:
                                                                      self.reference.reshape(len(self.reference), -1))}
         if self.extractor and min(len(found), len(self.features)) >= 2 * self.extractor.dim:
             values[f"fd_{self.extractor.name}_{self.n}"] = quality.fd(found, self.features)
+        if self.second:
+            values[f"kid_{self.second.name}_{self.n}"] = quality.kid(self.second(samples), self.second(self.reference))
         if self.data.density is not None:
             coverage = quality.mode_coverage(samples, self.data.density)
             values |= {f"modes_{self.n}": coverage.modes, f"near_mode_{self.n}": coverage.near}

@@ -150,7 +150,7 @@ def _grid(density: Density, points: int) -> tuple[Array, Array]:
 def grid_kl(log_unnormalised: Callable[[Array], Array], density: Density, points: int = 200) -> GridComparison:
     """Exact comparison of a 2-D model with its data on a grid of points x points cells over density.extent.
 
-    log_unnormalised: (n, 2) read-only float64 -> (n,), the model's log-density up to a constant. Both laws are
+    log_unnormalised: (n, 2) float64 -> (n,), the model's log-density up to a constant. Both laws are
     normalised over the square, so mass outside goes unseen: a `border` that is not small says that the square is too
     small. Raises ValueError where the model is not finite somewhere on the grid.
     """
@@ -158,7 +158,7 @@ def grid_kl(log_unnormalised: Callable[[Array], Array], density: Density, points
 
     low, high = density.extent
     grid, log_p = _grid(density, points)
-    log_q = np.asarray(log_unnormalised(grid), np.float64)
+    log_q = np.asarray(log_unnormalised(grid.copy()), np.float64)  # torch warns of read-only arrays
     if log_q.shape != log_p.shape or not np.isfinite(log_q).all():
         raise ValueError(f"grid_kl: found shape {log_q.shape}, finite: {bool(np.isfinite(log_q).all())}; "
                          f"expected {log_p.shape} finite log-densities")

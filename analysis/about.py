@@ -1,0 +1,89 @@
+"""What the report says about itself: counts, how it was measured, how to make it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from analysis.load import VALID, Study
+from analysis.tables import grid
+from analysis.wording import number
+
+
+def facts(study: Study) -> list[tuple[str, str]]:
+    """The few counts under the title, as (name, text) pairs."""
+    cells = grid(study)
+    done = int((cells["state"] == "complete").sum())
+    data = study.plan.get("data", {})
+    shape = " \u00d7 ".join(map(str, data.get("shape", [])))
+    facts = [
+        ("design cells", f"{done} of {len(cells)}"),
+        ("replicates", f"{len(study.finals):,}"),
+        ("diverged", f"{int(study.finals['diverged'].sum()):,}"),
+        ("data", f"{data.get('name', '')} {shape}"),
+    ]
+    return facts if len(cells) else facts[1:]
+
+
+def method(study: Study) -> list[tuple[str, str]]:
+    """How it was measured, as (name, text) pairs."""
+    plan = study.plan
+    data, spread, extractor = plan.get("data", {}), plan.get("spread") or {}, plan.get("extractor") or {}
+    sizes = ", ".join(f"{k} {v:,}" for k, v in data.get("n", {}).items())
+    trials = study.trials.groupby(["phase", "status"]).size().reset_index()
+    dirty = (
+        " (with uncommitted changes; the launch run holds git.diff)"
+        if study.launch["dirty"] in ("true", "True")
+        else ""
+    )
+    rows = [
+        ("data", f"{data.get('name', '')}, {sizes}; content {str(data.get('content_hash', ''))[:12]}"),
+        ("primary measure", f"{study.primary}, {'lower' if study.lower_is_better else 'higher'} is better"),
+        ("extractor", f"{extractor.get('name')}, accuracy {number(extractor.get('accuracy'))}" if extractor else ""),
+        (
+            "local spread of the data",
+            f"smallest direction {number(spread.get('s_min'))} (se {number(spread.get('se_min'), 2)}), "
+            f"median {number(spread.get('s_med'))} (se {number(spread.get('se_med'), 2)})"
+            if spread
+            else "",
+        ),
+        (
+            "particle gradients spent",
+            number(study.finals["particle_gradients"].sum()) if "particle_gradients" in study.finals else "",
+        ),
+        (
+            "trials",
+            "; ".join(f"{phase}: {n} {status or 'unfinished'}" for phase, status, n in trials.itertuples(index=False)),
+        ),
+        (
+            "counted",
+            f"trials marked complete with status {' or '.join(VALID)}; pruned trials are censored and enter no rate",
+        ),
+        (
+            "intervals",
+            "95 %; Student t across surviving replicates; Wilson for rates; paired differences by sign flips",
+        ),
+        ("study version, commit", f"{study.launch['version']}, {study.launch['commit'][:12] or 'unknown'}{dirty}"),
+        (
+            "packages",
+            ", ".join(
+                f"{p} {study.packages[p]}"
+                for p in ("torch", "ray", "optuna", "mlflow", "numpy", "scipy", "scikit-learn")
+                if p in study.packages
+            ),
+        ),
+        *(
+            ("predicted limits of " + arm, json.dumps(entry.get("limits")))
+            for arm, entry in plan.get("arms", {}).items()
+        ),
+    ]
+    return [(k, v) for k, v in rows if v]
+
+
+def commands(study: Study) -> list[str]:
+    """Commands that continue the study and write this report again."""
+    name = shlex.quote(study.name)
+    return [
+        "python -m study.launch --space SPEC.yaml   # the specification below, saved; continues what is missing",
+        f"python analysis/report.py --study {name}",
+    ]

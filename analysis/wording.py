@@ -1,0 +1,68 @@
+"""Numbers as words: three significant digits, intervals with as many digits as they deserve, names fit for a file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from analysis.inference import Interval
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+
+
+def number(x: float | None, digits: int = 3) -> str:
+    """`x` with that many significant digits; a dash where there is none."""
+    if x is None or math.isnan(x):
+        return DASH
+    if math.isinf(x):
+        return "no limit"
+    if x == 0:
+        return "0"
+    size = math.floor(math.log10(abs(x)))
+    text = f"{x:.{digits - 1}e}" if size < -4 or size > 6 else f"{x:,.{max(0, digits - 1 - size)}f}"
+    return text.replace("-", MINUS)
+
+
+def interval(i: Interval) -> str:
+    """`0.052 [0.041, 0.063]`: the bounds decide how many decimals all three have."""
+    half = (i.high - i.low) / 2
+    if math.isnan(half) or half <= 1e-9 * abs(i.estimate):
+        return number(i.estimate)
+    decimals = min(6, max(0, 1 - math.floor(math.log10(half))))
+    estimate, low, high = (f"{v + 0.0:,.{decimals}f}".replace("-", MINUS) for v in (i.estimate, i.low, i.high))
+    return f"{estimate} [{low}, {high}]"
+
+
+def share(count: int, n: int) -> str:
+    """`2/6`, the way every cell states how many replicates diverged."""
+    return f"{count}/{n}"
+
+
+def bounds(i: Interval) -> str:
+    """`[0.10, 0.70]`, a share's interval."""
+    return f"[{i.low + 0.0:.2f}, {i.high:.2f}]"
+
+
+def p_value(p: float) -> str:
+    """A p value with two digits, never written as zero."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def count(n: int, noun: str) -> str:
+    """`1 replicate`, `6 replicates`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def listed(items: Sequence[str], most: int = 6) -> str:
+    """`a, b and c`; what goes beyond `most` items is counted."""
+    shown = list(items[:most])
+    if len(items) > most:
+        return ", ".join(shown) + f" and {len(items) - most} more"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
+
+
+def slug(name: str) -> str:
+    """A name that is safe in a file name and an HTML id."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "x"

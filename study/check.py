@@ -1,0 +1,164 @@
+"""A YAML document -> StudySpec, or every problem it has."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from models.datasets import DATASETS
+from study.branches import Placed, Section
+from study.check_arms import read_baseline, read_entries, read_methods
+from study.check_search import read_search
+from study.cross import arm_conflicts, factors_of, same_cells, too_many_cells, wrong_together
+from study.knobs import ALL_KNOBS, is_number, read_levels, read_range, read_value
+from study.objectives import primary
+from study.problems import SpecError, suggestion
+from study.reading import Reader
+from study.spec import MAX_REPLICATES, Arm, Confirm, Design, Evaluation, Resources, Search, StudySpec
+from study.yaml_text import Document
+
+KEYS = ("study", "question", "data", "method", "arms", "baseline", "seed", "train", "design", "search", "confirm",
+        "evaluation", "resources")
+MAX_SEED = 2**31
+Places = dict[str, dict[str, Placed]]
+
+
+def check(document: Document) -> StudySpec:
+    """The study that a document describes. Raises SpecError with one line for each problem, in the file's order."""
+    reader = Reader(document.value, document.problems)
+    spec = _study(reader)
+    if reader.problems or spec is None:
+        ordered = sorted(reader.problems, key=lambda problem: document.rank(problem[0]))
+        raise SpecError(document.sentence(*problem) for problem in ordered)
+    return spec
+
+
+def _study(reader: Reader) -> StudySpec | None:
+    for key in reader.raw:
+        if key not in KEYS:
+            reader.report((key,), "unknown key; " + (
+                "a knob of all arms belongs under train" if key in ALL_KNOBS else suggestion(key, KEYS)))
+    name, question, data = _name(reader), _question(reader), _data(reader)
+    methods = read_methods(reader)
+    baseline, seed = read_baseline(reader, methods), reader.whole((), "seed", 0, 0, MAX_SEED)
+    entries = read_entries(reader, methods)
+    train = Section(methods, read_value, reader.report).take(("train",), reader.mapping(("train",)))
+    fixed = {arm: {**train[arm], **entries[arm]} for arm in methods}
+    phases = _phases(reader, methods)
+    confirm = _confirm(reader)
+    evaluation = _evaluation(reader, data["name"], confirm is not None)
+    search = (read_search(reader, phases["search"], methods, data["name"], evaluation.samples)
+              if "search" in phases else None)
+    replicates = reader.whole(("design",), "replicates", 6, 1, MAX_REPLICATES)
+    resources = _resources(reader)
+    for places in phases.values():
+        for problem in arm_conflicts(entries, places):
+            reader.report(*problem)
+    if any(path[:1] in {("train",), ("arms",), ("method",), ("design",), ("search",)} for path, _ in reader.problems):
+        return None  # a knob's value is unknown, so what follows might report what is not so
+    arms = {arm: Arm(arm, method, {knob: placed.value for knob, placed in fixed[arm].items()})
+            for arm, method in methods.items()}
+    design = Design(replicates, {arm: factors_of(knobs) for arm, knobs in phases["design"].items()}
+                    ) if "design" in phases else None
+    for problem in too_many_cells(design) if design else ():
+        reader.report(*problem)
+    if not any(path == ("design",) for path, _ in reader.problems):
+        for problem in [*wrong_together(methods, fixed, phases), *same_cells(arms, design, search)]:
+            reader.report(*problem)
+    _check_top(reader, confirm, design, search)
+    if reader.problems:
+        return None
+    return StudySpec(name, question, data, arms, baseline, seed, design, search, confirm, evaluation, resources,
+                     primary(data["name"], evaluation.samples))
+
+
+def _name(reader: Reader) -> str:
+    value = reader.raw.get("study")
+    if value is None:
+        reader.report(("study",), "missing; expected the study's name")
+    elif not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        reader.report(("study",), f"found {value!r}, expected a name of letters, digits, '.', '_' and '-', "
+                                  "beginning with a letter or digit, at most 100 long")
+    return str(value)
+
+
+def _question(reader: Reader) -> str:
+    value = reader.raw.get("question")
+    if value is not None and not isinstance(value, str):
+        reader.report(("question",), f"found {value!r}, expected text")
+    return str(value or "").strip()
+
+
+def _data(reader: Reader) -> dict[str, Any]:
+    """name and size; the name is "" where it is wrong."""
+    value = reader.raw.get("data")
+    nested = isinstance(value, dict)
+    given = reader.mapping(("data",), ("name", "size")) if nested else {"name": value}
+    name, size = given.get("name"), given.get("size")
+    where = ("data", "name") if nested else ("data",)
+    if name is None:
+        reader.report(where, f"missing; expected one of {', '.join(DATASETS)}")
+    elif not isinstance(name, str) or name not in DATASETS:
+        reader.unknown(where, name, DATASETS, "data set")
+    else:
+        if problem := DATASETS[name].size_problem(size):
+            reader.report(("data", "size"), problem)
+        return {"name": name, "size": DATASETS[name].default_size if size is None else size}
+    return {"name": "", "size": None}
+
+
+def _phases(reader: Reader, methods: dict[str, str]) -> dict[str, Places]:
+    """The knobs of design and search, for those that the spec has."""
+    found = {}
+    if reader.raw.get("design") is not None:
+        section = Section(methods, read_levels, reader.report, zips=True)
+        found["design"] = section.take(("design",), reader.mapping(("design",)), ("replicates",))
+    if reader.raw.get("search") is not None:
+        section = Section(methods, read_range, reader.report)
+        found["search"] = section.take(("search", "space"), reader.mapping(("search", "space")))
+    if not found:
+        reader.report((), "no phase; expected design (a grid, for claims) or search (Optuna, for finding), or both")
+    return found
+
+
+def _confirm(reader: Reader) -> Confirm | None:
+    if reader.raw.get("confirm") is None:
+        return None
+    reader.mapping(("confirm",), ("top", "replicates"))
+    return Confirm(reader.whole(("confirm",), "top", 3, 1),
+                   reader.whole(("confirm",), "replicates", 10, 1, MAX_REPLICATES))
+
+
+def _check_top(reader: Reader, confirm: Confirm | None, design: Design | None, search: Search | None) -> None:
+    """`confirm.top` against what there is to choose from."""
+    if confirm is None or any(path == ("confirm", "top") for path, _ in reader.problems):
+        return
+    cells = [math.prod(len(f.rows) for f in factors) for factors in design.factors.values()] if design else []
+    most, what = (search.trials, "trials") if search else (min(cells, default=0), "cells of the design")
+    if confirm.top > most:
+        reader.report(("confirm", "top"), f"found {confirm.top}, expected at most {most}, the {what} of an arm")
+
+
+def _evaluation(reader: Reader, data: str, has_confirm: bool) -> Evaluation:
+    """Samples are as many as 256 by default, or as the smallest split has that they are compared with."""
+    given = reader.mapping(("evaluation",), ("points", "samples", "long_run", "split"))
+    split = reader.word(("evaluation", "split"), given.get("split", "search"), ("train", "search", "confirm"))
+    splits = {split, "confirm"} if has_confirm else {split}
+    room, smallest = min((getattr(DATASETS[data], name), name) for name in splits) if data else (256, split)
+    samples = reader.whole(("evaluation",), "samples", min(256, room), 2)
+    if data and samples > room:
+        reader.report(("evaluation", "samples"), f"found {samples}, expected at most {room}: the {smallest} split of "
+                                                 f"{data} has no more")
+    return Evaluation(points=reader.whole(("evaluation",), "points", 20, 1), samples=samples,
+                      long_run=reader.whole(("evaluation",), "long_run", 10, 1), split=split)
+
+
+def _resources(reader: Reader) -> Resources:
+    given = reader.mapping(("resources",), ("cpu", "gpu"))
+    cpu, gpu = given.get("cpu", 1), given.get("gpu", "auto")
+    if not is_number(cpu) or cpu <= 0:
+        reader.report(("resources", "cpu"), f"found {cpu!r}, expected a number > 0")
+    if gpu != "auto" and not (is_number(gpu) and gpu >= 0):
+        reader.report(("resources", "gpu"), f"found {gpu!r}, expected auto or a number >= 0")
+    return Resources(cpu, gpu)

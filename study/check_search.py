@@ -1,0 +1,104 @@
+"""The `search` section, but for its space: budget, sampler, objectives, pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from study.branches import Placed
+from study.knobs import METHODS, is_number
+from study.objectives import Measure, measures
+from study.problems import Path, suggestion
+from study.reading import Reader
+from study.spec import MAX_REPLICATES, Search
+
+KEYS = ("replicates", "sampler", "trials", "objective", "direction", "prune", "diverged_value", "space")
+SAMPLERS = ("tpe", "random", "gp", "nsga2")
+MAX_OBJECTIVES = 3
+
+
+def read_search(reader: Reader, space: Mapping[str, Mapping[str, Placed]], methods: Mapping[str, str], data: str,
+                samples: int) -> Search:
+    """The whole section. `space`: what was read of search.space; `data` is "" where the data set is unknown."""
+    given = reader.mapping(("search",), KEYS)
+    chosen = _objectives(reader, given.get("objective", "primary"), methods, data, samples)
+    diverged = given.get("diverged_value", "reference")
+    return Search(
+        replicates=reader.whole(("search",), "replicates", 2, 1, MAX_REPLICATES),
+        sampler=reader.word(("search", "sampler"), given.get("sampler", "tpe"), SAMPLERS, noun="sampler"),
+        trials=reader.whole(("search",), "trials", 16, 1),
+        objectives=tuple(measure.name for measure in chosen),
+        directions=_directions(reader, given.get("direction", "minimize"), len(chosen)),
+        prune=_prune(reader, given.get("prune"), chosen),
+        diverged_value=_diverged_value(reader, diverged, len(chosen)),
+        fixed={arm: {k: p.value[0] for k, p in knobs.items() if isinstance(p.value, tuple)}
+               for arm, knobs in space.items()},
+        free={arm: {k: p.value for k, p in knobs.items() if not isinstance(p.value, tuple)}
+              for arm, knobs in space.items()})
+
+
+def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], data: str, samples: int) -> list[Measure]:
+    words = value if isinstance(value, list) else [value]
+    if not data:
+        return [Measure("primary", "primary")] * len(words)
+    known = measures(data, samples)
+    named = {"primary": known[0], **{m.family: m for m in known}, **{m.name: m for m in known}}
+    chosen: list[Measure] = []
+    for i, word in enumerate(words):
+        where: Path = ("search", "objective", i) if isinstance(value, list) else ("search", "objective")
+        measure = named.get(word) if isinstance(word, str) else None
+        if measure is None:
+            reader.report(where, f"unknown objective {word!r} for {data} and evaluation.samples = {samples}; "
+                          + suggestion(word, ["primary", *(m.family for m in known)]))
+            continue
+        if measure.needs > samples:
+            reader.report(where, f"{word} needs evaluation.samples >= {measure.needs}, twice its features, "
+                                 f"found {samples}; take primary")
+        without = [arm for arm, method in methods.items() if METHODS[method].latent_chain]
+        if measure.needs_density and without:
+            reader.report(where, f"{word} needs a density of the data space, which {', '.join(without)} does not have; "
+                                 "take primary")
+        if measure in chosen:
+            reader.report(where, f"{word} stands twice in the list")
+        chosen.append(measure)
+    if not 1 <= len(words) <= MAX_OBJECTIVES:
+        reader.report(("search", "objective"), f"found {len(words)} objectives, expected 1 to {MAX_OBJECTIVES}")
+    return chosen if len(chosen) == len(words) else [known[0]] * len(words)
+
+
+def _directions(reader: Reader, value: Any, count: int) -> tuple[str, ...]:
+    """One word for each objective; a single word stands for all."""
+    words = value if isinstance(value, list) else [value] * count
+    if len(words) != count:
+        reader.report(("search", "direction"), f"found {len(words)} for {count} objectives, expected one each")
+    return tuple(reader.word(("search", "direction", i) if isinstance(value, list) else ("search", "direction"), word,
+                             ("minimize", "maximize")) for i, word in enumerate(words))
+
+
+def _prune(reader: Reader, value: Any, chosen: list[Measure]) -> str | None:
+    where = ("search", "prune")
+    if value is None:
+        return None
+    word = reader.word(where, value, ("successive_halving",), "null")
+    if word != value:
+        return None
+    if len(chosen) > 1:
+        reader.report(where, f"found {word} with {len(chosen)} objectives, expected one: "
+                             "a pruner compares single values")
+    for measure in chosen:
+        if measure.at_end_only:
+            reader.report(where, f"found {word} with {measure.name}, which has no value before the end of training; "
+                                 "take prune: null")
+    return word
+
+
+def _diverged_value(reader: Reader, value: Any, count: int) -> tuple[float | str, ...]:
+    """A number for each objective; `reference` may stand for all."""
+    where = ("search", "diverged_value")
+    values = value if isinstance(value, list) else [value] * count if value == "reference" else [value]
+    for item in values:
+        if item != "reference" and not is_number(item):
+            reader.report(where, f"found {item!r}, expected a finite number or reference")
+    if len(values) != count:
+        reader.report(where, f"found {len(values)} for {count} objectives, expected one each")
+    return tuple(float(item) if is_number(item) else "reference" for item in values)

@@ -1,0 +1,91 @@
+"""Checks over the whole of a spec: knobs that are wrong together, arms that are one arm under two names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import combinations, product
+from typing import Any
+
+from models.hparams import combination_problems
+from study.branches import Placed
+from study.identity import canonical
+from study.knobs import METHODS, Range
+from study.problems import Path
+from study.spec import Arm, Design, Factor, Search
+
+MAX_CELLS = 20_000  # of one arm
+COMBINED = {"step_size", "sigma", "beta", "jko_weight", "flow", "penalty_on", "penalty_of", "chain", "particles",
+            "batch_size", "refresh"}  # what combination_problems reads; a test holds the two together
+Places = Mapping[str, Mapping[str, Placed]]
+Problems = Iterator[tuple[Path, str]]
+
+
+def factors_of(places: Mapping[str, Placed]) -> tuple[Factor, ...]:
+    """The factors of one arm: each knob alone, but those of one `zip` together."""
+    groups: dict[Path | str, list[str]] = {}
+    for knob, placed in places.items():
+        groups.setdefault(placed.zip or knob, []).append(knob)
+    return tuple(Factor(tuple(knobs), tuple(zip(*(places[knob].value for knob in knobs), strict=False)))
+                 for knobs in groups.values())
+
+
+def cells_of(factors: tuple[Factor, ...]) -> Iterator[dict[str, Any]]:
+    """Every combination of the factors' rows, as knob -> value."""
+    for rows in product(*(factor.rows for factor in factors)):
+        yield {knob: value for factor, row in zip(factors, rows, strict=True)
+               for knob, value in zip(factor.knobs, row, strict=True)}
+
+
+def arm_conflicts(entries: Places, phase: Places) -> Problems:
+    """A phase that changes what makes an arm that arm."""
+    for arm, knobs in entries.items():
+        for knob in knobs:
+            if placed := phase.get(arm, {}).get(knob):
+                yield placed.path, f"arm {arm} fixes {knob} itself; move this into branches of the other arms"
+
+
+def wrong_together(methods: Mapping[str, str], fixed: Places, phases: Mapping[str, Places]) -> Problems:
+    """`combination_problems` in every cell of the design and at the corners of the search space, each once."""
+    seen = set()
+    for phase, places in phases.items():
+        for arm, method in methods.items():
+            here = {**fixed[arm], **places[arm]}
+            base = {knob: placed.value for knob, placed in fixed[arm].items()}
+            for row in cells_of(factors_of(places[arm]) if phase == "design" else _corners(places[arm])):
+                for knob, message in combination_problems(METHODS[method], {**base, **row}):
+                    culprit = knob if knob in here else "sigma" if knob == "step_size" and "sigma" in here else None
+                    path = here[culprit].path if culprit else (phase,)
+                    if (path, knob) not in seen:
+                        seen.add((path, knob))
+                        yield path, message if culprit == knob else f"{knob} {message}"
+
+
+def _corners(places: Mapping[str, Placed]) -> tuple[Factor, ...]:
+    """A search space as a small design; a knob that no combination is about stays at its first end."""
+    ends = {k: p.value.corners() if isinstance(p.value, Range) else p.value for k, p in places.items()}
+    return tuple(Factor((knob,), tuple((end,) for end in (values if knob in COMBINED else values[:1])))
+                 for knob, values in ends.items())
+
+
+def too_many_cells(design: Design) -> Problems:
+    """A grid that nobody meant."""
+    for arm, factors in design.factors.items():
+        if (cells := math.prod(len(factor.rows) for factor in factors)) > MAX_CELLS:
+            yield ("design",), f"found {cells:,} cells in arm {arm}, expected at most {MAX_CELLS:,}"
+
+
+def same_cells(arms: Mapping[str, Arm], design: Design | None, search: Search | None) -> Problems:
+    """Two arms that would train the same thing: their evidence would be counted twice."""
+    cells = {name: {canonical([arm.method, arm.full(cell)]) for cell in cells_of(design.factors[name])}
+             for name, arm in arms.items()} if design else {}
+    for first, second in combinations(arms, 2):
+        a, b = arms[first], arms[second]
+        shared = len(cells[first] & cells[second]) if design else 0
+        if shared:
+            yield ("arms", second), (f"same configuration as arm {first} in {shared} of {len(cells[second])} cells "
+                                     "of the design; change one of them")
+        elif search and a.method == b.method:
+            same_fixed = a.full(search.fixed[first]) == b.full(search.fixed[second])
+            if same_fixed and search.free[first] == search.free[second]:
+                yield ("arms", second), f"same configuration and search space as arm {first}; change one of them"

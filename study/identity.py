@@ -1,0 +1,77 @@
+"""Who is who: hashes of what is trained, versions of a study, seeds of a phase. An identity is given, never guessed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from study.knobs import METHODS
+
+if TYPE_CHECKING:
+    from study.spec import StudySpec
+
+FIRST_SEED = {"design": 0, "search": 1000, "confirm": 2000}  # added to the study's seed
+# What extends a study, or only names, shows or places it; all else changes its meaning.
+EXTENDS = {"": {"study", "question", "baseline", "design", "confirm", "resources"}, "search": {"trials"}}
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys, no spaces, floats by repr. Raises ValueError for NaN and infinities."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def config_hash(configuration: Mapping[str, Any], content_hash: str) -> str:
+    """12 hex digits for what a configuration trains, on data with this content.
+
+    The arm's name is left out, and knobs at their default, so that a knob that a later release adds changes nothing.
+    """
+    meaning = {key: value for key, value in configuration.items() if key != "arm"}
+    meaning["knobs"] = _without_defaults(configuration["method"], configuration["knobs"])
+    meaning["data"] = {**configuration["data"], "content_hash": content_hash}
+    return hashlib.sha256(canonical(meaning).encode()).hexdigest()[:12]
+
+
+def study_version(resolved: Mapping[str, Any], content_hash: str) -> str:
+    """12 hex digits for what a study means; `resolved` is StudySpec.resolved().
+
+    Budgets, replicates of design and confirm, levels of the design, resources, question and baseline are left out: more
+    of them extends a study. Replicates of search change what the sampler is told, so they count.
+    """
+    return hashlib.sha256(canonical([_meaning(resolved), content_hash]).encode()).hexdigest()[:12]
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The dotted keys in which two resolved specs differ and that make a new study_version."""
+    before, after = _flat(_meaning(old)), _flat(_meaning(new))
+    absent = object()
+    return sorted(key for key in before.keys() | after.keys() if before.get(key, absent) != after.get(key, absent))
+
+
+def phase_seeds(spec: StudySpec, phase: str) -> list[int]:
+    """The seeds of a phase's replicates; those of different phases never meet."""
+    first = spec.seed + FIRST_SEED[phase]
+    return list(range(first, first + spec.replicates(phase)))
+
+
+def _without_defaults(method: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {f.name: f.default for f in fields(METHODS[method])}
+    return {knob: value for knob, value in knobs.items() if knob not in defaults or defaults[knob] != value}
+
+
+def _meaning(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    meaning = {key: value for key, value in resolved.items() if key not in EXTENDS[""]}
+    meaning["arms"] = {name: {**arm, "knobs": _without_defaults(arm["method"], arm["knobs"])}
+                       for name, arm in resolved["arms"].items()}
+    if search := resolved["search"]:
+        meaning["search"] = {key: value for key, value in search.items() if key not in EXTENDS["search"]}
+    return meaning
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {key: leaf for name, item in value.items()
+                for key, leaf in _flat(item, f"{path}.{name}".removeprefix(".")).items()}
+    return {path: value}

@@ -1,0 +1,229 @@
+"""The command line: run a study, or continue it. The only file that starts Ray.
+
+    python -m study.launch --space search_spaces/jko.yaml
+
+Exit codes: 0 finished, 1 a unit of work was lost, 2 bad input, 130 interrupted. The same command continues a study.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study.cluster import address_problem
+from study.problems import SpecError
+from study.spec import StudySpec, load
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from study.clerk import Clerk
+    from study.storage import Store
+    from study.work import Work
+
+FINISHED, LOST, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words)
+    try:
+        return _launch(arguments, words)
+    except SpecError as error:
+        for line in error.problems:
+            print(line, file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(_how_to_continue(words), file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m study.launch", description="Run a study, or continue it: finished "
+                                     "work is never run again.", epilog="Exit codes: 0 finished, 1 a unit of work was "
+                                     "lost, 2 bad input, 130 interrupted (the same command continues).")
+    parser.add_argument("--space", required=True, metavar="FILE", help="the study, as YAML (see search_spaces/)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, predicted limits and cost; stop")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                        help="replace a value of the file, such as design.replicates=10; may be given again")
+    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store or server (default: MLflow's own)")
+    parser.add_argument("--storage", default="./runs", metavar="URI", help="where units of work leave their files: a "
+                        "path or s3://... (default: %(default)s)")
+    parser.add_argument("--address", metavar="ADDR", help="a Ray cluster's address, or auto (default: this machine)")
+    parser.add_argument("--max-concurrent", type=_positive, metavar="N", help="at most so many units at once (default: "
+                        "as many as there are CPUs for)")
+    volume = parser.add_mutually_exclusive_group()
+    volume.add_argument("--quiet", action="store_true", help="no line for each unit, no live view")
+    volume.add_argument("--verbose", action="store_true", help="let Ray and its workers speak, too")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number >= 1")
+    return int(text)
+
+
+def _how_to_continue(words: Sequence[str]) -> str:
+    return f"interrupted; to continue: {shlex.join(['python', '-m', 'study.launch', *words])}"
+
+
+def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
+    if problem := address_problem(arguments.address):
+        raise SpecError([problem])
+    spec = load(arguments.space, arguments.overrides)
+    cpus = len(os.sched_getaffinity(0))
+    if arguments.address is None and spec.resources.cpu > cpus:
+        raise SpecError([f"{arguments.space}: resources.cpu: found {spec.resources.cpu:g}, expected at most {cpus}, "
+                         "the CPUs of this machine"])
+
+    from rich.console import Console
+
+    from study.storage import StorageError
+    from study.tracking import TrackingError
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)
+    try:
+        return _run(arguments, words, spec, cpus, console)
+    except (StorageError, TrackingError) as error:
+        raise SpecError([str(error)]) from error
+
+
+def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, cpus: int, console: Console) -> int:
+    from study.storage import Store
+    from study.tracking import Tracking
+
+    store = Store(arguments.storage, spec.study)
+    store.check_writable()
+    if not arguments.dry_run:  # a new store is made by the check, and a dry run leaves nothing behind
+        Tracking(arguments.tracking_uri, spec.study, "").check_reachable()
+
+    from models.data import load as load_data
+    from study.plan import make_plan, show
+
+    size = spec.data["size"]
+    data = load_data(spec.data["name"], size)
+    at_once = min(arguments.max_concurrent or cpus, max(1, int(cpus / spec.resources.cpu)))
+    plan = make_plan(spec, data, at_once, _cache_dir(store))
+    show(plan, spec, console)
+    if arguments.dry_run:
+        return FINISHED
+    with store.lock():
+        clerk, work = _resume(arguments, spec, plan, store, console)
+        status, reason = "failed", ""
+        try:
+            complete = _train(arguments, spec, store, clerk, work, cpus, plan) if work.left else True
+            status = "interrupted" if not complete else "failed" if clerk.lost_units else "finished"
+        except KeyboardInterrupt:
+            status = "interrupted"
+        except ClusterError as error:
+            reason = str(error)
+        finally:
+            clerk.close(status)
+    return _report(arguments, words, status, reason, clerk, work, console)
+
+
+class ClusterError(Exception):
+    """The cluster cannot run this study; one sentence."""
+
+
+def _cache_dir(store: Store) -> Path:
+    """Where feature extractors are kept: beside the studies, or in the user's cache for an object store."""
+    if store.local:
+        return Path(store.uri.removeprefix("file://")) / ".cache"
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ebm-study"
+
+
+def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any], store: Store,
+            console: Console) -> tuple[Clerk, Work]:
+    """Write spec and plan, read what is finished, show what MLflow does not show yet; what is left to do."""
+    from study.clerk import Clerk
+    from study.identity import changed_keys
+    from study.plan import as_yaml
+    from study.progress import Progress
+    from study.provenance import provenance
+    from study.results import Results
+    from study.tracking import Tracking
+    from study.work import Work
+
+    resolved = spec.resolved()
+    before = store.read_json("spec.json")
+    if before is not None and (changed := changed_keys(before, resolved)):
+        console.print(f"version {plan['study_version']} is new: since the last launch changed {', '.join(changed)}",
+                      markup=False)
+    store.write_json("spec.json", resolved)
+    store.write_json("plan.json", plan)
+    tracking = Tracking(arguments.tracking_uri, spec.study, plan["study_version"], plan["factors"])
+    found = plan.get("search", {})
+    results = Results(store, spec.primary, found.get("objectives", ()), found.get("diverged_value", ()))
+    shown = tracking.finished()
+    results.add_shown(shown.values())
+    tracking.start_launch(as_yaml(resolved), plan, provenance())
+    clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=arguments.quiet))
+    for unit, manifest in store.done_units():
+        if (unit.config_hash, unit.seeds) not in shown:
+            results.add_done(unit, manifest)
+            clerk.show(unit, manifest)
+    work = Work(spec, plan, results, store)
+    clerk.progress.total, clerk.progress.cost = work.left, work.cost
+    if results.all():
+        console.print(f"{len(results.all())} units of work are finished, {work.left} are left", markup=False)
+    return clerk, work
+
+
+def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work, cpus: int,
+           plan: dict[str, Any]) -> bool:
+    """Start Ray and run what is left, in rounds; whether it came to its end."""
+    from study import cluster
+
+    limit = arguments.max_concurrent
+    with cluster.running(arguments.address, cpus, arguments.verbose):
+        if problem := cluster.nodes_problem(arguments.storage):
+            raise ClusterError(problem)
+        resources = cluster.resources_per_unit(spec.resources.cpu, spec.resources.gpu)
+        fits = cluster.concurrency(resources)
+
+        from study.rounds import run_round
+
+        options = {"device": "cuda" if "gpu" in resources else "cpu", "cache_dir": str(_cache_dir(store))}
+        source = work.source()
+        with clerk.progress:
+            while not source.is_exhausted:
+                if not run_round(source, clerk, store, objective=work.objective,
+                                 options=lambda unit: {**options, **work.options(unit)}, resources=resources,
+                                 concurrency=min(limit or fits, fits), verbose=arguments.verbose):
+                    return False
+    return True
+
+
+def _report(arguments: argparse.Namespace, words: Sequence[str], status: str, reason: str, clerk: Clerk, work: Work,
+            console: Console) -> int:
+    """The last lines, and the exit code."""
+    from study.summary import next_commands, show_summary
+
+    show_summary(clerk, console)
+    for line in work.notes():
+        console.print(line, markup=False, soft_wrap=True)
+    for unit, message in clerk.lost_units:
+        print(f"lost: {clerk.name(unit)}: {message}", file=sys.stderr)
+    if status == "interrupted":
+        print(_how_to_continue(words), file=sys.stderr)
+        return INTERRUPTED
+    if reason:
+        raise SpecError([reason])
+    for line in next_commands(clerk.spec.study, clerk.tracking.uri, arguments.tracking_uri,
+                              "MLFLOW_TRACKING_URI" in os.environ):
+        console.print(line, markup=False, soft_wrap=True)
+    return LOST if clerk.lost_units else FINISHED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

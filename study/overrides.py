@@ -1,0 +1,70 @@
+"""`--set path.to.key=value`: one value of a spec replaced before it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from study.problems import SpecError, dotted
+from study.yaml_text import Document, NotYaml, Walk, compose
+
+
+def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
+    """`document` with each `path.to.key=value` (value in YAML) put in its place. Raises SpecError, all at once."""
+    value, lines, options = _copy(document.value), dict(document.lines), dict(document.options)
+    problems = []
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        key = key.strip()
+        option = f"--set {key}"
+        if not equals or not key:
+            problems.append(f"--set {override}: expected key=value, such as --set design.replicates=10")
+            continue
+        try:
+            node = compose(text)
+        except NotYaml as error:
+            problems.append(f"{option}: found {text!r}, {error.args[0].partition(': ')[2]}")
+            continue
+        walk = Walk()
+        new = None if node is None else walk.plain(node, (), ())
+        path = _place(value, key)
+        blocked = _put(value, path, new)
+        if blocked:
+            problems.append(f"{option}: {dotted(blocked)} is not a mapping, so it has no key {path[len(blocked)]}")
+        problems += [f"{option}: {dotted(inner) + ': ' if inner else ''}{message}" for inner, message in walk.problems]
+        lines = {p: line for p, line in lines.items() if p[:len(path)] != path}
+        options = {p: o for p, o in options.items() if p[:len(path)] != path} | {path: option}
+    if problems:
+        raise SpecError(problems)
+    return replace(document, value=value, lines=lines, options=options)
+
+
+def _place(value: Any, key: str) -> tuple[str, ...]:
+    """A dotted key as a path; where a key of `value` has dots itself (an arm's name), that key is kept whole."""
+    parts, path = key.split("."), []
+    while parts:
+        known = value if isinstance(value, dict) else {}
+        size = next((n for n in range(len(parts), 1, -1) if ".".join(parts[:n]) in known), 1)
+        path.append(".".join(parts[:size]))
+        value, parts = known.get(path[-1]), parts[size:]
+    return tuple(path)
+
+
+def _put(value: dict[str, Any], path: tuple[str, ...], new: Any) -> tuple[str, ...] | None:
+    """Set the value at `path`, making mappings on the way; or return the part of the path that is no mapping."""
+    for depth, part in enumerate(path[:-1], start=1):
+        if value.get(part) is None:
+            value[part] = {}
+        value = value[part]
+        if not isinstance(value, dict):
+            return path[:depth]
+    value[path[-1]] = new
+    return None
+
+
+def _copy(value: Any) -> Any:
+    """Own containers everywhere: what two aliases share must not change together."""
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,169 @@
+"""The plan: what a study will run, what E13 predicts for it, its floors and its cost. Made before Ray starts."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from models.data import Data
+from study.cross import cells_of
+from study.identity import config_hash, study_version
+from study.prediction import arm_limits, of_knobs, spread_of
+from study.progress import duration, span
+from study.space import design_configurations, estimate
+from study.spec import PHASES, StudySpec
+
+if TYPE_CHECKING:
+    from models.evaluation import Yardstick
+
+FLOOR_DRAWS = 20
+SECONDS_A_CALL = 5e-4
+
+
+def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[str, Any]:
+    """plan.json. Trains the data set's feature extractor if `cache_dir` has none yet; the rest takes about a second."""
+    from models.evaluation import Yardstick
+
+    resolved, factors = spec.resolved(), _factors(spec)
+    yardstick = Yardstick(data, spec.evaluation.samples, spec.evaluation.split, cache_dir)
+    spread = spread_of(data, spec.seed)
+    floor = yardstick.floor(FLOOR_DRAWS, np.random.default_rng(spec.seed))
+    sizes = estimate(spec)
+    seconds = [_seconds(spec, data, sizes, end) / cpus for end in (0, 1)]
+    plan: dict[str, Any] = {
+        "study": spec.study, "study_version": study_version(resolved, data.content_hash), "question": spec.question,
+        "data": {"name": data.name, "shape": list(data.shape), "content_hash": data.content_hash,
+                 "n": {name: len(getattr(data, name)) for name in ("train", "search", "confirm")}},
+        "primary": spec.primary, "direction": yardstick.direction, "baseline": spec.baseline, "factors": factors,
+        "arms": {name: {"method": arm.method, "fixed": dict(arm.knobs), "limits": arm_limits(spec, arm, spread)}
+                 for name, arm in spec.arms.items()},
+        "spread": {key: getattr(spread, key) for key in ("s_min", "s_med", "se_min", "se_med")},
+        "floors": {yardstick.primary: floor._asdict()},
+        "planned": {phase: {"configurations": p["configurations"], "replicates": p["replicates"]}
+                    for phase, p in sizes["phases"].items()},
+        "extractor": None if yardstick.extractor is None else {"name": yardstick.extractor.name,
+                                                               "accuracy": yardstick.extractor.accuracy},
+        "cells": [{"config_hash": config_hash(c, data.content_hash), **{k: c[k] for k in ("arm", "phase", "method")},
+                   "knobs": c["knobs"]} for c in design_configurations(spec)],
+        "estimate": {**sizes, "seconds": seconds, "cpus": cpus}}
+    if spec.search is not None:
+        plan["search"] = {"sampler": spec.search.sampler, "prune": spec.search.prune,
+                          "objectives": list(spec.search.objectives), "directions": list(spec.search.directions),
+                          "diverged_value": diverged_values(spec, data, yardstick)}
+    return plan
+
+
+def as_yaml(resolved: Mapping[str, Any]) -> str:
+    """A resolved spec as YAML, keys in their order."""
+    from ruamel.yaml import YAML
+
+    text = io.StringIO()
+    YAML().dump(dict(resolved), text)
+    return text.getvalue()
+
+
+def diverged_values(spec: StudySpec, data: Data, yardstick: Yardstick) -> list[float | None]:
+    """What a diverged replicate counts as, an objective each. `reference`: the objective of reference samples.
+
+    None where the reference has no such value (costs): the replicate's own stands.
+    """
+    assert spec.search is not None
+    sigma = float(getattr(spec.arms[spec.baseline].hparams({}), "sigma", 1.0))
+    rng = np.random.default_rng(spec.seed)
+    samples = (sigma * rng.standard_normal((spec.evaluation.samples, *data.shape))).astype(np.float32)
+    known = yardstick.all(samples)
+    known[f"{yardstick.primary}_long"] = known[yardstick.primary]
+    if data.density is not None:
+        from models.quality import grid_kl
+
+        known["kl_grid"] = grid_kl(lambda x: -np.square(x).sum(1) / (2 * sigma**2), data.density).kl
+    return [known.get(name) if value == "reference" else float(value)
+            for name, value in zip(spec.search.objectives, spec.search.diverged_value, strict=True)]
+
+
+def _factors(spec: StudySpec) -> list[str]:
+    """Knobs that any phase varies, the design's first."""
+    design = [] if spec.design is None else [
+        knob for factors in spec.design.factors.values() for f in factors if len(f.rows) > 1 for knob in f.knobs]
+    search = [] if spec.search is None else [knob for free in spec.search.free.values() for knob in free]
+    return list(dict.fromkeys(design + search))
+
+
+def _seconds(spec: StudySpec, data: Data, sizes: dict[str, Any], end: int) -> float:
+    """CPU seconds of all training on one core in single precision, low (end 0) or high (1): a rough guess.
+
+    A part for each particle-gradient evaluation that grows with the net, and one for each call of the net, which serves
+    a batch of all replicates. Both were fitted by eye to a few timed updates.
+    """
+    hps = [arm.hparams({}) for arm in spec.arms.values()]
+    width, batch = (float(np.mean([getattr(hp, knob) for hp in hps])) for knob in ("width", "batch_size"))
+    each = 1.5e-7 * width if len(data.shape) == 1 else 1.7e-8 * math.prod(data.shape[1:]) * width**1.25
+    return sum(p["gradients"][end] * (each + SECONDS_A_CALL / (batch * p["replicates"]))
+               for p in sizes["phases"].values())
+
+
+def show(plan: dict[str, Any], spec: StudySpec, console: Console) -> None:
+    """Print the plan for a person: one table of arms, then the lines that put it in proportion."""
+    data, spread = plan["data"], plan["spread"]
+    console.print(Text(f"{plan['study']} (version {plan['study_version']})", style="bold"))
+    local = (f"local spread s: {spread['s_min']:.3g} +- {spread['se_min']:.1g} in the smallest direction, "
+             f"{spread['s_med']:.3g} +- {spread['se_med']:.1g} in the median one")
+    for line in (plan["question"], _data_line(plan), local):
+        if line:
+            console.print(Text(line), soft_wrap=True)
+    table = Table(title="Predicted limits of the step size (law E13): the smallest direction's, and the median one's")
+    for name in ("arm", "method", "cells", "delta*_min", "delta*_med", "above both", "between", "below"):
+        table.add_column(name, justify="left" if name in ("arm", "method") else "right")
+    for arm in spec.arms:
+        for row in _arm_rows(plan, spec, arm):
+            table.add_row(*row)
+    console.print(table)
+    for phase in PHASES:
+        if phase in plan["planned"]:
+            p = plan["planned"][phase]
+            console.print(Text(f"{phase}: {p['configurations']} configurations x {p['replicates']} replicates"))
+    low, high = plan["estimate"]["seconds"]
+    cost = duration(high) if duration(low) == duration(high) else f"{duration(low)} to {duration(high)}"
+    floor = plan["floors"][plan["primary"]]
+    console.print(Text(f"floor: real against real data, {plan['primary']} = {floor['mean']:.3g} +- {floor['sd']:.2g} "
+                       f"(sd over splits, n = {floor['n']})"), soft_wrap=True)
+    console.print(Text(f"estimated cost: roughly {cost} on {plan['estimate']['cpus']} CPUs, beside the start of Ray"))
+    if data["shape"] == [2]:
+        console.print(Text("in the plane both limits come from the density's own local standard deviation"))
+
+
+def _data_line(plan: dict[str, Any]) -> str:
+    data, extractor = plan["data"], plan["extractor"]
+    n = " / ".join(str(data["n"][split]) for split in ("train", "search", "confirm"))
+    line = f"data: {data['name']} {'x'.join(map(str, data['shape']))}, {n} train / search / confirm"
+    if extractor:
+        line += f"; features: {extractor['name']}"
+        if extractor["accuracy"] is not None:
+            line += f", accuracy {extractor['accuracy']:.3f} on the search split"
+    return line
+
+
+def _arm_rows(plan: dict[str, Any], spec: StudySpec, arm: str) -> list[list[str]]:
+    """A row for each predicted limit of an arm, and how many of its cells lie on which side of it."""
+    entries = plan["arms"][arm]["limits"]
+    cells = [] if spec.design is None else [spec.arms[arm].full(c) for c in cells_of(spec.design.factors[arm])]
+    if not entries:
+        return [[arm, spec.arms[arm].method, str(len(cells)), "no prediction", "", "", "", ""]]
+    rows = []
+    for entry in entries:
+        steps = [c["step_size"] for c in cells if of_knobs([entry], c)]
+        low, high = (math.inf if entry[key] is None else entry[key] for key in ("delta_min", "delta_med"))
+        own = " ".join(f"{k}={v}" for k, v in entry.items() if not k.startswith("delta_"))
+        counts = [sum(s > high for s in steps), sum(low < s <= high for s in steps), sum(s <= low for s in steps)]
+        bounds = [f"{span(entry[k], entry[k])} ({span(entry[k + '_low'], entry[k + '_high'])})"
+                  if entry[k] is not None else "none" for k in ("delta_min", "delta_med")]
+        rows.append([f"{arm} {own}".strip(), spec.arms[arm].method, str(len(steps)), *bounds, *map(str, counts)])
+    return rows

@@ -1,0 +1,67 @@
+"""E13 applied to a study: the step size above which each arm should diverge, from its data's local spread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from models.data import Data
+from models.hparams import HParams
+from models.law import limit
+from models.spread import Spread, local_spread
+from study.cross import cells_of
+from study.spec import Arm, StudySpec
+
+# The knobs that the law looks at; step_size is what it limits.
+LAW = ("flow", "jko_weight", "beta", "penalty_on", "penalty_of", "negatives_drift", "temperature", "data_noise",
+       "sigma", "energy_l2")
+Z = 1.96  # two-sided 95 %
+
+
+def spread_of(data: Data, seed: int) -> Spread:
+    """The local spread of the train split; in the plane, the density's own."""
+    if data.density is not None:
+        s = float(data.density.local_sd)
+        return Spread(s, s, 0.0, 0.0, np.full(2, s), "pixel")
+    return local_spread(data.train.reshape(len(data.train), -1), np.random.default_rng(seed))
+
+
+def limits(spread: Spread, hp: HParams) -> dict[str, float | None]:
+    """delta_min and delta_med with their 95 % bounds; None: no finite limit. Empty where the law is silent."""
+    found: dict[str, float | None] = {}
+    for name, s, error in (("min", spread.s_min, spread.se_min), ("med", spread.s_med, spread.se_med)):
+        for suffix, at in (("", s), ("_low", max(0.0, s - Z * error)), ("_high", s + Z * error)):
+            delta = limit(at, hp)
+            if math.isnan(delta):
+                return {}
+            found[f"delta_{name}{suffix}"] = None if math.isinf(delta) else delta
+    return found
+
+
+def arm_limits(spec: StudySpec, arm: Arm, spread: Spread) -> list[dict[str, Any]]:
+    """One entry for each combination of the knobs that the law looks at and the arm's design varies, with these knobs.
+
+    Without a design: one entry for what the search fixes, none where it varies such a knob.
+    """
+    if spec.design is not None:
+        cells = [{k: v for k, v in cell.items() if k in LAW} for cell in cells_of(spec.design.factors[arm.name])]
+        rows: list[Mapping[str, Any]] = list({repr(cell): cell for cell in cells}.values())
+        shown = rows
+    else:
+        assert spec.search is not None
+        if set(spec.search.free[arm.name]) & set(LAW):
+            return []
+        rows, shown = [{k: v for k, v in spec.search.fixed[arm.name].items() if k in LAW}], [{}]
+    found = [(row, limits(spread, arm.hparams(given))) for row, given in zip(shown, rows, strict=True)]
+    return [{**row, **entry} for row, entry in found if entry]
+
+
+def of_knobs(entries: list[dict[str, Any]], knobs: Mapping[str, Any]) -> tuple[float | None, float | None] | None:
+    """(delta_min, delta_med) of the entry whose stated knobs agree with `knobs`; None where there is none."""
+    for entry in entries:
+        if all(knobs.get(name) == value for name, value in entry.items() if name in LAW):
+            return entry["delta_min"], entry["delta_med"]
+    return None

@@ -1,0 +1,39 @@
+"""What is wrong with an input: one line a problem, all of them at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+Path = tuple[str | int, ...]  # where in a spec: ("design", "step_size", 2)
+
+
+class SpecError(ValueError):
+    """An input that cannot be used. `problems` are lines for people: `FILE:LINE: path.to.key: message`."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[str, ...]]]:
+        return SpecError, (self.problems,)
+
+
+def dotted(path: Path) -> str:
+    """("design", "step_size", 2) -> `design.step_size[2]`."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return text.removeprefix(".")
+
+
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """The known word that `word` was probably meant to be, or None."""
+    by_lower = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def suggestion(word: object, known: Iterable[str], noun: str = "expected one of") -> str:
+    """The end of a message about an unknown word: its nearest neighbour, or all there are."""
+    known = list(known)
+    near = nearest(word, known)
+    return f"did you mean {near}?" if near else f"{noun} {', '.join(known)}"

@@ -1,0 +1,131 @@
+"""What a person sees while a study runs: one line a finished unit, and on a terminal a live line of counts below."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished unit of work, as the live view tells it. `value`: mean of the measure over surviving replicates."""
+
+    phase: str
+    arm: str
+    knobs: str
+    measure: str
+    value: float | None
+    replicates: int
+    diverged: int
+    seconds: float
+    cost: float
+    limits: tuple[float | None, float | None] | None = None
+    pruned: bool = False
+
+    def line(self) -> str:
+        """`jko step_size=0.12 mcmc_steps=20 | kid_clf64_256 0.0123 | 1/6 diverged | limit 0.10..0.35 | 12 s`."""
+        value = "no survivor" if self.value is None else f"{self.value:.4g}"
+        shown = "pruned" if self.pruned else f"{self.measure} {value}"
+        parts = [f"{self.arm} {self.knobs}", shown, f"{self.diverged}/{self.replicates} diverged"]
+        if self.limits is not None:
+            parts.append("limit " + span(*self.limits))
+        return " | ".join([*parts, duration(self.seconds)])
+
+
+@dataclass
+class Progress:
+    """Counts and prints. `total`: planned units; `cost`: their estimated cost, in any unit, for the time left."""
+
+    console: Console
+    total: int = 0
+    cost: float = 0.0
+    direction: str = "minimize"
+    quiet: bool = False
+    done: int = 0
+    running: int = 0
+    lost: int = 0
+    replicates: int = 0
+    diverged: int = 0
+    best: Outcome | None = None
+    _spent: float = 0.0
+    _started: float = field(default_factory=time.monotonic)
+    _live: Live | None = None
+
+    def __enter__(self) -> Progress:
+        self._started = time.monotonic()
+        if self.console.is_terminal and not self.quiet:
+            self._live = Live(self.text(), console=self.console, refresh_per_second=2, transient=True,
+                              get_renderable=self.text)
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def finished(self, outcome: Outcome) -> None:
+        """Count a unit and print its line."""
+        self.done += 1
+        self._spent += outcome.cost
+        if not outcome.pruned:  # pruned is censored: no part of a rate
+            self.replicates += outcome.replicates
+            self.diverged += outcome.diverged
+        if is_better(outcome, self.best, self.direction):
+            self.best = outcome
+        if not self.quiet:
+            self.say(f"[{self.done}/{self.total}] {outcome.phase} {outcome.line()}")
+
+    def say(self, line: str) -> None:
+        """One plain line, above the live view if there is one."""
+        self.console.print(Text(line), soft_wrap=True)
+
+    def seconds_left(self) -> float | None:
+        """Remaining cost at the rate so far; None before the first unit has finished."""
+        if not self._spent:
+            return None
+        return max(0.0, self.cost - self._spent) * (time.monotonic() - self._started) / self._spent
+
+    def text(self) -> Text:
+        """The live line."""
+        parts = [f"{self.done}/{self.total} done", f"{self.running} running",
+                 f"{self.diverged}/{self.replicates} replicates diverged"]
+        if self.lost:
+            parts.append(f"{self.lost} lost")
+        if self.best is not None:
+            parts.append(f"best {self.best.value:.4g} ({self.best.arm} {self.best.knobs})")
+        left = self.seconds_left()
+        parts.append("time left unknown yet" if left is None else f"about {duration(left)} left")
+        return Text(" | ".join(parts))
+
+
+def is_better(new: Outcome, old: Outcome | None, direction: str) -> bool:
+    """Whether `new` may stand as best: it has a value, and at most half of its replicates diverged."""
+    if new.value is None or new.pruned or 2 * new.diverged > new.replicates:
+        return False
+    if old is None or old.value is None:
+        return True
+    return new.value < old.value if direction == "minimize" else new.value > old.value
+
+
+def span(low: float | None, high: float | None) -> str:
+    """`0.10..0.35`; None and infinity read `none`."""
+    shown = ["none" if x is None or math.isinf(x) else f"{x:.2g}" for x in (low, high)]
+    return shown[0] if shown[0] == shown[1] else "..".join(shown)
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

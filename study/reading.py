@@ -1,0 +1,64 @@
+"""Reading one value of a spec at a time: its kind, its bounds, its nearest neighbour. Problems are collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from study.problems import Path, nearest, suggestion
+
+
+class Reader:
+    """A spec's plain value and the problems found in it. A bad value is reported and stood in for by a good one."""
+
+    def __init__(self, raw: dict[str, Any], problems: Iterable[tuple[Path, str]] = ()) -> None:
+        self.raw = raw
+        self.problems = list(problems)
+
+    def report(self, path: Path, message: str) -> None:
+        """Note a problem, once."""
+        if (path, message) not in self.problems:
+            self.problems.append((path, message))
+
+    def mapping(self, path: Path, keys: Iterable[str] | None = None) -> dict[str, Any]:
+        """The mapping at `path`, {} where there is none; with `keys`, others are reported."""
+        value: Any = self.raw
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None and not isinstance(value, dict):
+            self.report(path, f"found {value!r}, expected a mapping")
+        if not isinstance(value, dict):
+            return {}
+        if keys is not None:
+            known = list(keys)
+            for key in value:
+                if key not in known:
+                    self.report((*path, key), f"unknown key; {suggestion(key, known)}")
+        return value
+
+    def whole(self, path: Path, key: str, default: int, low: int, high: int | None = None) -> int:
+        """A whole number, low <= value <= high."""
+        value = self.mapping(path).get(key)
+        if value is None:
+            return default
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= (high or value):
+            return value
+        limit = f" and <= {high}" if high else ""
+        self.report((*path, key), f"found {value!r}, expected a whole number >= {low}{limit}")
+        return default
+
+    def word(self, path: Path, value: Any, words: tuple[str, ...], *more: str, noun: str = "") -> str:
+        """One of `words`; `more` are further answers to name in the message."""
+        if isinstance(value, str) and value in words:
+            return value
+        if noun:
+            self.unknown(path, value, words, noun)
+        else:
+            near = nearest(value, words)
+            self.report(path, f"found {value!r}, expected one of {', '.join((*words, *more))}"
+                        + (f"; did you mean {near}?" if near else ""))
+        return words[0]
+
+    def unknown(self, path: Path, value: Any, words: Iterable[str], noun: str) -> None:
+        """Report a name that stands for nothing."""
+        self.report(path, f"unknown {noun} {value!r}; {suggestion(value, words)}")

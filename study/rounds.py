@@ -1,0 +1,203 @@
+"""One round of Ray Tune: at most 500 units from a source, each in an actor that outlives it. Needs a running Ray."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ray import tune
+from ray.tune import Callback
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from study.sources import Source
+from study.storage import Store, Unit
+
+RETRIES = 1  # of a unit whose worker died or raised
+ROUND = 500  # the driver's memory grows with every trial of one fit() (ray#64231)
+
+
+class Watcher(Protocol):
+    """Told by a round what happens, one call an event."""
+
+    def started(self, unit: Unit) -> None:
+        """A worker has begun."""
+
+    def finished(self, unit: Unit, rungs: dict[int, float] | None) -> None:
+        """The unit is done; rungs: what it had reported when it was pruned."""
+
+    def retried(self, unit: Unit, message: str) -> None:
+        """The worker died or raised; the unit goes on in another."""
+
+    def lost(self, unit: Unit, message: str, out_of_memory: bool) -> None:
+        """The unit failed twice, or ran out of memory."""
+
+    def interrupted(self, unit: Unit) -> None:
+        """The round was stopped while the unit ran."""
+
+
+class Work(tune.Trainable):
+    """A worker. Its state is one UnitRun, replaced for each unit, so a reused worker is as good as a new one."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the first unit."""
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next unit. Made in `step`, so that what goes wrong there counts as the unit's failure."""
+        self._job = json.loads(new_config["job"])
+        self._unit_run: Any = None
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train to the next evaluation point."""
+        if self._unit_run is None:
+            from study.trial import UnitRun
+
+            job = self._job
+            unit = Unit(job["configuration"], tuple(job["seeds"]), job["config_hash"])
+            self._unit_run = UnitRun(unit, Store(job["storage"], job["study"]), **job["options"])
+        return dict(self._unit_run.advance())
+
+
+@dataclass
+class _Desk:
+    """What searcher, scheduler and callback of one round share. Tune pickles all three: a copy of a desk is bare."""
+
+    source: Source
+    watcher: Watcher
+    objective: str
+    job: dict[str, Any]
+    options: Callable[[Unit], dict[str, Any]]
+    left: int = ROUND
+    units: dict[str, Unit] = field(default_factory=dict)
+    again: list[Unit] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    rungs: dict[str, dict[int, float]] = field(default_factory=dict)
+    pruned: set[str] = field(default_factory=set)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (object, ())
+
+
+class _Dealer(Searcher):
+    def __init__(self, desk: _Desk) -> None:
+        super().__init__()
+        self._desk = desk
+
+    def suggest(self, trial_id: str) -> Any:
+        desk = self._desk
+        if desk.again:
+            unit: Unit | None = desk.again.pop()
+        else:
+            unit = desk.source.next() if desk.left else None
+            desk.left -= unit is not None
+        if unit is None:  # a running unit may fail and come again
+            is_over = not desk.units and (not desk.left or desk.source.is_exhausted)
+            return self.FINISHED if is_over else None
+        desk.units[trial_id] = unit
+        job = {**desk.job, "configuration": unit.configuration, "seeds": unit.seeds, "config_hash": unit.config_hash,
+               "options": desk.options(unit)}
+        return {"job": json.dumps(job)}  # one string: Tune would look for search spaces in nested dictionaries
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        desk = self._desk
+        unit = desk.units[trial_id]
+        if error or not result:
+            # Not left to Tune's max_failures: a worker that dies while it is given its next unit counts twice there.
+            desk.failures[unit.key] += 1
+            if desk.failures[unit.key] <= RETRIES:
+                desk.again.append(unit)
+            else:
+                desk.source.finished(unit, "lost")
+        elif result["status"] == "oom":
+            desk.source.finished(unit, "lost")
+        else:
+            desk.source.finished(unit, "pruned" if trial_id in desk.pruned else result["status"])
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: storage remembers."""
+
+
+class _Gate(FIFOScheduler):
+    def __init__(self, desk: _Desk) -> None:
+        super().__init__()
+        self._desk = desk
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        desk, value = self._desk, result.get(self._desk.objective)
+        if result["done"] or value is None:
+            return TrialScheduler.CONTINUE
+        desk.rungs.setdefault(trial.trial_id, {})[result["update"]] = value
+        if not desk.source.should_prune(desk.units[trial.trial_id], result["update"], value):
+            return TrialScheduler.CONTINUE
+        desk.pruned.add(trial.trial_id)
+        return TrialScheduler.STOP
+
+
+class _Events(Callback):
+    def __init__(self, desk: _Desk) -> None:
+        self._desk = desk
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._desk.watcher.started(self._desk.units[trial.trial_id])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        desk, key = self._desk, trial.trial_id
+        unit, rungs = desk.units.pop(key), desk.rungs.pop(key, {})
+        if trial.last_result.get("status") == "oom":
+            desk.watcher.lost(unit, "out of memory", True)
+        else:
+            desk.watcher.finished(unit, rungs if key in desk.pruned else None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        unit = self._desk.units.pop(trial.trial_id)
+        if self._desk.failures[unit.key] <= RETRIES:
+            self._desk.watcher.retried(unit, _reason(trial))
+        else:
+            self._desk.watcher.lost(unit, _reason(trial), False)
+
+
+def _reason(trial: Any) -> str:
+    """The last line of what a worker said when it failed."""
+    try:
+        with open(trial.error_file) as file:
+            lines = [line.strip() for line in file if line.strip()]
+        return "its worker died" if lines[-1].startswith("The actor") else lines[-1][:300]
+    except (OSError, TypeError, IndexError):
+        return "its worker died"
+
+
+def run_round(source: Source, watcher: Watcher, store: Store, *, objective: str,
+              options: Callable[[Unit], dict[str, Any]],
+              resources: dict[str, float], concurrency: int, verbose: bool = False) -> bool:
+    """Run up to 500 units; whether the round came to its end (False: SIGINT). Blocks.
+
+    objective: what a pruner looks at, by its name in a worker's reports. options: UnitRun's arguments beside unit and
+    store.
+    """
+    desk = _Desk(source, watcher, objective, {"storage": store.uri, "study": store.study}, options)
+    logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
+    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "1" if verbose else "0"
+    with tempfile.TemporaryDirectory(prefix="tune-", ignore_cleanup_errors=True) as folder:
+        tuner = tune.Tuner(
+            tune.with_resources(Work, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=_Dealer(desk), scheduler=_Gate(desk), num_samples=ROUND * (1 + RETRIES),
+                max_concurrent_trials=concurrency, reuse_actors=True, trial_name_creator=lambda t: t.trial_id,
+                trial_dirname_creator=lambda t: t.trial_id),
+            run_config=tune.RunConfig(
+                name="round", storage_path=folder, verbose=2 if verbose else 0, callbacks=[_Events(desk)],
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False)))
+        tuner.fit()
+    complete = not desk.units and not desk.again and (not desk.left or source.is_exhausted)
+    for unit in [*desk.units.values(), *desk.again]:
+        source.finished(unit, "interrupted")
+        watcher.interrupted(unit)
+    return complete

@@ -1,0 +1,49 @@
+"""A sample sheet: what a replicate generates at the end, as one small PNG."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+COLUMNS = 8
+TILE = 32  # pixels a side of one image, at least: enlarged by a whole factor, without smoothing
+PLANE = 256  # pixels a side of a sheet of 2-D samples
+PAPER, INK = 255, 0
+
+
+def sheet(samples: np.ndarray, extent: tuple[float, float] | None = None) -> bytes:
+    """PNG of the first 64 images (n, C, H, W) with values in [-1, 1], or of all points (n, 2) in extent x extent.
+
+    Images: C is 1 or 3; values outside are clipped. Points outside the extent are drawn on its edge.
+    """
+    pixels = _images(samples[:COLUMNS**2]) if samples.ndim == 4 else _points(samples, extent or (-4.0, 4.0))
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, format="PNG", optimize=True)
+    return sink.getvalue()
+
+
+def _images(images: np.ndarray) -> np.ndarray:
+    """Tiles in rows of COLUMNS, a line of paper between them. (h, w) or (h, w, 3) uint8."""
+    n, c, height, width = images.shape
+    scale = max(1, -(-TILE // height))
+    grey = np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
+    grey = grey.repeat(scale, axis=2).repeat(scale, axis=3).transpose(0, 2, 3, 1)
+    rows, step_y, step_x = -(-n // COLUMNS), height * scale + 1, width * scale + 1
+    page = np.full((rows * step_y + 1, COLUMNS * step_x + 1, c), PAPER, np.uint8)
+    for i, tile in enumerate(grey):
+        y, x = i // COLUMNS * step_y + 1, i % COLUMNS * step_x + 1
+        page[y:y + step_y - 1, x:x + step_x - 1] = tile
+    return page[..., 0] if c == 1 else page
+
+
+def _points(points: np.ndarray, extent: tuple[float, float]) -> np.ndarray:
+    """Dots of 3 x 3 pixels; the second coordinate grows upwards."""
+    low, high = extent
+    at = np.clip(np.rint((points - low) / (high - low) * (PLANE - 3)), 0, PLANE - 3).astype(int)
+    page = np.full((PLANE, PLANE), PAPER, np.uint8)
+    for dy in range(3):
+        for dx in range(3):
+            page[PLANE - 1 - at[:, 1] - dy, at[:, 0] + dx] = INK
+    return page

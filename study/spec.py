@@ -1,0 +1,149 @@
+"""YAML -> StudySpec: frozen, checked, every default filled in. Imports no torch, no ray, no optuna."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from models.hparams import HParams
+from study.knobs import METHODS, Range
+
+PHASES = ("design", "search", "confirm")
+MAX_REPLICATES = 1000  # of a phase: the seeds of the phases are this far apart
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A named variant of a method. `knobs`: what the spec fixes for it in every phase."""
+
+    name: str
+    method: str
+    knobs: Mapping[str, Any]
+
+    def full(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Every knob of the method: `values` over the arm's knobs over the defaults."""
+        return asdict(self.hparams(values))
+
+    def hparams(self, values: Mapping[str, Any]) -> HParams:
+        """The same as the method's own dataclass."""
+        return METHODS[self.method](**{**self.knobs, **values})
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A knob of the design and its levels; or several knobs paired by `zip`. One row gives each knob a value."""
+
+    knobs: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """Every cell of a grid, for claims."""
+
+    replicates: int
+    factors: Mapping[str, tuple[Factor, ...]]  # arm -> its factors; all combinations of their rows are its cells
+
+
+@dataclass(frozen=True)
+class Search:
+    """One Optuna study an arm, for finding."""
+
+    replicates: int
+    sampler: str
+    trials: int  # an arm
+    objectives: tuple[str, ...]
+    directions: tuple[str, ...]
+    prune: str | None
+    diverged_value: tuple[float | str, ...]  # an objective; "reference": the objective of samples from the reference
+    fixed: Mapping[str, Mapping[str, Any]]  # arm -> knob -> value
+    free: Mapping[str, Mapping[str, Range]]  # arm -> knob -> range
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """The best `top` configurations of each arm again, on fresh seeds and held-out samples."""
+
+    top: int
+    replicates: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """When and with how much a model is judged."""
+
+    points: int  # evaluations in a training run, evenly spread
+    samples: int
+    long_run: int  # the long run has this many times mcmc_steps
+    split: str
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one unit of work occupies. gpu "auto": 1 where the cluster has GPUs, else 0."""
+
+    cpu: float
+    gpu: float | str
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """A study, checked. `primary` is the measure that its claims are about."""
+
+    study: str
+    question: str
+    data: Mapping[str, Any]  # name, size
+    arms: Mapping[str, Arm]
+    baseline: str
+    seed: int
+    design: Design | None
+    search: Search | None
+    confirm: Confirm | None
+    evaluation: Evaluation
+    resources: Resources
+    primary: str
+
+    def replicates(self, phase: str) -> int:
+        """How many seeds a configuration of this phase gets; 0 where the study has no such phase."""
+        found: Design | Search | Confirm | None = getattr(self, phase)
+        return found.replicates if found else 0
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything as plain JSON values, defaults filled in: for display, spec.json and MLflow."""
+        return {
+            "study": self.study, "question": self.question, "data": dict(self.data), "baseline": self.baseline,
+            "seed": self.seed, "primary": self.primary,
+            "arms": {name: {"method": arm.method, "knobs": arm.full({})} for name, arm in self.arms.items()},
+            "design": self.design and {
+                "replicates": self.design.replicates,
+                "factors": {arm: [{"knobs": list(f.knobs), "rows": [list(row) for row in f.rows]} for f in factors]
+                            for arm, factors in self.design.factors.items()}},
+            "search": self.search and {
+                **{key: getattr(self.search, key) for key in ("replicates", "sampler", "trials", "prune")},
+                "objectives": list(self.search.objectives), "directions": list(self.search.directions),
+                "diverged_value": list(self.search.diverged_value),
+                "space": {arm: {**self.search.fixed[arm],
+                                **{knob: r.plain() for knob, r in self.search.free[arm].items()}}
+                          for arm in self.arms}},
+            "confirm": self.confirm and asdict(self.confirm),
+            "evaluation": asdict(self.evaluation), "resources": asdict(self.resources)}
+
+
+def load(file: str | os.PathLike[str], overrides: Iterable[str] = ()) -> StudySpec:
+    """The study in a YAML file, with `path.to.key=value` overrides. Raises SpecError: all problems, a line each."""
+    from study.check import check
+    from study.overrides import apply_overrides
+    from study.yaml_text import read
+
+    return check(apply_overrides(read(file), overrides))
+
+
+def loads(text: str, name: str = "spec.yaml", overrides: Iterable[str] = ()) -> StudySpec:
+    """The study in a YAML text; `name` stands in messages. Raises SpecError like `load`."""
+    from study.check import check
+    from study.overrides import apply_overrides
+    from study.yaml_text import parse
+
+    return check(apply_overrides(parse(text, name), overrides))

@@ -1,0 +1,240 @@
+"""Where units of work leave what they made: layout, manifests, checksums, checkpoints, the study's lock.
+
+<storage>/<study>/<config_hash>/<first>-<last seed>/ holds config.json, checkpoints, records.parquet, samples_<seed>.png
+and, written last, done.json: a unit is done when its manifest is there and every file that it names is there too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DONE, CONFIG, CHECKPOINT, LOCK = "done.json", "config.json", "checkpoint-", ".lock"
+CHECKPOINTS_KEPT = 2
+DIGEST_BYTES = hashlib.sha256().digest_size
+
+log = logging.getLogger(__name__)
+
+
+class StorageError(Exception):
+    """The storage cannot be used, or a file in it is damaged; the message is one sentence for the user."""
+
+
+class StudyLockedError(StorageError):
+    """Another launch runs this study."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of work: a configuration and a block of consecutive seeds. Equal by (seeds, config_hash)."""
+
+    configuration: dict[str, Any] = field(compare=False, repr=False)
+    seeds: tuple[int, ...]
+    config_hash: str
+
+    @property
+    def block(self) -> str:
+        """`first-last` seed."""
+        return f"{self.seeds[0]}-{self.seeds[-1]}"
+
+    @property
+    def key(self) -> str:
+        """`config_hash/first-last`: its directory below the study."""
+        return f"{self.config_hash}/{self.block}"
+
+
+class Store:
+    """The storage of one study. Picklable: every worker gets a copy. Paths are relative to <storage>/<study>."""
+
+    def __init__(self, uri: str, study: str) -> None:
+        """uri: a path (made absolute here, since a worker has another working directory), s3://bucket/prefix, ...
+
+        Raises StorageError for a URI that pyarrow does not know.
+        """
+        import pyarrow
+        from pyarrow.fs import FileSystem, LocalFileSystem
+
+        self.study = study
+        self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
+        try:
+            self._fs, root = FileSystem.from_uri(self.uri)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise StorageError(f"storage {uri!r} cannot be opened: {_one_line(error)}") from error
+        self.local = isinstance(self._fs, LocalFileSystem)  # a path of this machine or shared, not an object store
+        self._root = f"{root.rstrip('/')}/{study}"
+
+    def check_writable(self) -> None:
+        """Write and remove a small file. Raises StorageError in one sentence."""
+        probe = f".probe-{socket.gethostname()}-{os.getpid()}"
+        try:
+            self.write(probe, b"")
+            self._fs.delete_file(f"{self._root}/{probe}")
+        except OSError as error:
+            raise StorageError(f"storage {self.uri!r} is not writable: {_one_line(error)}") from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the study for this process (local storage). Raises StudyLockedError where another launch holds it.
+
+        The operating system lets go of the lock when the process ends, however it ends.
+        """
+        if not self.local:
+            yield
+            return
+        Path(self._root).mkdir(parents=True, exist_ok=True)
+        with open(f"{self._root}/{LOCK}", "a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise StudyLockedError(f"study {self.study!r} in {self.uri!r} is being run by {holder}; "
+                                       "wait for it to end, or stop it, then start again") from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+
+    # Files: whole or not at all.
+
+    def write(self, path: str, payload: bytes) -> None:
+        """Local: a temporary file, then os.replace. Object store: one put, which is whole by itself."""
+        target = f"{self._root}/{path}"
+        if not self.local:
+            self._fs.create_dir(target.rpartition("/")[0], recursive=True)
+            with self._fs.open_output_stream(target) as stream:
+                stream.write(payload)
+            return
+        temporary = f"{target}.{os.getpid()}.tmp"
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(payload)
+        os.replace(temporary, target)
+
+    def read(self, path: str) -> bytes | None:
+        """The file's bytes, or None where there is none."""
+        try:
+            with self._fs.open_input_stream(f"{self._root}/{path}", compression=None) as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
+
+    def write_json(self, path: str, value: Any) -> None:
+        """`value` as readable JSON. Raises ValueError for NaN or inf: JSON has neither."""
+        self.write(path, json.dumps(value, indent=1, allow_nan=False).encode())
+
+    def read_json(self, path: str) -> Any:
+        """The value, or None where there is no file. Raises StorageError for a damaged one."""
+        payload = self.read(path)
+        try:
+            return None if payload is None else json.loads(payload)
+        except ValueError as error:
+            raise StorageError(f"{self.uri}/{self.study}/{path} is damaged: {_one_line(error)}") from error
+
+    # Units of work.
+
+    def write_config(self, unit: Unit) -> None:
+        """What the unit is, so that its directory explains itself."""
+        self.write_json(f"{unit.key}/{CONFIG}", {"config_hash": unit.config_hash, "seeds": list(unit.seeds),
+                                                 "configuration": unit.configuration})
+
+    def write_done(self, unit: Unit, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Write done.json, the last file of a unit: `manifest` (with its "status") and the checksum of every file.
+
+        A unit that never trained to its end (status "pruned") needs no other file. "started" and "ended" (seconds
+        since the epoch) are now unless given. Then its checkpoints go. Returns what was written.
+        """
+        self.write_config(unit)
+        names = [n for n in self._names(unit) if n != DONE and not n.startswith(CHECKPOINT) and not n.endswith(".tmp")]
+        payloads = {name: self.read(f"{unit.key}/{name}") or b"" for name in names}
+        files = {name: {"sha256": hashlib.sha256(p).hexdigest(), "bytes": len(p)} for name, p in payloads.items()}
+        now = time.time()
+        complete = {"started": now, "ended": now, **manifest, "files": files}
+        self.write_json(f"{unit.key}/{DONE}", complete)
+        for name in self._checkpoints(unit):
+            self._fs.delete_file(f"{self._root}/{unit.key}/{name}")
+        return complete
+
+    def done(self, unit: Unit) -> dict[str, Any] | None:
+        """The manifest of a unit whose files are all there with their sizes, else None: then the unit runs again."""
+        return self._done(unit.key)
+
+    def done_units(self) -> Iterator[tuple[Unit, dict[str, Any]]]:
+        """Every unit that is done, with its manifest, in the order of their paths."""
+        from pyarrow.fs import FileSelector
+
+        found = self._fs.get_file_info(FileSelector(self._root, recursive=True, allow_not_found=True))
+        for path in sorted(info.path for info in found if info.base_name == DONE):
+            key = "/".join(path.split("/")[-3:-1])
+            manifest = self._done(key)
+            if manifest is not None:
+                config = json.loads(self._verified(key, CONFIG, manifest))
+                yield Unit(config["configuration"], tuple(config["seeds"]), config["config_hash"]), manifest
+
+    def read_verified(self, unit: Unit, name: str, manifest: dict[str, Any]) -> bytes:
+        """A file of a done unit. Raises StorageError where its checksum is not the manifest's."""
+        return self._verified(unit.key, name, manifest)
+
+    def _done(self, key: str) -> dict[str, Any] | None:
+        try:
+            manifest = self.read_json(f"{key}/{DONE}")
+        except StorageError as error:
+            log.warning("%s; the unit runs again", error)
+            return None
+        if manifest is None:
+            return None
+        found = self._fs.get_file_info([f"{self._root}/{key}/{name}" for name in manifest["files"]])
+        for info, (name, file) in zip(found, manifest["files"].items(), strict=True):
+            if not info.is_file or info.size != file["bytes"]:
+                log.warning("%s of unit %s is missing or cut short; the unit runs again", name, key)
+                return None
+        return dict(manifest)
+
+    def _verified(self, key: str, name: str, manifest: dict[str, Any]) -> bytes:
+        payload = self.read(f"{key}/{name}")
+        if payload is None or hashlib.sha256(payload).hexdigest() != manifest["files"][name]["sha256"]:
+            raise StorageError(f"{self.uri}/{self.study}/{key}/{name} is not what done.json says; "
+                               "remove that directory, and the unit runs again")
+        return payload
+
+    def _names(self, unit: Unit) -> list[str]:
+        """File names in the unit's directory, sorted."""
+        from pyarrow.fs import FileSelector
+
+        found = self._fs.get_file_info(FileSelector(f"{self._root}/{unit.key}", allow_not_found=True))
+        return sorted(info.base_name for info in found if info.is_file)
+
+    # Checkpoints: their checksum, then the payload; the last two are kept.
+
+    def write_checkpoint(self, unit: Unit, update: int, payload: bytes) -> None:
+        """Write the checkpoint of one update and remove all but the last two."""
+        self.write(f"{unit.key}/{CHECKPOINT}{update:09d}", hashlib.sha256(payload).digest() + payload)
+        for name in self._checkpoints(unit)[:-CHECKPOINTS_KEPT]:
+            self._fs.delete_file(f"{self._root}/{unit.key}/{name}")
+
+    def latest_checkpoint(self, unit: Unit) -> tuple[int, bytes] | None:
+        """(update, payload) of the newest whole checkpoint; a damaged one is reported and the one before it taken."""
+        for name in reversed(self._checkpoints(unit)):
+            stored = self.read(f"{unit.key}/{name}") or b""
+            payload = stored[DIGEST_BYTES:]
+            if hashlib.sha256(payload).digest() == stored[:DIGEST_BYTES]:
+                return int(name.removeprefix(CHECKPOINT)), payload
+            log.warning("%s of unit %s is damaged; the one before it is taken", name, unit.key)
+        return None
+
+    def _checkpoints(self, unit: Unit) -> list[str]:
+        return [name for name in self._names(unit) if name.startswith(CHECKPOINT) and not name.endswith(".tmp")]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

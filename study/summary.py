@@ -1,0 +1,103 @@
+"""The last lines of a launch: counts, predicted against observed limits, the best configuration, what to type next."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from study.clerk import Clerk
+from study.progress import Outcome, is_better, span
+from study.results import Result
+
+
+def show_summary(clerk: Clerk, console: Console) -> None:
+    """Print what the whole study has found so far, over all launches."""
+    results = clerk.results.all()
+    states = Counter(r.status for r in results)
+    told = [r for r in results if not r.pruned]
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none finished"
+    diverged, replicates = sum(r.diverged for r in told), sum(r.replicates for r in told)
+    console.print(Text(f"units of work: {counts}, {len(clerk.lost_units)} lost; "
+                       f"{diverged}/{replicates} replicates diverged"), soft_wrap=True)
+    rows = observed(results, clerk.plan)
+    if rows:
+        table = Table(title="Limits of the step size: predicted, and where half of the replicates diverged")
+        for column in ("arm", "mcmc_steps", "delta*_min..delta*_med", "diverges from", "calm up to"):
+            table.add_column(column, justify="left" if column == "arm" else "right")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    best = best_of(clerk)
+    if best is not None:
+        console.print(Text(f"best {best.phase}: {best.line()}"), soft_wrap=True)
+
+
+def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """(arm, mcmc_steps, predicted, smallest step size at which at least half diverged, largest below it with none).
+
+    Of the design. A group is an arm with all its varied knobs but step_size; all blocks of a cell count together.
+    """
+    groups: dict[tuple[str, str, str], dict[float, list[int]]] = {}
+    predicted: dict[tuple[str, str, str], str] = {}
+    others = [f for f in plan["factors"] if f not in ("step_size", "mcmc_steps")]
+    for r in results:
+        c = r.unit.configuration
+        if c["phase"] != "design":
+            continue
+        knobs = c["knobs"]
+        own = " ".join([c["arm"], *(f"{f}={knobs[f]}" for f in others if f in knobs)])
+        key = c["arm"], own, str(knobs["mcmc_steps"])
+        cell = groups.setdefault(key, {}).setdefault(knobs["step_size"], [0, 0])
+        cell[0] += r.diverged
+        cell[1] += r.replicates
+        found = _limits(plan, c)
+        predicted[key] = "no prediction" if found is None else span(*found)
+    rank = {arm: i for i, arm in enumerate(plan["arms"])}
+    rows: list[tuple[str, ...]] = []
+    for key in sorted(groups, key=lambda k: (rank[k[0]], k[1], int(k[2]))):
+        cells = sorted(groups[key].items())
+        first = next((s for s, (k, n) in cells if 2 * k >= n), math.inf)
+        calm = [s for s, (k, _) in cells if k == 0 and s < first]
+        rows.append((key[1], key[2], predicted[key], "none of the grid" if math.isinf(first) else f"{first:.4g}",
+                     f"{max(calm):.4g}" if calm else "none of the grid"))
+    return rows
+
+
+def _limits(plan: Mapping[str, Any], configuration: Mapping[str, Any]) -> tuple[float | None, float | None] | None:
+    from study.prediction import of_knobs
+
+    return of_knobs(plan["arms"][configuration["arm"]]["limits"], configuration["knobs"])
+
+
+def best_of(clerk: Clerk) -> Outcome | None:
+    """The best configuration of the phase that speaks most: confirm, else design, else search."""
+    for phase in ("confirm", "design", "search"):
+        best: Outcome | None = None
+        for result in clerk.results.all():
+            if result.unit.configuration["phase"] == phase:
+                outcome = clerk.outcome(result)
+                if is_better(outcome, best, clerk.plan["direction"]):
+                    best = outcome
+        if best is not None:
+            return best
+    return None
+
+
+def next_commands(study: str, uri: str, given: str | None, from_environment: bool) -> list[str]:
+    """What shows the study: MLflow's page, and the report. given: --tracking-uri; from_environment: that MLflow's own
+    variable names the store, which `mlflow ui` does not read."""
+    option = "" if given is None else f" --tracking-uri {shlex.quote(given)}"
+    if uri.startswith(("http://", "https://")):
+        page = f"open {uri}"
+    elif given is None and not from_environment:
+        page = "mlflow ui"
+    else:
+        page = f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+    return [page, f"python analysis/report.py --study {shlex.quote(study)}{option}"]

@@ -1,0 +1,224 @@
+"""MLflow, fed from storage by the driver alone, and what a relaunch reads back from it.
+
+A run is looked up by its tags before it is created, everything that is logged is a function of the unit's files, and
+the tag `complete` comes last: so a drain that was interrupted anywhere is repeated as a whole and leaves no trace.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from study.aggregates import aggregates, curves, final_rows, read_records
+from study.experiment import NOTE, Experiment, TrackingError, metric, named
+from study.storage import Store, Unit
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+__all__ = ["Finished", "Tracking", "TrackingError"]
+
+RECORDS = "records.parquet"
+LAUNCH_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+NOTES = {
+    "experiment": "One study. Runs of kind `launch` are starts of it, `trial` are configurations, and below a trial "
+                  "`replicate` are its seeds. The report is made by `python analysis/report.py --study {study}`.",
+    "launch": "One start of the study: its resolved spec, plan, packages and uncommitted changes; counts while it ran.",
+    "trial": "One configuration. Metrics are means over the replicates that survived, with a 95 % t interval "
+             "(`_low`, `_high`); n is `replicates` - `diverged`. Everything else is in records/*.parquet.",
+    "replicate": "One seed of the configuration above it. Curves have the training update as their step.",
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A unit of work that MLflow shows as complete."""
+
+    configuration: dict[str, Any]
+    seeds: tuple[int, ...]
+    config_hash: str
+    status: str  # finished | diverged | pruned
+    metrics: dict[str, float]  # of the trial run, hence over all blocks: <measure> (mean of survivors), replicates, ...
+    rungs: dict[str, float]  # update -> what was reported there; of search trials
+
+
+class Tracking(Experiment):
+    """The experiment of one study. Only one process may hold one: the driver."""
+
+    def __init__(self, uri: str | None, study: str, study_version: str, factors: Sequence[str] = ()) -> None:
+        """uri: None for MLflow's own default (MLFLOW_TRACKING_URI, else mlflow.db in the working directory).
+        factors: the knobs that a trial's name shows. Touches no store yet.
+        """
+        super().__init__(uri, study, NOTES["experiment"].format(study=study))
+        self._common = {"study": study, "study_version": study_version}
+        self._factors = tuple(factors)
+        self._launch: str | None = None
+        self._commit = "unknown"
+        self._updates = 0
+
+    @named
+    def start_launch(self, spec_yaml: str, plan: dict[str, Any], provenance: dict[str, Any]) -> None:
+        """Create this launch's run. Launches that never ended (this study is locked, so they died) become KILLED.
+
+        Trials of an earlier version of the study that `plan["cells"]` has, too, are adopted.
+        """
+        for run in self.search("tags.kind = 'launch' and attributes.status = 'RUNNING'"):
+            self.end(run.info.run_id, "KILLED")
+        self._commit = str(provenance["commit"] or "unknown")
+        tags = {"commit": self._commit, "host": provenance["host"], "dirty": str(provenance["dirty"]).lower()}
+        name = time.strftime("launch %Y-%m-%d %H:%M:%S")
+        self._launch = self._create("launch", name, tags, _milliseconds(time.time()))
+        for file, text in {"spec.yaml": spec_yaml, "plan.json": json.dumps(plan, indent=1, allow_nan=False),
+                           "pip-freeze.txt": provenance["packages"], "git.diff": provenance["diff"]}.items():
+            self.log_bytes(self._launch, file, text.encode())
+        self.adopt({cell["config_hash"] for cell in plan["cells"]})
+
+    @named
+    def update_launch(self, counts: dict[str, float]) -> None:
+        """Live counts: units_done, units_total, replicates_diverged, ..."""
+        if self._launch is not None:
+            self._updates += 1
+            now = _milliseconds(time.time())
+            self.log(self._launch, [metric(name, value, now, self._updates) for name, value in counts.items()])
+
+    @named
+    def end_launch(self, status: str, counts: dict[str, float]) -> None:
+        """status: finished | failed | interrupted."""
+        if self._launch is not None:
+            self.update_launch(counts)
+            self.end(self._launch, LAUNCH_STATUS[status])
+
+    # Units of work.
+
+    @named
+    def drain(self, store: Store, unit: Unit, manifest: dict[str, Any]) -> None:
+        """Show a done unit: a trial run for its configuration, below it a run a seed. Harmless when repeated.
+
+        A further block of seeds joins the trial run of its configuration, whose aggregates are made again.
+        Raises TrackingError, and StorageError for a file that is not what its manifest says.
+        """
+        runs = self.search(f"tags.config_hash = '{unit.config_hash}'")
+        trial = next((run for run in runs if run.data.tags["kind"] == "trial"), None)
+        shown = _blocks(trial)
+        if unit.seeds in shown:
+            return
+        started, ended = _milliseconds(manifest["started"]), _milliseconds(manifest["ended"])
+        trial_id = trial.info.run_id if trial else self._create_trial(unit, started)
+        final = self._final_rows(trial_id, shown) if shown else {}
+        if RECORDS in manifest["files"]:
+            payload = store.read_verified(unit, RECORDS, manifest)
+            rows = read_records(payload)
+            known = {run.data.tags["seed"]: run for run in runs if run.data.tags["kind"] == "replicate"}
+            for seed in unit.seeds:
+                self._drain_replicate(store, unit, seed, [row for row in rows if row["seed"] == seed], manifest,
+                                      trial_id, known.get(str(seed)))
+            self.log_bytes(trial_id, f"records/{unit.block}.parquet", payload)
+            final |= final_rows(rows, unit.block)
+        measured = aggregates(list(final.values()))
+        tags = {"status": manifest["status"], "seeds": ",".join(map(_block, sorted([*shown, unit.seeds]))),
+                "commit": str(manifest.get("commit") or self._commit), NOTE: NOTES["trial"],
+                **self._common, "complete": "true"}
+        if shown and final:
+            tags["status"] = "diverged" if measured["diverged"] == measured["replicates"] else "finished"
+        if unit.configuration["phase"] == "search":
+            tags["rungs"] = json.dumps(manifest.get("rungs", {}))
+        self.end(trial_id, "FINISHED", ended)
+        # Step: the replicates that the aggregate is over, so that the one over most is the latest.
+        self.log(trial_id, [metric(name, value, ended, len(final)) for name, value in measured.items()], tags,
+                 None if shown else _flat(unit.configuration))
+
+    def _drain_replicate(self, store: Store, unit: Unit, seed: int, rows: list[dict[str, Any]],
+                         manifest: dict[str, Any], trial_id: str, run: Run | None) -> None:
+        if run is not None and run.data.tags.get("complete") == "true":
+            return
+        started = manifest["started"]
+        [final] = [row for row in rows if row["stage"] == "final"]
+        ended = _milliseconds(started + final["wall_seconds"])
+        tags = {"seed": str(seed), "verdict": final["verdict"], "mlflow.parentRunId": trial_id, **_identity(unit)}
+        run_id = run.info.run_id if run else self._create("replicate", f"seed {seed}", tags, _milliseconds(started))
+        sheet = f"samples_{seed}.png"
+        if sheet in manifest["files"]:
+            self.log_bytes(run_id, sheet, store.read_verified(unit, sheet, manifest))
+        self.end(run_id, "FINISHED", ended)
+        metrics = [metric(name, value, _milliseconds(started + row["wall_seconds"]), row["update"])
+                   for name, value, row in curves(rows, manifest["primary"])]
+        self.log(run_id, metrics, {"complete": "true"})
+
+    @named
+    def mark(self, unit: Unit, status: str, message: str = "") -> None:
+        """Show a unit that left no done.json: crashed | oom | interrupted. It is not finished, and may run again."""
+        runs = self.search(f"tags.config_hash = '{unit.config_hash}' and tags.kind = 'trial'")
+        if runs and runs[0].data.tags.get("complete") == "true":
+            return  # other seeds of it are finished: their result stays
+        trial_id = runs[0].info.run_id if runs else self._create_trial(unit, _milliseconds(time.time()))
+        self.end(trial_id, "KILLED" if status == "interrupted" else "FAILED")
+        note = f"{NOTES['trial']}\n\nSeeds {unit.block}: {status}. {message}"[:5000]
+        self.log(trial_id, [], {"status": status, NOTE: note})
+
+    @named
+    def finished(self) -> dict[tuple[str, tuple[int, ...]], Finished]:
+        """(config_hash, seeds) of every unit that is shown as complete, from tags and latest metrics alone."""
+        found = {}
+        for run in self.search("tags.kind = 'trial' and tags.complete = 'true'"):
+            tags = run.data.tags
+            for seeds in _blocks(run):
+                found[tags["config_hash"], seeds] = Finished(
+                    json.loads(tags["config"]), seeds, tags["config_hash"], tags["status"], dict(run.data.metrics),
+                    json.loads(tags.get("rungs", "{}")))
+        return found
+
+    @named
+    def adopt(self, config_hashes: Collection[str]) -> None:
+        """Give runs of an earlier version of the study, where this version plans them too, this version's tag."""
+        for run in self.search(f"tags.study_version != '{self._common['study_version']}'"):
+            if run.data.tags.get("config_hash") in config_hashes:
+                self.log(run.info.run_id, [], self._common)
+
+    def _create(self, kind: str, name: str, tags: dict[str, str], start: int) -> str:
+        return self.create(name, {"kind": kind, **self._common, NOTE: NOTES[kind], **tags}, start)
+
+    def _create_trial(self, unit: Unit, start: int) -> str:
+        knobs = unit.configuration["knobs"]
+        name = " ".join([unit.configuration["arm"], *(f"{k}={knobs[k]:.4g}" if isinstance(knobs[k], float) else
+                                                      f"{k}={knobs[k]}" for k in self._factors if k in knobs)])
+        config = json.dumps(unit.configuration, sort_keys=True, separators=(",", ":"))
+        return self._create("trial", name, {**_identity(unit), "config": config}, start)
+
+    def _final_rows(self, trial_id: str, shown: Sequence[tuple[int, ...]]) -> dict[int, dict[str, Any]]:
+        """Of the blocks that are shown already, from MLflow itself: their storage may be gone."""
+        found: dict[int, dict[str, Any]] = {}
+        for block in set(self.artifacts(trial_id, "records")) & {f"records/{_block(seeds)}.parquet" for seeds in shown}:
+            found |= final_rows(read_records(self.read_artifact(trial_id, block)), block)
+        return found
+
+
+def _identity(unit: Unit) -> dict[str, str]:
+    c = unit.configuration
+    return {"config_hash": unit.config_hash, "method": c["method"], "arm": c["arm"], "phase": c["phase"]}
+
+
+def _flat(configuration: dict[str, Any]) -> dict[str, str]:
+    """The configuration as MLflow parameters: knobs by their names, the rest as `data.name`, `evaluation.points`."""
+    flat: dict[str, str] = {}
+    for key, value in configuration.items():
+        prefix = "" if key == "knobs" else f"{key}."
+        flat |= {prefix + k: str(v) for k, v in value.items()} if isinstance(value, dict) else {key: str(value)}
+    return flat
+
+
+def _block(seeds: tuple[int, ...]) -> str:
+    return f"{seeds[0]}-{seeds[-1]}"
+
+
+def _blocks(trial: Run | None) -> list[tuple[int, ...]]:
+    """The blocks of seeds that a trial run shows in full: its tag `seeds`, `0-5` or `0-5,6-9`."""
+    tag = trial.data.tags.get("seeds", "") if trial else ""
+    ends = [tuple(map(int, block.split("-"))) for block in tag.split(",") if block]
+    return [tuple(range(first, last + 1)) for first, last in ends]
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)

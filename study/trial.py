@@ -1,0 +1,224 @@
+"""One unit of work: a configuration and R seeds, trained at once -> records, checkpoints, sample sheets, done.json.
+
+Imports torch when a unit starts, not before. Never imports ray: it runs as well in a loop of one process.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from study.provenance import commit, versions
+from study.sheet import sheet
+from study.storage import Store, Unit
+
+if TYPE_CHECKING:
+    from models.training import TrainState
+
+CHECKPOINT_SECONDS = 20.0  # between two checkpoints, at least
+CHECKPOINT_SHARE = 20  # and at least this many times what one costs, where storage is slow
+HEADER_BYTES = 8
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Progress:
+    """What a unit has made so far, beside the training state; a checkpoint holds both."""
+
+    started: float = field(default_factory=time.time)  # seconds since the epoch
+    wall_seconds: float = 0.0  # spent in `advance`, over all workers that had this unit
+    cpu_seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+    rungs: dict[str, float] = field(default_factory=dict)  # update -> what was reported there
+
+
+class UnitRun:
+    """Trains one unit, from its checkpoint where it has one. Call `advance` until it says `done`.
+
+    objective: the measure to report (None: the evaluator's primary one). diverged_value: what a diverged replicate
+    counts as in it; without one it is left out, and reported beside it as `diverged`. cache_dir: where the feature
+    extractor of a data set is kept. Whatever a unit needs lives in its object, so that a worker may be used again.
+    """
+
+    def __init__(self, unit: Unit, store: Store, device: str = "cpu", cache_dir: str | None = None,
+                 diverged_value: float | None = None, objective: str | None = None) -> None:
+        """Does nothing costly yet."""
+        self.unit, self.store, self.device, self.cache_dir = unit, store, device, cache_dir
+        self.diverged_value, self.objective = diverged_value, objective
+        self._progress = Progress()
+        self._state: TrainState | None = None
+        self._saved, self._save_cost = time.monotonic(), 0.0
+
+    def advance(self) -> dict[str, Any]:
+        """Train to the next evaluation point, evaluate, and after the last one write what the unit leaves.
+
+        Returns finite values only: update, updates, replicates, diverged, status, done, and the objective unless a
+        living replicate lacks it. status: running | finished | diverged (all replicates) | oom (nothing is written:
+        it may run elsewhere). A unit that is done already answers from its manifest. Other exceptions propagate.
+        """
+        manifest = self.store.done(self.unit)
+        if manifest is not None and "report" in manifest:
+            return dict(manifest["report"])
+        try:
+            return self._advance()
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            updates = self.unit.configuration["knobs"]["updates"]
+            return {"update": self._state.update if self._state else 0, "updates": updates,
+                    "replicates": len(self.unit.seeds), "diverged": 0, "status": "oom", "done": True}
+
+    def _advance(self) -> dict[str, Any]:
+        from models.training import train_step
+
+        self._tick = time.perf_counter(), time.process_time()
+        state = self._state if self._state is not None else self._start()
+        target = next(point for point in self._points if point > state.update)
+        infos = []
+        while state.update < target and bool(state.alive.any()):
+            state, info = train_step(self._method, self._data, state)
+            infos.append(info)
+        measured = self._evaluator.point(state, infos)
+        self._clock()
+        rows = [{"seed": seed, "stage": "train", "update": state.update, **found, **self._costs(state.update)}
+                for seed, found in zip(self.unit.seeds, measured, strict=True) if found]
+        self._progress.rows += rows
+        self._state = state
+        last = state.update >= self._points[-1] or not bool(state.alive.any())
+        return self._finish(state) if last else self._go_on(state, rows)
+
+    def _start(self) -> TrainState:
+        """Data, method and evaluator from the configuration; the training state afresh, or from the checkpoint."""
+        from models import METHODS, hparams
+        from models.checkpoint import load_state
+        from models.data import load
+        from models.evaluation import Evaluator
+        from models.method import build
+        from models.training import init_state
+
+        c, seeds = self.unit.configuration, self.unit.seeds
+        hp: hparams.HParams = getattr(hparams, METHODS[c["method"]].split(":")[1])(**c["knobs"])
+        self._data = load(c["data"]["name"], c["data"]["size"])
+        self._method = build(hp, self._data)
+        e = c["evaluation"]
+        self._evaluator = Evaluator(self._method, self._data, samples=e["samples"], long_run=e["long_run"],
+                                    split=e["split"], cache_dir=self.cache_dir)
+        self.objective = self.objective or self._evaluator.primary
+        self._points = evaluation_points(hp.updates, e["points"])
+        self._gradients = hparams.gradient_evaluations(hp)
+        found = self.store.latest_checkpoint(self.unit)
+        if found is None:
+            self.store.write_config(self.unit)
+            return init_state(self._method, self._data, seeds, self.device)
+        self._progress, payload = _unpack(found[1])
+        return load_state(payload, self._method, self._data, seeds, self.device)
+
+    def _go_on(self, state: TrainState, rows: Sequence[Row]) -> dict[str, Any]:
+        report = self._report(state, rows, "running")
+        if self.objective in report:
+            self._progress.rungs[str(state.update)] = report[self.objective]
+        since = time.monotonic() - self._saved
+        if since >= max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self._save_cost):
+            from models.checkpoint import save_state
+
+            begun = time.monotonic()
+            self.store.write_checkpoint(self.unit, state.update, _pack(self._progress, save_state(state)))
+            self._saved = time.monotonic()
+            self._save_cost = self._saved - begun
+        return report
+
+    def _finish(self, state: TrainState) -> dict[str, Any]:
+        """The final evaluation, then every file of the unit, the manifest last."""
+        measured, samples = self._evaluator.final(state)
+        self._clock()
+        progress, unit = self._progress, self.unit
+        final: list[Row] = []
+        for seed, found, diverged_at in zip(unit.seeds, measured, state.diverged_at.tolist(), strict=True):
+            verdict, update = ("survived", state.update) if diverged_at < 0 else ("diverged", diverged_at)
+            final.append({"seed": seed, "stage": "final", "update": update, **found, **self._costs(update),
+                          "cpu_seconds": progress.cpu_seconds / len(unit.seeds), "verdict": verdict,
+                          "diverged_at": None if diverged_at < 0 else diverged_at})
+        report = self._report(state, final, "finished" if bool(state.alive.any()) else "diverged")
+        if self.objective in report:
+            progress.rungs[str(state.update)] = report[self.objective]
+        self.store.write(f"{unit.key}/records.parquet", records(progress.rows + final))
+        extent = self._data.density.extent if self._data.density is not None else None
+        for seed, row, images in zip(unit.seeds, final, samples, strict=True):
+            if row["verdict"] == "survived":
+                self.store.write(f"{unit.key}/samples_{seed}.png", sheet(images, extent))
+        self.store.write_done(unit, {
+            "status": report["status"], "report": report, "rungs": progress.rungs, "primary": self._evaluator.primary,
+            "direction": self._evaluator.direction, "started": progress.started, "ended": time.time(),
+            "wall_seconds": progress.wall_seconds, "cpu_seconds": progress.cpu_seconds, "device": self.device,
+            "host": platform.node(), "commit": commit(), "versions": versions()})
+        return report
+
+    def _report(self, state: TrainState, rows: Sequence[Row], status: str) -> dict[str, Any]:
+        lived = int(state.alive.sum())
+        diverged = len(self.unit.seeds) - lived
+        report = {"update": state.update, "updates": self._points[-1], "replicates": lived + diverged,
+                  "diverged": diverged, "status": status, "done": status != "running"}
+        values = [row[self.objective] for row in rows if self.objective in row and row.get("verdict") != "diverged"]
+        if len(values) == lived:
+            values += [self.diverged_value] * diverged if self.diverged_value is not None else []
+            if values:
+                report[str(self.objective)] = sum(values) / len(values)
+        return report
+
+    def _costs(self, update: int) -> Row:
+        return {"wall_seconds": self._progress.wall_seconds, "particle_gradients": update * self._gradients}
+
+    def _clock(self) -> None:
+        """Add the time since the last call to the unit's clocks."""
+        tick = time.perf_counter(), time.process_time()
+        self._progress.wall_seconds += tick[0] - self._tick[0]
+        self._progress.cpu_seconds += tick[1] - self._tick[1]
+        self._tick = tick
+
+
+def evaluation_points(updates: int, points: int) -> list[int]:
+    """At most `points` update numbers, equally spaced up to the last update."""
+    return sorted({round(updates * k / points) for k in range(1, points + 1)} - {0})
+
+
+def records(rows: Sequence[Row]) -> bytes:
+    """Rows as Parquet: int64 seed and update, strings stage and verdict, float64 for the rest, null for absent."""
+    import pyarrow
+    import pyarrow.parquet
+
+    kinds = {"seed": pyarrow.int64(), "update": pyarrow.int64(), "stage": pyarrow.string(),
+             "verdict": pyarrow.string()}
+    columns = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        broken = [v for v in values if isinstance(v, float) and not math.isfinite(v)]
+        assert not broken, f"{name} = {broken[0]}: what is not finite is an event, never a measured value"
+        columns[name] = pyarrow.array(values, kinds.get(name, pyarrow.float64()))
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _pack(progress: Progress, state: bytes) -> bytes:
+    """Length of the header, the header as JSON (which keeps floats exactly), the training state."""
+    header = json.dumps(asdict(progress), allow_nan=False).encode()
+    return len(header).to_bytes(HEADER_BYTES, "little") + header + state
+
+
+def _unpack(payload: bytes) -> tuple[Progress, bytes]:
+    end = HEADER_BYTES + int.from_bytes(payload[:HEADER_BYTES], "little")
+    return Progress(**json.loads(payload[HEADER_BYTES:end])), payload[end:]
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Python's and CUDA's own classes; torch's allocator for the CPU raises a plain RuntimeError with its name."""
+    import torch
+
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)

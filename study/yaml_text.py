@@ -1,0 +1,178 @@
+"""YAML 1.2 text -> plain values with the line of every key. Runs no code, whatever the text says.
+
+Only ruamel.yaml's composer is used: it makes nodes, never objects. Tags beyond YAML's core types are refused, as are
+duplicate keys; aliases may not blow a small text up.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from study.problems import Path, SpecError, dotted, nearest
+
+MAX_BYTES = 1_000_000
+MAX_NODES = 20_000
+CORE = "tag:yaml.org,2002:"
+AS_TEXT = {CORE + "str", CORE + "timestamp"}  # YAML 1.2 has no dates
+AS_VALUE = {CORE + kind for kind in ("int", "float", "bool", "null")}
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text's plain value, and where each of its keys stands. `problems` are (path, message), met while reading."""
+
+    name: str  # the file as its user named it
+    value: Any
+    lines: Mapping[Path, int]
+    options: Mapping[Path, str] = field(default_factory=dict)  # what --set gave: path -> option as it was written
+    problems: tuple[tuple[Path, str], ...] = ()
+
+    def rank(self, path: Path) -> tuple[bool, int]:
+        """For sorting: problems of the file by line, then those of options."""
+        near = self._known(path)
+        return near in self.options, self.lines.get(near, 0)
+
+    def sentence(self, path: Path, message: str) -> str:
+        """One line for people: place, key, message."""
+        near = self._known(path)
+        if near in self.options:
+            place = self.options[near]
+            key = "" if near == path else dotted(path)
+        else:
+            place, key = f"{self.name}:{self.lines.get(near, 1)}", dotted(path)
+        return " ".join(f"{place}: {key + ': ' if key else ''}{message}".split())
+
+    def _known(self, path: Path) -> Path:
+        while path and path not in self.lines and path not in self.options:
+            path = path[:-1]
+        return path
+
+
+def read(file: str | os.PathLike[str]) -> Document:
+    """The document in a file. Raises SpecError when it cannot be opened or is not one YAML mapping."""
+    name = os.fspath(file)
+    try:
+        with open(name, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        folder = FilePath(name).parent
+        near = nearest(FilePath(name).name, [p.name for p in folder.glob("*.y*ml")] if folder.is_dir() else [])
+        raise SpecError([f"{name}: no such file" + (f"; did you mean {folder / near}?" if near else "")]) from None
+    except IsADirectoryError:
+        raise SpecError([f"{name}: is a directory, expected a YAML file"]) from None
+    except (OSError, ValueError) as error:
+        raise SpecError([f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+    if len(data) > MAX_BYTES:
+        raise SpecError([f"{name}: is larger than {MAX_BYTES:,} bytes, expected a study's YAML file"])
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SpecError([f"{name}:{line}: is not UTF-8 text (byte 0x{data[error.start]:02x}), "
+                         "expected a YAML file"]) from None
+    return parse(text, name)
+
+
+def parse(text: str, name: str) -> Document:
+    """The document in a text; `name` stands in messages. Raises SpecError when it is not one YAML mapping."""
+    try:
+        root = compose(text)
+    except NotYaml as error:
+        raise SpecError([f"{name}:{error.args[0]}"]) from None
+    if root is None or (isinstance(root, ScalarNode) and root.tag == CORE + "null"):
+        raise SpecError([f"{name}: is empty, expected a study with the keys study, data, method, ..."])
+    walk = Walk()
+    value = walk.plain(root, (), ())
+    document = Document(name, value, walk.lines, problems=tuple(walk.problems))
+    if walk.fatal:
+        raise SpecError(document.sentence(*problem) for problem in walk.problems)
+    if not isinstance(value, dict):
+        kind = "a list" if isinstance(value, list) else repr(value)
+        raise SpecError([f"{name}:1: found {kind}, expected a mapping with the keys study, data, method, ..."])
+    return document
+
+
+class NotYaml(Exception):
+    """args[0] is `LINE: column COLUMN: not valid YAML: why`."""
+
+
+def compose(text: str) -> Node | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a reused anchor is fine
+            node: Node | None = YAML(typ="safe", pure=True).compose(text)
+            return node
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        why = f"{error.context or ''} {error.problem or ''}"
+        place = f"{mark.line + 1}: column {mark.column + 1}" if mark else "1"
+    except YAMLError as error:
+        offset = getattr(error, "position", 0)
+        why = f"unacceptable character #x{ord(text[offset]):04x}"
+        place = f"{text.count(chr(10), 0, offset) + 1}"
+    except RecursionError:
+        why, place = "nested too deeply", "1"
+    raise NotYaml(f"{place}: not valid YAML: {' '.join(why.split())}") from None
+
+
+class Walk:
+    """Nodes -> plain values, with lines and problems noted on the way."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Path, int] = {}
+        self.problems: list[tuple[Path, str]] = []
+        self.fatal = False  # a value is unknown, so checking the rest would mislead
+        self.visited = 0
+        self.construct = YAML(typ="safe", pure=True).constructor.construct_object  # of core scalars only
+
+    def plain(self, node: Node, path: Path, above: tuple[Node, ...]) -> Any:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        self.visited += 1
+        if any(node is other for other in above):
+            return self._refuse(path, "an alias inside its own anchor never ends; write the value out")
+        if self.visited > MAX_NODES:
+            return self._refuse(path, f"more than {MAX_NODES:,} values once its aliases are written out")
+        if isinstance(node, MappingNode) and node.tag == CORE + "map":
+            return self._mapping(node, path, (*above, node))
+        if isinstance(node, SequenceNode) and node.tag == CORE + "seq":
+            return [self.plain(item, (*path, i), (*above, node)) for i, item in enumerate(node.value)]
+        if isinstance(node, ScalarNode) and node.tag in AS_TEXT:
+            return node.value
+        if isinstance(node, ScalarNode) and node.tag in AS_VALUE:
+            try:
+                return self.construct(node)
+            except (ValueError, KeyError):
+                return self._refuse(path, f"found {node.value[:40]!r}, which is no {node.tag.removeprefix(CORE)}")
+        return self._refuse(path, f"found the tag {str(node.tag).replace(CORE, '!!')}, expected a plain value without "
+                                  "a tag: nothing in a spec is run")
+
+    def _mapping(self, node: MappingNode, path: Path, above: tuple[Node, ...]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = key_node.value
+            if not isinstance(key_node, ScalarNode):
+                self.lines.setdefault((*path, "?"), line)
+                self._refuse((*path, "?"), "found a list or a mapping as a key, expected a name")
+            elif key in found:
+                self.problems.append(((*path, key), f"duplicate key, also on line {line}; keep one"))
+            else:
+                self.lines[(*path, key)] = line
+                if key == "<<":
+                    self._refuse((*path, key), "YAML 1.2 has no merge keys; write the keys out")
+                found[key] = self.plain(value_node, (*path, key), above)
+        return found
+
+    def _refuse(self, path: Path, message: str) -> None:
+        if not self.fatal or self.visited <= MAX_NODES:
+            self.problems.append((path, message))
+        self.fatal = True

@@ -1,0 +1,145 @@
+"""The command line and the files it writes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from analysis import report
+from tests import synthetic_study as toy
+
+ROOT = Path(__file__).resolve().parents[1]
+HOSTILE = ("kl<script>alert(1)</script>", "jko & $x_1$ %", "a|b\"'")
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return toy.shared(tmp_path_factory.getbasetemp() / "toy")
+
+
+@pytest.fixture(scope="module")
+def written(uri: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    assert report.main(["--tracking-uri", uri, "--out", str(out)]) == 0
+    return out
+
+
+class _Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_page_loads_nothing_from_elsewhere(written):
+    text = (written / "index.html").read_text()
+    tags = _Page(text).tags
+    links = [v for _, attrs in tags for k, v in attrs.items() if k in ("src", "href", "xlink:href")]
+    assert links and all(v.startswith(("#", "data:")) for v in links)
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in tags}
+    assert "@import" not in text and not re.search(r"url\((?!#)", text)
+
+
+def test_every_figure_has_a_name_and_ids_are_unique(written):
+    tags = _Page((written / "index.html").read_text()).tags
+    figures = [attrs for tag, attrs in tags if tag == "svg"]
+    assert len(figures) == len(list((written / "figures").glob("*.svg"))) >= 15
+    assert all(a["role"] == "img" and a["aria-label"] for a in figures)
+    ids = [attrs["id"] for _, attrs in tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    used = [v[1:] for _, a in tags for k, v in a.items() if k == "xlink:href" and v.startswith("#")]
+    assert used and set(used) <= set(ids)
+
+
+def test_findings_come_first_and_missing_work_is_said(written):
+    text = (written / "index.html").read_text()
+    assert (
+        text.index("3 of 24 planned design cells") < text.index("Findings") < text.index("<table") < text.index("<svg")
+    )
+    assert "c0ffee123456" in text and "torch 2.13.0" in text and "python analysis/report.py --study toy" in text
+
+
+def test_each_figure_comes_as_svg_png_and_data(written):
+    names = {p.stem for p in (written / "figures").iterdir()}
+    assert all((written / "figures" / f"{n}.{e}").stat().st_size for n in names for e in ("svg", "png", "csv"))
+    tables = {p.stem for p in (written / "tables").glob("*.md")}
+    assert {"common_cell", "best_cells", "design_cells", "confirm_cells", "search_cells", "limits"} <= tables
+
+
+def test_the_same_store_gives_the_same_bytes(written, uri, tmp_path):
+    assert report.main(["--tracking-uri", uri, "--out", str(tmp_path)]) == 0
+    ours = {p.relative_to(written) for p in written.rglob("*") if p.is_file()}
+    assert ours == {p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()}
+    assert [p for p in sorted(ours) if (written / p).read_bytes() != (tmp_path / p).read_bytes()] == []
+
+
+def test_hostile_names_are_text(tmp_path, uri, capsys):
+    from shutil import copy
+
+    copy(uri.removeprefix("sqlite:///"), tmp_path / "mlflow.db")  # a store with its tables made
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    name = "<img src=x onerror=alert(1)>"
+    toy.write(store, tmp_path / "artifacts", name, HOSTILE)
+    assert report.main(["--study", name, "--tracking-uri", store, "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "index.html").read_text()
+    assert {tag for tag, _ in _Page(text).tags}.isdisjoint({"script", "img"})
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text and "&lt;img src=x" in text
+    latex = (tmp_path / "out" / "tables" / "common_cell.tex").read_text()
+    assert r"jko \& \$x\_1\$ \%" in latex
+    assert r"a\|b" in (tmp_path / "out" / "tables" / "common_cell.md").read_text()
+
+
+def test_an_unknown_study_names_the_nearest(uri, capsys):
+    assert report.main(["--study", "tooy", "--tracking-uri", uri]) == 2
+    assert capsys.readouterr().err == "report: no study named 'tooy'; did you mean toy? (studies: toy)\n"
+
+
+def test_a_missing_store_is_one_sentence(tmp_path, capsys):
+    assert report.main(["--tracking-uri", f"sqlite:///{tmp_path}/no.db"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_server_that_is_away_is_one_sentence(capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert report.main(["--tracking-uri", "http://127.0.0.1:9"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("report: cannot read the tracking store: ") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [[str(ROOT / "analysis" / "report.py")], ["-m", "analysis.report"]])
+def test_help_is_fast_because_it_imports_nothing_heavy(command):
+    code = ["-X", "importtime", *command, "--help"]
+    done = subprocess.run([sys.executable, *code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--tracking-uri" in done.stdout
+    loaded = set(re.findall(r"\|\s+([\w.]+)$", done.stderr, re.MULTILINE))
+    assert "argparse" in loaded and not {"pandas", "mlflow", "seaborn", "numpy", "matplotlib"} & loaded
+
+
+def test_run_as_a_file_it_imports_from_the_root_and_neither_torch_nor_ray(tmp_path, uri):
+    probe = (
+        "import runpy, sys\n"
+        f"sys.argv = ['report.py', '--tracking-uri', {uri!r}, '--study', 'nothing']\n"
+        f"sys.path.insert(0, {str(ROOT / 'analysis')!r})\n"
+        f"try: runpy.run_path({str(ROOT / 'analysis' / 'report.py')!r}, run_name='__main__')\n"
+        "except SystemExit as end: print(end.code)\n"
+        "import analysis.page, analysis.load\n"
+        "print(sys.path[0], {'torch', 'ray'} & set(sys.modules), analysis.load.__file__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
+    assert done.stdout.split("\n")[:2] == ["2", f"{ROOT} set() {ROOT / 'analysis' / 'load.py'}"]

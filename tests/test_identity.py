@@ -1,0 +1,137 @@
+"""Hashes and versions: equal when the meaning is equal, different when it is not."""
+
+import copy
+import hashlib
+from typing import Any
+
+import pytest
+
+from models.hparams import JKO, knob_problem
+from study.identity import canonical, changed_keys, config_hash, phase_seeds, study_version
+from study.knobs import METHODS
+from study.space import design_configurations
+from study.spec import StudySpec, loads
+
+TEXT = """
+study: s
+question: Which?
+data: digits
+method: [kl, jko]
+train: {width: 4}
+design: {replicates: 3, step_size: [0.1, 0.2]}
+search: {replicates: 2, trials: 8, space: {step_size: {log: [0.05, 0.5]}}}
+confirm: {top: 2, replicates: 4}
+"""
+
+
+def spec(*overrides: str) -> StudySpec:
+    return loads(TEXT, overrides=overrides)
+
+
+def jko_cell() -> dict[str, Any]:
+    return next(c for c in design_configurations(spec()) if c["arm"] == "jko" and c["knobs"]["step_size"] == 0.2)
+
+
+def test_the_hash_is_of_this_very_text() -> None:
+    """Written out by hand: studies on disk are found again by it, so it must never change by accident."""
+    text = ('{"data":{"content_hash":"abc","name":"digits","size":8},'
+            '"evaluation":{"long_run":10,"points":20,"samples":256,"split":"search"},'
+            '"knobs":{"step_size":0.2,"width":4},"method":"jko","phase":"design"}')
+    assert config_hash(jko_cell(), "abc") == hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_name_order_and_defaults_do_not_matter() -> None:
+    cell, expected = jko_cell(), config_hash(jko_cell(), "abc")
+    assert config_hash({**cell, "arm": "other"}, "abc") == expected
+    assert config_hash(dict(reversed(cell.items())), "abc") == expected
+    knobs = {k: v for k, v in cell["knobs"].items() if k != "penalty_of"}  # as before a release that adds it
+    assert config_hash({**cell, "knobs": knobs}, "abc") == expected
+
+
+def test_everything_else_matters() -> None:
+    cell = jko_cell()
+    hashes = [config_hash(cell, "abc"), config_hash(cell, "abd"), config_hash({**cell, "phase": "search"}, "abc"),
+              config_hash({**cell, "method": "kl"}, "abc"),
+              config_hash({**cell, "data": {"name": "digits", "size": 16}}, "abc")]
+    for key in cell["evaluation"]:
+        hashes.append(config_hash({**cell, "evaluation": {**cell["evaluation"], key: 7}}, "abc"))
+    for knob, value in cell["knobs"].items():
+        other = next(v for v in (7, 0.7, True, "data", "noise", "f", "bf16")
+                     if v != value and knob_problem(JKO, knob, v) is None)
+        hashes.append(config_hash({**cell, "knobs": {**cell["knobs"], knob: other}}, "abc"))
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_all_cells_of_a_design_differ() -> None:
+    cells = design_configurations(spec("design.step_size=[0.1, 0.1000001, 0.2]", "design.mcmc_steps=[1, 2, 3]"))
+    assert len({config_hash(cell, "abc") for cell in cells}) == len(cells) == 18
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nothing_without_a_value_is_hashed(value: float) -> None:
+    with pytest.raises(ValueError):
+        canonical({"a": [value]})
+
+
+# Versions.
+
+def version(*overrides: str) -> str:
+    return study_version(spec(*overrides).resolved(), "abc")
+
+
+@pytest.mark.parametrize("override", [
+    "question=Why?", "design.replicates=30", "design.step_size=[0.1, 0.2, 0.4]", "design.mcmc_steps=[5, 20]", "design=",
+    "search.trials=64", "confirm.replicates=40", "confirm.top=5", "confirm=", "resources.cpu=2", "baseline=jko"])
+def test_what_extends_a_study_keeps_its_version(override: str) -> None:
+    assert version(override) == version()
+    assert changed_keys(spec().resolved(), spec(override).resolved()) == []
+
+
+@pytest.mark.parametrize("override, keys", [
+    ("search.replicates=3", ["search.replicates"]),
+    ("search.sampler=gp", ["search.sampler"]),
+    ("search.prune=successive_halving", ["search.prune"]),
+    ("search.diverged_value=9", ["search.diverged_value"]),
+    ("search.objective=fd_clf64", ["search.objectives"]),
+    ("search.space.jko={step_size: {log: [0.05, 0.6]}}", ["search.space.jko.step_size.float"]),
+    ("search.space.width=8", ["search.space.jko.width", "search.space.kl.width"]),
+    ("train.width=8", ["arms.jko.knobs.width", "arms.kl.knobs.width"]),
+    ("train.jko={jko_weight: 0.25}", ["arms.jko.knobs.jko_weight"]),
+    ("evaluation.points=5", ["evaluation.points"]),
+    ("data.size=16", ["data.size"]),
+    ("seed=1", ["seed"]),
+    ("method=[kl]", ["arms.jko.knobs.width", "arms.jko.method", "search.space.jko.step_size.float",
+                     "search.space.jko.step_size.log"])])
+def test_any_other_change_makes_a_version_and_is_named(override: str, keys: list[str]) -> None:
+    overrides = ["data={name: digits}", override]
+    assert version(*overrides) != version()
+    assert changed_keys(spec().resolved(), spec(*overrides).resolved()) == keys
+
+
+def test_new_data_make_a_new_version() -> None:
+    assert study_version(spec().resolved(), "abd") != version()
+
+
+def test_a_knob_of_a_later_release_changes_nothing_at_its_default() -> None:
+    new = spec().resolved()
+    old = copy.deepcopy(new)
+    del old["arms"]["jko"]["knobs"]["penalty_of"], old["arms"]["kl"]["knobs"]["energy_l2"]
+    assert study_version(old, "abc") == study_version(new, "abc") and changed_keys(old, new) == []
+    new["arms"]["jko"]["knobs"]["penalty_of"] = "f"
+    assert study_version(old, "abc") != study_version(new, "abc")
+    assert changed_keys(old, new) == ["arms.jko.knobs.penalty_of"]
+
+
+def test_methods_here_are_those_of_models() -> None:
+    assert all(cls.method == name for name, cls in METHODS.items())
+
+
+# Seeds.
+
+def test_seeds_of_phases_never_meet_and_more_replicates_only_add() -> None:
+    largest = spec("seed=7", "design.replicates=1000", "search.replicates=1000", "confirm.replicates=1000")
+    seeds = [phase_seeds(largest, phase) for phase in ("design", "search", "confirm")]
+    assert len(set().union(*seeds)) == 3000
+    assert phase_seeds(spec("seed=7"), "design") == [7, 8, 9] == seeds[0][:3]
+    assert phase_seeds(spec("seed=7"), "search") == [1007, 1008] and seeds[2][0] == 2007
+    assert phase_seeds(spec("confirm="), "confirm") == []

@@ -1,0 +1,101 @@
+"""The command line without Ray: help, exit codes, and a sentence for each thing that can be wrong."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from study.launch import main
+
+SPEC = """\
+study: tiny
+data: moons
+method: [kl, jko]
+train: {updates: 4, batch_size: 8, width: 2, particles: 16}
+design:
+  replicates: 2
+  step_size: [0.05, 0.3]
+evaluation: {points: 2, samples: 32, long_run: 1}
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(SPEC)
+    return "tiny.yaml"
+
+
+def test_help_and_a_bad_spec_are_quick_and_load_nothing_heavy(space: str) -> None:
+    """Ray, torch, optuna and mlflow cost seconds; a misspelt word must not."""
+    Path(space).write_text(SPEC.replace("step_size", "step_sise"))
+    code = ("import sys\nfrom study.launch import main\ncode = main(['--space', 'tiny.yaml'])\n"
+            "print([m for m in ('ray', 'torch', 'optuna', 'mlflow', 'pyarrow', 'sklearn') if m in sys.modules])\n"
+            "sys.exit(code)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == "[]\n"
+    assert done.stderr == "tiny.yaml:7: design.step_sise: unknown knob; did you mean step_size?\n"
+
+
+def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as found:
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert found.value.code == 0
+    flags = "--space --dry-run --set --tracking-uri --storage --address --max-concurrent --quiet"
+    assert [flag for flag in flags.split() if flag not in text] == []
+
+
+def test_every_problem_is_told_at_once(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(space).write_text(SPEC.replace("data: moons", "data: moon").replace("replicates: 2", "replicates: two"))
+    assert main(["--space", space, "--set", "train.width=4"]) == 2
+    assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == ["2", "6"]
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (["--address", "ray://head:10001"], "--address ray://head:10001: found a Ray Client address, expected one of a "
+     "cluster node: run the launch on the cluster (ray job submit -- python -m study.launch ...) with --address "
+     "auto\n"),
+    (["--set", "resources.cpu=999"], "tiny.yaml: resources.cpu: found 999, expected at most "),
+])
+def test_what_cannot_run_here_is_refused(space: str, words: list[str], sentence: str,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--space", space, *words]) == 2
+    assert capsys.readouterr().err.startswith(sentence)
+
+
+def test_an_absent_tracking_server_is_one_sentence(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as held:  # bound and not listening: nobody answers there
+        held.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{held.getsockname()[1]}"
+        begun = time.monotonic()
+        assert main(["--space", space, "--tracking-uri", uri]) == 2
+    assert time.monotonic() - begun < 30
+    assert capsys.readouterr().err == (f"no MLflow server answers at {uri} (ConnectionError); start it, or leave out "
+                                       "--tracking-uri to keep the study in mlflow.db here\n")
+
+
+def test_a_storage_that_cannot_be_written_is_one_sentence(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").write_text("not a folder")
+    assert main(["--space", space, "--storage", "file/runs"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(f"storage '{Path('file/runs').absolute()}' is not writable: ")
+    assert main(["--space", space, "--storage", "nosuch://place"]) == 2
+    assert capsys.readouterr().err.startswith("storage 'nosuch://place' cannot be opened: ")
+
+
+def test_a_dry_run_shows_the_plan_and_makes_no_store(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Moons have sd 0.1: KL flow has the limit s, JKO at c = 1/2 none; 0.3 lies above it and 0.05 below."""
+    assert main(["--space", space, "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    rows = {words[1]: words[3:] for line in text.splitlines() if len(words := line.split()) > 3 and words[0] == "│"}
+    cells = {arm: [w for w in words if w != "│"] for arm, words in rows.items()}
+    assert cells["kl"] == ["kl", "2", "0.1", "(0.1)", "0.1", "(0.1)", "1", "0", "1"]
+    assert cells["jko"] == ["jko", "2", "none", "none", "0", "0", "2"]
+    assert "design: 4 configurations x 2 replicates" in text and "estimated cost: roughly " in text
+    assert not Path("mlflow.db").exists() and not list(Path("runs").glob("tiny/*.json"))

@@ -1,0 +1,54 @@
+"""Provenance is found where there is some, and its absence never fails a study."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from study import provenance
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Another place for the project."""
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    provenance.commit.cache_clear()
+    yield tmp_path
+    provenance.commit.cache_clear()
+
+
+def git(root: Path, *arguments: str) -> str:
+    name = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    command = ["git", "-C", str(root), *name, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_commit_and_changes_of_a_checkout(root: Path) -> None:
+    (root / "model.py").write_text("a = 1\n")
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "first")
+    clean = provenance.provenance()
+    assert clean["commit"] == git(root, "rev-parse", "HEAD").strip() and len(clean["commit"]) == 40
+    assert (clean["dirty"], clean["diff"]) == (False, "")
+    (root / "model.py").write_text("a = 2\n")
+    (root / "new.py").write_text("")
+    changed = provenance.provenance()
+    assert changed["dirty"] and "-a = 1\n+a = 2\n" in changed["diff"] and "# not in git: new.py\n" in changed["diff"]
+
+
+def test_without_git(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(root))
+    assert not any(provenance.provenance()[key] for key in ("commit", "dirty", "diff", "gpus"))
+    (root / ".git").mkdir()
+    assert provenance.provenance()["commit"] is None
+
+
+def test_packages_read_like_pip_freeze() -> None:
+    lines = provenance.packages().splitlines()
+    assert f"numpy=={np.__version__}" in lines and lines == sorted(lines, key=lambda line: line.split("==")[0].lower())
+    assert provenance.versions()["numpy"] == np.__version__

@@ -1,0 +1,156 @@
+"""Storage: whole files, manifests, checksums, checkpoints, the lock; locally and on an object store's interface."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from study.storage import StorageError, Store, StudyLockedError, Unit
+
+UNIT = Unit({"method": "kl", "knobs": {"step_size": 0.1}}, (3, 4, 5), "abc123def456")
+
+
+@pytest.fixture(params=["local", "object"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """pyarrow's in-memory file system stands for an object store: neither has os.replace."""
+    return Store(str(tmp_path) if request.param == "local" else "mock:///bucket", "jko")
+
+
+def finish(store: Store, unit: Unit = UNIT) -> dict:
+    store.write(f"{unit.key}/records.parquet", b"records")
+    return store.write_done(unit, {"status": "finished"})
+
+
+def test_unit_is_its_hash_and_seeds() -> None:
+    assert UNIT.key == "abc123def456/3-5"
+    assert UNIT == Unit({}, (3, 4, 5), "abc123def456") and hash(UNIT) == hash(Unit({}, (3, 4, 5), "abc123def456"))
+    assert UNIT != Unit(UNIT.configuration, (3, 4), "abc123def456")
+
+
+def test_done_unit_reads_back(store: Store) -> None:
+    assert store.done(UNIT) is None and list(store.done_units()) == []
+    written = finish(store)
+    [(unit, manifest)] = store.done_units()
+    assert unit == UNIT and unit.configuration == UNIT.configuration
+    assert manifest == written == store.done(UNIT)
+    assert store.read_verified(UNIT, "records.parquet", manifest) == b"records"
+    assert set(manifest["files"]) == {"config.json", "records.parquet"}
+
+
+def test_unit_without_manifest_or_with_a_missing_file_is_not_done(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), "jko")
+    finish(store)
+    records = tmp_path / "jko" / UNIT.key / "records.parquet"
+    records.write_bytes(b"rec")
+    assert store.done(UNIT) is None
+    records.unlink()
+    assert store.done(UNIT) is None and list(store.done_units()) == []
+    finish(store)
+    assert store.done(UNIT) is not None
+    (tmp_path / "jko" / UNIT.key / "done.json").write_text('{"status": "fin')
+    assert store.done(UNIT) is None
+
+
+def test_changed_file_of_the_same_length_is_refused_on_reading(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), "jko")
+    manifest = finish(store)
+    (tmp_path / "jko" / UNIT.key / "records.parquet").write_bytes(b"rECORDS")
+    with pytest.raises(StorageError, match=r"records\.parquet is not what done\.json says"):
+        store.read_verified(UNIT, "records.parquet", manifest)
+
+
+def test_manifest_leaves_out_checkpoints_and_half_written_files(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), "jko")
+    store.write_checkpoint(UNIT, 10, b"state")
+    (tmp_path / "jko" / UNIT.key / "records.parquet.77.tmp").write_bytes(b"rec")
+    assert set(finish(store)["files"]) == {"config.json", "records.parquet"}
+    assert store.latest_checkpoint(UNIT) is None, "a done unit needs none"
+
+
+def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path), "jko")
+    store.write("plan.json", b"old")
+
+    def killed(source: str, target: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.write("plan.json", b"new")
+    assert store.read("plan.json") == b"old"
+
+
+def test_json_refuses_what_is_not_finite(store: Store) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        store.write_json("plan.json", {"limit": float("inf")})
+    assert store.read_json("plan.json") is None
+
+
+def test_last_two_checkpoints_are_kept_and_a_damaged_one_falls_back(
+        store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    assert store.latest_checkpoint(UNIT) is None
+    for update in (90, 100, 1000):
+        store.write_checkpoint(UNIT, update, b"state of %d" % update)
+    assert store.latest_checkpoint(UNIT) == (1000, b"state of 1000")
+    newest = store.read(f"{UNIT.key}/checkpoint-000001000")
+    assert newest is not None and store.read(f"{UNIT.key}/checkpoint-000000090") is None
+    store.write(f"{UNIT.key}/checkpoint-000001000", newest[:-1])
+    assert store.latest_checkpoint(UNIT) == (100, b"state of 100")
+    assert "checkpoint-000001000 of unit abc123def456/3-5 is damaged" in caplog.text
+    store.write(f"{UNIT.key}/checkpoint-000000100", b"")
+    assert store.latest_checkpoint(UNIT) is None
+
+
+def test_second_launch_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), "jko")
+    hold = """if True:
+        import sys
+        from study.storage import Store
+        with Store(sys.argv[1], "jko").lock():
+            print("held", flush=True)
+            input()
+    """
+    command = [sys.executable, "-c", hold, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(StudyLockedError, match=f"study 'jko' in .* is being run by process {other.pid} on "):
+            with store.lock():
+                pass
+        with Store(str(tmp_path), "another").lock():
+            pass
+        other.kill()
+        other.wait()
+    with store.lock():
+        pass
+
+
+def test_unwritable_storage_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = Store(str(tmp_path / "file"), "jko")
+    with pytest.raises(StorageError, match="is not writable") as caught:
+        store.check_writable()
+    assert "\n" not in str(caught.value)
+    with pytest.raises(StorageError, match="cannot be opened"):
+        Store("nosuch://bucket", "jko")
+
+
+def test_probe_leaves_nothing(tmp_path: Path) -> None:
+    Store("mock:///bucket", "jko").check_writable()
+    Store(str(tmp_path), "jko").check_writable()
+    assert list((tmp_path / "jko").iterdir()) == []
+
+
+def test_relative_path_is_fixed_when_the_store_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store("./runs", "jko")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    copy = pickle.loads(pickle.dumps(store))
+    copy.write_json("spec.json", {"a": 1})
+    assert json.loads((tmp_path / "runs" / "jko" / "spec.json").read_text()) == {"a": 1}

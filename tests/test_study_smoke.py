@@ -1,0 +1,147 @@
+"""Whole launches with Ray: interrupted, continued, repeated; a killed worker; a unit that fails for good."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SPEC = """\
+study: tiny
+data: moons
+method: [kl, jko]
+train: {updates: 120, batch_size: 16, width: 4, particles: 32, mcmc_steps: 3}
+design:
+  replicates: 2
+  step_size: [0.05, 1.5]
+search:
+  replicates: 2
+  trials: 2
+  space:
+    step_size: {log: [0.02, 0.5]}
+confirm: {top: 1, replicates: 2}
+evaluation: {points: 6, samples: 64, long_run: 2}
+"""
+UNITS = 4 + 4 + 2
+
+
+def launch(*words: str, on_line: Callable[[str, int], None] = lambda line, pid: None) -> tuple[int, list[str]]:
+    """Run the command in its own process group; (exit code, lines). on_line(line, pid) may interfere."""
+    command = [sys.executable, "-m", "study.launch", "--space", "tiny.yaml", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          start_new_session=True) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            on_line(lines[-1], process.pid)
+    return process.returncode, lines
+
+
+def done(folder: Path) -> list[Path]:
+    return sorted(folder.glob("runs/tiny/*/*/done.json"))
+
+
+def runs(kind: str) -> dict[str, str]:
+    """Name -> status of the runs of a kind that MLflow shows."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient("sqlite:///mlflow.db")
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'")
+    return {f"{run.info.run_name} {run.info.run_id}": run.info.status for run in found}
+
+
+def workers(driver: int) -> list[int]:
+    """Ray's busy workers below a process."""
+    parent, names = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                stat, names[int(entry.name)] = (entry / "stat").read_text(), (entry / "cmdline").read_text()
+            except OSError:  # it has ended meanwhile
+                continue
+            parent[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+
+    def is_below(pid: int) -> bool:
+        while pid in parent and pid != driver:
+            pid = parent[pid]
+        return pid == driver
+
+    return [pid for pid, name in names.items() if name.startswith("ray::Work") and is_below(pid)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "tiny.yaml").write_text(SPEC)
+    return tmp_path
+
+
+def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
+    def interrupt(line: str, pid: int) -> None:
+        if line.startswith("[3/"):
+            os.killpg(pid, signal.SIGINT)
+
+    def kill_a_worker(line: str, pid: int) -> None:
+        if line.startswith("[1/"):
+            os.kill(workers(pid)[0], signal.SIGKILL)
+
+    code, lines = launch(on_line=interrupt)
+    assert code == 130
+    assert lines[-1] == "interrupted; to continue: python -m study.launch --space tiny.yaml"
+    first = {path: path.stat().st_mtime_ns for path in done(folder)}
+    assert 3 <= len(first) < UNITS
+
+    code, lines = launch(on_line=kill_a_worker)
+    assert code == 0, "\n".join(lines)
+    assert any("it goes on in a new worker" in line for line in lines)
+    assert lines[-2:] == ["mlflow ui", "python analysis/report.py --study tiny"]
+    assert len(done(folder)) == UNITS
+    assert {path: path.stat().st_mtime_ns for path in first} == first  # what was finished was left alone
+    journals = [json.loads(path.read_text()) for path in folder.glob("runs/tiny/search/*/*.json")]
+    assert [[entry["state"] for entry in journal] for journal in journals] == [["told"] * 2] * 2
+    trials = runs("trial")
+    assert list(trials.values()) == ["FINISHED"] * UNITS
+    assert sorted(runs("launch").values()) == ["FINISHED", "KILLED"]
+    assert len(runs("replicate")) == 2 * UNITS
+
+    code, lines = launch()
+    assert code == 0
+    assert f"{UNITS} units of work are finished, 0 are left" in lines
+    assert not any(line.startswith("[") for line in lines)
+    assert runs("trial") == trials
+
+
+def test_a_unit_that_always_fails_is_named_and_the_rest_is_done(folder: Path) -> None:
+    from models.data import load as load_data
+    from study.identity import config_hash
+    from study.space import design_configurations
+    from study.spec import load
+
+    words = ("--set", "search=null", "--set", "confirm=null", "--set", "train.updates=20")
+    spec = load("tiny.yaml", [word for word in words if word != "--set"])
+    bad = config_hash(design_configurations(spec)[0], load_data("moons").content_hash)
+    (folder / "runs/tiny").mkdir(parents=True)
+    (folder / "runs/tiny" / bad).write_text("a file where the unit's directory belongs")
+
+    code, lines = launch(*words)
+    assert code == 1
+    lost = [line for line in lines if line.startswith("lost: design ")]
+    assert lost and all(bad in line for line in lost)
+    assert len(done(folder)) == 3
+
+    (folder / "runs/tiny" / bad).unlink()
+    code, lines = launch(*words)
+    assert code == 0 and len(done(folder)) == 4
+    assert "3 units of work are finished, 1 are left" in lines
