@@ -18,7 +18,8 @@ from analysis.palette import ALARM, INK, PAPER, RULE, SOFT, colours, markers
 def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
     """Predicted limit (red band from smallest to median direction) above what was observed, a line an arm and steps.
 
-    frame: `tables.limits`. Full bar: no replicate diverged; pale: up to the first level where one did (cross); grey: ran beyond.
+    frame: `tables.limits`. Full bar: no replicate diverged; pale: up to the first level where one did (cross); grey:
+    ran beyond it.
     """
     colour, labels = colours(arms), []
     left, right = 0.8 * frame["smallest"].min(), 1.3 * frame["largest"].max()

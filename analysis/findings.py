@@ -54,11 +54,10 @@ def missing(study: Study) -> list[str]:
         of = study.trials[(study.trials["phase"] == phase) & study.trials["complete"]]
         if len(of) < planned:
             out.append(f"The {phase} has {len(of)} of {count(planned, 'planned trial')}.")
-    lost = study.trials[~study.trials["status"].isin([*VALID, "pruned"])]
-    for status, group in lost.groupby("status"):
-        if status and (group["phase"] != "design").any():
-            n = int((group["phase"] != "design").sum())
-            out.append(f"{count(n, 'trial')} outside the design ended as {status}; none of them is counted.")
+    lost = study.trials.loc[study.trials["phase"] != "design", "status"].value_counts().sort_index()
+    for status, n in lost.items():
+        if status not in ("", *VALID, "pruned"):
+            out.append(f"{count(n, 'trial')} outside the design ended as {status!s}; none of them is counted.")
     return out
 
 

@@ -1,413 +1,92 @@
-"""The report's files: every figure as SVG, PNG and CSV, every table as CSV, Markdown and LaTeX, and one HTML page."""
+"""The report's files: tables as CSV, Markdown and LaTeX, the findings as Markdown, and one HTML page with all."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import matplotlib.figure
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-from matplotlib.axes import Axes
 
-from analysis import about, figures, tables
+from analysis import about, tables
 from analysis.findings import RULE, comparisons, findings, missing
-from analysis.load import CELL, COSTS, Store, Study
-from analysis.palette import THEME, style, themed
-from analysis.wording import DASH, count, number, slug
+from analysis.load import COSTS, Store, Study
+from analysis.palette import THEME
+from analysis.panels import Panels, Section
 
-SHOWN = 4  # measures in a main table; the CSV files hold all
-
-
-Panel = tuple[str, Markup, str]  # heading, inline SVG, its alternative text
+SHOWN = 3  # quality measures in a main table, beside one cost; the CSV files hold all
+NOTE = "Mean [95 % t interval] over n surviving replicates; diverged: k/n [Wilson 95 %]; floor: mean \u00b1 sd."
 
 
-@dataclass
-class Section:
-    """A heading with panels (inline SVG and its alternative text) or tables under it, and a caption with n."""
-
-    title: str
-    caption: str
-    panels: list[Panel] = field(default_factory=list)
-    tables: list[tuple[str, pd.DataFrame]] = field(default_factory=list)
-    wide: bool = False  # one panel a row
-    maps: bool = False  # panels whose cells hold words, so that they may not shrink
-
-
-class Report:
-    """Writes one study's report under `out`."""
-
-    def __init__(self, study: Study, store: Store, out: Path) -> None:
-        self.study, self.store, self.out = study, store, out
-        self.common = tables.common_cell(study)
-        self.grid, self.limits = tables.grid(study), tables.limits(study) if len(study.cells) else pd.DataFrame()
-        for folder in ("figures", "tables"):
-            (out / folder).mkdir(parents=True, exist_ok=True)
-
-    def write(self) -> Path:
-        """All files; returns the page's path."""
-        drawn = [
-            self._limits(),
-            *self._maps(),
-            self._curves(),
-            self._dots(),
-            self._kappa(),
-            self._samples(),
-            self._search(),
-        ]
-        told = self._tables()
-        here = Path(__file__).parent
-        env = Environment(
-            loader=FileSystemLoader(here),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        said, absent = findings(self.study), missing(self.study)
-        page = env.get_template("template.html").render(
-            study=self.study,
-            theme=THEME,
-            findings=said,
-            missing=absent,
-            rule=RULE,
-            facts=about.facts(self.study),
-            sections=[s for s in drawn if s is not None],
-            told=told,
-            method=about.method(self.study),
-            commands=about.commands(self.study),
-        )
-        (self.out / "index.html").write_text(page, encoding="utf-8")
-        lines = [
-            f"# {self.study.name}",
-            "",
-            str(self.study.plan.get("question", "")),
-            "",
-            *(f"- {f.text}" for f in said),
-        ]
-        (self.out / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return self.out / "index.html"
-
-    def _panel(
-        self, name: str, frame: pd.DataFrame, draw: Callable[[Axes], Any], size: tuple[float, float], alt: str
-    ) -> Panel:
-        """Draws one figure and writes it as SVG, PNG and CSV. Returns (heading, inline SVG, alternative text)."""
-        with style():
-            figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
-            draw(figure.subplots())
-            sink = io.StringIO()
-            figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
-            figure.set_layout_engine("none")  # the layout is found; PNG takes the same one
-            figure.savefig(self.out / "figures" / f"{name}.png", dpi=160, metadata={"Software": None})
-        (self.out / "figures" / f"{name}.svg").write_text(sink.getvalue(), encoding="utf-8")
-        frame.to_csv(self.out / "figures" / f"{name}.csv", index=False)
-        return "", inline(sink.getvalue(), name, alt), alt
-
-    def _limits(self) -> Section | None:
-        frame = self.limits
-        if frame.empty or frame["largest"].isna().all():
-            return None
-        panel = self._panel(
-            "limits",
-            frame,
-            lambda ax: figures.limit_chart(frame.dropna(subset=["largest"]), ax, arms=self.study.arms),
-            (7.6, 0.9 + 0.46 * len(frame)),
-            f"Predicted and observed step-size limits of {len(frame)} rows; the table below holds them",
-        )
-        words = (
-            frame[["arm", "mcmc_steps"]]
-            .rename(columns={"mcmc_steps": "MCMC steps"})
-            .assign(
-                **{
-                    name: frame[column].map(lambda v: number(v, 2))
-                    for name, column in [("limit, smallest", "delta_min"), ("limit, median", "delta_med")]
-                },
-                **{
-                    name: frame[column].map(lambda v: DASH if pd.isna(v) else f"{v:g}")
-                    for name, column in [
-                        ("none up to", "stable_to"),
-                        ("first at", "diverges_from"),
-                        ("most from", "mostly_from"),
-                    ]
-                },
-                outcome=frame["outcome"],
-            )
-        )
-        return Section(
-            "Where it breaks: predicted and observed",
-            "Full bar: no replicate diverged at this step size or below. Pale: between the last quiet level and "
-            "the first with a diverged replicate (cross). Red bracket: the limit that the stability law (E13) "
-            "gives from the data's local spread, from its smallest to its median direction. Each level has "
-            f"{self._replicates('design')}.",
-            [panel],
-            [("limits", self._table("limits", words, frame))],
-            True,
-        )
-
-    def _maps(self) -> list[Section]:
-        seen = self.grid["mean"].dropna()
-        if not self.grid["replicates"].any():
-            return []
-        scale = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
-        quality: list[Panel] = []
-        rate: list[Panel] = []
-        for i, arm in enumerate(self.study.arms):
-            frame = self.grid[self.grid["arm"] == arm]
-            if frame.empty:
-                continue
-            size = (0.9 + 0.92 * frame["step_size"].nunique(), 0.95 + 0.8 * frame["mcmc_steps"].nunique())
-            own = self.limits[self.limits["arm"] == arm]
-            for panels, kind, draw, what in [
-                (rate, "divergence", partial(figures.divergence_map, frame, limits=own), "Divergence rate"),
-                (quality, "quality", partial(figures.quality_map, frame, scale=scale), self.study.primary),
-            ]:
-                alt = f"{what} of {arm} by step size and MCMC steps; the table of all cells holds it"
-                panels.append((arm, *self._panel(f"{kind}_{i}_{slug(arm)}", frame, draw, size, alt)[1:]))
-        each = self._replicates("design")
-        better = "lower is better" if self.study.lower_is_better else "higher is better"
-        return [
-            Section(
-                "Divergence",
-                "Diverged replicates of those that ran, with Wilson's 95 % interval. Lines: the "
-                f"predicted limits; past the edge they stand on it. {each[0].upper()}{each[1:]} a cell; grey "
-                "cells were not run.",
-                rate,
-                maps=True,
-            ),
-            Section(
-                "Quality",
-                f"{self.study.primary} ({better}): mean over surviving replicates, n of them, and how "
-                "many diverged. One colour scale for all arms; a mean over few survivors flatters its cell; lighter is lower.",
-                quality,
-                maps=True,
-            ),
-        ]
-
-    def _curves(self) -> Section | None:
-        frame, measure = self._design(self.study.curves), self.study.primary
-        if frame.empty or measure not in frame or self.common is None:
-            return None
-        ends = self.study.finals[["config_hash", "seed", "diverged"]]
-        frame = (
-            frame[frame["mcmc_steps"] == self.common[1]]
-            .dropna(subset=[measure])
-            .merge(ends, on=["config_hash", "seed"])
-        )
-        panels = []
-        for step, cell in frame.groupby("step_size"):
-            data = cell[["arm", *CELL, "seed", "update", "diverged", measure]]
-
-            def draw(ax: Axes, cell: pd.DataFrame = cell) -> None:
-                figures.learning_curves(cell, ax, measure=measure, arms=self.study.arms)
-                figures.legend(self._present(cell), ax, dots=False)
-
-            _, svg, alt = self._panel(
-                f"curves_{slug(f'{step:g}')}", data, draw, (4.4, 3.1), f"{measure} against update at step size {step:g}"
-            )
-            panels.append((f"step size {step:g}", svg, alt))
-        return Section(
-            "Learning curves",
-            f"{measure} while training, at {self.common[1]:g} MCMC steps. Thin lines: "
-            "replicates, a cross where one diverged. Thick line and band: mean and 95 % t interval, drawn only "
-            f"while every one of the arm's replicates lives ({self._replicates('design')} a cell).",
-            panels,
-        )
-
-    def _dots(self) -> Section | None:
-        frame, measure = self._design(self.study.finals), self.study.primary
-        if frame.empty:
-            return None
-        panels = []
-        for steps, part in frame.groupby("mcmc_steps"):
-
-            def draw(ax: Axes, part: pd.DataFrame = part) -> None:
-                figures.replicate_dots(part, ax, measure=measure, arms=self.study.arms)
-                figures.legend(self._present(part), ax)
-
-            _, svg, alt = self._panel(
-                f"replicates_{slug(f'{steps:g}')}",
-                part[["arm", *CELL, "seed", "diverged", "diverged_at", measure]],
-                draw,
-                (4.7, 3.2),
-                f"Every replicate's {measure} at {steps:g} MCMC steps",
-            )
-            panels.append((f"{steps:g} MCMC steps", svg, alt))
-        return Section(
-            "Every replicate",
-            f"{count(len(frame), 'design replicate')}, each one mark; the diverged have no "
-            "quality and stand on the line above.",
-            panels,
-        )
-
-    def _kappa(self) -> Section | None:
-        frame = self._design(self.study.curves)
-        if "kappa" not in frame or frame["kappa"].isna().all():
-            return None
-        known = frame.dropna(subset=["kappa"])
-        last = known.groupby(["config_hash", "seed"])["update"].transform("max")
-        late = known[known["update"] >= 0.75 * last].groupby(["arm", *CELL, "config_hash", "seed"])["kappa"].median()
-        data = late.reset_index().merge(
-            self.study.finals[["config_hash", "seed", "diverged"]], on=["config_hash", "seed"]
-        )
-
-        def draw(ax: Axes) -> None:
-            figures.kappa(data, ax, arms=self.study.arms)
-            figures.legend(self._present(data), ax)
-
-        panel = self._panel(
-            "kappa",
-            data.drop(columns="config_hash"),
-            draw,
-            (6.4, 3.6),
-            "The gauge kappa of each replicate against its step size",
-        )
-        return Section(
-            "The gauge \u03ba",
-            "\u03ba = step size\u00b2/2 \u00d7 the largest curvature at the particles: median of "
-            f"the last quarter of each of {count(len(data), 'replicate')}, shifted sideways by arm. Open marks diverged.",
-            [panel],
-            wide=True,
-        )
-
-    def _samples(self) -> Section | None:
-        """Sheets of the first seed that has one, at the common cell and at the cell with the widest span of rates."""
-        ran = self.grid[self.grid["replicates"] > 0]
-        if self.common is None or ran.empty:
-            return None
-        span = ran.groupby(CELL)["rate"].agg(lambda r: r.max() - r.min()).sort_values(ascending=False, kind="stable")
-        panels = []
-        for step, steps in dict.fromkeys([self.common, span.index[0]]):
-            here = ran[(ran["step_size"] == step) & (ran["mcmc_steps"] == steps)]
-            for i, arm in enumerate(self.study.arms):
-                rows = self.study.finals[
-                    self.study.finals["config_hash"].isin(here.loc[here["arm"] == arm, "config_hash"])
-                ]
-                for row in rows.sort_values(["diverged", "seed"]).to_dict("records"):
-                    path = self.store.sheet(self.study, row["config_hash"], int(row["seed"]), self.out / "cache")
-                    if path is None:
-                        continue
-                    frame = pd.DataFrame(
-                        [
-                            {
-                                "arm": arm,
-                                "step_size": step,
-                                "mcmc_steps": steps,
-                                "seed": row["seed"],
-                                "verdict": row["verdict"],
-                                "path": path,
-                            }
-                        ]
-                    )
-                    name = f"samples_{slug(f'{step:g}')}_{steps:g}_{i}_{slug(arm)}"
-                    _, svg, alt = self._panel(
-                        name,
-                        frame.drop(columns="path"),
-                        partial(figures.sample_sheet, frame),
-                        (3.0, 3.2),
-                        f"Samples of {arm} at step size {step:g}, {steps:g} MCMC steps",
-                    )
-                    panels.append((f"{arm} at {step:g}, {steps:g} steps", svg, alt))
-                    break
-        return (
-            Section(
-                "Samples",
-                "One seed an arm, the first that survived (or the first, where none did), not the best: "
-                "at the common cell, then at the cell where the arms' divergence rates differ most.",
-                panels,
-            )
-            if panels
-            else None
-        )
-
-    def _search(self) -> Section | None:
-        frame = tables.summaries(self.study.finals[self.study.finals["phase"] == "search"], [self.study.primary])
-        if frame.empty:
-            return None
-
-        def draw(ax: Axes) -> None:
-            figures.search_trials(frame, ax, measure=self.study.primary, arms=self.study.arms)
-            figures.legend(self._present(frame), ax)
-
-        panel = self._panel("search", frame, draw, (6.4, 3.4), "Each search trial's mean against its step size")
-        return Section(
-            "Search, shown as search",
-            f"{count(len(frame), 'finished trial')} with {self._replicates('search')} "
-            "each, where the sampler chose to look. Points are not independent draws and carry no claim.",
-            [panel],
-            wide=True,
-        )
-
-    def _tables(self) -> list[Section]:
-        study, out = self.study, []
-        main = [m for m in study.measures if m not in COSTS][: SHOWN - 1] + [m for m in study.measures if m in COSTS][
-            :1
-        ]
-        note = "Mean [95 % t interval] over n surviving replicates; diverged: k/n [Wilson 95 %]; floor: mean \u00b1 sd."
-        every = tables.summaries(study.finals, study.measures)
-        every.to_csv(self.out / "tables" / "all_measures.csv", index=False)
-        if self.common is not None:
-            at = self.grid[(self.grid["step_size"] == self.common[0]) & (self.grid["mcmc_steps"] == self.common[1])]
-            for name, title, cells in [
-                ("common_cell", f"At one common cell: step size {self.common[0]:g}, {self.common[1]:g} MCMC steps", at),
-                ("best_cells", "At each arm's best design cell", tables.best_cells(study)),
-            ]:
-                cells = cells[cells["replicates"] > 0]
-                if len(cells):
-                    raw = every[every["config_hash"].isin(cells["config_hash"])]
-                    words = self._table(name, tables.main_table(study, cells, main), raw)
-                    why = " Chosen on the same seeds, so optimistic." if name == "best_cells" else ""
-                    out.append(Section(title, note + why, tables=[(title, words)]))
-        compared = comparisons(study)
-        if len(compared):
-            self._table("comparisons", compared.drop(columns="test"), compared.drop(columns="test"))
-        for phase, title in (
-            ("confirm", "Confirmed on fresh seeds and held-out samples"),
-            ("design", "Every design cell"),
-            ("search", "Every finished search trial"),
-        ):
-            words = tables.every_cell(study, phase, main[:3])
-            if len(words):
-                raw = every[every["phase"] == phase]
-                out.append(Section(title, note, tables=[(title, self._table(f"{phase}_cells", words, raw))]))
-        return out
-
-    def _table(self, name: str, words: pd.DataFrame, raw: pd.DataFrame) -> pd.DataFrame:
-        """Writes the raw numbers as CSV, the words as Markdown and LaTeX; returns the words."""
-        raw.to_csv(self.out / "tables" / f"{name}.csv", index=False)
-        safe = words.map(lambda v: str(v).replace("|", "\\|"))
-        (self.out / "tables" / f"{name}.md").write_text(
-            safe.to_markdown(index=False, disable_numparse=True) + "\n", encoding="utf-8"
-        )
-        (self.out / "tables" / f"{name}.tex").write_text(tables.latex(words), encoding="utf-8")
-        return words
-
-    def _design(self, frame: pd.DataFrame) -> pd.DataFrame:
-        return frame[frame["phase"] == "design"]
-
-    def _present(self, frame: pd.DataFrame) -> list[str]:
-        return [a for a in self.study.arms if a in set(frame["arm"])]
-
-    def _replicates(self, phase: str) -> str:
-        planned = self.study.plan.get("planned", {}).get(phase, {}).get("replicates")
-        return count(int(planned), "replicate") if planned else "its replicates"
+def write(study: Study, store: Store, out: Path) -> Path:
+    """Writes everything under `out`; returns the page's path."""
+    said, told = findings(study), _tables(study, out / "tables")
+    env = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = env.get_template("template.html").render(
+        study=study,
+        theme=THEME,
+        findings=said,
+        missing=missing(study),
+        rule=RULE,
+        facts=about.facts(study),
+        told=told,
+        sections=Panels(study, store, out).sections(),
+        method=about.method(study),
+        commands=about.commands(study),
+    )
+    (out / "index.html").write_text(page, encoding="utf-8")
+    lines = [f"# {study.name}", "", str(study.plan.get("question", "")), "", *(f"- {f.text}" for f in said)]
+    (out / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return out / "index.html"
 
 
-def inline(svg: str, name: str, alt: str) -> Markup:
-    """An SVG for an HTML page: ids of its own, the theme's variables for colours, an accessible name."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
-    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', body))
-    body = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
-    body = re.sub(r'((?:xlink:)?href=")#', rf"\1#{name}-", body).replace("url(#", f"url(#{name}-")
-    width = float(re.search(r'width="([\d.]+)pt"', body).group(1))  # type: ignore[union-attr]
-    label = Markup.escape(alt)
-    head = f'<svg role="img" aria-label="{label}" style="--natural:{width * 4 / 3:.0f}px" '
-    body = re.sub(r'(<svg[^>]*?) width="[\d.]+pt" height="[\d.]+pt"', r"\1", body, count=1)
-    return Markup(themed(body.replace("<svg ", head, 1)))
+def _tables(study: Study, out: Path) -> list[Section]:
+    """Writes all tables; returns the sections that show them: the common cell, the best cells, then every cell."""
+    out.mkdir(parents=True, exist_ok=True)
+    costs = [m for m in study.measures if m in COSTS]
+    main = [m for m in study.measures if m not in COSTS][:SHOWN] + costs[:1]
+    every = tables.summaries(study.finals, study.measures)
+    every.to_csv(out / "all_measures.csv", index=False)
+    sections, common = [], tables.common_cell(study)
+    if common is not None:
+        grid = tables.grid(study)
+        at = grid[(grid["step_size"] == common[0]) & (grid["mcmc_steps"] == common[1]) & (grid["replicates"] > 0)]
+        here = f"At one common cell: step size {common[0]:g}, {common[1]:g} MCMC steps"
+        chosen = " Chosen on the same seeds, so optimistic."
+        for name, title, cells, caveat in [
+            ("common_cell", here, at, ""),
+            ("best_cells", "At each arm's best design cell", tables.best_cells(study), chosen),
+        ]:
+            if len(cells):
+                words = tables.main_table(study, cells, main)
+                _files(out, name, words, every[every["config_hash"].isin(cells["config_hash"])])
+                sections.append(Section(title, NOTE + caveat, tables=[(title, words)]))
+        limits = tables.limits(study)
+        _files(out, "limits", tables.limit_words(limits), limits)
+    compared = comparisons(study)
+    if len(compared):
+        compared.drop(columns="test").to_csv(out / "comparisons.csv", index=False)
+    for phase, title in (
+        ("confirm", "Confirmed on fresh seeds and held-out samples"),
+        ("design", "Every design cell"),
+        ("search", "Every finished search trial"),
+    ):
+        words = tables.every_cell(study, phase, main[:SHOWN])
+        if len(words):
+            _files(out, f"{phase}_cells", words, every[every["phase"] == phase])
+            sections.append(Section(title, NOTE, tables=[(title, words)], late=phase != "confirm"))
+    return sections
+
+
+def _files(out: Path, name: str, words: pd.DataFrame, raw: pd.DataFrame) -> None:
+    """The raw numbers as CSV, the words as Markdown and LaTeX."""
+    raw.to_csv(out / f"{name}.csv", index=False)
+    safe = words.map(lambda v: str(v).replace("|", "\\|"))
+    text = safe.to_markdown(index=False, disable_numparse=True)
+    (out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+    (out / f"{name}.tex").write_text(tables.latex(words), encoding="utf-8")

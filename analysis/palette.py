@@ -6,9 +6,12 @@ SVG follows the reader's theme.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from markupsafe import Markup
 
 # Okabe and Ito's order, a little darker on light and lighter on dark so that each keeps a contrast of 3:1.
 ARMS_LIGHT = ("#0a6aa6", "#c8530a", "#0b8a63", "#b3558d", "#7a6400", "#5b5bb8", "#3f7f8c", "#8a4b3c")
@@ -86,3 +89,18 @@ def style() -> Iterator[None]:
     }
     with matplotlib.rc_context(settings):
         yield
+
+
+def inline(svg: str, name: str, alt: str) -> Markup:
+    """An SVG for an HTML page: ids of its own, the theme's variables for colours, an accessible name."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', body))
+    body = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
+    body = re.sub(r'((?:xlink:)?href=")#', rf"\1#{name}-", body).replace("url(#", f"url(#{name}-")
+    width = float(re.search(r'width="([\d.]+)pt"', body).group(1))  # type: ignore[union-attr]
+    label = Markup.escape(alt)
+    head = f'<svg role="img" aria-label="{label}" style="--natural:{width * 4 / 3:.0f}px" '
+    body = re.sub(r'(<svg[^>]*?) width="[\d.]+pt" height="[\d.]+pt"', r"\1", body, count=1)
+    return Markup(themed(body.replace("<svg ", head, 1)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,8 +16,8 @@ from matplotlib.axes import Axes
 
 from analysis import figures, heatmaps, tables
 from analysis.load import CELL, Store, Study
-from analysis.palette import style, themed
-from analysis.wording import DASH, count, number, slug
+from analysis.palette import inline, style
+from analysis.wording import count, slug
 
 Panel = tuple[str, Markup, str]  # heading, inline SVG, its alternative text
 
@@ -32,6 +31,7 @@ class Section:
     panels: list[Panel] = field(default_factory=list)
     tables: list[tuple[str, pd.DataFrame]] = field(default_factory=list)
     wide: bool = False  # one panel a row
+    late: bool = False  # a table that stands after the figures
     maps: bool = False  # panels whose cells hold words, so that they may not shrink
 
 
@@ -75,25 +75,6 @@ class Panels:
             (7.6, 0.9 + 0.46 * len(frame)),
             f"Predicted and observed step-size limits of {len(frame)} rows; the table below holds them",
         )
-        words = (
-            frame[["arm", "mcmc_steps"]]
-            .rename(columns={"mcmc_steps": "MCMC steps"})
-            .assign(
-                **{
-                    name: frame[column].map(lambda v: number(v, 2))
-                    for name, column in [("limit, smallest", "delta_min"), ("limit, median", "delta_med")]
-                },
-                **{
-                    name: frame[column].map(lambda v: DASH if pd.isna(v) else f"{v:g}")
-                    for name, column in [
-                        ("none up to", "stable_to"),
-                        ("first at", "diverges_from"),
-                        ("most from", "mostly_from"),
-                    ]
-                },
-                outcome=frame["outcome"],
-            )
-        )
         return Section(
             "Where it breaks: predicted and observed",
             "Full bar: no replicate diverged at this step size or below. Pale: between the last quiet level and "
@@ -101,7 +82,7 @@ class Panels:
             "gives from the data's local spread, from its smallest to its median direction. Each level has "
             f"{self._replicates('design')}.",
             [panel],
-            [("limits", words)],
+            [("limits", tables.limit_words(frame))],
             True,
         )
 
@@ -138,7 +119,7 @@ class Panels:
             Section(
                 "Quality",
                 f"{self.study.primary} ({better}): mean over surviving replicates, n of them, and how "
-                "many diverged. One colour scale for all arms; a mean over few survivors flatters its cell; lighter is lower.",
+                "many diverged. One colour scale for all arms, lighter is lower; few survivors flatter their cell.",
                 quality,
                 maps=True,
             ),
@@ -225,7 +206,7 @@ class Panels:
         return Section(
             "The gauge \u03ba",
             "\u03ba = step size\u00b2/2 \u00d7 the largest curvature at the particles: median of "
-            f"the last quarter of each of {count(len(data), 'replicate')}, shifted sideways by arm. Open marks diverged.",
+            f"the last quarter of each of {count(len(data), 'replicate')}, sideways by arm. Open marks diverged.",
             [panel],
             wide=True,
         )
@@ -307,18 +288,3 @@ class Panels:
     def _replicates(self, phase: str) -> str:
         planned = self.study.plan.get("planned", {}).get(phase, {}).get("replicates")
         return count(int(planned), "replicate") if planned else "its replicates"
-
-
-def inline(svg: str, name: str, alt: str) -> Markup:
-    """An SVG for an HTML page: ids of its own, the theme's variables for colours, an accessible name."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
-    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', body))
-    body = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
-    body = re.sub(r'((?:xlink:)?href=")#', rf"\1#{name}-", body).replace("url(#", f"url(#{name}-")
-    width = float(re.search(r'width="([\d.]+)pt"', body).group(1))  # type: ignore[union-attr]
-    label = Markup.escape(alt)
-    head = f'<svg role="img" aria-label="{label}" style="--natural:{width * 4 / 3:.0f}px" '
-    body = re.sub(r'(<svg[^>]*?) width="[\d.]+pt" height="[\d.]+pt"', r"\1", body, count=1)
-    return Markup(themed(body.replace("<svg ", head, 1)))

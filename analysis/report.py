@@ -35,9 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
             (out / "cache").mkdir(parents=True, exist_ok=True)
             study = store.read(name, out / "cache")
             print(f"{name}: {len(study.finals)} replicates of {len(study.trials)} trials", flush=True)
-            from analysis.page import Report
+            from analysis.page import write
 
-            page = Report(study, store, out).write()
+            page = write(study, store, out)
     except ReportError as problem:
         print(f"report: {problem}", file=sys.stderr)
         return 2

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.frames import rows
 from analysis.inference import Interval, t_interval, wilson
-from analysis.load import CELL, Study
+from analysis.load import CELL, VALID, Study
 from analysis.wording import DASH, bounds, interval, number, share
 
 GROUP = ["phase", "arm", *CELL, "config_hash"]
@@ -69,8 +69,9 @@ def grid(study: Study) -> pd.DataFrame:
             return f"{cell.replicates} of {planned} replicates"
         if cell.config_hash not in status:
             return "not run"
-        lost = status[cell.config_hash] in ("crashed", "oom")
-        return status[cell.config_hash] if lost or done[cell.config_hash] else "unfinished"
+        if status[cell.config_hash] in VALID:
+            return "no records" if done[cell.config_hash] else "unfinished"
+        return status[cell.config_hash] or "unfinished"
 
     out["state"] = [state(cell) for cell in rows(out)]
     order = {arm: i for i, arm in enumerate(study.arms)}
@@ -158,6 +159,19 @@ def _outcome(row: dict[str, Any]) -> str:
     if first <= low:
         return "diverged below the predicted limit"
     return "as predicted" if math.isnan(quiet) or quiet <= high else "stable beyond the predicted limit"
+
+
+def limit_words(frame: pd.DataFrame) -> pd.DataFrame:
+    """`limits` for a reader."""
+    columns = {
+        "arm": frame["arm"],
+        "MCMC steps": frame["mcmc_steps"],
+        "limit, smallest": frame["delta_min"].map(lambda v: number(v, 2)),
+        "limit, median": frame["delta_med"].map(lambda v: number(v, 2)),
+    }
+    for name, column in (("none up to", "stable_to"), ("first at", "diverges_from"), ("most from", "mostly_from")):
+        columns[name] = frame[column].map(lambda v: DASH if math.isnan(v) else f"{v:g}")
+    return pd.DataFrame({**columns, "outcome": frame["outcome"]})
 
 
 def main_table(study: Study, cells: pd.DataFrame, measures: list[str]) -> pd.DataFrame:

@@ -130,7 +130,7 @@ class Evaluator:
         @lru_cache(maxsize=1)
         @torch.no_grad()
         def of_grid(n: int) -> np.ndarray:
-            x = torch.from_numpy(grid[0]).to(state.device, state.noise.dtype)
+            x = torch.tensor(grid[0], device=state.device, dtype=state.noise.dtype)
             return _arrays(-self.method.potential(state.nets, x.expand(len(state.seeds), n, 2)))
 
         grid: list[np.ndarray] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from study.yaml_text import Document, NotYaml, Walk, compose
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
     """`document` with each `path.to.key=value` (value in YAML) put in its place. Raises SpecError, all at once."""
-    value, lines, options = _copy(document.value), dict(document.lines), dict(document.options)
+    value, lines, options = deepcopy(document.value), dict(document.lines), dict(document.options)
     problems = []
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -61,10 +62,3 @@ def _put(value: dict[str, Any], path: tuple[str, ...], new: Any) -> tuple[str, .
             return path[:depth]
     value[path[-1]] = new
     return None
-
-
-def _copy(value: Any) -> Any:
-    """Own containers everywhere: what two aliases share must not change together."""
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list) else value

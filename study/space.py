@@ -24,11 +24,8 @@ COSTLY = {"updates", "batch_size", "mcmc_steps", "latent_steps", "negatives_drif
 
 def configuration(spec: StudySpec, phase: str, arm: str, values: Mapping[str, Any]) -> Configuration:
     """One trial's configuration: the arm's knobs with `values` over them, defaults filled in."""
-    evaluation = asdict(spec.evaluation)
-    if phase == "confirm":
-        evaluation["split"] = "confirm"
     return {"phase": phase, "arm": arm, "method": spec.arms[arm].method, "data": dict(spec.data),
-            "knobs": spec.arms[arm].full(values), "evaluation": evaluation}
+            "knobs": spec.arms[arm].full(values), "evaluation": asdict(spec.evaluation)}
 
 
 def design_configurations(spec: StudySpec) -> list[Configuration]:

@@ -118,7 +118,7 @@ class _Writer:
                 "seeds": f"{seeds[0]}-{seeds[-1]}",
             },
         )
-        if complete and status in ("finished", "pruned"):
+        if status != "crashed":  # also of unfinished and pruned trials: a report must not count them
             frame = records(arm, step, mcmc, seeds)
             path = f"records/{seeds[0]}-{seeds[-1]}.parquet"
             self.client.log_artifact(run, _file(frame, Path(path).name), "records")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import figures
+from analysis import figures, heatmaps
 from analysis.palette import THEME, colours, themed
 
 ARMS = ["kl", "jko"]
@@ -43,7 +43,7 @@ def marks(ax, gid):
 
 
 def test_quality_map_says_mean_n_and_counts_in_every_cell(ax):
-    figures.quality_map(grid(), ax, scale=(0, 0.2))
+    heatmaps.quality_map(grid(), ax, scale=(0, 0.2))
     assert words(ax) == {
         (0, 0): "0.050\nn = 6\n0/6 div.",
         (1, 0): "0.11\nn = 4\n2/6 div.",
@@ -58,7 +58,7 @@ def test_divergence_map_has_counts_and_both_limits_at_their_place(ax):
         {"arm": "kl", "mcmc_steps": [5, 20], "delta_min": [0.1, 0.1 * 2**0.5], "delta_med": [0.2, math.inf]}
     )
     limits = limits.assign(**{f"{k}_{e}": math.nan for k in ("delta_min", "delta_med") for e in ("low", "high")})
-    figures.divergence_map(grid(), ax, limits=limits)
+    heatmaps.divergence_map(grid(), ax, limits=limits)
     assert words(ax)[1, 0] == "2/6\n[0.17, 0.67]" and words(ax)[1, 1] == "not run"
     drawn = [(line.get_gid(), line.get_xdata()[0]) for line in ax.lines if line.get_gid()]
     assert drawn == [
@@ -72,7 +72,7 @@ def test_divergence_map_has_counts_and_both_limits_at_their_place(ax):
     ("value", "where"), [(0.1, 0.5), (0.4, 2.5), (0.2 * 2**0.5, 2.0), (0.01, 0.0), (9.0, 3.0), (math.inf, 3.0)]
 )
 def test_limits_lie_by_their_logarithm_between_the_levels(value, where):
-    assert figures.place([0.1, 0.2, 0.4], value) == pytest.approx(where)
+    assert heatmaps.place([0.1, 0.2, 0.4], value) == pytest.approx(where)
 
 
 def finals():

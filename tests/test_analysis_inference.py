@@ -21,9 +21,9 @@ def test_t_interval_is_students():
 
 
 def test_t_interval_covers_the_mean_95_times_of_100():
-    draws = np.random.default_rng(1).normal(0, 1, (4000, 5))
+    draws = np.random.default_rng(1).normal(0, 1, (1500, 5))
     covered = np.mean([i.low < 0 < i.high for i in map(t_interval, draws)])
-    assert covered == pytest.approx(0.95, abs=0.012)
+    assert covered == pytest.approx(0.95, abs=0.017)
 
 
 def test_one_value_has_no_interval_and_none_has_no_mean():

@@ -124,22 +124,18 @@ def test_help_is_fast_because_it_imports_nothing_heavy(command):
     assert "argparse" in loaded and not {"pandas", "mlflow", "seaborn", "numpy", "matplotlib"} & loaded
 
 
-def test_run_as_a_file_it_imports_from_the_root_and_neither_torch_nor_ray(tmp_path, uri):
+def test_run_as_a_file_it_imports_from_the_root_and_neither_torch_nor_ray(tmp_path):
+    script = ROOT / "analysis" / "report.py"
     probe = (
         "import runpy, sys\n"
-        f"sys.argv = ['report.py', '--tracking-uri', {uri!r}, '--study', 'nothing']\n"
-        f"sys.path.insert(0, {str(ROOT / 'analysis')!r})\n"
-        f"try: runpy.run_path({str(ROOT / 'analysis' / 'report.py')!r}, run_name='__main__')\n"
-        "except SystemExit as end: print(end.code)\n"
-        "import analysis.page, analysis.load\n"
-        "print(sys.path[0], {'torch', 'ray'} & set(sys.modules), analysis.load.__file__)\n"
+        f"sys.argv, sys.path[0] = ['report.py', '--help'], {str(script.parent)!r}\n"
+        f"try: runpy.run_path({str(script)!r}, run_name='__main__')\n"
+        "except SystemExit as end: print('exit', end.code)\n"
+        "import analysis.page, analysis.report\n"
+        f"print(sys.path[0], {str(script.parent)!r} in sys.path, {{'torch', 'ray'}} & set(sys.modules))\n"
+        "print(analysis.page.__file__)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", probe],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": ""},
-    )
-    assert done.stdout.split("\n")[:2] == ["2", f"{ROOT} set() {ROOT / 'analysis' / 'load.py'}"]
+    command = [sys.executable, "-c", probe]
+    environment = {**os.environ, "PYTHONPATH": ""}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[-3:] == ["exit 0", f"{ROOT} False set()", str(ROOT / "analysis" / "page.py")]

@@ -84,6 +84,17 @@ def test_best_cell_takes_the_fewest_diverged_first(study):
     assert [tuple(best.loc[a, ["step_size", "mcmc_steps"]]) for a in study.arms] == [(0.1, 5), (0.2, 20), (0.2, 5)]
 
 
+def test_higher_can_be_better(study):
+    best = tables.best_cells(replace(study, plan={**study.plan, "direction": "maximize"})).set_index("arm")
+    assert tuple(best.loc["kl", ["step_size", "mcmc_steps"]]) == (0.05, 5)  # 0.110, the largest where none diverged
+
+
+def test_the_cost_of_the_diverged_is_in_no_mean_either(study):
+    frame = tables.summaries(study.finals, ["particle_gradients"])
+    got = cell(frame[frame["phase"] == "design"], "kl", 0.2, 5)
+    assert (got["mean"], got["n"]) == (400 * 64 * 7, 4)  # the two that diverged stopped early, and so cheaper
+
+
 def test_limits_stand_beside_what_happened(study):
     rows = tables.limits(study).set_index(["arm", "mcmc_steps"])
     kl = rows.loc[("kl", 20)]

@@ -209,6 +209,9 @@ def test_a_problem_in_a_design(design: str, sentence: str) -> None:
      "search.prune: found successive_halving with kid_clf64_256_long, which has no value before the end of training; "
      "take prune: null"),
     ("{prune: hyperband}", "search.prune: found 'hyperband', expected one of successive_halving, null"),
+    ("{objective: [primary, wall_seconds], prune: hyperband}",
+     "search.prune: found 'hyperband', expected one of successive_halving, null"),
+    ("{trials: true}", "search.trials: found True, expected a whole number >= 1"),
     ("{direction: max}", "search.direction: found 'max', expected one of minimize, maximize"),
     ("{objective: [primary, wall_seconds], direction: [minimize]}",
      "search.direction: found 1 for 2 objectives, expected one each"),

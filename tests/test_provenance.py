@@ -41,11 +41,20 @@ def test_commit_and_changes_of_a_checkout(root: Path) -> None:
     assert changed["dirty"] and "-a = 1\n+a = 2\n" in changed["diff"] and "# not in git: new.py\n" in changed["diff"]
 
 
-def test_without_git(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_project_without_git_in_a_checkout_of_something_else(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(root, "init", "-q")
+    git(root, "commit", "-qm", "another project", "--allow-empty")
+    (root / "installed").mkdir()
+    monkeypatch.setattr(provenance, "ROOT", root / "installed")
+    assert provenance.provenance()["commit"] is None
+
+
+def test_broken_checkout_and_missing_git(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / ".git").mkdir()
+    assert provenance.commit() is None
+    provenance.commit.cache_clear()
     monkeypatch.setenv("PATH", str(root))
     assert not any(provenance.provenance()[key] for key in ("commit", "dirty", "diff", "gpus"))
-    (root / ".git").mkdir()
-    assert provenance.provenance()["commit"] is None
 
 
 def test_packages_read_like_pip_freeze() -> None:

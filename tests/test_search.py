@@ -9,9 +9,13 @@ import optuna
 import pytest
 from optuna.trial import BaseTrial, TrialState
 
+from study.aggregates import aggregates
 from study.phases import make_sampler
+from study.results import Results
 from study.search import PATIENCE, ArmSearch, Known, Search, trial_seed
 from study.storage import Store, Unit
+from study.tracking import Finished
+from study.trial import records
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SEEDS = (1000, 1001)
@@ -149,3 +153,26 @@ def test_arms_take_turns(tmp_path: Path) -> None:
         order.append(unit.configuration["arm"])
         search.finished(unit, "finished")
     assert "".join(order) == "bbababab" and search.is_exhausted
+
+
+@pytest.mark.parametrize("dead", [0, 1, 2])
+def test_mlflow_alone_tells_what_the_records_tell(tmp_path: Path, dead: int) -> None:
+    """A storage that is gone must not change what is replayed: means over survivors give back the mean over all."""
+    store = Store(str(tmp_path), "study")
+    unit = Unit({"arm": "a", "phase": "search", "knobs": {"x": 0.1, "k": 1}}, SEEDS, "abc")
+    rows: list[dict[str, Any]] = [
+        {"seed": seed, "stage": "final", "update": 10, "verdict": "diverged" if i < dead else "survived",
+         "diverged_at": 3 if i < dead else None, "particle_gradients": 100.0 * (i + 1), "wall_seconds": 2.0,
+         "cpu_seconds": 1.0, **({} if i < dead else {"kid": 0.25 * (i + 1)})} for i, seed in enumerate(SEEDS)]
+    store.write(f"{unit.key}/records.parquet", records(rows))
+    manifest = store.write_done(unit, {"status": "finished", "primary": "kid", "direction": "minimize"})
+    asked: Any = {"primary": "kid", "objectives": ["kid", "particle_gradients"], "diverged_values": [1.5, None]}
+    told = Results(store, **asked).add_done(unit, manifest).told
+    expected = sum([1.5, 1.5][:dead] + [0.25, 0.5][dead:]) / 2
+    assert told == pytest.approx((expected, 150.0))
+
+    metrics = aggregates([{**row, "block": unit.block} for row in rows])
+    away = Results(Store(str(tmp_path / "gone"), "study"), **asked)
+    away.add_shown([Finished(unit.configuration, unit.seeds, unit.config_hash, "finished", metrics, {})])
+    assert away.score(unit) == pytest.approx(told)
+    assert [(r.diverged, r.replicates) for r in away.all()] == [(dead, 2)]

@@ -8,9 +8,11 @@ import pytest
 
 from models.hparams import JKO, KL
 from study.identity import phase_seeds
+from study.overrides import apply_overrides
 from study.problems import SpecError
 from study.space import configuration, design_configurations
 from study.spec import StudySpec, load, loads
+from study.yaml_text import parse
 
 SPACES = Path(__file__).parents[1] / "search_spaces"
 GRID = "study: s\ndata: digits\nmethod: [kl, jko]\ndesign: {step_size: [0.1, 0.2]}\n"
@@ -140,6 +142,12 @@ def test_overrides() -> None:
     dotted = "study: s\ndata: digits\ndesign: {}\narms: {kl: {}, jko-c0.25: {method: jko}}\n"
     assert knob(spec(dotted, "arms.jko-c0.25.jko_weight=0.25"), "jko-c0.25", "jko_weight") == 0.25
     assert spec(GRID, "seed=1", "seed=2").seed == 2
+
+
+def test_an_override_leaves_the_document_as_it_was() -> None:
+    document = parse(GRID, "s.yaml")
+    assert apply_overrides(document, ["design.step_size=[0.3]"]).value["design"] == {"step_size": [0.3]}
+    assert document.value["design"] == {"step_size": [0.1, 0.2]}
 
 
 # The specs that ship.

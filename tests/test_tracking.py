@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 import subprocess
@@ -33,9 +34,10 @@ KID = "kid_clf64_256"
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new SQLite store costs more than a second: made once, then copied."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    Experiment(f"sqlite:///{path}", "unused", "")._client.search_experiments()
-    return path
+    folder = tmp_path_factory.mktemp("template")
+    with contextlib.chdir(folder):  # MLflow makes its folder of artifacts in the working directory
+        Experiment(f"sqlite:///{folder}/mlflow.db", "unused", "")._client.search_experiments()
+    return folder / "mlflow.db"
 
 
 @pytest.fixture
