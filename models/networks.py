@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -85,7 +86,7 @@ class MLP(Network):
     def __init__(self, sizes: Sequence[int], generators: Sequence[torch.Generator], dtype: torch.dtype,
                  spectral: bool = False) -> None:
         super().__init__(Layer((o, i), i, o, generators, dtype, spectral)
-                         for i, o in zip(sizes, sizes[1:], strict=False))
+                         for i, o in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         for k, (w, b) in enumerate(self.parts()):
@@ -156,7 +157,7 @@ class ConvUpsampler(ConvNetwork):
         base = widths[0] * stages[0] ** 2
         super().__init__([
             Layer((base, latent_dim), latent_dim, base, generators, dtype),
-            *[Layer((i, o, 4, 4), 4 * i, o, generators, dtype) for i, o in zip(widths, widths[1:], strict=False)],
+            *[Layer((i, o, 4, 4), 4 * i, o, generators, dtype) for i, o in pairwise(widths)],
             Layer((shape[0], width, 3, 3), 9 * width, shape[0], generators, dtype)], fuse)
         self.sides = stages
 

@@ -19,7 +19,7 @@ def generators_for(seeds: Sequence[int], stream: str, device: torch.device | str
 
 
 class Noise:
-    """Draws with a replicate axis, row r from generator r. Rows are filled flat: the numbers do not depend on layout."""
+    """Draws with a replicate axis, row r from generator r. Rows are filled flat: layout changes no number."""
 
     def __init__(self, generators: Sequence[torch.Generator], dtype: torch.dtype) -> None:
         self.generators, self.dtype = list(generators), dtype

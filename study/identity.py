@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from study.knobs import METHODS
+from study.spec.canonical import canonical
+from study.spec.knobs import METHODS
 
 if TYPE_CHECKING:
     from study.spec import StudySpec
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 FIRST_SEED = {"design": 0, "search": 1000, "confirm": 2000}  # added to the study's seed
 # What extends a study, or only names, shows or places it; all else changes its meaning.
 EXTENDS = {"": {"study", "question", "baseline", "design", "confirm", "resources"}, "search": {"trials"}}
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys, no spaces, floats by repr. Raises ValueError for NaN and infinities."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
 
 
 def config_hash(configuration: Mapping[str, Any], content_hash: str) -> str:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.cluster import address_problem
-from study.problems import SpecError
 from study.spec import StudySpec, load
+from study.spec.problems import SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -14,12 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from models.data import Data
-from study.cross import cells_of
 from study.identity import config_hash, study_version
 from study.prediction import arm_limits, of_knobs, spread_of
 from study.progress import duration, span
 from study.space import design_configurations, estimate
 from study.spec import PHASES, StudySpec
+from study.spec.cross import cells_of
 
 if TYPE_CHECKING:
     from models.evaluation import Yardstick

@@ -42,7 +42,7 @@ class Watcher(Protocol):
         """The round was stopped while the unit ran."""
 
 
-class Work(tune.Trainable):
+class Worker(tune.Trainable):
     """A worker. Its state is one UnitRun, replaced for each unit, so a reused worker is as good as a new one."""
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -187,7 +187,7 @@ def run_round(source: Source, watcher: Watcher, store: Store, *, objective: str,
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "1" if verbose else "0"
     with tempfile.TemporaryDirectory(prefix="tune-", ignore_cleanup_errors=True) as folder:
         tuner = tune.Tuner(
-            tune.with_resources(Work, resources),
+            tune.with_resources(Worker, resources),
             tune_config=tune.TuneConfig(
                 search_alg=_Dealer(desk), scheduler=_Gate(desk), num_samples=ROUND * (1 + RETRIES),
                 max_concurrent_trials=concurrency, reuse_actors=True, trial_name_creator=lambda t: t.trial_id,

@@ -9,10 +9,10 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from models.hparams import gradient_evaluations
-from study.cross import cells_of
-from study.identity import canonical
-from study.knobs import Range, coerce
 from study.spec import PHASES, StudySpec
+from study.spec.canonical import canonical
+from study.spec.cross import cells_of
+from study.spec.knobs import Range, coerce
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

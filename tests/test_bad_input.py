@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from models.hparams import combination_problems
-from study.cross import COMBINED
-from study.knobs import ALL_KNOBS, METHODS
-from study.problems import SpecError
 from study.spec import load, loads
+from study.spec.cross import COMBINED
+from study.spec.knobs import ALL_KNOBS, METHODS
+from study.spec.problems import SpecError
 
 BASE = "study: s\ndata: digits\nmethod: [kl, jko]\n"  # lines 1 to 3, so what a test adds begins on line 4
 GRID = BASE + "design: {step_size: [0.1, 0.2]}\n"
@@ -367,7 +367,7 @@ def test_all_problems_at_once_in_the_order_of_the_file() -> None:
 
 def test_a_bad_spec_is_refused_without_heavy_imports(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(BASE + "serch: {}\n")
-    code = ("import sys\nfrom study.spec import load\nfrom study.problems import SpecError\n"
+    code = ("import sys\nfrom study.spec import load\nfrom study.spec.problems import SpecError\n"
             f"try:\n    load({str(tmp_path / 's.yaml')!r})\nexcept SpecError as e:\n    print(len(e.problems))\n"
             "print(sorted({'torch', 'ray', 'optuna', 'mlflow', 'pandas', 'numpy', 'scipy'} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.hparams import gradient_evaluations, knob_problem
-from study.knobs import KNOBS, METHODS
 from study.space import COSTLY, confirm_configuration, design_configurations, estimate, suggest
 from study.spec import StudySpec, loads
+from study.spec.knobs import KNOBS, METHODS
 
 HEAD = "study: s\ndata: digits\n"
 GRID = HEAD + """

@@ -8,11 +8,11 @@ import pytest
 
 from models.hparams import JKO, KL
 from study.identity import phase_seeds
-from study.overrides import apply_overrides
-from study.problems import SpecError
 from study.space import configuration, design_configurations
 from study.spec import StudySpec, load, loads
-from study.yaml_text import parse
+from study.spec.overrides import apply_overrides
+from study.spec.problems import SpecError
+from study.spec.yaml_text import parse
 
 SPACES = Path(__file__).parents[1] / "search_spaces"
 GRID = "study: s\ndata: digits\nmethod: [kl, jko]\ndesign: {step_size: [0.1, 0.2]}\n"

@@ -8,11 +8,11 @@ from itertools import combinations, product
 from typing import Any
 
 from models.hparams import combination_problems
-from study.branches import Placed
-from study.identity import canonical
-from study.knobs import METHODS, Range
-from study.problems import Path
-from study.spec import Arm, Design, Factor, Search
+from study.spec.branches import Placed
+from study.spec.canonical import canonical
+from study.spec.knobs import METHODS, Range
+from study.spec.model import Arm, Design, Factor, Search
+from study.spec.problems import Path
 
 MAX_CELLS = 20_000  # of one arm
 COMBINED = {"step_size", "sigma", "beta", "jko_weight", "flow", "penalty_on", "penalty_of", "chain", "particles",

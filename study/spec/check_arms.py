@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from study.branches import Placed, Section
-from study.check_search import KEYS as SEARCH_KEYS
-from study.knobs import ALL_KNOBS, METHODS, read_value
-from study.problems import Path
-from study.reading import Reader
+from study.spec.branches import Placed, Section
+from study.spec.check_search import KEYS as SEARCH_KEYS
+from study.spec.knobs import ALL_KNOBS, METHODS, read_value
+from study.spec.problems import Path
+from study.spec.reading import Reader
 
 
 def read_methods(reader: Reader) -> dict[str, str]:

@@ -7,16 +7,16 @@ import re
 from typing import Any
 
 from models.datasets import DATASETS
-from study.branches import Placed, Section
-from study.check_arms import read_baseline, read_entries, read_methods
-from study.check_search import read_search
-from study.cross import arm_conflicts, factors_of, same_cells, too_many_cells, wrong_together
-from study.knobs import ALL_KNOBS, is_number, read_levels, read_range, read_value
-from study.objectives import primary
-from study.problems import SpecError, suggestion
-from study.reading import Reader
-from study.spec import MAX_REPLICATES, Arm, Confirm, Design, Evaluation, Resources, Search, StudySpec
-from study.yaml_text import Document
+from study.spec.branches import Placed, Section
+from study.spec.check_arms import read_baseline, read_entries, read_methods
+from study.spec.check_search import read_search
+from study.spec.cross import arm_conflicts, factors_of, same_cells, too_many_cells, wrong_together
+from study.spec.knobs import ALL_KNOBS, is_number, read_levels, read_range, read_value
+from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Evaluation, Resources, Search, StudySpec
+from study.spec.objectives import primary
+from study.spec.problems import SpecError, suggestion
+from study.spec.reading import Reader
+from study.spec.yaml_text import Document
 
 KEYS = ("study", "question", "data", "method", "arms", "baseline", "seed", "train", "design", "search", "confirm",
         "evaluation", "resources")

@@ -11,7 +11,7 @@ from typing import Any
 import models
 from models import hparams
 from models.hparams import HParams
-from study.problems import Path, nearest
+from study.spec.problems import Path, nearest
 
 Report = Callable[[Path, str], None]
 METHODS: dict[str, type[HParams]] = {

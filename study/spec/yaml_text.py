@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from study.problems import Path, SpecError, dotted, nearest
+from study.spec.problems import Path, SpecError, dotted, nearest
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from study.knobs import ALL_KNOBS, KNOBS, METHODS, Report, missing
-from study.problems import Path, dotted, suggestion
+from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, Report, missing
+from study.spec.problems import Path, dotted, suggestion
 
 Read = Callable[[Iterable[str], str, Path, Any, Report], Any]
 

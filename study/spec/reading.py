@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from study.problems import Path, nearest, suggestion
+from study.spec.problems import Path, nearest, suggestion
 
 
 class Reader:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from study.branches import Placed
-from study.knobs import METHODS, is_number
-from study.objectives import Measure, measures
-from study.problems import Path, suggestion
-from study.reading import Reader
-from study.spec import MAX_REPLICATES, Search
+from study.spec.branches import Placed
+from study.spec.knobs import METHODS, is_number
+from study.spec.model import MAX_REPLICATES, Search
+from study.spec.objectives import Measure, measures
+from study.spec.problems import Path, suggestion
+from study.spec.reading import Reader
 
 KEYS = ("replicates", "sampler", "trials", "objective", "direction", "prune", "diverged_value", "space")
 SAMPLERS = ("tpe", "random", "gp", "nsga2")

@@ -1,14 +1,13 @@
-"""YAML -> StudySpec: frozen, checked, every default filled in. Imports no torch, no ray, no optuna."""
+"""What a study is, once checked: frozen, every default filled in."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from models.hparams import HParams
-from study.knobs import METHODS, Range
+from study.spec.knobs import METHODS, Range
 
 PHASES = ("design", "search", "confirm")
 MAX_REPLICATES = 1000  # of a phase: the seeds of the phases are this far apart
@@ -129,21 +128,3 @@ class StudySpec:
                           for arm in self.arms}},
             "confirm": self.confirm and asdict(self.confirm),
             "evaluation": asdict(self.evaluation), "resources": asdict(self.resources)}
-
-
-def load(file: str | os.PathLike[str], overrides: Iterable[str] = ()) -> StudySpec:
-    """The study in a YAML file, with `path.to.key=value` overrides. Raises SpecError: all problems, a line each."""
-    from study.check import check
-    from study.overrides import apply_overrides
-    from study.yaml_text import read
-
-    return check(apply_overrides(read(file), overrides))
-
-
-def loads(text: str, name: str = "spec.yaml", overrides: Iterable[str] = ()) -> StudySpec:
-    """The study in a YAML text; `name` stands in messages. Raises SpecError like `load`."""
-    from study.check import check
-    from study.overrides import apply_overrides
-    from study.yaml_text import parse
-
-    return check(apply_overrides(parse(text, name), overrides))

@@ -7,8 +7,8 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from study.problems import SpecError, dotted
-from study.yaml_text import Document, NotYaml, Walk, compose
+from study.spec.problems import SpecError, dotted
+from study.spec.yaml_text import Document, NotYaml, Walk, compose
 
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:

@@ -1,0 +1,25 @@
+"""YAML -> StudySpec: checked, all problems at once, in a moment: imports no array library, no ray, no optuna."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from study.spec.check import check
+from study.spec.model import PHASES, Arm, Confirm, Design, Evaluation, Factor, Resources, Search, StudySpec
+from study.spec.overrides import apply_overrides
+from study.spec.problems import SpecError
+from study.spec.yaml_text import parse, read
+
+__all__ = ["PHASES", "Arm", "Confirm", "Design", "Evaluation", "Factor", "Resources", "Search", "SpecError",
+           "StudySpec", "load", "loads"]
+
+
+def load(file: str | os.PathLike[str], overrides: Iterable[str] = ()) -> StudySpec:
+    """The study in a YAML file, with `path.to.key=value` overrides. Raises SpecError: all problems, a line each."""
+    return check(apply_overrides(read(file), overrides))
+
+
+def loads(text: str, name: str = "spec.yaml", overrides: Iterable[str] = ()) -> StudySpec:
+    """The study in a YAML text; `name` stands in messages. Raises SpecError like `load`."""
+    return check(apply_overrides(parse(text, name), overrides))
