@@ -19,7 +19,7 @@ from study.prediction import arm_limits, of_knobs, spread_of
 from study.progress import duration, span
 from study.space import design_configurations, estimate
 from study.spec import PHASES, StudySpec
-from study.spec.cross import cells_of
+from study.spec.model import cells_of
 
 if TYPE_CHECKING:
     from models.evaluation import Yardstick

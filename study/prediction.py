@@ -13,7 +13,7 @@ from models.hparams import HParams
 from models.law import limit
 from models.spread import Spread, local_spread
 from study.spec import Arm, StudySpec
-from study.spec.cross import cells_of
+from study.spec.model import cells_of
 
 # The knobs that the law looks at; step_size is what it limits.
 LAW = ("flow", "jko_weight", "beta", "penalty_on", "penalty_of", "negatives_drift", "temperature", "data_noise",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from models.hparams import gradient_evaluations
 from study.spec import PHASES, StudySpec
 from study.spec.canonical import canonical
-from study.spec.cross import cells_of
 from study.spec.knobs import Range, coerce
+from study.spec.model import cells_of
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import combinations, product
-from typing import Any
+from itertools import combinations
 
 from models.hparams import combination_problems
 from study.spec.branches import Placed
 from study.spec.canonical import canonical
 from study.spec.knobs import METHODS, Range
-from study.spec.model import Arm, Design, Factor, Search
+from study.spec.model import Arm, Design, Factor, Search, cells_of
 from study.spec.problems import Path
 
 MAX_CELLS = 20_000  # of one arm
@@ -28,13 +27,6 @@ def factors_of(places: Mapping[str, Placed]) -> tuple[Factor, ...]:
         groups.setdefault(placed.zip or knob, []).append(knob)
     return tuple(Factor(tuple(knobs), tuple(zip(*(places[knob].value for knob in knobs), strict=False)))
                  for knobs in groups.values())
-
-
-def cells_of(factors: tuple[Factor, ...]) -> Iterator[dict[str, Any]]:
-    """Every combination of the factors' rows, as knob -> value."""
-    for rows in product(*(factor.rows for factor in factors)):
-        yield {knob: value for factor, row in zip(factors, rows, strict=True)
-               for knob, value in zip(factor.knobs, row, strict=True)}
 
 
 def arm_conflicts(entries: Places, phase: Places) -> Problems:

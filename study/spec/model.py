@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any
 
 from models.hparams import HParams
@@ -36,6 +37,13 @@ class Factor:
 
     knobs: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+
+
+def cells_of(factors: tuple[Factor, ...]) -> Iterator[dict[str, Any]]:
+    """Every combination of the factors' rows, as knob -> value."""
+    for rows in product(*(factor.rows for factor in factors)):
+        yield {knob: value for factor, row in zip(factors, rows, strict=True)
+               for knob, value in zip(factor.knobs, row, strict=True)}
 
 
 @dataclass(frozen=True)
