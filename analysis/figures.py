@@ -50,11 +50,15 @@ def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
 
 def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
     """Every replicate a thin line; mean and t band while all replicates of the arm live, ending in a cross where one
-    diverges: after that the mean would be one over survivors only.
+    diverges: after that the mean would be one over survivors only. The scale is that of the survivors: one replicate
+    on its way to infinity would flatten all others; it leaves through the top, its cross on the edge.
 
     frame: curves of one cell with `arm`, `seed`, `update`, `diverged`, `measure`.
     """
     colour = colours(arms)
+    calm = frame.loc[~frame["diverged"].astype(bool), measure]
+    first = frame.sort_values("update").groupby(["arm", "seed"])[measure].first()
+    top = 1.08 * max(calm.max(), first.max()) if calm.notna().any() else math.inf
     for arm in [a for a in arms if a in set(frame["arm"])]:
         wide = frame[frame["arm"] == arm].pivot(index="update", columns="seed", values=measure)
         gone = set(frame.loc[(frame["arm"] == arm) & frame["diverged"], "seed"])
@@ -63,7 +67,15 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
             ax.plot(line.index, line, color=colour[arm], lw=0.7, alpha=0.45, gid="replicate")
             if seed in gone and len(line):
                 ax.plot(
-                    line.index[-1], line.iloc[-1], marker="x", ms=6, mew=1.6, ls="", color=colour[arm], gid="diverged"
+                    line.index[-1],
+                    min(line.iloc[-1], top),
+                    marker="x",
+                    ms=6,
+                    mew=1.6,
+                    ls="",
+                    color=colour[arm],
+                    gid="diverged",
+                    clip_on=False,
                 )
         whole = wide.dropna()
         if len(whole) and wide.shape[1] > 1:
@@ -73,7 +85,10 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
             )
             ax.plot(whole.index, [b.estimate for b in band], color=colour[arm], lw=2, label=arm)
             if gone:
-                ax.plot(whole.index[-1], band[-1].estimate, marker="X", ms=9, mec=PAPER, ls="", color=colour[arm])
+                end = min(band[-1].estimate, top)
+                ax.plot(whole.index[-1], end, marker="X", ms=9, mec=PAPER, ls="", color=colour[arm], clip_on=False)
+    if math.isfinite(top):
+        ax.set_ylim(min(0.0, frame[measure].min()), top)
     ax.set(xlabel="update", ylabel=measure)
     return ax
 

@@ -193,10 +193,15 @@ def _law(study: Study) -> list[Finding]:
             Finding(
                 "law",
                 f"Step-size limit of {arm} at {row['mcmc_steps']:g} MCMC steps: predicted "
-                f"{_span(row)}; observed: {listed([s for s in seen if s])}. {_verdict(row)}",
+                f"{_span(row)}; observed{_horizon(row)}: {listed([s for s in seen if s])}. {_verdict(row)}",
             )
         )
     return out
+
+
+def _horizon(row: pd.Series) -> str:
+    """Divergence near a limit takes hundreds to thousands of updates: without the horizon, "stable" says little."""
+    return "" if pd.isna(row["horizon"]) else f" within {row['horizon']:g} updates"
 
 
 def _verdict(row: pd.Series) -> str:

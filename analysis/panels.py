@@ -182,15 +182,9 @@ class Panels:
         )
 
     def _kappa(self) -> Section | None:
-        frame = self._design(self.study.curves)
-        if "kappa" not in frame or frame["kappa"].isna().all():
+        data = tables.late_kappa(self.study)
+        if data.empty:
             return None
-        known = frame.dropna(subset=["kappa"])
-        last = known.groupby(["config_hash", "seed"])["update"].transform("max")
-        late = known[known["update"] >= 0.75 * last].groupby(["arm", *CELL, "config_hash", "seed"])["kappa"].median()
-        data = late.reset_index().merge(
-            self.study.finals[["config_hash", "seed", "diverged"]], on=["config_hash", "seed"]
-        )
 
         def draw(ax: Axes) -> None:
             figures.kappa(data, ax, arms=self.study.arms)

@@ -106,14 +106,32 @@ def best_cells(study: Study) -> pd.DataFrame:
     return best.set_index("arm").reindex([a for a in study.arms if a in set(best["arm"])]).reset_index()
 
 
+def late_kappa(study: Study) -> pd.DataFrame:
+    """The gauge of each design replicate: the median of its last quarter. Empty where it was not recorded."""
+    frame = study.curves[study.curves["phase"] == "design"]
+    if "kappa" not in frame or frame["kappa"].isna().all():
+        return pd.DataFrame(columns=["arm", *CELL, "config_hash", "seed", "kappa", "diverged"])
+    known = frame.dropna(subset=["kappa"])
+    last = known.groupby(["config_hash", "seed"])["update"].transform("max")
+    late = known[known["update"] >= 0.75 * last].groupby(["arm", *CELL, "config_hash", "seed"])["kappa"].median()
+    return late.reset_index().merge(study.finals[["config_hash", "seed", "diverged"]], on=["config_hash", "seed"])
+
+
+def _strained_from(kappas: pd.DataFrame) -> float:
+    """The smallest step size at which more than half of the survivors ended with kappa > 2; NaN where there is none."""
+    over = (kappas["kappa"] > 2)[~kappas["diverged"].astype(bool)].groupby(kappas["step_size"]).mean()
+    return float(over[over > 0.5].index.min()) if (over > 0.5).any() else math.nan
+
+
 def limits(study: Study) -> pd.DataFrame:
     """Predicted and observed limits, one row an arm and number of MCMC steps.
 
     delta_min, delta_med (with bounds): the law's limits, inf where it predicts none, NaN where it says nothing.
     stable_to: the largest step size up to which no replicate diverged; diverges_from: the smallest at which one did;
-    mostly_from: the smallest at which more than half did. NaN where there is none.
+    mostly_from: the smallest at which more than half did; strained_from: the smallest at which most survivors ended
+    with kappa > 2, where the sampler is unstable and only time is missing. NaN where there is none. horizon: updates.
     """
-    found = []
+    found, kappas = [], late_kappa(study)
     for (arm, steps), cells in grid(study).groupby(["arm", "mcmc_steps"], sort=False):
         seen = cells[cells["replicates"] > 0].sort_values("step_size")
         hit, most = seen[seen["diverged"] > 0]["step_size"], seen[seen["rate"] > 0.5]["step_size"]
@@ -126,6 +144,8 @@ def limits(study: Study) -> pd.DataFrame:
             "stable_to": quiet.max(),
             "diverges_from": hit.min(),
             "mostly_from": most.min(),
+            "strained_from": _strained_from(kappas[(kappas["arm"] == arm) & (kappas["mcmc_steps"] == steps)]),
+            "horizon": knobs.get("updates"),
         }
         found.append(
             {**row, "outcome": _outcome(row), "smallest": seen["step_size"].min(), "largest": seen["step_size"].max()}
@@ -153,6 +173,8 @@ def _outcome(row: dict[str, Any]) -> str:
     if math.isnan(first):
         if math.isnan(quiet):
             return "not run"
+        if not math.isnan(row["strained_from"]):
+            return f"undecided: none diverged, but \u03ba > 2 from {row['strained_from']:g}"
         return "as predicted: none diverged" if quiet <= high else "stable beyond the predicted limit"
     if math.isinf(low):
         return "diverged though no limit was predicted"

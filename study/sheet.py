@@ -10,6 +10,7 @@ from PIL import Image
 COLUMNS = 8
 TILE = 32  # pixels a side of one image, at least: enlarged by a whole factor, without smoothing
 PLANE = 256  # pixels a side of a sheet of 2-D samples
+GAP = 4  # pixels between two tiles
 PAPER, INK = 255, 0
 
 
@@ -25,16 +26,16 @@ def sheet(samples: np.ndarray, extent: tuple[float, float] | None = None) -> byt
 
 
 def _images(images: np.ndarray) -> np.ndarray:
-    """Tiles in rows of COLUMNS, a line of paper between them. (h, w) or (h, w, 3) uint8."""
+    """Tiles in rows of COLUMNS, paper between them. (h, w) or (h, w, 3) uint8."""
     n, c, height, width = images.shape
     scale = max(1, -(-TILE // height))
     grey = np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
     grey = grey.repeat(scale, axis=2).repeat(scale, axis=3).transpose(0, 2, 3, 1)
-    rows, step_y, step_x = -(-n // COLUMNS), height * scale + 1, width * scale + 1
-    page = np.full((rows * step_y + 1, COLUMNS * step_x + 1, c), PAPER, np.uint8)
+    rows, step_y, step_x = -(-n // COLUMNS), height * scale + GAP, width * scale + GAP
+    page = np.full((rows * step_y + GAP, COLUMNS * step_x + GAP, c), PAPER, np.uint8)
     for i, tile in enumerate(grey):
-        y, x = i // COLUMNS * step_y + 1, i % COLUMNS * step_x + 1
-        page[y:y + step_y - 1, x:x + step_x - 1] = tile
+        y, x = i // COLUMNS * step_y + GAP, i % COLUMNS * step_x + GAP
+        page[y:y + step_y - GAP, x:x + step_x - GAP] = tile
     return page[..., 0] if c == 1 else page
 
 

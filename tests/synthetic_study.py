@@ -20,6 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from PIL import Image
 
+KAPPA_SCALE = {"jko": 0.5, "kl_smooth": 0.3}
 PRIMARY = "kid_clf64_256"
 ARMS = {"kl": "kl", "jko": "jko", "kl_smooth": "kl"}  # arm -> method
 STEPS, MCMC, SEEDS = (0.05, 0.1, 0.2, 0.4), (5, 20), range(6)
@@ -215,7 +216,7 @@ def records(arm: str, step: float, mcmc: int, seeds: range) -> pd.DataFrame:
                     "update": update,
                     "verdict": None,
                     PRIMARY: level + 0.5 * np.exp(-update / 60) + rise + 0.01 * np.sin(update / 30 + seed),
-                    "kappa": (step / 0.17) ** 2 * (0.5 if arm == "jko" else 1.0) * (1 + 0.05 * (seed % 6)),
+                    "kappa": (step / 0.17) ** 2 * KAPPA_SCALE.get(arm, 1.0) * (1 + 0.05 * (seed % 6)),
                     "gap": 0.3 * np.exp(-update / 80) + rise,
                 }
             )

@@ -216,7 +216,7 @@ def test_images_are_judged_by_their_extractor(store: Store, tmp_path: Path) -> N
     report = run(UnitRun(one, store, cache_dir=str(tmp_path / "cache")))[-1]
     assert report["kid_rnd64_16"] == pytest.approx(np.mean([r["kid_rnd64_16"] for r in rows(store, one)[-2:]]))
     page = Image.open(io.BytesIO(store.read(f"{one.key}/samples_0.png") or b""))
-    assert page.mode == "RGB" and page.size == (8 * 33 + 1, 2 * 33 + 1)
+    assert page.mode == "RGB" and page.size == (8 * 36 + 4, 2 * 36 + 4)
 
 
 @pytest.mark.parametrize(("updates", "points", "expected"), [
@@ -238,9 +238,9 @@ def test_sheet_shows_images_in_rows_and_points_right_way_up() -> None:
     images = np.full((9, 1, 16, 16), -1.0, np.float32)
     images[0, 0, 0, 0], images[8, 0, -1, -1] = 1.0, 5.0
     page = np.asarray(Image.open(io.BytesIO(sheet(images))))
-    assert page.shape == (2 * 33 + 1, 8 * 33 + 1)
-    assert (page[1:3, 1:3] == 255).all() and (page[3:33, 3:33] == 0).all() and (page[64:66, 31:33] == 255).all()
-    assert (page[34:66, 34:66] == 255).all(), "no tenth image"
+    assert page.shape == (2 * 36 + 4, 8 * 36 + 4)
+    assert (page[4:6, 4:6] == 255).all() and (page[6:36, 6:36] == 0).all() and (page[70:72, 34:36] == 255).all()
+    assert (page[40:72, 40:72] == 255).all(), "no tenth image"
     plane = np.asarray(Image.open(io.BytesIO(sheet(np.array([[2.0, 1.0], [9.0, -9.0]]), (-2.0, 2.0)))))
     dark = np.argwhere(plane == 0)
     assert sorted({tuple(d) for d in dark // 16}) == [(3, 15), (4, 15), (15, 15)] and len(dark) == 18
