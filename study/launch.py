@@ -219,8 +219,8 @@ def _report(arguments: argparse.Namespace, words: Sequence[str], status: str, re
         return INTERRUPTED
     if reason:
         raise SpecError([reason])
-    for line in next_commands(clerk.spec.study, clerk.tracking.uri, arguments.tracking_uri,
-                              "MLFLOW_TRACKING_URI" in os.environ):
+    for line in next_commands(clerk.spec.study, clerk.tracking.uri, clerk.tracking.experiment_id,
+                              arguments.tracking_uri, "MLFLOW_TRACKING_URI" in os.environ):
         console.print(line, markup=False, soft_wrap=True)
     return LOST if clerk.lost_units else FINISHED
 

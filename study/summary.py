@@ -90,14 +90,15 @@ def best_of(clerk: Clerk) -> Outcome | None:
     return None
 
 
-def next_commands(study: str, uri: str, given: str | None, from_environment: bool) -> list[str]:
+def next_commands(study: str, uri: str, experiment_id: str, given: str | None, from_environment: bool) -> list[str]:
     """What shows the study: MLflow's page, and the report. given: --tracking-uri; from_environment: that MLflow's own
-    variable names the store, which `mlflow ui` does not read."""
+    variable names the store, which `mlflow ui` does not read. The page's address is given since MLflow's first page
+    is about agents."""
     option = "" if given is None else f" --tracking-uri {shlex.quote(given)}"
+    runs = f"#/experiments/{experiment_id}/runs"
     if uri.startswith(("http://", "https://")):
-        page = f"open {uri}"
-    elif given is None and not from_environment:
-        page = "mlflow ui"
+        page = f"open {uri.rstrip('/')}/{runs}"
     else:
-        page = f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+        store = "" if given is None and not from_environment else f" --backend-store-uri {shlex.quote(uri)}"
+        page = f"mlflow ui{store}   # then open http://127.0.0.1:5000/{runs}"
     return [page, f"python analysis/report.py --study {shlex.quote(study)}{option}"]
