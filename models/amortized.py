@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from models.hidden import potential_loss, regression_loss
@@ -32,8 +33,9 @@ class Amortized(ImageChain, Method):
 
     def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
         """E9: the image chain starts at g(z)."""
-        x, info = self.chain(lambda p: self.potential(nets, p), nets.upsampler(start).detach(), noise, mcmc_steps,
-                             self.hp.step_size)
+        with torch.no_grad():
+            proposed = nets.upsampler(start)
+        x, info = self.chain(lambda p: self.potential(nets, p), proposed, noise, mcmc_steps, self.hp.step_size)
         return Draw(x, x, self.drifted(nets, x), start, start, info), start
 
     def generator_loss(self, nets: Networks, draw: Draw) -> Tensor:

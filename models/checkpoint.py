@@ -24,7 +24,7 @@ def save_state(state: TrainState) -> bytes:
     """Networks, optimisers, particles, every replicate's generator, the data position and the monitor."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in _tensors(state).items()}
     tensors |= {f"generator.{r}": g.get_state() for r, g in enumerate(state.noise.generators)}
-    header = {"update": state.update, "seeds": list(state.seeds)}
+    header = {"update": state.update, "seeds": list(state.seeds), "device": state.device.type}
     return safetensors.torch.save(tensors, metadata={"state": json.dumps(header)})
 
 
@@ -39,6 +39,8 @@ def load_state(payload: bytes, method: Method, data: Data, seeds: Sequence[int],
         raise CheckpointError(f"not a readable checkpoint: {error}") from error
     if header["seeds"] != list(seeds):
         raise CheckpointError(f"checkpoint of seeds {header['seeds']}, expected {list(seeds)}")
+    if header["device"] != torch.device(device).type:  # their streams of chance differ
+        raise CheckpointError(f"made on {header['device']}, resumed on {torch.device(device).type}")
     state = init_state(method, data, seeds, device)
     state.update = header["update"]
     for adam in (state.adam_f, state.adam_g):
@@ -50,8 +52,10 @@ def load_state(payload: bytes, method: Method, data: Data, seeds: Sequence[int],
         raise CheckpointError(f"checkpoint of another configuration: {sorted(tensors.keys() ^ expected)[:3]} differ")
     with torch.no_grad():
         for name, target in targets.items():
-            if target.shape != tensors[name].shape:
-                raise CheckpointError(f"{name} has shape {tuple(tensors[name].shape)}, expected {tuple(target.shape)}")
+            found = tensors[name]
+            if (target.shape, target.dtype) != (found.shape, found.dtype):
+                raise CheckpointError(f"{name}: found {found.dtype} {tuple(found.shape)}, expected {target.dtype} "
+                                      f"{tuple(target.shape)}")
             target.copy_(tensors[name])
     for r, generator in enumerate(state.noise.generators):
         generator.set_state(tensors[f"generator.{r}"])

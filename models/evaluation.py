@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models import features, quality
 from models.data import Data
-from models.method import ImageChain, Method
+from models.method import ImageChain, Method, first
 from models.noise import Noise, generators_for
 from models.stability import kappa
 from models.training import Info, TrainState
@@ -85,8 +85,11 @@ class Evaluator:
         """During training: one dictionary a replicate, empty where it diverged. `infos`: since the last point."""
         noise = self._noise(state)
         x = self.method.samples(state.nets, state.pool, noise, self.samples)
-        means = {name: torch.stack(values).nanmean(0).tolist()
-                 for name, values in zip(Info._fields, zip(*infos, strict=True), strict=True)} if infos else {}
+        window = {name: torch.stack(values) for name, values in
+                  zip(Info._fields, zip(*infos, strict=True), strict=True)} if infos else {}
+        means = {name: values.mean(0).tolist() for name, values in window.items()}
+        if len(infos) > 1:  # oscillation faster than the evaluations shows only here
+            means["gap_sd"] = window["gap"].std(0).tolist()
         means["kappa"] = self._kappa(state, x, noise).tolist()
         rows: list[dict[str, float]] = []
         for r, images in enumerate(_arrays(x)):
@@ -102,7 +105,7 @@ class Evaluator:
         """
         noise, method = self._noise(state), self.method
         x = method.samples(state.nets, state.pool, noise, self.samples)
-        start = method.reference(noise, self.samples) if state.pool is None else state.pool[:, :self.samples]
+        start = method.reference(noise, self.samples) if state.pool is None else first(state.pool, self.samples)
         steps = self.long_run * method.hp.mcmc_steps
         longer = _arrays(method.run(state.nets, start, noise, steps)[0].x) if steps else None
         grid, rows = self._log_densities(state), []
@@ -126,12 +129,15 @@ class Evaluator:
                      noise.generators)
 
     def _log_densities(self, state: TrainState) -> Callable[[np.ndarray], np.ndarray]:
-        """Points (n, 2) of one fixed grid -> the log-densities of all replicates there, (R, n), computed once."""
+        """Points (n, 2) of one fixed grid -> the log-densities of all replicates there, (R, n), computed once.
+
+        The model is what E3 samples, exp(-U / tau).
+        """
         @lru_cache(maxsize=1)
         @torch.no_grad()
         def of_grid(n: int) -> np.ndarray:
             x = torch.tensor(grid[0], device=state.device, dtype=state.noise.dtype)
-            return _arrays(-self.method.potential(state.nets, x.expand(len(state.seeds), n, 2)))
+            return _arrays(-self.method.potential(state.nets, x.expand(len(state.seeds), n, 2))) / self.method.hp.temperature
 
         grid: list[np.ndarray] = []
 
@@ -144,7 +150,7 @@ class Evaluator:
     def _grid(self, log_densities: Callable[[np.ndarray], np.ndarray], replicate: int) -> dict[str, float]:
         """Exact KL and total variation in the plane, for methods whose density lives there."""
         density = self.yardstick.data.density
-        if density is None or not isinstance(self.method, ImageChain):
+        if density is None or not isinstance(self.method, ImageChain) or not self.method.hp.temperature:
             return {}
         try:
             found = quality.grid_kl(lambda points: log_densities(points)[replicate], density)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from models.amortized import Amortized
 from models.hidden import latent_potential
-from models.method import Draw, Networks
+from models.method import Draw, Networks, first
 from models.noise import Noise
 
 
@@ -21,5 +21,5 @@ class GGCN(Amortized):
 
     def samples(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int) -> Tensor:
         """The pool holds z, so samples need both chains."""
-        start = self.reference(noise, n) if pool is None else pool[:, :n]
+        start = self.reference(noise, n) if pool is None else first(pool, n)
         return self.run(nets, start, noise, self.hp.mcmc_steps)[0].x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from models.jko import chosen_flow
@@ -50,7 +51,9 @@ class Hidden(Method):
 
     def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
         z, info = self.chain(lambda p: latent_potential(nets, p), start, noise, mcmc_steps, self.hp.step_size)
-        return Draw(self.image(nets, z).detach(), z, self.drifted(nets, z), start, z, info), z
+        with torch.no_grad():
+            x = self.image(nets, z)
+        return Draw(x, z, self.drifted(nets, z) if self.hp.negatives_drift else x, start, z, info), z
 
     def generator_loss(self, nets: Networks, draw: Draw) -> Tensor:
         """E11, or E10 from where the chain in z started to the data it ended at."""

@@ -29,7 +29,7 @@ class HParams:
     latent_chain: ClassVar[bool] = False  # whether `step_size` and `mcmc_steps` belong to a chain in z
 
     updates: int = knob(600, "training updates", low=1)
-    batch_size: int = knob(64, "data points, and chains moved, in one update of one replicate", low=1)
+    batch_size: int = knob(64, "data points, and chains moved, in one update of one replicate", low=2)
     width: int = knob(16, "ConvNet channels w, 2w, 2w, ...; MLP layers 8w, 8w", low=1)
     lr_f: float = knob(2e-3, "Adam's learning rate of the score f", above=0)
     adam_beta1: float = knob(0.5, "Adam's first decay", low=0, below=1)
@@ -165,6 +165,9 @@ def combination_problems(hparams: type[HParams], values: dict[str, Any]) -> list
         for name in ("jko_weight", "beta", "penalty_on", "penalty_of"):
             if name in values:
                 found.append((name, "has no effect with flow: kl; remove it or take flow: jko"))
+    elif get("beta") == 0 or (get("beta") is None and get("jko_weight") == 0):
+        found += [(name, "has no effect where the penalty's weight is 0") for name in ("penalty_on", "penalty_of")
+                  if name in values]
     if hparams.latent_chain and get("penalty_on") != "synthesis":
         found.append(("penalty_on", f"found {get('penalty_on')!r}, expected synthesis: data have no z in `hidden`"))
     if get("chain") == "persistent" and get("particles") < get("batch_size"):
@@ -185,7 +188,7 @@ def gradient_evaluations(hp: HParams) -> int:
     """
     latent = hp.latent_steps if isinstance(hp, GGCN) else 0
     per_particle = hp.mcmc_steps + latent + hp.negatives_drift + 2
-    if isinstance(hp, _Penalty) and getattr(hp, "flow", "jko") == "jko":
+    if isinstance(hp, _Penalty) and getattr(hp, "flow", "jko") == "jko" and (hp.jko_weight if hp.beta is None else hp.beta):
         per_particle += 6 if hp.penalty_on == "both" else 3
     if hp.uses_generator:
         per_particle += 1

@@ -43,8 +43,10 @@ def penalty(method: Method, nets: Networks, draw: Draw, x_data: Tensor, noise: N
 
 
 def jko_flow(method: Method, nets: Networks, draw: Draw, x_data: Tensor, noise: Noise) -> FlowLoss:
-    """E6: E4 + beta E||grad U||^2, plus."""
+    """E6: E4 + beta E||grad U||^2, plus. At beta = 0 it is exactly E4."""
     kl = kl_flow(method, nets, draw, x_data, noise)
+    if not penalty_weight(method):
+        return kl
     velocity = penalty(method, nets, draw, x_data, noise)
     return kl._replace(loss=kl.loss + penalty_weight(method) * velocity, penalty=velocity.detach())
 

@@ -45,6 +45,13 @@ class Draw(NamedTuple):
     info: ChainInfo
 
 
+def first(pool: Tensor, n: int) -> Tensor:
+    """The first n particles of every replicate's pool, (R, n, ...). Raises ValueError where there are fewer."""
+    if n > pool.shape[1]:
+        raise ValueError(f"samples: found {n}, expected at most particles = {pool.shape[1]}")
+    return pool[:, :n]
+
+
 class FlowLoss(NamedTuple):
     """The loss of f and what it is made of; each with leading R."""
 
@@ -105,28 +112,36 @@ class Method(ABC):
     def chain(self, potential: Callable[[Tensor], Tensor], x: Tensor, noise: Noise | None, steps: int,
               step_size: float) -> tuple[Tensor, ChainInfo]:
         """E3 with this method's temperature, clip and precision."""
+        rounded = self.hp.precision == "bf16"
+
         def reduced(x: Tensor) -> Tensor:
             with torch.autocast(x.device.type, torch.bfloat16):
                 return potential(x).float()
 
-        return langevin(reduced if self.hp.precision == "bf16" else potential, x, steps=steps, step_size=step_size,
-                        noise=noise, temperature=self.hp.temperature, drift_clip=self.hp.drift_clip)
+        x, info = langevin(reduced if rounded else potential, x, steps=steps, step_size=step_size, noise=noise,
+                           temperature=self.hp.temperature, drift_clip=self.hp.drift_clip)
+        if rounded:  # differences of rounded potentials are mostly rounding
+            unknown = torch.full_like(info.acceptance, torch.nan)
+            info = info._replace(dissipation_first=unknown, dissipation_last=unknown, acceptance=unknown)
+        return x, info
 
     def drifted(self, nets: Networks, point: Tensor) -> Tensor:
         """The negatives of E4: `negatives_drift` noise-free steps after the chain, as data."""
         if self.hp.negatives_drift:
             point, _ = self.chain(lambda p: self.potential(nets, p), point, None, self.hp.negatives_drift,
                                   self.hp.step_size)
-        return self.image(nets, point).detach()
+        with torch.no_grad():
+            return self.image(nets, point)
 
     def samples(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int) -> Tensor:
         """n samples as training sees them: the persistent chains as they stand, else fresh chains of T steps.
 
         With `chain: data` the chains start at the reference: from data, any model would look good. (R, n, *shape).
         """
-        if pool is not None:
-            return self.image(nets, pool[:, :n]).detach()
-        return self.run(nets, self.reference(noise, n), noise, self.hp.mcmc_steps)[0].x
+        if pool is None:
+            return self.run(nets, self.reference(noise, n), noise, self.hp.mcmc_steps)[0].x
+        with torch.no_grad():
+            return self.image(nets, first(pool, n))
 
     def energy_loss(self, nets: Networks, draw: Draw, x_data: Tensor, noise: Noise) -> FlowLoss:
         """The loss that f descends: E4 or E6."""

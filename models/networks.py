@@ -19,7 +19,7 @@ Fuse = Literal["grouped", "loop"]
 
 
 class Layer(nn.Module):
-    """A weight (R, out, in, ...) and a bias (R, out), with torch's default init drawn from each replicate's generator.
+    """A weight (R, out, in, ...) and a bias (R, out), uniform within 1 / sqrt(fan_in), from each replicate's generator.
 
     With `spectral`, the weight is divided by its largest singular value, followed by one power iteration an update
     (`follow_spectrum`); the left vector is a buffer, so that a checkpoint holds it.
@@ -45,16 +45,18 @@ class Layer(nn.Module):
         assert self.left is not None
         return normalize(torch.einsum("roi,ro->ri", self.weight.detach().flatten(2), self.left), dim=-1)
 
-    def follow_spectrum(self) -> None:
+    def follow_spectrum(self, alive: Tensor | None = None) -> None:
         """One power iteration for the largest singular value of the weight, flattened to (R, out, rest)."""
         if self.left is not None:
-            self.left = normalize(torch.einsum("roi,ri->ro", self.weight.detach().flatten(2), self._right()), dim=-1)
+            left = normalize(torch.einsum("roi,ri->ro", self.weight.detach().flatten(2), self._right()), dim=-1)
+            self.left = left if alive is None else torch.where(alive.unsqueeze(1), left, self.left)
 
     def effective(self) -> Tensor:
         """The weight that the layer applies."""
         if self.left is None:
             return self.weight
-        top = torch.einsum("ro,roi,ri->r", self.left, self.weight.flatten(2), self._right())
+        with torch.autocast(self.weight.device.type, enabled=False):  # what is sampled is what is trained
+            top = torch.einsum("ro,roi,ri->r", self.left, self.weight.flatten(2), self._right())
         return self.weight / top.reshape(-1, *[1] * (self.weight.dim() - 1))
 
 
@@ -70,10 +72,10 @@ class Network(nn.Module):
         """From the input up."""
         return [layer for layer in self.stack if isinstance(layer, Layer)]
 
-    def follow_spectrum(self) -> None:
-        """Once an update: let every layer's power iteration follow its weight."""
+    def follow_spectrum(self, alive: Tensor) -> None:
+        """Once an update: let every layer's power iteration follow its weight, where the replicate lives."""
         for layer in self.layers:
-            layer.follow_spectrum()
+            layer.follow_spectrum(alive)
 
     def parts(self) -> list[tuple[Tensor, Tensor]]:
         """(weight, bias) of every layer, as applied."""

@@ -1,7 +1,8 @@
 """One update, the same for every method: sample, one step of f, one step of g on the same z and x (E12's order).
 
 State is what the next update needs, and exactly what a checkpoint holds. Info is what a person needs.
-A replicate that diverges is frozen before the step that would have spoilt it; the others never notice.
+A replicate that diverges is frozen before the step that would have spoilt it (where g's loss alone breaks, f has
+stepped already); the others never notice.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from models.batches import batch
 from models.data import Data
-from models.method import Method, Networks
+from models.method import Draw, FlowLoss, Method, Networks
 from models.networks import Network, fuse_for, score_network, upsampler_network
 from models.noise import Noise, generators_for
 from models.stability import REASONS, Monitor, observe
@@ -59,7 +60,7 @@ class Info(NamedTuple):
     acceptance: Tensor
     variance_ratio: Tensor  # variance of the particles over that of the data, averaged over directions
     loss_g: Tensor  # E10 or E11
-    sd_ratio_g: Tensor  # sd of g(z) over that of the data
+    sd_ratio_g: Tensor  # sd of g(z) over that of the data, z where the chain started
 
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
@@ -104,38 +105,53 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
 
     flow = method.energy_loss(nets, draw, x_data, noise)
     gradients, norm_f = _gradients(flow.loss, nets.f)
-    norms_data, norms_x = (t.flatten(2).norm(dim=-1).amax(1) for t in (x_data, draw.x))
-    finite = flow.loss.isfinite() & norm_f.isfinite() & norms_x.isfinite()
-    state.monitor, diverged, reason = observe(state.monitor, finite=finite, update_norm=norm_f, particle_max=norms_x,
-                                              data_max=norms_data)
+    far = _norms(draw.x) / _norms(x_data)
+    if draw.z is not None:  # g may bound x; then only z shows that a chain runs away
+        far = torch.maximum(far, _norms(draw.z) / draw.z.shape[-1] ** 0.5)
+    finite = flow.loss.isfinite() & norm_f.isfinite() & far.isfinite()
+    state.monitor, diverged, reason = observe(state.monitor, finite=finite, update_norm=norm_f, particle_max=far,
+                                              data_max=torch.ones_like(far))
     state.update += 1
     _freeze(state, diverged, reason)
     _adam_step(state.adam_f, gradients, norm_f, hp.grad_clip, state.alive)
-    nets.f.follow_spectrum()
+    nets.f.follow_spectrum(state.alive)
 
-    loss_g = sd_ratio_g = torch.full_like(flow.loss.detach(), torch.nan)
     learned = method.generator_loss(nets, draw)
     if learned is not None and state.adam_g is not None:
-        gradients_g, norm_g = _gradients(learned, nets.upsampler)
+        gradients, norm_g = _gradients(learned, nets.upsampler)
         broken = ~(learned.isfinite() & norm_g.isfinite())
         _freeze(state, broken, torch.full_like(state.reason, REASONS.index("non-finite")))
-        _adam_step(state.adam_g, gradients_g, norm_g, hp.grad_clip, state.alive)
-        loss_g = learned.detach()
-        assert draw.z_start is not None
-        with torch.no_grad():
-            sd_ratio_g = nets.upsampler(draw.z_start).std(1).flatten(1).mean(1) / x_data.std(1).flatten(1).mean(1)
+        _adam_step(state.adam_g, gradients, norm_g, hp.grad_clip, state.alive)
     if state.pool is not None and block is not None:
         state.pool[:, block] = torch.where(_rows(state.alive, kept), kept, state.pool[:, block])
+    return state, _info(method, nets, draw, x_data, flow, norm_f, learned)
 
-    big_f = method.log_density(flow.f_data, x_data), method.log_density(flow.f_negatives, draw.negatives)
-    pooled = ((big_f[0].var(1) + big_f[1].var(1)) / 2).sqrt()
-    chain = draw.info
-    return state, Info(
-        loss=flow.loss.detach(), gap=(big_f[0].mean(1) - big_f[1].mean(1)) / pooled, sd_f=big_f[0].std(1),
-        grad_norm_f=norm_f, penalty=flow.penalty, drift_ratio=chain.drift_ratio, clip_fraction=chain.clip_fraction,
-        virial=chain.virial, dissipation_first=chain.dissipation_first, dissipation_last=chain.dissipation_last,
-        acceptance=chain.acceptance, loss_g=loss_g, sd_ratio_g=sd_ratio_g,
-        variance_ratio=draw.x.var(1).flatten(1).mean(1) / x_data.var(1).flatten(1).mean(1))
+
+@torch.no_grad()
+def _info(method: Method, nets: Networks, draw: Draw, x_data: Tensor, flow: FlowLoss, norm_f: Tensor,
+          loss_g: Tensor | None) -> Info:
+    # The gap is that of the particles: with drifted negatives an arm would look better by construction.
+    f_particles = nets.f(draw.x) if method.hp.negatives_drift else flow.f_negatives
+    data, particles = method.log_density(flow.f_data, x_data), method.log_density(f_particles, draw.x)
+    nan, chain = torch.full_like(norm_f, torch.nan), draw.info
+    return Info(
+        loss=flow.loss.detach(), gap=(data.mean(1) - particles.mean(1)) / ((data.var(1) + particles.var(1)) / 2).sqrt(),
+        sd_f=data.std(1), grad_norm_f=norm_f, penalty=flow.penalty, drift_ratio=chain.drift_ratio,
+        clip_fraction=chain.clip_fraction, virial=chain.virial, dissipation_first=chain.dissipation_first,
+        dissipation_last=chain.dissipation_last, acceptance=chain.acceptance,
+        variance_ratio=_spread(draw.x).square() / _spread(x_data).square(),
+        loss_g=nan if loss_g is None else loss_g.detach(),
+        sd_ratio_g=nan if draw.z_start is None else _spread(nets.upsampler(draw.z_start)) / _spread(x_data))
+
+
+def _spread(points: Tensor) -> Tensor:
+    """Root mean square over directions of the standard deviation over particles, (R,)."""
+    return points.var(1).flatten(1).mean(1).sqrt()
+
+
+def _norms(points: Tensor) -> Tensor:
+    """The largest norm of a particle of each replicate, (R,)."""
+    return points.flatten(2).norm(dim=-1).amax(1)
 
 
 def _gradients(loss: Tensor, network: Network) -> tuple[list[Tensor], Tensor]:
