@@ -137,7 +137,8 @@ class Evaluator:
         @torch.no_grad()
         def of_grid(n: int) -> np.ndarray:
             x = torch.tensor(grid[0], device=state.device, dtype=state.noise.dtype)
-            return _arrays(-self.method.potential(state.nets, x.expand(len(state.seeds), n, 2))) / self.method.hp.temperature
+            potential = self.method.potential(state.nets, x.expand(len(state.seeds), n, 2))
+            return _arrays(-potential / self.method.hp.temperature)
 
         grid: list[np.ndarray] = []
 

@@ -188,7 +188,8 @@ def gradient_evaluations(hp: HParams) -> int:
     """
     latent = hp.latent_steps if isinstance(hp, GGCN) else 0
     per_particle = hp.mcmc_steps + latent + hp.negatives_drift + 2
-    if isinstance(hp, _Penalty) and getattr(hp, "flow", "jko") == "jko" and (hp.jko_weight if hp.beta is None else hp.beta):
+    penalised = isinstance(hp, _Penalty) and getattr(hp, "flow", "jko") == "jko"
+    if isinstance(hp, _Penalty) and penalised and (hp.jko_weight if hp.beta is None else hp.beta):
         per_particle += 6 if hp.penalty_on == "both" else 3
     if hp.uses_generator:
         per_particle += 1

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from study.provenance import commit, versions
 from study.sheet import sheet
@@ -97,12 +100,14 @@ class UnitRun:
     def _start(self) -> TrainState:
         """Data, method and evaluator from the configuration; the training state afresh, or from the checkpoint."""
         from models import METHODS, hparams
-        from models.checkpoint import load_state
+        from models.checkpoint import CheckpointError, load_state
         from models.data import load
         from models.evaluation import Evaluator
         from models.method import build
         from models.training import init_state
 
+        if self.device != "cpu":
+            _exact_on_gpu()
         c, seeds = self.unit.configuration, self.unit.seeds
         hp: hparams.HParams = getattr(hparams, METHODS[c["method"]].split(":")[1])(**c["knobs"])
         self._data = load(c["data"]["name"], c["data"]["size"])
@@ -114,14 +119,20 @@ class UnitRun:
         self._points = evaluation_points(hp.updates, e["points"])
         self._gradients = hparams.gradient_evaluations(hp)
         found = self.store.latest_checkpoint(self.unit)
-        if found is None:
-            self.store.write_config(self.unit)
-            return init_state(self._method, self._data, seeds, self.device)
-        self._progress, payload = _unpack(found[1])
-        return load_state(payload, self._method, self._data, seeds, self.device)
+        if found is not None:
+            progress, payload = _unpack(found[1])
+            try:
+                state = load_state(payload, self._method, self._data, seeds, self.device)
+            except CheckpointError as error:  # of another kind of device, say: a fresh start is right, only slower
+                logging.getLogger(__name__).warning("%s starts afresh: %s", self.unit.key, error)
+            else:
+                self._progress = progress
+                return state
+        self.store.write_config(self.unit)
+        return init_state(self._method, self._data, seeds, self.device)
 
     def _go_on(self, state: TrainState, rows: Sequence[Row]) -> dict[str, Any]:
-        report = self._report(state, rows, "running")
+        report = self._report(state, rows, "running", int(state.alive.sum()))
         if self.objective in report:
             self._progress.rungs[str(state.update)] = report[self.objective]
         since = time.monotonic() - self._saved
@@ -140,18 +151,19 @@ class UnitRun:
         self._clock()
         progress, unit = self._progress, self.unit
         final: list[Row] = []
-        for seed, found, diverged_at in zip(unit.seeds, measured, state.diverged_at.tolist(), strict=True):
-            verdict, update = ("survived", state.update) if diverged_at < 0 else ("diverged", diverged_at)
+        for r, (seed, found) in enumerate(zip(unit.seeds, measured, strict=True)):
+            reason, update = self._divergence(state, r)
             final.append({"seed": seed, "stage": "final", "update": update, **found, **self._costs(update),
-                          "cpu_seconds": progress.cpu_seconds / len(unit.seeds), "verdict": verdict,
-                          "diverged_at": None if diverged_at < 0 else diverged_at})
-        report = self._report(state, final, "finished" if bool(state.alive.any()) else "diverged")
+                          "cpu_seconds": progress.cpu_seconds / len(unit.seeds), "reason": reason,
+                          "verdict": "diverged" if reason else "survived", "diverged_at": update if reason else None})
+        lived = sum(row["verdict"] == "survived" for row in final)
+        report = self._report(state, final, "finished" if lived else "diverged", lived)
         if self.objective in report:
             progress.rungs[str(state.update)] = report[self.objective]
         self.store.write(f"{unit.key}/records.parquet", records(progress.rows + final))
         extent = self._data.density.extent if self._data.density is not None else None
-        for seed, row, images in zip(unit.seeds, final, samples, strict=True):
-            if row["verdict"] == "survived":
+        for seed, alive, images in zip(unit.seeds, state.alive.tolist(), samples, strict=True):
+            if alive and np.isfinite(images).all():
                 self.store.write(f"{unit.key}/samples_{seed}.png", sheet(images, extent))
         self.store.write_done(unit, {
             "status": report["status"], "report": report, "rungs": progress.rungs, "primary": self._evaluator.primary,
@@ -160,8 +172,19 @@ class UnitRun:
             "host": platform.node(), "commit": commit(), "versions": versions()})
         return report
 
-    def _report(self, state: TrainState, rows: Sequence[Row], status: str) -> dict[str, Any]:
-        lived = int(state.alive.sum())
+    def _divergence(self, state: TrainState, replicate: int) -> tuple[str | None, int]:
+        """Why a replicate diverged (None: it did not) and at which update; masked divergence shows only at the end."""
+        from models.stability import REASONS, masked
+
+        at = int(state.diverged_at[replicate])
+        if at >= 0:
+            return REASONS[int(state.reason[replicate])], at
+        trace = [row for row in self._progress.rows if row["seed"] == self.unit.seeds[replicate]]
+        known = [row for row in trace if "kappa" in row and "clip_fraction" in row]
+        hidden = masked([row["clip_fraction"] for row in known], [row["kappa"] for row in known])
+        return "masked" if hidden else None, state.update
+
+    def _report(self, state: TrainState, rows: Sequence[Row], status: str, lived: int) -> dict[str, Any]:
         diverged = len(self.unit.seeds) - lived
         report = {"update": state.update, "updates": self._points[-1], "replicates": lived + diverged,
                   "diverged": diverged, "status": status, "done": status != "running"}
@@ -189,12 +212,12 @@ def evaluation_points(updates: int, points: int) -> list[int]:
 
 
 def records(rows: Sequence[Row]) -> bytes:
-    """Rows as Parquet: int64 seed and update, strings stage and verdict, float64 for the rest, null for absent."""
+    """Rows as Parquet: int64 seed and update, strings stage, verdict, reason, float64 the rest; null for absent."""
     import pyarrow
     import pyarrow.parquet
 
     kinds = {"seed": pyarrow.int64(), "update": pyarrow.int64(), "stage": pyarrow.string(),
-             "verdict": pyarrow.string()}
+             "verdict": pyarrow.string(), "reason": pyarrow.string()}
     columns = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]
@@ -204,6 +227,14 @@ def records(rows: Sequence[Row]) -> bytes:
     sink = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.table(columns), sink, compression="zstd")
     return sink.getvalue()
+
+
+def _exact_on_gpu() -> None:
+    """fp32 means fp32: cuDNN's default is TF32 in convolutions, and kernels that differ from run to run."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
 
 
 def _pack(progress: Progress, state: bytes) -> bytes:

@@ -26,9 +26,9 @@ CLOCKS = ("wall_seconds", "cpu_seconds")
 
 
 def unit(seeds: tuple[int, ...] = (0, 1), method: str = "jko", data: str = "rings", size: int | None = None,
-         **knobs: Any) -> Unit:
+         points: int = 3, **knobs: Any) -> Unit:
     return Unit({"phase": "design", "arm": method, "method": method, "data": {"name": data, "size": size},
-                 "knobs": KNOBS | knobs, "evaluation": {"points": 3, "samples": 16, "long_run": 2, "split": "search"}},
+                 "knobs": KNOBS | knobs, "evaluation": {"points": points, "samples": 16, "long_run": 2, "split": "search"}},
                 seeds, "abc123")
 
 
@@ -82,7 +82,7 @@ def test_schema_is_the_same_for_survivors_and_diverged(store: Store) -> None:
     manifest = store.done(unit())
     assert manifest is not None
     schema = pyarrow.parquet.read_schema(io.BytesIO(store.read_verified(unit(), "records.parquet", manifest)))
-    kinds = {"seed": "int64", "update": "int64", "stage": "string", "verdict": "string"}
+    kinds = {"seed": "int64", "update": "int64", "stage": "string", "verdict": "string", "reason": "string"}
     assert {n: str(schema.field(n).type) for n in schema.names} == {n: kinds.get(n, "double") for n in schema.names}
 
 
@@ -250,3 +250,29 @@ def test_module_starts_without_torch_and_ray() -> None:
     code = "import sys, study.trial; print(sorted({'torch', 'ray', 'mlflow', 'optuna', 'pyarrow'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_clip_that_hides_divergence_is_named(store: Store, tmp_path: Path) -> None:
+    """The negative control: particles stay in place, while the sampler of the density they stand for is unstable."""
+    knobs = {"drift_clip": 1.0, "step_size": 0.8, "updates": 150, "mcmc_steps": 5, "batch_size": 32, "width": 4,
+             "lr_f": 0.02, "particles": 32}
+    one = unit(method="kl", points=15, **knobs)
+    report = run(UnitRun(one, store))[-1]
+    final = rows(store, one)[-2:]
+    assert [row["reason"] for row in final] == ["masked", "masked"] and report["diverged"] == 2
+    assert {row["verdict"] for row in final} == {"diverged"} and report["status"] == "diverged"
+    free = unit(method="kl", points=15, **{**knobs, "drift_clip": None, "step_size": 0.1})
+    elsewhere = Store(str(tmp_path / "free"), "jko")
+    run(UnitRun(free, elsewhere))
+    assert [row["reason"] for row in rows(elsewhere, free)[-2:]] == [None, None]
+
+
+@pytest.mark.usefixtures("saves_always")
+def test_a_checkpoint_of_another_device_starts_afresh_and_says_so(store: Store,
+                                                                  caplog: pytest.LogCaptureFixture) -> None:
+    UnitRun(unit(), store).advance()
+    update, payload = store.latest_checkpoint(unit()) or (0, b"")
+    assert update and payload.count(b'\\"device\\":\\"cpu\\"') + payload.count(b'\\"device\\": \\"cpu\\"') == 1
+    store.write_checkpoint(unit(), update, payload.replace(b'\\"cpu\\"', b'\\"xpu\\"'))
+    assert run(UnitRun(unit(), store))[-1]["done"]
+    assert "starts afresh: made on xpu, resumed on cpu" in caplog.text
