@@ -1,0 +1,107 @@
+"""What evaluation says: finite numbers with an honest n, and nothing that training would notice."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.checkpoint import save_state
+from models.data import load
+from models.evaluation import Evaluator, Yardstick
+from models.hparams import HParams
+from models.method import build
+from models.quality import energy_distance
+from models.training import Info, TrainState, init_state, train_step
+from tests import tiny
+
+
+def trained(hp: HParams, updates: int = 3) -> tuple[Evaluator, TrainState, list[Info]]:
+    on = load("gaussians8")
+    method = build(hp, on)
+    state, infos = init_state(method, on, [0, 1]), []
+    for _ in range(updates):
+        state, info = train_step(method, on, state)
+        infos.append(info)
+    return Evaluator(method, on, samples=12, long_run=2), state, infos
+
+
+@pytest.mark.parametrize("name", tiny.ALL)
+def test_measuring_leaves_the_training_state_as_it_was(name: str) -> None:
+    evaluator, state, infos = trained(tiny.knobs(name))
+    before = save_state(state)
+    points, (finals, samples) = evaluator.point(state, infos), evaluator.final(state)
+    assert save_state(state) == before
+    assert evaluator.point(state, infos) == points  # and it is the same when asked again
+    for row in [*points, *finals]:
+        assert row and all(isinstance(v, float) and math.isfinite(v) for v in row.values())
+    assert samples.shape == (2, 12, 2) and {"energy_distance_12", "energy_distance_12_long"} <= finals[0].keys()
+    assert ("kl_grid" in finals[0]) == (name != "hidden")  # its density lives in z
+    reference = evaluator.yardstick.reference
+    assert finals[1]["energy_distance_12"] == pytest.approx(energy_distance(samples[1], reference))
+
+
+def test_a_diverged_replicate_has_no_quality() -> None:
+    evaluator, state, infos = trained(tiny.knobs("kl"))
+    state.alive[0] = False
+    assert evaluator.point(state, infos)[0] == {} and evaluator.point(state, infos)[1]
+    assert evaluator.final(state)[0][0] == {} and evaluator.final(state)[0][1]
+
+
+def test_a_pool_smaller_than_the_samples_is_refused_not_renamed() -> None:
+    evaluator, state, infos = trained(tiny.knobs("kl", particles=10))
+    with pytest.raises(ValueError, match="samples: found 12, expected at most particles = 10"):
+        evaluator.point(state, infos)
+
+
+def test_points_are_means_over_the_window_and_tell_its_oscillation() -> None:
+    evaluator, state, infos = trained(tiny.knobs("kl"))
+    row = evaluator.point(state, infos)[1]
+    gaps = [float(info.gap[1]) for info in infos]
+    assert row["gap"] == pytest.approx(np.mean(gaps)) and row["gap_sd"] == pytest.approx(np.std(gaps, ddof=1))
+
+
+class Well(torch.nn.Module):
+    """f(x) = -(a - 1) ||x||^2 / 2: with sigma = 1 the potential is a ||x||^2 / 2."""
+
+    def __init__(self, a: float) -> None:
+        super().__init__()
+        self.a = a
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -(self.a - 1) * x.square().sum(-1) / 2
+
+
+def test_the_model_at_a_temperature_is_what_its_chain_samples() -> None:
+    """KL of two Gaussians in the plane, N(0, s^2) data and exp(-U / tau) of precision a / tau, in closed form."""
+    tau, a, s = 0.3, 2.0, 0.5
+
+    class Gaussian:
+        local_sd, extent, modes = s, (-5.0, 5.0), None
+
+        def log_prob(self, x: np.ndarray) -> np.ndarray:
+            return -(x**2).sum(1) / (2 * s**2) - math.log(2 * math.pi * s**2)
+
+    def grid(temperature: float) -> dict[str, float]:
+        evaluator, state, _ = trained(tiny.knobs("kl", temperature=temperature), 1)
+        density: Any = Gaussian()
+        evaluator.yardstick.data = dataclasses.replace(evaluator.yardstick.data, density=density)
+        state.nets = state.nets._replace(f=Well(a))  # type: ignore[arg-type]
+        return evaluator._grid(evaluator._log_densities(state), 0)
+
+    ratio = s**2 * a / tau
+    assert grid(tau)["kl_grid"] == pytest.approx(ratio - 1 - math.log(ratio), rel=1e-3)
+    assert grid(0.0) == {}  # without noise there is no density
+
+
+def test_the_floor_of_real_data_is_small_and_noise_is_far() -> None:
+    yardstick = Yardstick(load("gaussians8"), 128)
+    rng = np.random.default_rng(0)
+    floor = yardstick.floor(10, rng)
+    assert abs(floor.mean) < 0.05 and floor.n == 128
+    assert yardstick(rng.normal(0, 0.5, (128, 2)).astype(np.float32)) > 0.3
