@@ -148,6 +148,7 @@ class Store:
         trials = trials.sort_values(["phase", "arm", *CELL, "config_hash"], ignore_index=True)
         by_id = {r.info.run_id: r for r in mine}
         records, warnings = self._records(trials, by_id, cache)
+        records = _planned_seeds(records, plan.get("seeds"))
         if len(mine) < len(runs):
             warnings.append(f"{len(runs) - len(mine)} trials of other versions of this study are left out.")
         commits = sorted({c for c in trials.loc[trials["complete"], "commit"] if c})
@@ -234,6 +235,15 @@ class Store:
         if doubled.any():
             warnings.append(f"{int(doubled.sum())} records were there twice; each is counted once.")
         return records[~doubled].sort_values([*key[:2], "stage", "update"], ignore_index=True), warnings
+
+
+def _planned_seeds(records: pd.DataFrame, seeds: dict[str, list[int]] | None) -> pd.DataFrame:
+    """Without seeds that this plan does not have: of more replicates before, or of another study seed."""
+    if seeds is None:
+        return records
+    planned = {(phase, seed) for phase, some in seeds.items() for seed in some}
+    keep = [pair in planned for pair in zip(records["phase"], records["seed"], strict=True)]
+    return records[keep].reset_index(drop=True)
 
 
 _TRIAL = [

@@ -6,8 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from study.prediction import of_knobs
+from study.plan import as_yaml
+from study.prediction import predicted
 from study.progress import Outcome, Progress
+from study.provenance import commit, provenance
 from study.results import Result, Results
 from study.spec import StudySpec
 from study.storage import StorageError, Store, Unit
@@ -30,6 +32,11 @@ class Clerk:
         self._tracking_failed = False
         self._updated = 0.0
 
+    def start(self) -> None:
+        """Make the launch's run in MLflow: once nothing can refuse the launch any more."""
+        self.tracking.start_launch(as_yaml(self.spec.resolved()), dict(self.plan), provenance(), self.store.place)
+        self.tracking.adopt(self.results.hashes)
+
     # Events of a round.
 
     def started(self, unit: Unit) -> None:
@@ -39,13 +46,20 @@ class Clerk:
     def finished(self, unit: Unit, rungs: Mapping[int, float] | None) -> None:
         begun = self._started.pop(unit.key, time.time())
         self.progress.running = len(self._started)
-        if rungs is not None:  # the worker was stopped: what it leaves is written here
-            self.store.write_done(unit, {
-                "status": "pruned", "started": begun, "ended": time.time(), "primary": self.spec.primary,
-                "direction": self.plan["direction"], "rungs": {str(update): value for update, value in rungs.items()}})
-        manifest = self.store.done(unit)
-        assert manifest is not None, f"{unit.key} has reported its end without done.json"
-        self.progress.finished(self.outcome(self.results.add_done(unit, manifest)))
+        try:
+            if rungs is not None:  # the worker was stopped: what it leaves is written here
+                self.store.write_done(unit, {
+                    "status": "pruned", "started": begun, "ended": time.time(), "primary": self.spec.primary,
+                    "direction": self.plan["direction"], "commit": commit(),
+                    "rungs": {str(update): value for update, value in rungs.items()}})
+            manifest = self.store.done(unit)
+            if manifest is None:
+                raise StorageError(f"{unit.key} has no done.json, or a file of it is missing")
+            result = self.results.add_done(unit, manifest)
+        except StorageError as error:  # raised here it would end the round, and with it all other units
+            self.lost(unit, str(error), False)
+            return
+        self.progress.finished(self.outcome(result))
         self.show(unit, manifest)
         self._update_launch()
 
@@ -62,7 +76,7 @@ class Clerk:
 
     def interrupted(self, unit: Unit) -> None:
         self._started.pop(unit.key, None)
-        self._mark(unit, "interrupted", "The same command continues it from its checkpoint.")
+        self._mark(unit, "interrupted", "The same command continues it from its last checkpoint, if it has one.")
 
     # MLflow.
 
@@ -78,9 +92,15 @@ class Clerk:
             self._undrained.pop(0)
         if not self._tracking_failed:
             try:
+                self.tracking.adopt(self.results.hashes)
                 self.tracking.end_launch(status, self.counts())
             except TrackingError as error:
                 self._failed(error)
+
+    @property
+    def not_shown(self) -> int:
+        """Units that are done and that MLflow could not take."""
+        return len(self._undrained)
 
     def _drain(self, unit: Unit, manifest: dict[str, Any]) -> bool:
         try:
@@ -131,10 +151,9 @@ class Clerk:
     def outcome(self, result: Result) -> Outcome:
         """A result in the live view's words."""
         c = result.unit.configuration
-        limits = of_knobs(self.plan["arms"][c["arm"]]["limits"], c["knobs"])
         return Outcome(c["phase"], c["arm"], knobs_text(c["knobs"], self.plan["factors"]), self.spec.primary,
-                       result.value, result.replicates, result.diverged, result.seconds, cost(self.spec, result.unit),
-                       limits, result.pruned)
+                       result.value, result.replicates, result.diverged, result.seconds, cost(result.unit),
+                       predicted(self.plan, c), result.pruned)
 
 
 def knobs_text(knobs: Mapping[str, Any], factors: list[str]) -> str:

@@ -9,7 +9,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 BATCH = 800  # metrics in one request; MLflow takes 1,000 entries, and the last brings parameters and tags too
 PAGE = 1000  # runs in one request
-ENVIRONMENT = {  # MLflow's defaults phone home, and retry an absent server for minutes
-    "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+ENVIRONMENT = {  # MLflow's defaults phone home, retry an absent server for minutes, and draw bars
+    "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 NOTE = "mlflow.note.content"
 
 P = ParamSpec("P")
@@ -30,15 +31,16 @@ class TrackingError(Exception):
 
 
 def named(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """A method of an Experiment that raises TrackingError for what MLflow raises."""
+    """A method of an Experiment that raises TrackingError for what MLflow, its database or a missing driver raises."""
     @functools.wraps(method)
     def wrapper(self: Experiment, *args: P.args, **kwargs: P.kwargs) -> T:
         from mlflow.exceptions import MlflowException
         from requests import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             return method(self, *args, **kwargs)
-        except (MlflowException, RequestException) as error:
+        except (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError) as error:
             raise TrackingError(f"MLflow at {self.uri}: {' '.join(str(error).split())[:300]}") from error
     return wrapper
 
@@ -56,11 +58,22 @@ class Experiment:
         self.uri = uri or mlflow.get_tracking_uri()
         self.name = name
         self._note = note
-        self._client: Any = mlflow.MlflowClient(self.uri)
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        """Made on first use, inside of a named method: an unknown or damaged store fails here already."""
+        import mlflow
+
+        return mlflow.MlflowClient(self.uri)
 
     @named
     def check_reachable(self, timeout: float = 5.0) -> None:
         """Find or make the experiment, and before it a new SQLite store. Raises TrackingError, soon for no server."""
+        if ":" not in self.uri and not self.uri.startswith("databricks"):
+            path = PurePath(self.uri)
+            database = path if path.suffix == ".db" else path / "mlflow.db"
+            raise TrackingError(f"tracking URI: found the path {self.uri!r}, expected the URI of a store or server; "
+                                f"did you mean sqlite:///{database}?")
         if self.uri.startswith(("http://", "https://")):
             self._check_server(timeout)
         _ = self.experiment_id

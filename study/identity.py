@@ -13,9 +13,10 @@ from study.spec.knobs import METHODS
 if TYPE_CHECKING:
     from study.spec import StudySpec
 
-FIRST_SEED = {"design": 0, "search": 1000, "confirm": 2000}  # added to the study's seed
+FIRST_SEED = {"design": 0, "search": 1000, "confirm": 2000}  
+SEEDS_APART = 10**6  # between two values of the study's seed, so that their replicates never meet
 # What extends a study, or only names, shows or places it; all else changes its meaning.
-EXTENDS = {"": {"study", "question", "baseline", "design", "confirm", "resources"}, "search": {"trials"}}
+EXTENDS = {"": {"study", "question", "baseline", "confirm", "resources"}, "search": {"trials"}}
 
 
 def config_hash(configuration: Mapping[str, Any], content_hash: str) -> str:
@@ -33,7 +34,8 @@ def study_version(resolved: Mapping[str, Any], content_hash: str) -> str:
     """12 hex digits for what a study means; `resolved` is StudySpec.resolved().
 
     Budgets, replicates of design and confirm, levels of the design, resources, question and baseline are left out: more
-    of them extends a study. Replicates of search change what the sampler is told, so they count.
+    of them extends a study. Replicates of search change what the sampler is told, so they count, and so do knobs that
+    the design gives a single value.
     """
     return hashlib.sha256(canonical([_meaning(resolved), content_hash]).encode()).hexdigest()[:12]
 
@@ -47,7 +49,7 @@ def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def phase_seeds(spec: StudySpec, phase: str) -> list[int]:
     """The seeds of a phase's replicates; those of different phases never meet."""
-    first = spec.seed + FIRST_SEED[phase]
+    first = SEEDS_APART * spec.seed + FIRST_SEED[phase]
     return list(range(first, first + spec.replicates(phase)))
 
 
@@ -60,6 +62,12 @@ def _meaning(resolved: Mapping[str, Any]) -> dict[str, Any]:
     meaning = {key: value for key, value in resolved.items() if key not in EXTENDS[""]}
     meaning["arms"] = {name: {**arm, "knobs": _without_defaults(arm["method"], arm["knobs"])}
                        for name, arm in resolved["arms"].items()}
+    design = meaning.pop("design") or {"factors": {}}
+    fixed = {arm: {knob: value for f in factors if len(f["rows"]) == 1
+                   for knob, value in zip(f["knobs"], f["rows"][0], strict=True)}
+             for arm, factors in design["factors"].items()}
+    if any(fixed.values()):
+        meaning["design"] = fixed
     if search := resolved["search"]:
         meaning["search"] = {key: value for key, value in search.items() if key not in EXTENDS["search"]}
     return meaning

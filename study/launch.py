@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.cluster import address_problem
+from study.cluster import ClusterError, address_problem, connect_problem, fits
 from study.spec import StudySpec, load
 from study.spec.problems import SpecError
 
@@ -78,6 +78,8 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     if problem := address_problem(arguments.address):
         raise SpecError([problem])
     spec = load(arguments.space, arguments.overrides)
+    if arguments.address and not arguments.dry_run and (problem := connect_problem(arguments.address)):
+        raise SpecError([problem])
     cpus = len(os.sched_getaffinity(0))
     if arguments.address is None and spec.resources.cpu > cpus:
         raise SpecError([f"{arguments.space}: resources.cpu: found {spec.resources.cpu:g}, expected at most {cpus}, "
@@ -98,12 +100,12 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, cpus: int, console: Console) -> int:
-    from study.storage import Store
+    from study.storage import StorageError, Store
     from study.tracking import Tracking
 
     store = Store(arguments.storage, spec.study)
-    store.check_writable()
-    if not arguments.dry_run:  # a new store is made by the check, and a dry run leaves nothing behind
+    if not arguments.dry_run:  # the checks make a folder and a new store, and a dry run leaves no study behind
+        store.check_writable()
         Tracking(arguments.tracking_uri, spec.study, "").check_reachable()
 
     from models.data import load as load_data
@@ -111,8 +113,8 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
 
     size = spec.data["size"]
     data = load_data(spec.data["name"], size)
-    at_once = min(arguments.max_concurrent or cpus, max(1, int(cpus / spec.resources.cpu)))
-    plan = make_plan(spec, data, at_once, _cache_dir(store))
+    at_once = min(arguments.max_concurrent or cpus, cpus, fits([{"CPU": cpus}], {"cpu": spec.resources.cpu}))
+    plan = make_plan(spec, data, max(1, at_once), _cache_dir(store))
     show(plan, spec, console)
     if arguments.dry_run:
         return FINISHED
@@ -120,19 +122,21 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
         clerk, work = _resume(arguments, spec, plan, store, console)
         status, reason = "failed", ""
         try:
-            complete = _train(arguments, spec, store, clerk, work, cpus, plan) if work.left else True
+            if work.left:
+                complete = _train(arguments, spec, store, clerk, work, cpus)
+            else:
+                complete = True
+                clerk.start()
             status = "interrupted" if not complete else "failed" if clerk.lost_units else "finished"
         except KeyboardInterrupt:
             status = "interrupted"
         except ClusterError as error:
             reason = str(error)
+        except StorageError as error:  # of the driver's own files, such as a search's journal: nothing can go on
+            print(f"stopped: {error}; the same command continues", file=sys.stderr)
         finally:
             clerk.close(status)
     return _report(arguments, words, status, reason, clerk, work, console)
-
-
-class ClusterError(Exception):
-    """The cluster cannot run this study; one sentence."""
 
 
 def _cache_dir(store: Store) -> Path:
@@ -144,52 +148,65 @@ def _cache_dir(store: Store) -> Path:
 
 def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any], store: Store,
             console: Console) -> tuple[Clerk, Work]:
-    """Write spec and plan, read what is finished, show what MLflow does not show yet; what is left to do."""
+    """Write spec and plan, read what is finished, show what MLflow does not show yet; what is left to do.
+
+    The launch has no run in MLflow yet: whatever fails here leaves none that seems to be running.
+    """
     from study.clerk import Clerk
     from study.identity import changed_keys
-    from study.plan import as_yaml
     from study.progress import Progress
-    from study.provenance import provenance
     from study.results import Results
+    from study.storage import Unit
     from study.tracking import Tracking
     from study.work import Work
 
     resolved = spec.resolved()
-    before = store.read_json("spec.json")
-    if before is not None and (changed := changed_keys(before, resolved)):
+    try:
+        before = store.read_json("spec.json")
+        changed = [] if before is None else changed_keys(before, resolved)
+    except (KeyError, TypeError, AttributeError):  # JSON, and no spec
+        print(f"{store.uri}/{spec.study}/spec.json is damaged and made again", file=sys.stderr)
+        changed = []
+    if changed:
         console.print(f"version {plan['study_version']} is new: since the last launch changed {', '.join(changed)}",
                       markup=False)
     store.write_json("spec.json", resolved)
     store.write_json("plan.json", plan)
     tracking = Tracking(arguments.tracking_uri, spec.study, plan["study_version"], plan["factors"])
-    found = plan.get("search", {})
-    results = Results(store, spec.primary, found.get("objectives", ()), found.get("diverged_value", ()))
-    shown = tracking.finished()
-    results.add_shown(shown.values())
-    tracking.start_launch(as_yaml(resolved), plan, provenance())
+    search = plan.get("search", {})
+    results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
     clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=arguments.quiet))
+    shown = tracking.finished()
+    tagged = {f.config_hash for f in shown.values() if f.version == plan["study_version"]}
     for unit, manifest in store.done_units():
-        if (unit.config_hash, unit.seeds) not in shown:
-            results.add_done(unit, manifest)
+        if store.discard_if_damaged(unit, manifest):
+            continue
+        results.add_done(unit, manifest)
+        known = shown.pop((unit.config_hash, unit.seeds), None)
+        if known is None or (known.status == "pruned") != (manifest["status"] == "pruned"):
             clerk.show(unit, manifest)
-    work = Work(spec, plan, results, store)
+    for found in shown.values():  # their storage is gone
+        if (rows := tracking.records(found)) or found.status == "pruned":
+            results.add(Unit(found.configuration, found.seeds, found.config_hash), found.status, rows, found.rungs)
+    work = Work(spec, plan, results, store, tagged)
     clerk.progress.total, clerk.progress.cost = work.left, work.cost
-    if results.all():
-        console.print(f"{len(results.all())} units of work are finished, {work.left} are left", markup=False)
+    if complete := results.complete():
+        console.print(f"{complete} units of work are finished, {work.left} are left", markup=False)
     return clerk, work
 
 
-def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work, cpus: int,
-           plan: dict[str, Any]) -> bool:
+def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
+           cpus: int) -> bool:
     """Start Ray and run what is left, in rounds; whether it came to its end."""
     from study import cluster
 
     limit = arguments.max_concurrent
-    with cluster.running(arguments.address, cpus, arguments.verbose):
+    with cluster.running(arguments.address, cpus, max(1, int(spec.resources.cpu)), arguments.verbose):
         if problem := cluster.nodes_problem(arguments.storage):
             raise ClusterError(problem)
         resources = cluster.resources_per_unit(spec.resources.cpu, spec.resources.gpu)
-        fits = cluster.concurrency(resources)
+        most = cluster.concurrency(resources)
+        clerk.start()
 
         from study.rounds import run_round
 
@@ -199,7 +216,7 @@ def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: 
             while not source.is_exhausted:
                 if not run_round(source, clerk, store, objective=work.objective,
                                  options=lambda unit: {**options, **work.options(unit)}, resources=resources,
-                                 concurrency=min(limit or fits, fits), verbose=arguments.verbose):
+                                 concurrency=min(limit or most, most), verbose=arguments.verbose):
                     return False
     return True
 
@@ -222,7 +239,9 @@ def _report(arguments: argparse.Namespace, words: Sequence[str], status: str, re
     for line in next_commands(clerk.spec.study, clerk.tracking.uri, clerk.tracking.experiment_id,
                               arguments.tracking_uri, "MLFLOW_TRACKING_URI" in os.environ):
         console.print(line, markup=False, soft_wrap=True)
-    return LOST if clerk.lost_units else FINISHED
+    if clerk.not_shown:
+        print(f"{clerk.not_shown} units are not shown in MLflow; the same command adds them", file=sys.stderr)
+    return LOST if status == "failed" or clerk.lost_units else FINISHED
 
 
 if __name__ == "__main__":

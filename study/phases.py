@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from study.identity import config_hash, phase_seeds
@@ -21,43 +21,33 @@ if TYPE_CHECKING:
 REDUCTION = 3  # successive halving keeps the better third at each rung
 
 
-def missing_units(configurations: Iterable[Configuration], seeds: Sequence[int], content_hash: str,
-                  results: Results) -> list[Unit]:
-    """A unit for each configuration whose seeds are not all done, with the seeds that are left."""
-    units = []
-    for configuration in configurations:
-        key = config_hash(configuration, content_hash)
-        done = {seed for r in results.of(key) for seed in r.unit.seeds}
-        left = [seed for seed in seeds if seed not in done]
-        units += [Unit(configuration, block, key) for block in _blocks(left)]
+def expected(configurations: Iterable[Configuration], seeds: Sequence[int], content_hash: str,
+             results: Results) -> list[Unit]:
+    """A unit for each configuration, with all seeds of its phase. From now on the results count them."""
+    units = [Unit(c, tuple(seeds), config_hash(c, content_hash)) for c in configurations]
+    for unit in units:
+        results.expect(unit)
     return units
 
 
-def _blocks(seeds: Sequence[int]) -> list[tuple[int, ...]]:
-    """Ascending seeds as runs without a gap: a block is named by its ends."""
-    runs: list[list[int]] = []
-    for seed in seeds:
-        if runs and seed == runs[-1][-1] + 1:
-            runs[-1].append(seed)
-        else:
-            runs.append([seed])
-    return [tuple(run) for run in runs]
+def left_of(units: Iterable[Unit], results: Results) -> list[Unit]:
+    """What is left to train of each."""
+    return [rest for unit in units if (rest := results.rest(unit)) is not None]
 
 
 def design_units(spec: StudySpec, content_hash: str, results: Results) -> list[Unit]:
     """What is missing of the design, in its order."""
     if spec.design is None:
         return []
-    return missing_units(design_configurations(spec), phase_seeds(spec, "design"), content_hash, results)
+    return left_of(expected(design_configurations(spec), phase_seeds(spec, "design"), content_hash, results), results)
 
 
 def confirm_units(spec: StudySpec, content_hash: str, results: Results) -> list[Unit]:
     """What is missing of the confirmation of each arm's best: of its search where there is one, else of its design."""
     if spec.confirm is None:
         return []
-    chosen = [c for arm in spec.arms for c in best(spec, arm, results)[:spec.confirm.top]]
-    return missing_units(map(lambda c: confirm_configuration(spec, c), chosen), phase_seeds(spec, "confirm"),
-                         content_hash, results)
+    chosen = [confirm_configuration(spec, c) for arm in spec.arms for c in best(spec, arm, results)[:spec.confirm.top]]
+    return left_of(expected(chosen, phase_seeds(spec, "confirm"), content_hash, results), results)
 
 
 def best(spec: StudySpec, arm: str, results: Results) -> list[Configuration]:
@@ -66,28 +56,22 @@ def best(spec: StudySpec, arm: str, results: Results) -> list[Configuration]:
     Configurations of which more than half the replicates diverged come last.
     """
     phase = "search" if spec.search is not None else "design"
-    sign = -1.0 if spec.search is not None and spec.search.directions[0] == "maximize" else 1.0
 
-    def rank(group: list[Result]) -> tuple[bool, float, str]:
-        diverged, replicates = sum(r.diverged for r in group), sum(r.replicates for r in group)
-        values = [r.told[0] if r.told else r.value for r in group]
-        known = [v for v in values if v is not None]
-        mean = sign * sum(known) / len(known) if known else float("inf")
-        return 2 * diverged > replicates, mean, group[0].unit.config_hash
+    def rank(r: Result) -> tuple[bool, float, str]:
+        value = r.told[0] if r.told else r.value
+        return 2 * r.diverged > r.replicates, float("inf") if value is None else value, r.unit.config_hash
 
-    groups: dict[str, list[Result]] = {}
-    for result in results.all():
-        c = result.unit.configuration
-        if c["arm"] == arm and c["phase"] == phase and not result.pruned:
-            groups.setdefault(result.unit.config_hash, []).append(result)
-    return [group[0].unit.configuration for group in sorted(groups.values(), key=rank)]
+    found = [r for r in results.all() if not r.pruned and
+             (r.unit.configuration["arm"], r.unit.configuration["phase"]) == (arm, phase)]
+    return [r.unit.configuration for r in sorted(found, key=rank)]
 
 
-def make_search(spec: StudySpec, version: str, content_hash: str, results: Results, store: Store) -> Search:
-    """Every arm's study, replayed from what is finished."""
+def make_search(spec: StudySpec, version: str, content_hash: str, results: Results, store: Store,
+                tagged: Collection[str] = ()) -> Search:
+    """Every arm's study, replayed from its journal. tagged: hashes of what MLflow shows as this version's search."""
     import optuna
 
-    from study.search import ArmSearch, Known, Search
+    from study.search import ArmSearch, Search
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     assert spec.search is not None
@@ -99,11 +83,10 @@ def make_search(spec: StudySpec, version: str, content_hash: str, results: Resul
             return Unit(configuration, seeds, config_hash(configuration, content_hash))
 
         updates = int(spec.arms[arm].full(search.fixed[arm])["updates"])
-        one = ArmSearch(arm, trials=search.trials, seed=spec.seed, directions=search.directions,
+        one = ArmSearch(arm, trials=search.trials, seed=spec.seed, objectives=len(search.objectives),
                         sampler=lambda seed: make_sampler(search.sampler, seed), pruner=_pruner(search.prune, updates),
-                        make=make, score=results.score, store=store, journal=f"search/{version}/{arm}.json")
-        one.replay([Known(r.unit, r.status, r.rungs) for r in results.all()
-                    if r.unit.configuration["phase"] == "search" and r.unit.configuration["arm"] == arm])
+                        make=make, results=results, store=store, journal=f"search/{version}/{arm}.json")
+        one.replay(results.of(tagged))
         arms.append(one)
     return Search(arms)
 

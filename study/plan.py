@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from models.data import Data
-from study.identity import config_hash, study_version
-from study.prediction import arm_limits, of_knobs, spread_of
+from study.identity import config_hash, phase_seeds, study_version
+from study.prediction import arm_limits, spread_of
 from study.progress import duration, span
 from study.space import design_configurations, estimate
 from study.spec import PHASES, StudySpec
@@ -34,7 +34,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
 
     resolved, factors = spec.resolved(), _factors(spec)
     yardstick = Yardstick(data, spec.evaluation.samples, spec.evaluation.split, cache_dir)
-    spread = spread_of(data, spec.seed)
+    local = spread_of(data, spec.seed)
+    spread = {key: float(getattr(local, key)) for key in ("s_min", "s_med", "se_min", "se_med")}
     floor = yardstick.floor(FLOOR_DRAWS, np.random.default_rng(spec.seed))
     sizes = estimate(spec)
     seconds = [_seconds(spec, data, sizes, end) / cpus for end in (0, 1)]
@@ -45,7 +46,7 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
         "primary": spec.primary, "direction": yardstick.direction, "baseline": spec.baseline, "factors": factors,
         "arms": {name: {"method": arm.method, "fixed": dict(arm.knobs), "limits": arm_limits(spec, arm, spread)}
                  for name, arm in spec.arms.items()},
-        "spread": {key: getattr(spread, key) for key in ("s_min", "s_med", "se_min", "se_med")},
+        "spread": spread, "seeds": {phase: phase_seeds(spec, phase) for phase in PHASES},
         "floors": {yardstick.primary: floor._asdict()},
         "planned": {phase: {"configurations": p["configurations"], "replicates": p["replicates"]}
                     for phase, p in sizes["phases"].items()},
@@ -56,8 +57,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
         "estimate": {**sizes, "seconds": seconds, "cpus": cpus}}
     if spec.search is not None:
         plan["search"] = {"sampler": spec.search.sampler, "prune": spec.search.prune,
-                          "objectives": list(spec.search.objectives), "directions": list(spec.search.directions),
-                          "diverged_value": diverged_values(spec, data, yardstick)}
+                          "objectives": list(spec.search.objectives),
+                          "diverged_value": {arm: diverged_values(spec, arm, data, yardstick) for arm in spec.arms}}
     return plan
 
 
@@ -70,13 +71,13 @@ def as_yaml(resolved: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-def diverged_values(spec: StudySpec, data: Data, yardstick: Yardstick) -> list[float | None]:
-    """What a diverged replicate counts as, an objective each. `reference`: the objective of reference samples.
+def diverged_values(spec: StudySpec, arm: str, data: Data, yardstick: Yardstick) -> list[float | None]:
+    """What a diverged replicate of an arm counts as, an objective each. `reference`: that of its reference's samples.
 
     None where the reference has no such value (costs): the replicate's own stands.
     """
     assert spec.search is not None
-    sigma = float(getattr(spec.arms[spec.baseline].hparams({}), "sigma", 1.0))
+    sigma = float(getattr(spec.arms[arm].hparams(spec.search.fixed[arm]), "sigma", 1.0))
     rng = np.random.default_rng(spec.seed)
     samples = (sigma * rng.standard_normal((spec.evaluation.samples, *data.shape))).astype(np.float32)
     known = yardstick.all(samples)
@@ -159,9 +160,10 @@ def _arm_rows(plan: dict[str, Any], spec: StudySpec, arm: str) -> list[list[str]
         return [[arm, spec.arms[arm].method, str(len(cells)), "no prediction", "", "", "", ""]]
     rows = []
     for entry in entries:
-        steps = [c["step_size"] for c in cells if of_knobs([entry], c)]
         low, high = (math.inf if entry[key] is None else entry[key] for key in ("delta_min", "delta_med"))
-        own = " ".join(f"{k}={v}" for k, v in entry.items() if not k.startswith("delta_"))
+        knobs = {k: v for k, v in entry.items() if not k.startswith("delta_")}
+        own = " ".join(f"{k}={v}" for k, v in knobs.items())
+        steps = [c["step_size"] for c in cells if knobs.items() <= c.items()]
         counts = [sum(s > high for s in steps), sum(low < s <= high for s in steps), sum(s <= low for s in steps)]
         bounds = [f"{span(entry[k], entry[k])} ({span(entry[k + '_low'], entry[k + '_high'])})"
                   if entry[k] is not None else "none" for k in ("delta_min", "delta_med")]

@@ -13,6 +13,7 @@ from models.hparams import HParams
 from models.law import limit
 from models.spread import Spread, local_spread
 from study.spec import Arm, StudySpec
+from study.spec.knobs import METHODS
 from study.spec.model import cells_of
 
 # The knobs that the law looks at; step_size is what it limits.
@@ -29,10 +30,10 @@ def spread_of(data: Data, seed: int) -> Spread:
     return local_spread(data.train.reshape(len(data.train), -1), np.random.default_rng(seed))
 
 
-def limits(spread: Spread, hp: HParams) -> dict[str, float | None]:
+def limits(spread: Mapping[str, float], hp: HParams) -> dict[str, float | None]:
     """delta_min and delta_med with their 95 % bounds; None: no finite limit. Empty where the law is silent."""
     found: dict[str, float | None] = {}
-    for name, s, error in (("min", spread.s_min, spread.se_min), ("med", spread.s_med, spread.se_med)):
+    for name, s, error in (("min", spread["s_min"], spread["se_min"]), ("med", spread["s_med"], spread["se_med"])):
         for suffix, at in (("", s), ("_low", max(0.0, s - Z * error)), ("_high", s + Z * error)):
             delta = limit(at, hp)
             if math.isnan(delta):
@@ -41,7 +42,7 @@ def limits(spread: Spread, hp: HParams) -> dict[str, float | None]:
     return found
 
 
-def arm_limits(spec: StudySpec, arm: Arm, spread: Spread) -> list[dict[str, Any]]:
+def arm_limits(spec: StudySpec, arm: Arm, spread: Mapping[str, float]) -> list[dict[str, Any]]:
     """One entry for each combination of the knobs that the law looks at and the arm's design varies, with these knobs.
 
     Without a design: one entry for what the search fixes, none where it varies such a knob.
@@ -59,9 +60,7 @@ def arm_limits(spec: StudySpec, arm: Arm, spread: Spread) -> list[dict[str, Any]
     return [{**row, **entry} for row, entry in found if entry]
 
 
-def of_knobs(entries: list[dict[str, Any]], knobs: Mapping[str, Any]) -> tuple[float | None, float | None] | None:
-    """(delta_min, delta_med) of the entry whose stated knobs agree with `knobs`; None where there is none."""
-    for entry in entries:
-        if all(knobs.get(name) == value for name, value in entry.items() if name in LAW):
-            return entry["delta_min"], entry["delta_med"]
-    return None
+def predicted(plan: Mapping[str, Any], configuration: Mapping[str, Any]) -> tuple[float | None, float | None] | None:
+    """(delta_min, delta_med) of a configuration's own knobs, by the plan's spread; None where the law is silent."""
+    found = limits(plan["spread"], METHODS[configuration["method"]](**configuration["knobs"]))
+    return (found["delta_min"], found["delta_med"]) if found else None

@@ -45,7 +45,6 @@ class Progress:
     console: Console
     total: int = 0
     cost: float = 0.0
-    direction: str = "minimize"
     quiet: bool = False
     done: int = 0
     running: int = 0
@@ -78,7 +77,7 @@ class Progress:
         if not outcome.pruned:  # pruned is censored: no part of a rate
             self.replicates += outcome.replicates
             self.diverged += outcome.diverged
-        if is_better(outcome, self.best, self.direction):
+        if is_better(outcome, self.best):
             self.best = outcome
         if not self.quiet:
             self.say(f"[{self.done}/{self.total}] {outcome.phase} {outcome.line()}")
@@ -106,13 +105,14 @@ class Progress:
         return Text(" | ".join(parts))
 
 
-def is_better(new: Outcome, old: Outcome | None, direction: str) -> bool:
-    """Whether `new` may stand as best: it has a value, and at most half of its replicates diverged."""
+def is_better(new: Outcome, old: Outcome | None) -> bool:
+    """Whether `new` may stand as best: it has a value, and at most half of its replicates diverged. Smaller is better,
+    of every measure."""
     if new.value is None or new.pruned or 2 * new.diverged > new.replicates:
         return False
     if old is None or old.value is None:
         return True
-    return new.value < old.value if direction == "minimize" else new.value > old.value
+    return new.value < old.value
 
 
 def span(low: float | None, high: float | None) -> str:

@@ -1,24 +1,25 @@
-"""Everything that is finished, from storage and MLflow together: counts, values, what a search is told."""
+"""What is finished, a replicate at a time, from storage and MLflow together; and of it what this launch's study counts.
+
+Storage and MLflow hold all versions of a study. Only expected units count: cells of the design, what the searches of
+this version asked, what is confirmed; with the seeds of this spec, and under the arm that this spec gives them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from study.aggregates import read_records
+from study.aggregates import aggregates, final_rows, read_records
 from study.storage import Store, Unit
-
-if TYPE_CHECKING:
-    from study.tracking import Finished
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished unit. value: mean of the primary measure over surviving replicates; told: what
-    its search was told, an objective each."""
+    """What is finished of a unit. value: mean of the primary measure over surviving replicates; told: what its search
+    is told, an objective each. status: finished | diverged (all replicates) | pruned."""
 
     unit: Unit
     status: str
@@ -27,7 +28,6 @@ class Result:
     value: float | None
     seconds: float
     told: tuple[float, ...] = ()
-    rungs: dict[int, float] = field(default_factory=dict)
 
     @property
     def pruned(self) -> bool:
@@ -36,90 +36,112 @@ class Result:
 
 
 class Results:
-    """Finished units by key. objectives, diverged_values: of the search; None: a diverged replicate's own counts."""
+    """Finished replicates by (config_hash, seed).
+
+    objectives: of the search. diverged_values: arm -> what a diverged replicate counts as, an objective each; None: its
+    own value counts.
+    """
 
     def __init__(self, store: Store, primary: str, objectives: Sequence[str] = (),
-                 diverged_values: Sequence[float | None] = ()) -> None:
+                 diverged_values: Mapping[str, Sequence[float | None]] | None = None) -> None:
         self._store, self._primary = store, primary
-        self._objectives, self._diverged_values = tuple(objectives), tuple(diverged_values)
-        self._found: dict[str, Result] = {}
+        self._objectives, self._diverged_values = tuple(objectives), dict(diverged_values or {})
+        self._final: dict[tuple[str, int], Row] = {}
+        self._rungs: dict[str, dict[int, float]] = {}  # unit's key -> update -> what was reported there
+        self._pruned: set[str] = set()  # units' keys
+        self._expected: dict[tuple[str, str], Unit] = {}
+        self._done: dict[str, Unit] = {}
+
+    def expect(self, unit: Unit) -> None:
+        """Count this configuration, with all seeds of its phase, under the arm that it names."""
+        self._expected[unit.config_hash, unit.configuration["arm"]] = unit
+
+    @property
+    def hashes(self) -> set[str]:
+        """The configurations that count."""
+        return {config_hash for config_hash, _ in self._expected}
+
+    def of(self, hashes: Collection[str]) -> list[Unit]:
+        """A finished unit of each of these configurations, of whatever version."""
+        return [unit for config_hash, unit in sorted(self._done.items()) if config_hash in hashes]
 
     def all(self) -> list[Result]:
-        """Every finished unit."""
-        return list(self._found.values())
+        """Of every unit that counts, what is finished."""
+        return [found for unit in self._expected.values() if (found := self.result(unit)) is not None]
 
-    def of(self, config_hash: str) -> list[Result]:
-        """The finished units of one configuration."""
-        return [r for r in self._found.values() if r.unit.config_hash == config_hash]
+    def complete(self) -> int:
+        """How many of the units that count have nothing left to train."""
+        return sum(unit.key in self._pruned or self.rest(unit) is None for unit in self._expected.values())
 
-    def add_shown(self, shown: Iterable[Finished]) -> None:
-        """Units that MLflow shows; their storage may be gone. Metrics there are over all blocks of a configuration."""
-        for f in shown:
-            unit = Unit(f.configuration, f.seeds, f.config_hash)
-            replicates = f.metrics.get("replicates", 0.0)  # a pruned unit has no metrics
-            share = len(f.seeds) / replicates if replicates else 1.0
-            self._found[unit.key] = Result(
-                unit, f.status, len(f.seeds), round(f.metrics.get("diverged", 0.0) * share),
-                f.metrics.get(self._primary), f.metrics.get("wall_seconds", 0.0) * share,
-                self._told_of_metrics(f.metrics) if replicates and _searched(unit) else (),
-                {int(update): value for update, value in f.rungs.items()})
+    def add(self, unit: Unit, status: str, rows: Sequence[Row], rungs: Mapping[Any, float]) -> Result:
+        """A unit that is done. rows: its records, none of a pruned one."""
+        if status == "pruned":
+            self._pruned.add(unit.key)
+        self._done[unit.config_hash] = unit
+        self._rungs[unit.key] = {int(update): value for update, value in rungs.items()}
+        for seed, row in final_rows(rows, unit.block).items():
+            self._final[unit.config_hash, seed] = row
+        found = self.result(unit)
+        assert found is not None, f"{unit.key} is done and has neither records nor been pruned"
+        return found
 
     def add_done(self, unit: Unit, manifest: dict[str, Any]) -> Result:
-        """A unit that is done in the storage."""
-        final = self._final(unit, manifest)
-        survivors = [row for row in final if row["verdict"] != "diverged"]
-        values = [row[self._primary] for row in survivors if row.get(self._primary) is not None]
-        result = Result(
-            unit, manifest["status"], len(unit.seeds), len(final) - len(survivors),
-            sum(values) / len(values) if values else None,
-            float(manifest.get("wall_seconds", manifest["ended"] - manifest["started"])),
-            self._told(final) if final and _searched(unit) else (),
-            {int(update): value for update, value in manifest.get("rungs", {}).items()})
-        self._found[unit.key] = result
-        return result
+        """A unit that is done in the storage. Raises StorageError for records that are not what the manifest says."""
+        name = "records.parquet"
+        rows = read_records(self._store.read_verified(unit, name, manifest)) if name in manifest["files"] else []
+        return self.add(unit, manifest["status"], rows, manifest.get("rungs", {}))
 
-    def score(self, unit: Unit) -> Sequence[float]:
+    def result(self, unit: Unit) -> Result | None:
+        """Of the unit's seeds that are done; None where none is."""
+        rows = self._rows(unit)
+        if rows:
+            measured = aggregates(rows)
+            diverged = int(measured["diverged"])
+            return Result(unit, "diverged" if diverged == len(rows) else "finished", len(rows), diverged,
+                          measured.get(self._primary), measured["wall_seconds"], self._told(unit, rows))
+        return Result(unit, "pruned", len(unit.seeds), 0, None, 0.0) if unit.key in self._pruned else None
+
+    def rest(self, unit: Unit) -> Unit | None:
+        """What is left to train of a unit: its seeds from the first that is missing on; None where all are done.
+
+        More replicates add seeds at the end, so what is done is a beginning.
+        """
+        missing = [i for i, seed in enumerate(unit.seeds) if (unit.config_hash, seed) not in self._final]
+        return Unit(unit.configuration, unit.seeds[missing[0]:], unit.config_hash) if missing else None
+
+    def is_pruned(self, unit: Unit) -> bool:
+        """Whether a search stopped this very unit, of whatever version."""
+        return unit.key in self._pruned
+
+    def rungs(self, unit: Unit) -> dict[int, float]:
+        """Update -> what the unit reported there, where its seeds were trained together."""
+        return self._rungs.get(unit.key, {})
+
+    def score(self, unit: Unit) -> tuple[float, ...]:
         """What a search is told about its finished unit: an objective each, a mean over all replicates, finite.
 
         A replicate that diverged, or lacks the measure, counts as the diverged value; where there is none (costs), its
         own value stands.
         """
-        if unit.key not in self._found:
-            manifest = self._store.done(unit)
-            assert manifest is not None, f"{unit.key} is not done"
-            self.add_done(unit, manifest)
-        return self._found[unit.key].told
+        if (last := self.rest(unit)) is not None:  # a worker has just left it in the storage
+            manifest = self._store.done(last)
+            assert manifest is not None, f"{last.key} is not done"
+            self.add_done(last, manifest)
+        return self._told(unit, self._rows(unit))
 
-    def _final(self, unit: Unit, manifest: dict[str, Any]) -> list[Row]:
-        if "records.parquet" not in manifest["files"]:
-            return []
-        rows = read_records(self._store.read_verified(unit, "records.parquet", manifest))
-        return [row for row in rows if row["stage"] == "final"]
+    def _rows(self, unit: Unit) -> list[Row]:
+        return [row for seed in unit.seeds if (row := self._final.get((unit.config_hash, seed))) is not None]
 
-    def _told(self, final: Sequence[Row]) -> tuple[float, ...]:
+    def _told(self, unit: Unit, rows: Sequence[Row]) -> tuple[float, ...]:
+        if unit.configuration["phase"] != "search":
+            return ()
         told = []
-        for name, stated in zip(self._objectives, self._diverged_values, strict=True):
+        for name, stated in zip(self._objectives, self._diverged_values[unit.configuration["arm"]], strict=True):
             total = 0.0
-            for row in final:
-                own = row.get(name) if stated is None or row["verdict"] != "diverged" else None
+            for row in rows:
+                own = row.get(name) if stated is None or row["diverged_at"] is None else None
                 value = stated if own is None else own
                 assert value is not None, f"{name} is absent and nothing stands for it"
                 total += value
-            told.append(total / len(final))
+            told.append(total / len(rows))
         return tuple(told)
-
-    def _told_of_metrics(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """The same from a trial run's metrics: measures are means over survivors there, costs are sums."""
-        told = []
-        n, diverged = metrics["replicates"], metrics["diverged"]
-        for name, stated in zip(self._objectives, self._diverged_values, strict=True):
-            own = metrics.get(name)
-            if own is not None and name == "particle_gradients":
-                own /= n
-            dead = 0.0 if stated is None else diverged if own is not None else n
-            told.append(((n - dead) * (own or 0.0) + dead * (stated or 0.0)) / n)
-        return tuple(told)
-
-
-def _searched(unit: Unit) -> bool:
-    return bool(unit.configuration["phase"] == "search")

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.trial import BaseTrial, TrialState
@@ -22,13 +21,23 @@ PATIENCE = 20  # repeated suggestions in a row after which an arm's space counts
 STATES = {"told": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "repeated": TrialState.FAIL}
 
 
-@dataclass(frozen=True)
-class Known:
-    """A finished unit of an earlier launch. rungs: update -> objective reported there."""
+class Ledger(Protocol):
+    """What a search asks of everything that is finished (`results.Results`). Units with all their seeds."""
 
-    unit: Unit
-    status: str
-    rungs: Mapping[int, float] = field(default_factory=dict)
+    def expect(self, unit: Unit) -> None:
+        """Count it from now on."""
+
+    def rest(self, unit: Unit) -> Unit | None:
+        """What is left to train of it; None: nothing."""
+
+    def score(self, unit: Unit) -> Sequence[float]:
+        """The finite values, one an objective, of a unit that has just been finished or needs no training."""
+
+    def is_pruned(self, unit: Unit) -> bool:
+        """Whether it was stopped by its search."""
+
+    def rungs(self, unit: Unit) -> Mapping[int, float]:
+        """Update -> objective reported there."""
 
 
 def trial_seed(study_seed: int, arm: str, number: int) -> int:
@@ -39,57 +48,65 @@ def trial_seed(study_seed: int, arm: str, number: int) -> int:
 class ArmSearch:
     """One arm's Optuna study.
 
-    trials: the budget of distinct units. sampler: seed -> sampler. make: an Optuna trial -> the unit it suggests.
-    score: the finite values, one an objective, of a finished unit. journal: a path in the store.
+    trials: the budget of distinct units. objectives: how many, all minimized. sampler: seed -> sampler. make: an Optuna
+    trial -> the unit it suggests, with all its seeds. journal: a path in the store.
     """
 
-    def __init__(self, arm: str, *, trials: int, seed: int, directions: Sequence[Any], sampler: Callable[[int], Any],
+    def __init__(self, arm: str, *, trials: int, seed: int, objectives: int, sampler: Callable[[int], Any],
                  pruner: optuna.pruners.BasePruner, make: Callable[[BaseTrial], Unit],
-                 score: Callable[[Unit], Sequence[float]], store: Store, journal: str) -> None:
+                 results: Ledger, store: Store, journal: str) -> None:
         self.arm, self.trials, self.seed = arm, trials, seed
-        self._sampler, self._make, self._score, self._store, self._path = sampler, make, score, store, journal
-        self.study = optuna.create_study(directions=list(directions), sampler=sampler(seed), pruner=pruner)
+        self._sampler, self._make, self._results, self._store, self._path = sampler, make, results, store, journal
+        self.study = optuna.create_study(directions=["minimize"] * objectives, sampler=sampler(seed), pruner=pruner)
         self.repeats = 0  # suggestions of this launch that had been made before
+        self.answered = 0  # suggestions of this launch that another version of the study had trained
         self._repeats_in_a_row = 0
-        self._running: dict[str, optuna.Trial] = {}
+        self._running: dict[str, tuple[optuna.Trial, Unit]] = {}  # by config_hash
         self._left_out: set[str] = set()  # lost or interrupted in this launch
         self._journal: list[dict[str, Any]] = []
 
-    def replay(self, known: Sequence[Known]) -> None:
+    def replay(self, tagged: Sequence[Unit] = ()) -> None:
         """Rebuild the study from the journal and what is finished; call it once, before the first ask.
 
-        A finished unit that the journal lacks (the journal was lost, or the unit comes from MLflow) is added behind
-        the others, if this arm's space would suggest it.
+        tagged: finished units that MLflow shows as this version's: where the journal was lost they are added behind the
+        others, if this arm's space would suggest them.
         """
         self._journal = self._store.read_json(self._path) or []
-        done = {k.unit.key: k for k in known}
         seen: set[str] = set()
         for entry in self._journal:
-            key = entry["unit"]
-            if key in seen:
+            unit = self._make(optuna.trial.FixedTrial(entry["params"]))
+            if unit.config_hash in seen:
                 entry["state"] = "repeated"
-            elif key in done:
-                self._settle(entry, done[key])
             else:
-                entry["state"] = "asked"
+                self._restore(entry, unit, entry["state"] == "pruned")
             self._repeats_in_a_row = self._repeats_in_a_row + 1 if entry["state"] == "repeated" else 0
-            seen.add(key)
+            seen.add(unit.config_hash)
             self._add(entry)
-        for key in sorted(done.keys() - seen):
-            params = self._params(done[key].unit)
-            if params is not None:
-                entry = {"unit": key, "params": params, "system_attrs": {}}
-                self._settle(entry, done[key])
+        for done in tagged:
+            found = self._suggested(done)
+            if found is not None and found[0].config_hash not in seen:
+                unit, params = found
+                entry = {"unit": unit.key, "params": params, "system_attrs": {}}
+                self._restore(entry, unit, self._results.rest(unit) is not None)
                 self._journal.append(entry)
                 self._add(entry)
 
-    def _settle(self, entry: dict[str, Any], known: Known) -> None:
+    def _restore(self, entry: dict[str, Any], unit: Unit, was_pruned: bool) -> None:
+        """Set an entry's state to what is known of its unit: pruned, told, or asked, which waits to be asked again."""
+        self._results.expect(unit)
+        if was_pruned and self._results.is_pruned(unit):
+            self._settle(entry, unit, "pruned", self._results.rungs(unit))
+        elif self._results.rest(unit) is None:
+            self._settle(entry, unit, "told", self._results.rungs(unit))
+        else:
+            entry["state"] = "asked"
+
+    def _settle(self, entry: dict[str, Any], unit: Unit, state: str, rungs: Mapping[int, float]) -> None:
         """Write into a journal entry what a finished unit was worth, unless it says so already."""
-        pruned = known.status == "pruned"
-        if entry.get("state") != ("pruned" if pruned else "told"):
-            entry["state"] = "pruned" if pruned else "told"
-            entry["values"] = [] if pruned else list(self._score(known.unit))
-            entry["rungs"] = {str(update): value for update, value in known.rungs.items()}
+        if entry.get("state") != state:
+            entry["state"] = state
+            entry["values"] = list(self._results.score(unit)) if state == "told" else []
+            entry["rungs"] = {str(update): value for update, value in rungs.items()}
 
     def _add(self, entry: dict[str, Any]) -> None:
         if entry["state"] == "asked":  # ask() hands out waiting trials before it samples
@@ -102,15 +119,16 @@ class ArmSearch:
             distributions=fixed.distributions, system_attrs=entry["system_attrs"],
             intermediate_values={int(update): value for update, value in entry.get("rungs", {}).items()}))
 
-    def _params(self, unit: Unit) -> dict[str, Any] | None:
-        """The parameters that would suggest this very unit, or None where this arm never would."""
-        fixed = optuna.trial.FixedTrial(unit.configuration["knobs"])
+    def _suggested(self, done: Unit) -> tuple[Unit, dict[str, Any]] | None:
+        """The unit, with all its seeds, and the parameters that suggest it, or None where this arm never would."""
+        fixed = optuna.trial.FixedTrial(done.configuration["knobs"])
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # how a FixedTrial says that a number is outside of its range
             try:
-                return fixed.params if self._make(fixed).key == unit.key else None
+                unit = self._make(fixed)
             except (ValueError, UserWarning):  # it lacks a knob, has no such choice, or lies outside
                 return None
+        return (unit, fixed.params) if unit.config_hash == done.config_hash else None
 
     # Ask and tell.
 
@@ -147,46 +165,55 @@ class ArmSearch:
             self.study.sampler = self._sampler(trial_seed(self.seed, self.arm, len(trials)))
             trial = self.study.ask()
             unit = self._make(trial)
-            if again:
-                self._running[unit.key] = trial
-                return unit
-            is_new = all(entry["unit"] != unit.key for entry in self._journal)
-            self._journal.append({
-                "unit": unit.key, "params": trial.params, "state": "asked" if is_new else "repeated",
-                "system_attrs": dict(self.study.get_trials(deepcopy=False)[trial.number].system_attrs)})
-            self._write()
-            if is_new:
+            if not again:
+                is_new = all(entry["unit"] != unit.key for entry in self._journal)
+                self._journal.append({"unit": unit.key, "params": trial.params,
+                                      "state": "asked" if is_new else "repeated", "system_attrs": self._attrs(trial)})
+                self._write()
+                if not is_new:
+                    self.study.tell(trial, state=TrialState.FAIL)
+                    self.repeats += 1
+                    self._repeats_in_a_row += 1
+                    continue
                 self._repeats_in_a_row = 0
-                self._running[unit.key] = trial
-                return unit
-            self.study.tell(trial, state=TrialState.FAIL)
-            self.repeats += 1
-            self._repeats_in_a_row += 1
+                self._results.expect(unit)
+            self._running[unit.config_hash] = trial, unit
+            rest = self._results.rest(unit)
+            if rest is not None:
+                return rest
+            self.tell(unit, "finished")
+            self.answered += 1
         return None
 
+    def _attrs(self, trial: optuna.Trial) -> dict[str, Any]:
+        return dict(self.study.get_trials(deepcopy=False)[trial.number].system_attrs)
+
     def should_prune(self, unit: Unit, update: int, value: float) -> bool:
-        """Report to the pruner, and ask it."""
-        trial = self._running[unit.key]
+        """Report to the pruner, and ask it. A unit that only adds seeds to finished ones is never pruned."""
+        trial, whole = self._running[unit.config_hash]
+        if unit.seeds != whole.seeds:
+            return False
         if update not in self.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
             trial.report(value, update)  # a unit that goes on in a new worker may report an update again
         return trial.should_prune()
 
     def tell(self, unit: Unit, status: str) -> None:
         """Every asked trial ends here: COMPLETE with finite values, PRUNED, or FAIL where nothing was learnt."""
-        trial = self._running.pop(unit.key)
+        trial, whole = self._running.pop(unit.config_hash)
         if status in ("lost", "interrupted"):  # in the journal it stays `asked`: the next launch asks it again
             self.study.tell(trial, state=TrialState.FAIL)
-            self._left_out.add(unit.key)
+            self._left_out.add(whole.key)
             return
-        rungs = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-        entry = next(entry for entry in self._journal if entry["unit"] == unit.key)
-        self._settle(entry, Known(unit, status, rungs))
+        entry = next(entry for entry in self._journal if entry["unit"] == whole.key)
+        self._settle(entry, whole, "pruned" if status == "pruned" else "told",
+                     self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+        entry["system_attrs"] = self._attrs(trial)  # in which pruners keep their rungs
         self.study.tell(trial, entry["values"] or None, STATES[entry["state"]])
         self._write()
 
     def owns(self, unit: Unit) -> bool:
         """Whether this arm waits for that unit."""
-        return unit.key in self._running
+        return self.arm == unit.configuration["arm"] and unit.config_hash in self._running
 
     def _write(self) -> None:
         self._store.write_json(self._path, self._journal)

@@ -73,14 +73,17 @@ class Store:
         self.local = isinstance(self._fs, LocalFileSystem)  # a path of this machine or shared, not an object store
         self._root = f"{root.rstrip('/')}/{study}"
 
+    @property
+    def place(self) -> str:
+        """The storage by a name that other machines understand: a path of this one goes with its host."""
+        return self.uri if "://" in self.uri else f"{socket.gethostname()}:{self.uri}"
+
     def check_writable(self) -> None:
         """Write and remove a small file. Raises StorageError in one sentence."""
         probe = f".probe-{socket.gethostname()}-{os.getpid()}"
-        try:
-            self.write(probe, b"")
+        self.write(probe, b"")
+        with self._named("is not writable"):
             self._fs.delete_file(f"{self._root}/{probe}")
-        except OSError as error:
-            raise StorageError(f"storage {self.uri!r} is not writable: {_one_line(error)}") from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -91,8 +94,10 @@ class Store:
         if not self.local:
             yield
             return
-        Path(self._root).mkdir(parents=True, exist_ok=True)
-        with open(f"{self._root}/{LOCK}", "a+") as file:
+        with self._named("cannot be locked"):
+            Path(self._root).mkdir(parents=True, exist_ok=True)
+            file = open(f"{self._root}/{LOCK}", "a+")
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -105,41 +110,54 @@ class Store:
             file.flush()
             yield
 
+    @contextmanager
+    def _named(self, problem: str) -> Iterator[None]:
+        """What goes wrong in the block is a StorageError that names the storage and the problem."""
+        import pyarrow
+
+        try:
+            yield
+        except (OSError, pyarrow.ArrowException) as error:
+            raise StorageError(f"storage {self.uri!r} {problem}: {_one_line(error)}") from error
+
     # Files: whole or not at all.
 
     def write(self, path: str, payload: bytes) -> None:
         """Local: a temporary file, then os.replace. Object store: one put, which is whole by itself."""
         target = f"{self._root}/{path}"
-        if not self.local:
-            self._fs.create_dir(target.rpartition("/")[0], recursive=True)
-            with self._fs.open_output_stream(target) as stream:
-                stream.write(payload)
-            return
-        temporary = f"{target}.{os.getpid()}.tmp"
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(payload)
-        os.replace(temporary, target)
+        with self._named("is not writable"):
+            if not self.local:
+                self._fs.create_dir(target.rpartition("/")[0], recursive=True)
+                with self._fs.open_output_stream(target) as stream:
+                    stream.write(payload)
+                return
+            temporary = f"{target}.{os.getpid()}.tmp"
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(temporary, "wb") as file:
+                file.write(payload)
+            os.replace(temporary, target)
 
     def read(self, path: str) -> bytes | None:
         """The file's bytes, or None where there is none."""
-        try:
-            with self._fs.open_input_stream(f"{self._root}/{path}", compression=None) as stream:
-                return bytes(stream.read())
-        except FileNotFoundError:
-            return None
+        with self._named("cannot be read"):
+            try:
+                with self._fs.open_input_stream(f"{self._root}/{path}", compression=None) as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                return None
 
     def write_json(self, path: str, value: Any) -> None:
         """`value` as readable JSON. Raises ValueError for NaN or inf: JSON has neither."""
         self.write(path, json.dumps(value, indent=1, allow_nan=False).encode())
 
     def read_json(self, path: str) -> Any:
-        """The value, or None where there is no file. Raises StorageError for a damaged one."""
+        """The value, or None where there is no file or a damaged one, which is logged: whoever reads makes it again."""
         payload = self.read(path)
         try:
             return None if payload is None else json.loads(payload)
         except ValueError as error:
-            raise StorageError(f"{self.uri}/{self.study}/{path} is damaged: {_one_line(error)}") from error
+            log.warning("%s/%s/%s is damaged and made again: %s", self.uri, self.study, path, _one_line(error))
+            return None
 
     # Units of work.
 
@@ -178,8 +196,27 @@ class Store:
             key = "/".join(path.split("/")[-3:-1])
             manifest = self._done(key)
             if manifest is not None:
-                config = json.loads(self._verified(key, CONFIG, manifest))
+                try:
+                    config = json.loads(self._verified(key, CONFIG, manifest))
+                except StorageError as error:
+                    self._discard(key, error)
+                    continue
                 yield Unit(config["configuration"], tuple(config["seeds"]), config["config_hash"]), manifest
+
+    def discard_if_damaged(self, unit: Unit, manifest: dict[str, Any]) -> bool:
+        """Remove the manifest of a unit of which a file has not its checksum, so that the unit runs again; whether."""
+        try:
+            for name in manifest["files"]:
+                self._verified(unit.key, name, manifest)
+        except StorageError as error:
+            self._discard(unit.key, error)
+            return True
+        return False
+
+    def _discard(self, key: str, error: StorageError) -> None:
+        log.warning("%s", error)
+        with self._named("is not writable"):
+            self._fs.delete_file(f"{self._root}/{key}/{DONE}")
 
     def read_verified(self, unit: Unit, name: str, manifest: dict[str, Any]) -> bytes:
         """A file of a done unit. Raises StorageError where its checksum is not the manifest's."""
@@ -193,6 +230,9 @@ class Store:
             return None
         if manifest is None:
             return None
+        if not _is_manifest(manifest):
+            log.warning("%s of unit %s is no manifest; the unit runs again", DONE, key)
+            return None
         found = self._fs.get_file_info([f"{self._root}/{key}/{name}" for name in manifest["files"]])
         for info, (name, file) in zip(found, manifest["files"].items(), strict=True):
             if not info.is_file or info.size != file["bytes"]:
@@ -204,7 +244,7 @@ class Store:
         payload = self.read(f"{key}/{name}")
         if payload is None or hashlib.sha256(payload).hexdigest() != manifest["files"][name]["sha256"]:
             raise StorageError(f"{self.uri}/{self.study}/{key}/{name} is not what done.json says; "
-                               "remove that directory, and the unit runs again")
+                               "the unit runs again")
         return payload
 
     def _names(self, unit: Unit) -> list[str]:
@@ -234,6 +274,14 @@ class Store:
 
     def _checkpoints(self, unit: Unit) -> list[str]:
         return [name for name in self._names(unit) if name.startswith(CHECKPOINT) and not name.endswith(".tmp")]
+
+
+def _is_manifest(found: Any) -> bool:
+    """Whether it has the shape that `write_done` gives."""
+    return (isinstance(found, dict) and isinstance(found.get("status"), str)
+            and all(isinstance(found.get(key), int | float) for key in ("started", "ended"))
+            and isinstance(found.get("files"), dict) and CONFIG in found["files"]
+            and all(isinstance(file, dict) and file.keys() >= {"sha256", "bytes"} for file in found["files"].values()))
 
 
 def _one_line(error: Exception) -> str:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from study.clerk import Clerk
+from study.prediction import predicted
 from study.progress import Outcome, is_better, span
 from study.results import Result
 
@@ -45,7 +46,7 @@ def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, 
     Of the design. A group is an arm with all its varied knobs but step_size; all blocks of a cell count together.
     """
     groups: dict[tuple[str, str, str], dict[float, list[int]]] = {}
-    predicted: dict[tuple[str, str, str], str] = {}
+    limits: dict[tuple[str, str, str], str] = {}
     others = [f for f in plan["factors"] if f not in ("step_size", "mcmc_steps")]
     for r in results:
         c = r.unit.configuration
@@ -57,23 +58,17 @@ def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, 
         cell = groups.setdefault(key, {}).setdefault(knobs["step_size"], [0, 0])
         cell[0] += r.diverged
         cell[1] += r.replicates
-        found = _limits(plan, c)
-        predicted[key] = "no prediction" if found is None else span(*found)
+        found = predicted(plan, c)
+        limits[key] = "no prediction" if found is None else span(*found)
     rank = {arm: i for i, arm in enumerate(plan["arms"])}
     rows: list[tuple[str, ...]] = []
     for key in sorted(groups, key=lambda k: (rank[k[0]], k[1], int(k[2]))):
         cells = sorted(groups[key].items())
         first = next((s for s, (k, n) in cells if 2 * k >= n), math.inf)
         calm = [s for s, (k, _) in cells if k == 0 and s < first]
-        rows.append((key[1], key[2], predicted[key], "none of the grid" if math.isinf(first) else f"{first:.4g}",
+        rows.append((key[1], key[2], limits[key], "none of the grid" if math.isinf(first) else f"{first:.4g}",
                      f"{max(calm):.4g}" if calm else "none of the grid"))
     return rows
-
-
-def _limits(plan: Mapping[str, Any], configuration: Mapping[str, Any]) -> tuple[float | None, float | None] | None:
-    from study.prediction import of_knobs
-
-    return of_knobs(plan["arms"][configuration["arm"]]["limits"], configuration["knobs"])
 
 
 def best_of(clerk: Clerk) -> Outcome | None:
@@ -83,7 +78,7 @@ def best_of(clerk: Clerk) -> Outcome | None:
         for result in clerk.results.all():
             if result.unit.configuration["phase"] == phase:
                 outcome = clerk.outcome(result)
-                if is_better(outcome, best, clerk.plan["direction"]):
+                if is_better(outcome, best):
                     best = outcome
         if best is not None:
             return best

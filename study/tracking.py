@@ -41,8 +41,9 @@ class Finished:
     seeds: tuple[int, ...]
     config_hash: str
     status: str  # finished | diverged | pruned
-    metrics: dict[str, float]  # of the trial run, hence over all blocks: <measure> (mean of survivors), replicates, ...
     rungs: dict[str, float]  # update -> what was reported there; of search trials
+    version: str  # study_version
+    run_id: str  # of the trial run
 
 
 class Tracking(Experiment):
@@ -60,21 +61,21 @@ class Tracking(Experiment):
         self._updates = 0
 
     @named
-    def start_launch(self, spec_yaml: str, plan: dict[str, Any], provenance: dict[str, Any]) -> None:
-        """Create this launch's run. Launches that never ended (this study is locked, so they died) become KILLED.
-
-        Trials of an earlier version of the study that `plan["cells"]` has, too, are adopted.
+    def start_launch(self, spec_yaml: str, plan: dict[str, Any], provenance: dict[str, Any], storage: str) -> None:
+        """Create this launch's run. Launches of the same storage that never ended become KILLED: the study is locked
+        there, so they died. Those of another storage may live.
         """
         for run in self.search("tags.kind = 'launch' and attributes.status = 'RUNNING'"):
-            self.end(run.info.run_id, "KILLED")
+            if run.data.tags.get("storage") == storage:
+                self.end(run.info.run_id, "KILLED")
         self._commit = str(provenance["commit"] or "unknown")
-        tags = {"commit": self._commit, "host": provenance["host"], "dirty": str(provenance["dirty"]).lower()}
+        tags = {"commit": self._commit, "host": provenance["host"], "dirty": str(provenance["dirty"]).lower(),
+                "storage": storage}
         name = time.strftime("launch %Y-%m-%d %H:%M:%S")
         self._launch = self._create("launch", name, tags, _milliseconds(time.time()))
         for file, text in {"spec.yaml": spec_yaml, "plan.json": json.dumps(plan, indent=1, allow_nan=False),
                            "pip-freeze.txt": provenance["packages"], "git.diff": provenance["diff"]}.items():
             self.log_bytes(self._launch, file, text.encode())
-        self.adopt({cell["config_hash"] for cell in plan["cells"]})
 
     @named
     def update_launch(self, counts: dict[str, float]) -> None:
@@ -103,6 +104,8 @@ class Tracking(Experiment):
         runs = self.search(f"tags.config_hash = '{unit.config_hash}'")
         trial = next((run for run in runs if run.data.tags["kind"] == "trial"), None)
         shown = _blocks(trial)
+        if trial and trial.data.tags.get("status") == "pruned" != manifest["status"]:
+            shown = []  # an earlier version of the study stopped it, and this one trained it to its end
         if unit.seeds in shown:
             return
         started, ended = _milliseconds(manifest["started"]), _milliseconds(manifest["ended"])
@@ -132,6 +135,8 @@ class Tracking(Experiment):
 
     def _drain_replicate(self, store: Store, unit: Unit, seed: int, rows: list[dict[str, Any]],
                          manifest: dict[str, Any], trial_id: str, run: Run | None) -> None:
+        if run is not None and run.data.tags.get("mlflow.parentRunId") != trial_id:  # its trial was deleted by hand
+            self.log(run.info.run_id, [], {"mlflow.parentRunId": trial_id})
         if run is not None and run.data.tags.get("complete") == "true":
             return
         started = manifest["started"]
@@ -160,21 +165,31 @@ class Tracking(Experiment):
 
     @named
     def finished(self) -> dict[tuple[str, tuple[int, ...]], Finished]:
-        """(config_hash, seeds) of every unit that is shown as complete, from tags and latest metrics alone."""
+        """(config_hash, seeds) of every unit that is shown as complete, from tags alone."""
         found = {}
         for run in self.search("tags.kind = 'trial' and tags.complete = 'true'"):
             tags = run.data.tags
             for seeds in _blocks(run):
                 found[tags["config_hash"], seeds] = Finished(
-                    json.loads(tags["config"]), seeds, tags["config_hash"], tags["status"], dict(run.data.metrics),
-                    json.loads(tags.get("rungs", "{}")))
+                    json.loads(tags["config"]), seeds, tags["config_hash"], tags["status"],
+                    json.loads(tags.get("rungs", "{}")), tags["study_version"], run.info.run_id)
         return found
 
     @named
+    def records(self, shown: Finished) -> list[dict[str, Any]]:
+        """The records of a unit that is shown, from MLflow itself: its storage may be gone. None of a pruned one."""
+        name = f"records/{_block(shown.seeds)}.parquet"
+        found = name in self.artifacts(shown.run_id, "records")
+        return read_records(self.read_artifact(shown.run_id, name)) if found else []
+
+    @named
     def adopt(self, config_hashes: Collection[str]) -> None:
-        """Give runs of an earlier version of the study, where this version plans them too, this version's tag."""
+        """Give runs of an earlier version of the study, where this version counts them too, this version's tag.
+
+        What an earlier version pruned stays with it: this version trains it to its end, or prunes it itself.
+        """
         for run in self.search(f"tags.study_version != '{self._common['study_version']}'"):
-            if run.data.tags.get("config_hash") in config_hashes:
+            if run.data.tags.get("config_hash") in config_hashes and run.data.tags.get("status") != "pruned":
                 self.log(run.info.run_id, [], self._common)
 
     def _create(self, kind: str, name: str, tags: dict[str, str], start: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from models.hparams import gradient_evaluations
@@ -10,25 +10,27 @@ from study.phases import confirm_units, design_units, make_search
 from study.results import Results
 from study.sources import Fixed, Phases, Source
 from study.spec import StudySpec
+from study.spec.knobs import METHODS
 from study.storage import Store, Unit
 
 
 class Work:
     """left: units that are not finished (of search and confirmation: as planned). cost: their gradient evaluations."""
 
-    def __init__(self, spec: StudySpec, plan: Mapping[str, Any], results: Results, store: Store) -> None:
+    def __init__(self, spec: StudySpec, plan: Mapping[str, Any], results: Results, store: Store,
+                 tagged: Collection[str] = ()) -> None:
         self.spec, self.plan, self.results = spec, plan, results
         self._content = plan["data"]["content_hash"]
         self._design = design_units(spec, self._content, results)
-        self._search = make_search(spec, plan["study_version"], self._content, results, store) if spec.search else None
+        self._search = (make_search(spec, plan["study_version"], self._content, results, store, tagged)
+                        if spec.search else None)
         searching = {} if self._search is None else {arm.arm: arm.left for arm in self._search.arms}
         if self._design or any(searching.values()):  # the best are not known yet: all their confirmations are to come
-            done = sum(r.unit.configuration["phase"] == "confirm" for r in results.all())
-            confirming = max(0, spec.confirm.top * len(spec.arms) - done) if spec.confirm else 0
+            confirming = spec.confirm.top * len(spec.arms) if spec.confirm else 0
         else:
             confirming = len(confirm_units(spec, self._content, results))
         self.left = len(self._design) + sum(searching.values()) + confirming
-        self.cost = sum(cost(spec, unit) for unit in self._design) + sum(
+        self.cost = sum(cost(unit) for unit in self._design) + sum(
             count * self._mean_cost("search", arm) for arm, count in searching.items())
         if confirming:
             self.cost += confirming * sum(self._mean_cost("confirm", arm) for arm in spec.arms) / len(spec.arms)
@@ -46,7 +48,8 @@ class Work:
         """UnitRun's options that depend on the phase: only a search has a value for diverged replicates."""
         if unit.configuration["phase"] != "search":
             return {"objective": self.spec.primary}
-        return {"objective": self.objective, "diverged_value": self.plan["search"]["diverged_value"][0]}
+        diverged = self.plan["search"]["diverged_value"][unit.configuration["arm"]]
+        return {"objective": self.objective, "diverged_value": diverged[0]}
 
     def source(self) -> Source:
         """All phases, one after the other; the confirmation waits for what it confirms."""
@@ -60,13 +63,14 @@ class Work:
             if arm.only_repeats:
                 found.append(f"search {arm.arm}: ended before its {arm.trials} trials, since its sampler only repeated "
                              "earlier suggestions")
-            elif arm.repeats:
+            if arm.answered:
+                found.append(f"search {arm.arm}: {arm.answered} suggestions had been trained before and were not again")
+            if arm.repeats and not arm.only_repeats:
                 found.append(f"search {arm.arm}: {arm.repeats} suggestions repeated earlier ones and were not run")
         return found
 
 
-def cost(spec: StudySpec, unit: Unit) -> float:
+def cost(unit: Unit) -> float:
     """Particle-gradient evaluations of a unit's training."""
-    c = unit.configuration
-    hp = type(spec.arms[c["arm"]].hparams({}))(**c["knobs"])
+    hp = METHODS[unit.configuration["method"]](**unit.configuration["knobs"])
     return float(gradient_evaluations(hp) * hp.updates * len(unit.seeds))

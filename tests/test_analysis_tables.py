@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis import findings, tables
-from analysis.load import ReportError, Store, Study, opened
+from analysis.load import ReportError, Store, Study, _planned_seeds, opened
 from tests import synthetic_study as toy
 
 
@@ -176,3 +177,10 @@ def test_records_are_fetched_once(study, tmp_path_factory, monkeypatch):
     again = store.read("toy", cache)
     assert not [f for f in fetched if f.startswith("records")]
     assert again.finals.equals(study.finals)
+
+
+def test_seeds_outside_the_plan_are_left_out():
+    frame = pd.DataFrame({"phase": ["design", "design", "search"], "seed": [0, 9, 9], "value": [1.0, 2.0, 3.0]})
+    kept = _planned_seeds(frame, {"design": [0, 1], "search": [9]})
+    assert kept["value"].to_list() == [1.0, 3.0] and _planned_seeds(frame, None) is frame
+    assert _planned_seeds(frame.iloc[:0], {"design": [0]}).empty

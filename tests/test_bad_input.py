@@ -124,8 +124,8 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
     ("train: {kl: 5}", "5: train.kl: found 5, expected a mapping of knobs: kl is a method"),
     ("train: {hidden: {width: 8}}",
      "5: train.hidden: no arm of this study has the method hidden; its arms are kl, jko"),
-    ("train: {batch_size: true}", "5: train.batch_size: found True, expected a whole number >= 1"),
-    ("train: {batch_size: 6.4}", "5: train.batch_size: found 6.4, expected a whole number >= 1"),
+    ("train: {batch_size: true}", "5: train.batch_size: found True, expected a whole number >= 2"),
+    ("train: {batch_size: 6.4}", "5: train.batch_size: found 6.4, expected a whole number >= 2"),
     ("train: {lr_f: '0.1'}", "5: train.lr_f: found '0.1', expected a number > 0"),
     ("train: {lr_f: [0.1]}", "5: train.lr_f: found a list, expected one value"),
     ("train: {lr_f: .nan}", "5: train.lr_f: found nan, expected a number > 0"),
@@ -147,6 +147,8 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
     ("confirm: {top: 0}", "5: confirm.top: found 0, expected a whole number >= 1"),
     ("evaluation: {samples: 398}", "5: evaluation.samples: found 398, expected at most 397: the search split of digits "
                                    "has no more"),
+    ("evaluation: {samples: 257}", "5: evaluation.samples: found 257, expected at most particles = 256 of arm kl "
+                                   "(chain: persistent)"),
     ("evaluation: {split: test}", "5: evaluation.split: found 'test', expected one of train, search, confirm"),
     ("evaluation: {point: 3}", "5: evaluation.point: unknown key; did you mean points?"),
     ("resources: {cpu: 0}", "5: resources.cpu: found 0, expected a number > 0"),
@@ -178,7 +180,7 @@ def test_a_problem_beside_a_design(more: str, sentence: str) -> None:
      "design.zip.mcmc_steps: also given at design.mcmc_steps; keep one"),
     ("{zip: {step_size: [0.1, 0.2], mcmc_steps: [5, 20]}, jko: {mcmc_steps: 5}}",
      "design.jko.mcmc_steps: mcmc_steps is paired at design.zip; repeat the whole zip here"),
-    ("{width: [" + ", ".join(map(str, range(1, 202))) + "], batch_size: [" + ", ".join(map(str, range(1, 101)))
+    ("{width: [" + ", ".join(map(str, range(1, 202))) + "], batch_size: [" + ", ".join(map(str, range(2, 102)))
      + "]}", "design: found 20,100 cells in arm kl, expected at most 20,000"),
     ("{step_size: [0.1, 2.5, 3.0]}", "design.step_size: 2.5 >= 2 sigma = 2: the reference alone breaks the chain; "
                                      "take a smaller step_size"),
@@ -212,7 +214,9 @@ def test_a_problem_in_a_design(design: str, sentence: str) -> None:
     ("{objective: [primary, wall_seconds], prune: hyperband}",
      "search.prune: found 'hyperband', expected one of successive_halving, null"),
     ("{trials: true}", "search.trials: found True, expected a whole number >= 1"),
-    ("{direction: max}", "search.direction: found 'max', expected one of minimize, maximize"),
+    ("{direction: max}", "search.direction: found 'max', expected one of minimize"),
+    ("{direction: maximize}", "search.direction: found maximize, expected minimize: the smaller kid_clf64_256, the "
+     "better"),
     ("{objective: [primary, wall_seconds], direction: [minimize]}",
      "search.direction: found 1 for 2 objectives, expected one each"),
     ("{diverged_value: .inf}", "search.diverged_value: found inf, expected a finite number or reference"),

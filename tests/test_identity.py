@@ -100,6 +100,7 @@ def test_what_extends_a_study_keeps_its_version(override: str) -> None:
     ("evaluation.points=5", ["evaluation.points"]),
     ("data.size=16", ["data.size"]),
     ("seed=1", ["seed"]),
+    ("design.updates=20", ["design.jko.updates", "design.kl.updates"]),
     ("method=[kl]", ["arms.jko.knobs.width", "arms.jko.method", "search.space.jko.step_size.float",
                      "search.space.jko.step_size.log"])])
 def test_any_other_change_makes_a_version_and_is_named(override: str, keys: list[str]) -> None:
@@ -132,6 +133,7 @@ def test_seeds_of_phases_never_meet_and_more_replicates_only_add() -> None:
     largest = spec("seed=7", "design.replicates=1000", "search.replicates=1000", "confirm.replicates=1000")
     seeds = [phase_seeds(largest, phase) for phase in ("design", "search", "confirm")]
     assert len(set().union(*seeds)) == 3000
-    assert phase_seeds(spec("seed=7"), "design") == [7, 8, 9] == seeds[0][:3]
-    assert phase_seeds(spec("seed=7"), "search") == [1007, 1008] and seeds[2][0] == 2007
+    assert phase_seeds(spec("seed=7"), "design") == [7000000, 7000001, 7000002] == seeds[0][:3]
+    assert phase_seeds(spec("seed=7"), "search") == [7001000, 7001001] and seeds[2][0] == 7002000
+    assert not set(phase_seeds(spec("seed=1000"), "design")) & set(phase_seeds(spec(), "search"))
     assert phase_seeds(spec("confirm="), "confirm") == []

@@ -16,7 +16,7 @@ SPEC = """\
 study: tiny
 data: moons
 method: [kl, jko]
-train: {updates: 4, batch_size: 8, width: 2, particles: 16}
+train: {updates: 4, batch_size: 8, width: 2, particles: 32}
 design:
   replicates: 2
   step_size: [0.05, 0.3]
@@ -80,6 +80,49 @@ def test_an_absent_tracking_server_is_one_sentence(space: str, capsys: pytest.Ca
                                        "--tracking-uri to keep the study in mlflow.db here\n")
 
 
+@pytest.mark.parametrize(("uri", "sentence"), [
+    ("foo://bar", "MLflow at foo://bar: Model registry functionality is unavailable; got unsupported URI 'foo://bar' "),
+    ("./nothere", "tracking URI: found the path './nothere', expected the URI of a store or server; did you mean "
+     "sqlite:///nothere/mlflow.db?\n"),
+    ("old.db", "tracking URI: found the path 'old.db', expected the URI of a store or server; did you mean "
+     "sqlite:///old.db?\n"),
+    ("sqlite:///bad.db", "MLflow at sqlite:///bad.db: (sqlite3.DatabaseError) file is not a database "),
+    ("mysql+nosuchdriver://127.0.0.1/db", "MLflow at mysql+nosuchdriver://127.0.0.1/db: "),
+])
+def test_a_tracking_store_that_cannot_be_used_is_one_sentence(space: str, uri: str, sentence: str,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.db").write_text("this is no database, it is a line of text")
+    assert main(["--space", space, "--tracking-uri", uri]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith(sentence) and text.count("\n") == 1
+
+
+def test_a_missing_database_driver_is_one_sentence(space: str, capsys: pytest.CaptureFixture[str],
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    uri = "postgresql+psycopg2://127.0.0.1:1/db"
+    assert main(["--space", space, "--tracking-uri", uri]) == 2
+    assert capsys.readouterr().err.startswith(f"MLflow at {uri}: import of psycopg2 halted")
+
+
+def test_an_address_where_nobody_listens_is_refused_at_once(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as held:  # bound and not listening
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        assert main(["--space", space, "--address", address]) == 2
+    assert capsys.readouterr().err == (f"--address {address}: no Ray cluster answers there "
+                                       "(ConnectionRefusedError)\n")
+    assert not Path("mlflow.db").exists()
+
+
+def test_a_lock_that_cannot_be_made_is_one_sentence(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("runs/tiny/.lock").mkdir(parents=True)
+    assert main(["--space", space]) == 2
+    assert capsys.readouterr().err == (f"storage '{Path('runs').absolute()}' cannot be locked: [Errno 21] Is a "
+                                       f"directory: '{Path('runs/tiny/.lock').absolute()}'\n")
+
+
 def test_a_storage_that_cannot_be_written_is_one_sentence(space: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("file").write_text("not a folder")
     assert main(["--space", space, "--storage", "file/runs"]) == 2
@@ -98,4 +141,4 @@ def test_a_dry_run_shows_the_plan_and_makes_no_store(space: str, capsys: pytest.
     assert cells["kl"] == ["kl", "2", "0.1", "(0.1)", "0.1", "(0.1)", "1", "0", "1"]
     assert cells["jko"] == ["jko", "2", "none", "none", "0", "0", "2"]
     assert "design: 4 configurations x 2 replicates" in text and "estimated cost: roughly " in text
-    assert not Path("mlflow.db").exists() and not list(Path("runs").glob("tiny/*.json"))
+    assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]

@@ -9,36 +9,62 @@ import optuna
 import pytest
 from optuna.trial import BaseTrial, TrialState
 
-from study.aggregates import aggregates
-from study.phases import make_sampler
+from study.phases import _pruner, best, confirm_units, design_units, make_sampler
 from study.results import Results
-from study.search import PATIENCE, ArmSearch, Known, Search, trial_seed
+from study.search import PATIENCE, ArmSearch, Search, trial_seed
+from study.spec import StudySpec, loads
 from study.storage import Store, Unit
-from study.tracking import Finished
 from study.trial import records
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SEEDS = (1000, 1001)
 
 
-def bowl(unit: Unit) -> list[float]:
-    knobs = unit.configuration["knobs"]
-    return [(knobs["x"] - 0.3) ** 2 + 0.1 * knobs["k"]]
+def unit_of(arm: str, x: Any, k: int = 0, seeds: tuple[int, ...] = SEEDS) -> Unit:
+    return Unit({"arm": arm, "phase": "search", "knobs": {"x": x, "k": k}}, seeds, f"{arm}-{x!r}-{k}")
 
 
-def unit_of(arm: str, x: Any, k: int = 0) -> Unit:
-    return Unit({"arm": arm, "phase": "search", "knobs": {"x": x, "k": k}}, SEEDS, f"{arm}-{x!r}-{k}")
+class Shelf(Results):
+    """Results whose every unit is worth a bowl in x and k, whatever its seeds."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Store(str(folder), "study"), "kid", ["kid"], {"a": [None], "b": [None]})
+
+    def train(self, unit: Unit, rungs: dict[int, float] | None = None) -> None:
+        self.add(unit, "finished", [self.row(unit, seed) for seed in unit.seeds], rungs or {})
+
+    def row(self, unit: Unit, seed: int) -> dict[str, Any]:
+        knobs = unit.configuration["knobs"]
+        return {"seed": seed, "stage": "final", "verdict": "survived", "diverged_at": None, "wall_seconds": 1.0,
+                "cpu_seconds": 1.0, "particle_gradients": 1.0, "kid": (knobs["x"] - 0.3) ** 2 + 0.1 * knobs["k"]}
 
 
-def arm_search(folder: Path, arm: str = "a", trials: int = 12, pruner: Any = None, choices: int = 0) -> ArmSearch:
+def arm_search(folder: Path, shelf: Shelf | None = None, arm: str = "a", trials: int = 12, pruner: Any = None,
+               choices: int = 0, seeds: tuple[int, ...] = SEEDS, version: str = "v") -> ArmSearch:
     def make(trial: BaseTrial) -> Unit:
         if choices:
-            return unit_of(arm, trial.suggest_categorical("x", list(range(choices))))
-        return unit_of(arm, x=trial.suggest_float("x", 0.01, 1, log=True), k=trial.suggest_int("k", 0, 3))
+            return unit_of(arm, trial.suggest_categorical("x", list(range(choices))), seeds=seeds)
+        return unit_of(arm, trial.suggest_float("x", 0.01, 1, log=True), trial.suggest_int("k", 0, 3), seeds)
 
-    return ArmSearch(arm, trials=trials, seed=7, directions=["minimize"], sampler=lambda s: make_sampler("tpe", s),
-                     pruner=pruner or optuna.pruners.NopPruner(), make=make, score=bowl,
-                     store=Store(str(folder), "study"), journal=f"search/v/{arm}.json")
+    search = ArmSearch(arm, trials=trials, seed=7, objectives=1, sampler=lambda s: make_sampler("tpe", s),
+                       pruner=pruner or optuna.pruners.NopPruner(), make=make, results=shelf or Shelf(folder),
+                       store=Store(str(folder), "study"), journal=f"search/{version}/{arm}.json")
+    return search
+
+
+def finish(search: ArmSearch, unit: Unit, rungs: dict[int, float] | None = None) -> None:
+    """What a worker and the driver do at a unit's end."""
+    shelf = search._results
+    assert isinstance(shelf, Shelf)
+    shelf.train(unit, rungs)
+    search.tell(unit, "finished")
+
+
+def prune(search: ArmSearch, unit: Unit, rungs: dict[int, float]) -> None:
+    shelf = search._results
+    assert isinstance(shelf, Shelf)
+    search.tell(unit, "pruned")
+    shelf.add(unit, "pruned", [], rungs)
 
 
 def run(search: ArmSearch, stop_after: int | None = None) -> list[str]:
@@ -46,7 +72,7 @@ def run(search: ArmSearch, stop_after: int | None = None) -> list[str]:
     keys: list[str] = []
     while len(keys) != stop_after and (unit := search.ask()) is not None:
         keys.append(unit.key)
-        search.tell(unit, "finished")
+        finish(search, unit)
     return keys
 
 
@@ -54,125 +80,203 @@ def states(search: ArmSearch) -> list[TrialState]:
     return [t.state for t in search.study.get_trials(deepcopy=False)]
 
 
-def known(*keys_of: ArmSearch) -> list[Known]:
-    """What storage would hold of finished searches."""
-    found = []
-    for search in keys_of:
-        for t in search.study.get_trials(deepcopy=False):
-            if t.state in (TrialState.COMPLETE, TrialState.PRUNED):
-                status = "finished" if t.state is TrialState.COMPLETE else "pruned"
-                found.append(Known(unit_of(search.arm, **t.params), status, t.intermediate_values))
-    return found
-
-
 @pytest.mark.parametrize("stop", [1, 5, 11])
 def test_disturbed_equals_undisturbed(tmp_path: Path, stop: int) -> None:
     """A launch that is stopped, with one unit in progress, and continued asks what one that was not would ask."""
-    whole = run(arm_search(tmp_path / "whole"))
-    first = arm_search(tmp_path / "parts")
+    whole, shelf = run(arm_search(tmp_path / "whole")), Shelf(tmp_path / "parts")
+    first = arm_search(tmp_path / "parts", shelf)
     before = run(first, stop)
     running = first.ask()
     assert running is not None
     first.tell(running, "interrupted")
     assert TrialState.RUNNING not in states(first)
-    second = arm_search(tmp_path / "parts")
-    second.replay(known(first))
+    second = arm_search(tmp_path / "parts", shelf)
+    second.replay()
     assert before + run(second) == whole and len(whole) == len(set(whole)) == 12
 
 
 def test_replay_does_not_repeat_the_first_suggestions(tmp_path: Path) -> None:
     """A sampler with one fixed seed would suggest its first point again after each relaunch."""
-    first = arm_search(tmp_path)
-    keys = run(first, 3)
-    second = arm_search(tmp_path)
-    second.replay(known(first))
+    shelf = Shelf(tmp_path)
+    keys = run(arm_search(tmp_path, shelf), 3)
+    second = arm_search(tmp_path, shelf)
+    second.replay()
     later = second.ask()
     assert later is not None and later.key not in keys
     assert len({trial_seed(7, arm, number) for arm in ("a", "b") for number in range(50)}) == 100
 
 
-def test_results_that_the_journal_lacks_are_used(tmp_path: Path) -> None:
-    """The journal may be gone; finished units of this space still count, those of another space do not."""
-    first = arm_search(tmp_path / "one")
+def test_a_lost_journal_is_made_again_from_what_mlflow_shows_as_this_version(tmp_path: Path) -> None:
+    """Units of this space count, those of another space do not."""
+    shelf = Shelf(tmp_path / "one")
+    first = arm_search(tmp_path / "one", shelf)
     run(first, 4)
-    other = Known(unit_of("a", x=5.0, k=1), "finished")  # outside of the range
-    second = arm_search(tmp_path / "two")
-    second.replay([*known(first), other, Known(unit_of("b", x=0.5, k=1), "finished")])
+    tagged = [*shelf.of(shelf.hashes), unit_of("a", x=5.0, k=1), unit_of("b", x=0.5, k=1)]
+    second = arm_search(tmp_path / "two", shelf)
+    second.replay(tagged)
     values = sorted(t.value for t in second.study.get_trials(deepcopy=False) if t.value is not None)
     assert values == sorted(t.value for t in first.study.get_trials(deepcopy=False) if t.value is not None)
     assert len(run(second)) == 8
 
 
+def test_a_new_version_counts_its_own_trials_and_trains_none_twice(tmp_path: Path) -> None:
+    """The other version's trials were asked by another sampler: they are no part of this search, but known."""
+    shelf = Shelf(tmp_path)
+    old = run(arm_search(tmp_path, shelf, choices=3, trials=2, version="old"))
+    new = arm_search(tmp_path, shelf, choices=3, trials=3, version="new")
+    new.replay()
+    assert new.left == 3 and states(new) == []
+    trained = run(new)
+    assert len(trained) == 1 and not set(trained) & set(old)
+    assert states(new).count(TrialState.COMPLETE) == 3 and new.answered == 2
+
+
+def test_more_replicates_train_only_the_new_seeds(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    run(arm_search(tmp_path, shelf, choices=2, trials=2, version="two"))
+    more = arm_search(tmp_path, shelf, choices=2, trials=2, version="three", seeds=(*SEEDS, 1002),
+                      pruner=optuna.pruners.ThresholdPruner(upper=0.0))
+    more.replay()
+    tails = [more.ask(), more.ask()]
+    assert [tail.seeds for tail in tails if tail] == [(1002,), (1002,)]
+    for tail in tails:
+        assert tail is not None and not more.should_prune(tail, 10, 9.0), "its first replicates are finished"
+        finish(more, tail)
+    assert [r.replicates for r in shelf.all()] == [3, 3] and more.is_exhausted
+
+
+def test_what_another_version_pruned_is_trained_to_its_end(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    old = arm_search(tmp_path, shelf, choices=1, trials=1, version="old")
+    unit = old.ask()
+    assert unit is not None
+    prune(old, unit, {10: 2.0})
+    again = arm_search(tmp_path, shelf, choices=1, trials=1, version="old")
+    again.replay()
+    assert states(again) == [TrialState.PRUNED] and again.is_exhausted
+    new = arm_search(tmp_path, shelf, choices=1, trials=1, version="new")
+    new.replay()
+    assert run(new) == [unit.key] and states(new) == [TrialState.COMPLETE]
+
+
 def test_a_lost_unit_is_not_replaced_now_and_asked_again_next_time(tmp_path: Path) -> None:
-    first = arm_search(tmp_path, trials=3)
+    shelf = Shelf(tmp_path)
+    first = arm_search(tmp_path, shelf, trials=3)
     lost = first.ask()
     assert lost is not None
     first.tell(lost, "lost")
     assert len(run(first)) == 2 and first.is_exhausted
-    second = arm_search(tmp_path, trials=3)
-    second.replay(known(first))
+    second = arm_search(tmp_path, shelf, trials=3)
+    second.replay()
     assert not second.is_exhausted and second.left == 1 and run(second) == [lost.key]
     assert states(second).count(TrialState.COMPLETE) == 3 and TrialState.RUNNING not in states(second)
 
 
 def test_a_small_space_ends_by_itself(tmp_path: Path) -> None:
     """Three points are three units, however often the sampler comes back to them; a relaunch asks no more."""
-    first = arm_search(tmp_path, trials=10, choices=3)
+    shelf = Shelf(tmp_path)
+    first = arm_search(tmp_path, shelf, trials=10, choices=3)
     assert len(run(first)) == 3
     assert first.only_repeats and first.repeats >= PATIENCE
     assert set(states(first)) == {TrialState.COMPLETE, TrialState.FAIL}
-    second = arm_search(tmp_path, trials=10, choices=3)
-    second.replay(known(first))
+    second = arm_search(tmp_path, shelf, trials=10, choices=3)
+    second.replay()
     assert second.is_exhausted and second.left == 0
 
 
-def test_a_pruned_trial_is_told_pruned_and_replayed_so(tmp_path: Path) -> None:
-    pruner = optuna.pruners.ThresholdPruner(upper=1.0)
-    first = arm_search(tmp_path, trials=4, pruner=pruner)
-    bad, good = first.ask(), first.ask()
-    assert bad is not None and good is not None
-    assert not first.should_prune(good, 10, 0.5) and first.should_prune(bad, 10, 2.0)
-    first.tell(bad, "pruned")
-    first.tell(good, "finished")
-    second = arm_search(tmp_path, trials=4, pruner=pruner)
-    second.replay(known(first))
-    found = [(t.state, t.intermediate_values) for t in second.study.get_trials(deepcopy=False)]
-    assert found == [(TrialState.PRUNED, {10: 2.0}), (TrialState.COMPLETE, {10: 0.5})]
-    assert len(run(second)) == 2
+def test_a_relaunch_keeps_the_pruners_rungs(tmp_path: Path) -> None:
+    """Successive halving compares with what earlier trials reported at a rung: a pruner that forgets lets all pass."""
+    shelf, values = Shelf(tmp_path), [0.1, 0.2, 0.3]
+    first = arm_search(tmp_path, shelf, trials=4, pruner=_pruner("successive_halving", 90))
+    for value in values:
+        unit = first.ask()
+        assert unit is not None
+        stop = first.should_prune(unit, 10, value)
+        if stop:
+            prune(first, unit, {10: value})
+        else:
+            finish(first, unit, {10: value})
+    second = arm_search(tmp_path, shelf, trials=4, pruner=_pruner("successive_halving", 90))
+    second.replay()
+    before, after = ([(t.state, t.intermediate_values, t.system_attrs.get("completed_rung_0"))
+                      for t in search.study.get_trials(deepcopy=False)] for search in (first, second))
+    assert after == before and [rung for *_, rung in after] == values
+    unit = second.ask()
+    assert unit is not None and second.should_prune(unit, 10, 0.4)
 
 
 def test_arms_take_turns(tmp_path: Path) -> None:
     """Budgets stay equal at any moment, also when one arm comes from an earlier launch with a lead."""
-    ahead = arm_search(tmp_path, "a", trials=5)
-    run(ahead, 2)
-    again = arm_search(tmp_path, "a", trials=5)
-    again.replay(known(ahead))
-    search = Search([again, arm_search(tmp_path, "b", trials=5)])
+    shelf = Shelf(tmp_path)
+    run(arm_search(tmp_path, shelf, "a", trials=5), 2)
+    again = arm_search(tmp_path, shelf, "a", trials=5)
+    again.replay()
+    search = Search([again, arm_search(tmp_path, shelf, "b", trials=5)])
     order = []
     while (unit := search.next()) is not None:
         order.append(unit.configuration["arm"])
+        shelf.train(unit)
         search.finished(unit, "finished")
     assert "".join(order) == "bbababab" and search.is_exhausted
 
 
 @pytest.mark.parametrize("dead", [0, 1, 2])
-def test_mlflow_alone_tells_what_the_records_tell(tmp_path: Path, dead: int) -> None:
-    """A storage that is gone must not change what is replayed: means over survivors give back the mean over all."""
+def test_a_search_is_told_the_mean_over_all_replicates(tmp_path: Path, dead: int) -> None:
     store = Store(str(tmp_path), "study")
-    unit = Unit({"arm": "a", "phase": "search", "knobs": {"x": 0.1, "k": 1}}, SEEDS, "abc")
+    unit = unit_of("a", 0.1, 1)
     rows: list[dict[str, Any]] = [
         {"seed": seed, "stage": "final", "update": 10, "verdict": "diverged" if i < dead else "survived",
          "diverged_at": 3 if i < dead else None, "particle_gradients": 100.0 * (i + 1), "wall_seconds": 2.0,
          "cpu_seconds": 1.0, **({} if i < dead else {"kid": 0.25 * (i + 1)})} for i, seed in enumerate(SEEDS)]
     store.write(f"{unit.key}/records.parquet", records(rows))
     manifest = store.write_done(unit, {"status": "finished", "primary": "kid", "direction": "minimize"})
-    asked: Any = {"primary": "kid", "objectives": ["kid", "particle_gradients"], "diverged_values": [1.5, None]}
-    told = Results(store, **asked).add_done(unit, manifest).told
+    results = Results(store, "kid", ["kid", "particle_gradients"], {"a": [1.5, None]})
+    result = results.add_done(unit, manifest)
     expected = sum([1.5, 1.5][:dead] + [0.25, 0.5][dead:]) / 2
-    assert told == pytest.approx((expected, 150.0))
+    assert result.told == pytest.approx((expected, 150.0)) == results.score(unit)
+    assert (result.diverged, result.replicates) == (dead, 2) and results.all() == []
+    results.expect(unit)
+    assert results.all() == [result]
 
-    metrics = aggregates([{**row, "block": unit.block} for row in rows])
-    away = Results(Store(str(tmp_path / "gone"), "study"), **asked)
-    away.add_shown([Finished(unit.configuration, unit.seeds, unit.config_hash, "finished", metrics, {})])
-    assert away.score(unit) == pytest.approx(told)
-    assert [(r.diverged, r.replicates) for r in away.all()] == [(dead, 2)]
+
+# Which results count.
+
+SPEC = """
+study: s
+data: gaussians8
+method: [kl, jko]
+train: {updates: 10}
+design: {replicates: 2, step_size: [0.05, 0.3]}
+confirm: {top: 1, replicates: 2}
+"""
+
+
+def trained(spec: StudySpec, shelf: Results) -> list[Unit]:
+    units = [*design_units(spec, "data", shelf)]
+    for unit in units:
+        shelf.add(unit, "finished", [{
+            "seed": seed, "stage": "final", "verdict": "survived", "diverged_at": None, "wall_seconds": 1.0,
+            "cpu_seconds": 1.0, "particle_gradients": 1.0, "kid": unit.configuration["knobs"]["step_size"]}
+            for seed in unit.seeds], {})
+    return units
+
+
+@pytest.mark.parametrize("change", [["train.updates=12"], ["method=kl"], ["seed=3"], ["design.step_size=[0.05]"],
+                                    ["method=null", "arms={plain: {method: kl}}"], ["design.replicates=1"]])
+def test_only_the_current_design_counts(tmp_path: Path, change: list[str]) -> None:
+    """After another version, a removed level, a renamed arm, fewer replicates: as if they had never been."""
+    both, alone = (Results(Store(str(tmp_path), "study"), "kid") for _ in range(2))
+    trained(loads(SPEC), both)
+    new = loads(SPEC, overrides=change)
+    now = Results(Store(str(tmp_path), "study"), "kid")
+    for unit in both.of(both.hashes):
+        now.add(unit, "finished", [both._final[unit.config_hash, seed] for seed in unit.seeds], {})
+    trained(new, now)
+    trained(new, alone)
+    key = lambda r: r.unit.config_hash  # noqa: E731
+    assert [(r.unit, r.unit.configuration, r.replicates) for r in sorted(now.all(), key=key)] == [
+        (r.unit, r.unit.configuration, r.replicates) for r in sorted(alone.all(), key=key)]
+    for arm in new.arms:
+        assert best(new, arm, now) == best(new, arm, alone)
+    assert {u.configuration["knobs"]["updates"] for u in confirm_units(new, "data", now)} == {
+        new.arms[next(iter(new.arms))].hparams({}).updates}

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.hparams import gradient_evaluations, knob_problem
-from study.space import COSTLY, confirm_configuration, design_configurations, estimate, suggest
+from models.law import limit
+from study.prediction import predicted
+from study.space import COSTLY, configuration, confirm_configuration, design_configurations, estimate, suggest
 from study.spec import StudySpec, loads
 from study.spec.knobs import KNOBS, METHODS
 
@@ -170,6 +172,20 @@ def test_confirm_uses_the_held_out_split() -> None:
     again = confirm_configuration(loads(GRID), cell)
     assert again["phase"] == "confirm" and again["evaluation"] == {**cell["evaluation"], "split": "confirm"}
     assert again["knobs"] == cell["knobs"] and cell["phase"] == "design" and cell["evaluation"]["split"] == "search"
+
+
+# The law.
+
+def test_the_limit_is_that_of_the_units_own_knobs() -> None:
+    """A search may free a knob of the law: then no row of the plan's table says what holds for one suggestion."""
+    plan = {"spread": {"s_min": 0.2, "s_med": 0.3, "se_min": 0.0, "se_med": 0.0}}
+    spec = spec_of_search()
+    for weight in (0.015, 0.1):
+        cell = configuration(spec, "search", "jko", {"jko_weight": weight})
+        assert predicted(plan, cell) == (limit(0.2, METHODS["jko"](**cell["knobs"])),
+                                         limit(0.3, METHODS["jko"](**cell["knobs"])))
+    assert predicted(plan, configuration(spec, "search", "jko", {"jko_weight": 0.5})) == (None, None)
+    assert predicted(plan, configuration(spec, "search", "jko", {"energy_l2": 1.0})) is None
 
 
 # The cost.

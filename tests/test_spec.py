@@ -57,11 +57,21 @@ def test_confirm_bounds_the_samples_too() -> None:
         spec(GRID, "confirm={top: 1}", "evaluation={split: train, samples: 500}")
 
 
+@pytest.mark.parametrize("overrides, samples", [
+    (["train.particles=100"], 100), (["train={particles: 100, jko: {particles: 80}}"], 80),
+    (["design.particles=[128, 90]"], 90), (["train={chain: noise}"], 256), (["method=[amortized]"], 256),
+    (["design=null", "search={space: {particles: {int: [70, 300]}}}"], 70),
+    (["design.chain=[noise, persistent]", "train.batch_size=32"], 256)])
+def test_samples_are_no_more_than_the_persistent_chains(overrides: list[str], samples: int) -> None:
+    """Samples of an arm with a pool are its chains as they stand."""
+    assert spec(GRID, *overrides).evaluation.samples == samples
+
+
 def test_objectives_get_their_full_names() -> None:
     found = spec(GRID, "search={objective: [kid_clf64, fd_clf64_256, wall_seconds]}").search
     assert found is not None
     assert found.objectives == ("kid_clf64_256", "fd_clf64_256", "wall_seconds")
-    assert found.directions == ("minimize",) * 3 and found.diverged_value == ("reference",) * 3
+    assert found.diverged_value == ("reference",) * 3
 
 
 def test_the_more_specific_place_wins() -> None:
@@ -74,7 +84,7 @@ arms:
   jko:
 train:
   updates: 1
-  batch_size: 1
+  batch_size: 4
   width: 1
   particles: 99
   kl: {updates: 2, batch_size: 2, width: 2}
@@ -88,7 +98,7 @@ design:
     found = spec(text)
     names = ("updates", "batch_size", "width", "particles")
     assert [knob(found, "kl", name) for name in names] == [2, 2, 5, 99]
-    assert [knob(found, "jko", name) for name in names] == [1, 1, 5, 99]
+    assert [knob(found, "jko", name) for name in names] == [1, 4, 5, 99]
     assert [knob(found, "short", name) for name in names] == [4, 3, 5, 99]
     assert [knob(found, "short", "step_size"), knob(found, "jko", "step_size")] == [0.3, KL().step_size]
     assert len(design_configurations(found)) == 4
@@ -137,7 +147,7 @@ def test_overrides() -> None:
     assert found.design is not None and found.search is not None
     assert (found.design.replicates, found.search.trials, found.seed) == (10, 4, 5)
     assert knob(found, "jko", "jko_weight") == 0.25
-    assert phase_seeds(found, "design") == list(range(5, 15))
+    assert phase_seeds(found, "design") == list(range(5 * 10**6, 5 * 10**6 + 10))
     assert spec(GRID + "search: {}\n", "search=").search is None
     dotted = "study: s\ndata: digits\ndesign: {}\narms: {kl: {}, jko-c0.25: {method: jko}}\n"
     assert knob(spec(dotted, "arms.jko-c0.25.jko_weight=0.25"), "jko-c0.25", "jko_weight") == 0.25

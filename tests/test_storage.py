@@ -8,7 +8,9 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow
 import pytest
 
 from study.storage import StorageError, Store, StudyLockedError, Unit
@@ -55,6 +57,37 @@ def test_unit_without_manifest_or_with_a_missing_file_is_not_done(tmp_path: Path
     assert store.done(UNIT) is not None
     (tmp_path / "jko" / UNIT.key / "done.json").write_text('{"status": "fin')
     assert store.done(UNIT) is None
+
+
+@pytest.mark.parametrize("text", [
+    "{}", "[]", "7", '{"files": {}}', '{"status": "finished", "started": 1, "ended": 2, "files": {}}',
+    '{"status": "finished", "started": 1, "ended": 2, "files": ["config.json"]}',
+    '{"status": "finished", "started": 1, "ended": 2, "files": {"config.json": {"sha256": "0"}}}',
+    '{"status": "finished", "files": {"config.json": {"sha256": "0", "bytes": 1}}}'])
+def test_json_that_is_no_manifest_is_not_done(store: Store, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    finish(store)
+    store.write(f"{UNIT.key}/done.json", text.encode())
+    assert store.done(UNIT) is None and list(store.done_units()) == []
+    assert "done.json of unit abc123def456/3-5 is no manifest; the unit runs again" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["config.json", "records.parquet"])
+def test_a_unit_with_a_damaged_file_is_done_no_more(store: Store, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    manifest = finish(store)
+    other = Unit({}, (6,), "abc123def456")
+    finish(store, other)
+    payload = store.read(f"{UNIT.key}/{name}")
+    assert payload is not None and not store.discard_if_damaged(UNIT, manifest)
+    store.write(f"{UNIT.key}/{name}", payload[::-1])
+    left = [unit for unit, found in store.done_units() if not store.discard_if_damaged(unit, found)]
+    assert left == [other] and store.done(UNIT) is None
+    assert caplog.messages == [f"{store.uri}/jko/{UNIT.key}/{name} is not what done.json says; the unit runs again"]
+
+
+def test_damaged_json_is_absent_and_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    store.write("spec.json", b'{"study')
+    assert store.read_json("spec.json") is None
+    assert caplog.messages[0].startswith(f"{store.uri}/jko/spec.json is damaged and made again: Unterminated string")
 
 
 def test_changed_file_of_the_same_length_is_refused_on_reading(tmp_path: Path) -> None:
@@ -136,8 +169,26 @@ def test_unwritable_storage_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="is not writable") as caught:
         store.check_writable()
     assert "\n" not in str(caught.value)
+    Path(store.uri).unlink()
+    (tmp_path / "file/jko/.lock").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"cannot be locked: .* Is a directory"), store.lock():
+        pass
+    with pytest.raises(StorageError, match="cannot be read: "):
+        store.read(".lock")
     with pytest.raises(StorageError, match="cannot be opened"):
         Store("nosuch://bucket", "jko")
+
+
+def test_what_arrow_refuses_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `s3://` without a bucket is."""
+    def refuse(*arguments: object, **options: object) -> None:
+        raise pyarrow.ArrowInvalid("Cannot create an empty\nbucket")
+
+    store = Store("mock:///bucket", "jko")
+    monkeypatch.setattr(store, "_fs", SimpleNamespace(create_dir=refuse))
+    with pytest.raises(StorageError) as found:
+        store.check_writable()
+    assert str(found.value) == "storage 'mock:///bucket' is not writable: Cannot create an empty bucket"
 
 
 def test_probe_leaves_nothing(tmp_path: Path) -> None:

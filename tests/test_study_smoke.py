@@ -19,7 +19,7 @@ SPEC = """\
 study: tiny
 data: moons
 method: [kl, jko]
-train: {updates: 120, batch_size: 16, width: 4, particles: 32, mcmc_steps: 3}
+train: {updates: 120, batch_size: 16, width: 4, particles: 64, mcmc_steps: 3}
 design:
   replicates: 2
   step_size: [0.05, 1.5]
@@ -55,7 +55,7 @@ def runs(kind: str) -> dict[str, str]:
     """Name -> status of the runs of a kind that MLflow shows."""
     from mlflow import MlflowClient
 
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = MlflowClient(f"sqlite:///{Path.cwd()}/mlflow.db")  # MLflow keeps one engine for each URI, so not relative
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     found = client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'")
@@ -123,6 +123,27 @@ def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
     assert f"{UNITS} units of work are finished, 0 are left" in lines
     assert not any(line.startswith("[") for line in lines)
     assert runs("trial") == trials
+
+
+def test_termination_stops_in_order_and_says_how_to_continue(folder: Path) -> None:
+    def terminate(line: str, pid: int) -> None:
+        if line.startswith("[1/"):
+            os.kill(pid, signal.SIGTERM)
+
+    code, lines = launch("--set", "search=null", "--set", "confirm=null", on_line=terminate)
+    assert code == 130, "\n".join(lines)
+    assert lines[-1] == ("interrupted; to continue: python -m study.launch --space tiny.yaml --set search=null "
+                         "--set confirm=null")
+    assert 1 <= len(done(folder)) < 4 and list(runs("launch").values()) == ["KILLED"]
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (["--set", "resources.gpu=9"], "resources.gpu: found 9, expected at most "),
+    (["--address", "auto"], "--address auto: no Ray cluster can be joined there: ")])
+def test_a_cluster_that_cannot_run_it_is_refused(folder: Path, words: list[str], sentence: str) -> None:
+    code, lines = launch(*words)
+    assert code == 2 and lines[-1].startswith(sentence), "\n".join(lines)
+    assert runs("launch") == {} and done(folder) == []
 
 
 def test_a_unit_that_always_fails_is_named_and_the_rest_is_done(folder: Path) -> None:

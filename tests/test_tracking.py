@@ -29,6 +29,7 @@ pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
 PROVENANCE = {"commit": "c0ffee", "dirty": True, "host": "here", "packages": "numpy==2\n", "diff": "+a\n"}
 PLAN: dict[str, Any] = {"study": "jko", "cells": []}
 KID = "kid_clf64_256"
+HERE = "host:/runs"
 
 
 @pytest.fixture(scope="session")
@@ -221,7 +222,8 @@ def test_finished_reads_every_page_of_every_version(
     assert set(shown) == {(unit.config_hash, unit.seeds) for unit in units[:5]}
     one = shown["hash3", (0, 1, 2)]
     assert one.configuration == units[2].configuration and one.rungs == {"10": 0.5, "30": 0.25}
-    assert one.metrics["replicates"] == 3 and one.status == "finished"
+    assert [row["seed"] for row in tracking.records(one) if row["stage"] == "final"] == [0, 1, 2]
+    assert one.status == "finished"
 
 
 def test_all_diverged_has_counts_and_no_measure(uri: str, store: Store) -> None:
@@ -260,15 +262,15 @@ def test_version_that_plans_an_earlier_trial_adopts_it(uri: str, store: Store) -
     old, new = Tracking(uri, "jko", "v1"), Tracking(uri, "jko", "v2")
     for config_hash in ("kept", "dropped"):
         drain(old, store, finished_unit(store, (0,), config_hash=config_hash))
-    new.start_launch("", PLAN | {"cells": [{"config_hash": "kept"}, {"config_hash": "planned"}]}, PROVENANCE)
+    new.adopt({"kept", "planned"})
     versions = {run.data.tags["config_hash"]: run.data.tags["study_version"] for run in runs(new, "trial")}
     assert versions == {"kept": "v2", "dropped": "v1"}
 
 
 def test_launch_run_holds_the_inputs_and_a_dead_one_is_closed(uri: str) -> None:
-    Tracking(uri, "jko", "v1").start_launch("study: jko\n", PLAN, PROVENANCE)
+    Tracking(uri, "jko", "v1").start_launch("study: jko\n", PLAN, PROVENANCE, HERE)
     tracking = Tracking(uri, "jko", "v1")
-    tracking.start_launch("study: jko\n", PLAN, PROVENANCE)
+    tracking.start_launch("study: jko\n", PLAN, PROVENANCE, HERE)
     tracking.update_launch({"units_done": 0, "units_total": 2})
     tracking.end_launch("finished", {"units_done": 2})
     dead, ended = sorted(runs(tracking, "launch"), key=lambda run: run.info.status, reverse=True)
@@ -278,6 +280,32 @@ def test_launch_run_holds_the_inputs_and_a_dead_one_is_closed(uri: str) -> None:
     names = {"spec.yaml", "plan.json", "pip-freeze.txt", "git.diff"}
     assert set(tracking.artifacts(ended.info.run_id, "")) == names
     assert tracking.read_artifact(ended.info.run_id, "spec.yaml") == b"study: jko\n"
+
+
+def test_launch_of_another_storage_may_live_and_is_left_alone(uri: str) -> None:
+    """Only the study's lock says that the others have died, and a lock holds for one storage."""
+    for storage in (HERE, "s3://elsewhere", HERE):
+        Tracking(uri, "jko", "v1").start_launch("", PLAN, PROVENANCE, storage)
+    found = runs(Tracking(uri, "jko", "v1"), "launch")
+    assert sorted((run.data.tags["storage"], run.info.status) for run in found) == [
+        (HERE, "KILLED"), (HERE, "RUNNING"), ("s3://elsewhere", "RUNNING")]
+
+
+def test_replicates_of_a_trial_that_was_deleted_by_hand_join_the_new_one(uri: str, store: Store) -> None:
+    tracking, unit = Tracking(uri, "jko", "v1"), finished_unit(store, (0, 1))
+    drain(tracking, store, unit)
+    tracking._client.delete_run(runs(tracking, "trial")[0].info.run_id)
+    drain(tracking, store, unit)
+    [trial] = runs(tracking, "trial")
+    assert [run.data.tags["mlflow.parentRunId"] for run in runs(tracking, "replicate")] == [trial.info.run_id] * 2
+
+
+def test_reading_an_artifact_draws_no_bar(uri: str, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, finished_unit(store))
+    capfd.readouterr()
+    assert tracking.read_artifact(runs(tracking, "trial")[0].info.run_id, "records/0-2.parquet")
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
@@ -340,7 +368,7 @@ def test_deleted_experiment_is_one_sentence(uri: str) -> None:
 @pytest.mark.slow
 def test_first_start_in_an_empty_directory_is_silent_and_makes_the_store_of_a_bare_mlflow_ui(tmp_path: Path) -> None:
     code = ("from study.tracking import Tracking; t = Tracking(None, 'jko', 'v1'); t.check_reachable();"
-            f"t.start_launch('', {{'cells': []}}, {PROVENANCE});"
+            f"t.start_launch('', {{'cells': []}}, {PROVENANCE}, 'here');"
             "t.end_launch('finished', {}); print(t.uri)")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
                           env={"PATH": "", "PYTHONPATH": str(Path(__file__).parent.parent)})

@@ -28,8 +28,8 @@ CLOCKS = ("wall_seconds", "cpu_seconds")
 def unit(seeds: tuple[int, ...] = (0, 1), method: str = "jko", data: str = "rings", size: int | None = None,
          points: int = 3, **knobs: Any) -> Unit:
     return Unit({"phase": "design", "arm": method, "method": method, "data": {"name": data, "size": size},
-                 "knobs": KNOBS | knobs, "evaluation": {"points": points, "samples": 16, "long_run": 2, "split": "search"}},
-                seeds, "abc123")
+                 "knobs": KNOBS | knobs,
+                 "evaluation": {"points": points, "samples": 16, "long_run": 2, "split": "search"}}, seeds, "abc123")
 
 
 @pytest.fixture

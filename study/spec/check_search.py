@@ -22,13 +22,13 @@ def read_search(reader: Reader, space: Mapping[str, Mapping[str, Placed]], metho
     """The whole section. `space`: what was read of search.space; `data` is "" where the data set is unknown."""
     given = reader.mapping(("search",), KEYS)
     chosen = _objectives(reader, given.get("objective", "primary"), methods, data, samples)
+    _check_direction(reader, given.get("direction", "minimize"), chosen)
     diverged = given.get("diverged_value", "reference")
     return Search(
         replicates=reader.whole(("search",), "replicates", 2, 1, MAX_REPLICATES),
         sampler=reader.word(("search", "sampler"), given.get("sampler", "tpe"), SAMPLERS, noun="sampler"),
         trials=reader.whole(("search",), "trials", 16, 1),
         objectives=tuple(measure.name for measure in chosen),
-        directions=_directions(reader, given.get("direction", "minimize"), len(chosen)),
         prune=_prune(reader, given.get("prune"), chosen),
         diverged_value=_diverged_value(reader, diverged, len(chosen)),
         fixed={arm: {k: p.value[0] for k, p in knobs.items() if isinstance(p.value, tuple)}
@@ -66,13 +66,17 @@ def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], data: st
     return chosen if len(chosen) == len(words) else [known[0]] * len(words)
 
 
-def _directions(reader: Reader, value: Any, count: int) -> tuple[str, ...]:
-    """One word for each objective; a single word stands for all."""
-    words = value if isinstance(value, list) else [value] * count
-    if len(words) != count:
-        reader.report(("search", "direction"), f"found {len(words)} for {count} objectives, expected one each")
-    return tuple(reader.word(("search", "direction", i) if isinstance(value, list) else ("search", "direction"), word,
-                             ("minimize", "maximize")) for i, word in enumerate(words))
+def _check_direction(reader: Reader, value: Any, chosen: list[Measure]) -> None:
+    """One word for each objective, a single word for all; it may be said, and is always minimize."""
+    words = value if isinstance(value, list) else [value] * len(chosen)
+    if len(words) != len(chosen):
+        reader.report(("search", "direction"), f"found {len(words)} for {len(chosen)} objectives, expected one each")
+    for i, (word, measure) in enumerate(zip(words, chosen, strict=False)):
+        where: Path = ("search", "direction", i) if isinstance(value, list) else ("search", "direction")
+        if word == "maximize":
+            reader.report(where, f"found maximize, expected minimize: the smaller {measure.name}, the better")
+        else:
+            reader.word(where, word, ("minimize",))
 
 
 def _prune(reader: Reader, value: Any, chosen: list[Measure]) -> str | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import combinations
+from typing import Any
 
-from models.hparams import combination_problems
+from models.hparams import HParams, combination_problems
 from study.spec.branches import Placed
 from study.spec.canonical import canonical
 from study.spec.knobs import METHODS, Range
@@ -58,6 +59,24 @@ def _corners(places: Mapping[str, Placed]) -> tuple[Factor, ...]:
     ends = {k: p.value.corners() if isinstance(p.value, Range) else p.value for k, p in places.items()}
     return tuple(Factor((knob,), tuple((end,) for end in (values if knob in COMBINED else values[:1])))
                  for knob, values in ends.items())
+
+
+def least_particles(methods: Mapping[str, str], fixed: Places, phases: Mapping[str, Places]) -> dict[str, int]:
+    """arm -> the fewest persistent chains that any of its configurations has; without arms that have none."""
+    found: dict[str, int] = {}
+    for arm, method in methods.items():
+        for places in phases.values():
+            here = {**fixed[arm], **places[arm]}
+            chain, particles = (_values(here, knob, METHODS[method]) for knob in ("chain", "particles"))
+            if "persistent" in chain:
+                found[arm] = int(min(*particles, found.get(arm, math.inf)))
+    return found
+
+
+def _values(here: Mapping[str, Placed], knob: str, hparams: type[HParams]) -> tuple[Any, ...]:
+    """What a knob may be in a phase; of a range its ends."""
+    value = here[knob].value if knob in here else getattr(hparams, knob, None)
+    return tuple(value.corners()) if isinstance(value, Range) else value if isinstance(value, tuple) else (value,)
 
 
 def too_many_cells(design: Design) -> Problems:

@@ -61,8 +61,7 @@ class Search:
     replicates: int
     sampler: str
     trials: int  # an arm
-    objectives: tuple[str, ...]
-    directions: tuple[str, ...]
+    objectives: tuple[str, ...]  # all minimized
     prune: str | None
     diverged_value: tuple[float | str, ...]  # an objective; "reference": the objective of samples from the reference
     fixed: Mapping[str, Mapping[str, Any]]  # arm -> knob -> value
@@ -129,7 +128,7 @@ class StudySpec:
                             for arm, factors in self.design.factors.items()}},
             "search": self.search and {
                 **{key: getattr(self.search, key) for key in ("replicates", "sampler", "trials", "prune")},
-                "objectives": list(self.search.objectives), "directions": list(self.search.directions),
+                "objectives": list(self.search.objectives),
                 "diverged_value": list(self.search.diverged_value),
                 "space": {arm: {**self.search.fixed[arm],
                                 **{knob: r.plain() for knob, r in self.search.free[arm].items()}}

@@ -1,0 +1,217 @@
+"""Whole launches in this process, units trained one after the other in place of Ray: what goes wrong, and what it says.
+
+`tests/test_study_smoke.py` has the same with Ray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from study import cluster
+from study.launch import main
+from study.storage import StorageError, Store
+from study.tracking import Tracking, TrackingError
+from tests.test_launch import SPEC
+
+Launch = Callable[..., tuple[int, list[str], list[str]]]
+
+
+def run_round(source: Any, clerk: Any, store: Store, *, options: Callable[[Any], dict[str, Any]], **rest: Any) -> bool:
+    """As rounds.run_round, without Ray."""
+    from study.trial import UnitRun
+
+    while (unit := source.next()) is not None:
+        clerk.started(unit)
+        worker = UnitRun(unit, store, **options(unit))
+        while not (report := worker.advance())["done"]:
+            pass
+        source.finished(unit, report["status"])
+        clerk.finished(unit, None)
+    return True
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new SQLite store costs more than a second: made once, then copied."""
+    folder = tmp_path_factory.mktemp("template")
+    with contextlib.chdir(folder):
+        Tracking(f"sqlite:///{folder}/mlflow.db", "unused", "")._client.search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def launch(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+           capsys: pytest.CaptureFixture[str]) -> Iterator[Launch]:
+    """Launch tiny.yaml: (exit code, lines of stdout, lines of stderr). database: another one knows of no runs yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    Path("tiny.yaml").write_text(SPEC)
+    monkeypatch.setattr(cluster, "running", lambda *arguments: contextlib.nullcontext())
+    monkeypatch.setattr(cluster, "nodes_problem", lambda storage: None)
+    monkeypatch.setattr(cluster, "_nodes", lambda: [{"CPU": 2.0}])
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=run_round))
+
+    def run(*words: str, database: str = "mlflow.db") -> tuple[int, list[str], list[str]]:
+        if not Path(database).exists():
+            shutil.copy(template, database)
+        capsys.readouterr()
+        code = main(["--space", "tiny.yaml", "--tracking-uri", f"sqlite:///{tmp_path}/{database}", *words])
+        said = capsys.readouterr()
+        return code, said.out.splitlines(), said.err.splitlines()
+
+    yield run
+
+
+def shown() -> Tracking:
+    """What MLflow holds."""
+    return Tracking(f"sqlite:///{Path.cwd()}/mlflow.db", "tiny", "")
+
+
+def launches() -> list[str]:
+    """The status of each launch's run in MLflow."""
+    return [run.info.status for run in shown().search("tags.kind = 'launch'")]
+
+
+def done() -> list[Path]:
+    return sorted(Path("runs/tiny").glob("*/*/done.json"))
+
+
+def test_more_gpus_than_a_node_has_are_refused_before_anything_runs(launch: Launch) -> None:
+    """Ray would wait for such a node for ever, and say nothing."""
+    code, _, errors = launch("--set", "resources.gpu=1")
+    assert (code, errors) == (2, ["resources.gpu: found 1, expected at most 0, what a node of the cluster has at most"])
+    assert launches() == [] and done() == []
+
+
+def test_address_where_no_cluster_can_be_joined_is_one_sentence(launch: Launch,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(*arguments: Any, **options: Any) -> None:
+        raise ConnectionError("Could not find any running Ray instance.\nPlease start one")
+
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    with pytest.raises(cluster.ClusterError) as found, cluster.running("auto", 2):
+        pass
+    assert str(found.value) == ("--address auto: no Ray cluster can be joined there: Could not find any running Ray "
+                                "instance. Please start one")
+
+
+def test_a_launch_that_cannot_go_on_leaves_no_run_that_seems_to_live(launch: Launch,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: Any) -> None:
+        raise StorageError("the journal cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("study.work.Work.__init__", fails)
+        assert launch()[0::2] == (2, ["the journal cannot be read"])
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster, "resources_per_unit", lambda cpu, gpu: (_ for _ in ()).throw(cluster.ClusterError("no")))
+        assert launch()[0::2] == (2, ["no"])
+    assert launches() == []
+
+
+def test_damaged_storage_is_told_and_only_what_is_damaged_runs_again(
+        launch: Launch, caplog: pytest.LogCaptureFixture) -> None:
+    assert launch()[0] == 0
+    units = done()
+    assert len(units) == 4
+    for number, text in enumerate(["{}", "[]", '{"files": {}}', '{"status": "fin']):
+        units[number].write_text(text)
+    Path("runs/tiny/spec.json").write_text('{"a": 1}')
+    code, lines, errors = launch(database="second.db")  # the first one knows of them
+    assert code == 0 and errors == [f"{Path('runs').absolute()}/tiny/spec.json is damaged and made again"]
+    told = set(caplog.messages)
+    assert [sum(words in line for line in told) for words in ("is no manifest", "is damaged and made again")] == [3, 1]
+    assert sum(line.startswith("[") for line in lines) == 4
+
+    records = units[0].parent / "records.parquet"
+    stamps = [unit.stat().st_mtime_ns for unit in units]
+    records.write_bytes(records.read_bytes()[::-1])
+    Path("runs/tiny/spec.json").write_text('{"study')
+    caplog.clear()
+    code, lines, errors = launch(database="third.db")
+    assert (code, errors) == (0, [])
+    assert caplog.messages[0].startswith(f"{Path('runs').absolute()}/tiny/spec.json is damaged and made again: ")
+    assert caplog.messages[1:] == [f"{records.absolute()} is not what done.json says; the unit runs again"]
+    assert "3 units of work are finished, 1 are left" in lines
+    assert [unit.stat().st_mtime_ns == before for unit, before in zip(done(), stamps, strict=True)] == [
+        False, True, True, True]
+
+
+def test_a_unit_whose_files_cannot_be_read_is_lost_and_the_others_go_on(launch: Launch,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def full(self: Store, unit: Any, name: str, manifest: Any) -> bytes:
+        asked.append(unit.key)
+        if unit.key == asked[0]:
+            raise StorageError("storage 'runs' cannot be read: the disk is gone")
+        return read(self, unit, name, manifest)
+
+    read = Store.read_verified
+    monkeypatch.setattr(Store, "read_verified", full)
+    code, lines, errors = launch()
+    assert code == 1 and len(errors) == 1
+    assert errors[0].startswith("lost: design kl step_size=0.05 ")
+    assert errors[0].endswith("storage 'runs' cannot be read: the disk is gone")
+    assert sum(line.startswith("[") for line in lines) == 3 and launches() == ["FAILED"]
+
+
+def test_storage_that_fails_the_driver_ends_the_launch_as_lost(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: Any, **options: Any) -> bool:
+        raise StorageError("storage 'runs' is not writable: no space left")
+
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=fails))
+    code, _, errors = launch()
+    assert (code, errors) == (1, ["stopped: storage 'runs' is not writable: no space left; the same command continues"])
+    assert launches() == ["FAILED"]
+
+
+def test_what_mlflow_does_not_show_is_said_last_and_added_later(launch: Launch,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*arguments: Any) -> None:
+        raise TrackingError("MLflow is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracking, "drain", away)
+        code, _, errors = launch()
+    assert (code, errors[-1]) == (0, "4 units are not shown in MLflow; the same command adds them")
+    assert shown().finished() == {}
+    code, _, errors = launch()
+    assert (code, errors) == (0, [])
+    assert len(shown().finished()) == 4
+
+
+def test_interrupted_units_are_not_promised_a_checkpoint(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is written at an evaluation point, and not at each."""
+    def interrupted(source: Any, clerk: Any, store: Store, **options: Any) -> bool:
+        clerk.interrupted(source.next())
+        return False
+
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=interrupted))
+    code, _, errors = launch()
+    assert (code, len(errors)) == (130, 1)
+    [trial] = shown().search("tags.kind = 'trial'")
+    assert trial.data.tags["mlflow.note.content"].endswith(
+        "interrupted. The same command continues it from its last checkpoint, if it has one.")
+
+
+def test_the_estimate_counts_units_at_once_as_the_cluster_will(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2, 3})
+
+    def cpus(*words: str) -> int:
+        code, lines, _ = launch("--dry-run", *words)
+        [line] = [line for line in lines if line.startswith("estimated cost: ")]
+        assert code == 0
+        return int(line.rpartition(" on ")[2].split()[0])
+
+    assert [cpus(), cpus("--set", "resources.cpu=3"), cpus("--set", "resources.cpu=0.25", "--max-concurrent", "16"),
+            cpus("--max-concurrent", "2")] == [4, 1, 4, 2]
