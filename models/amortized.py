@@ -5,31 +5,16 @@ With `flow: kl` this is cooperative learning (CoopNets) without latent inference
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from models.hidden import potential_loss, regression_loss
-from models.jko import chosen_flow
-from models.method import Draw, Flow, ImageChain, Method, Networks
+from models.hidden import Upsampling, potential_loss, regression_loss
+from models.method import Draw, ImageChain, Method, Networks
 from models.noise import Noise
 
 
-class Amortized(ImageChain, Method):
+class Amortized(Upsampling, ImageChain, Method):
     """E9 and E10."""
-
-    hp: Any
-
-    def choose_flow(self) -> Flow:
-        return chosen_flow(self.hp)
-
-    @property
-    def particle_shape(self) -> tuple[int, ...]:
-        return (self.hp.latent_dim,)
-
-    def reference(self, noise: Noise, n: int) -> Tensor:
-        return noise.normal(n, self.hp.latent_dim)
 
     def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
         """E9: the image chain starts at g(z)."""

@@ -27,21 +27,22 @@ def latent_potential(nets: Networks, z: Tensor) -> Tensor:
     return z.square().sum(-1) / 2 - nets.f(nets.upsampler(z))
 
 
-class Hidden(Method):
-    """E7, E8 and E11."""
+class Upsampling:
+    """A mixin for methods with a g: chains start from a hidden variable, and the flow of f is a knob."""
 
     hp: Any
 
     def choose_flow(self) -> Flow:
+        """E4 or E6."""
         return chosen_flow(self.hp)
-
-    @property
-    def particle_shape(self) -> tuple[int, ...]:
-        return (self.hp.latent_dim,)
 
     def reference(self, noise: Noise, n: int) -> Tensor:
         """E7: z ~ N(0, I)."""
         return noise.normal(n, self.hp.latent_dim)
+
+
+class Hidden(Upsampling, Method):
+    """E7, E8 and E11."""
 
     def potential(self, nets: Networks, point: Tensor) -> Tensor:
         return latent_potential(nets, point)

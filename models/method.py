@@ -69,11 +69,6 @@ class Method(ABC):
         self.shape = shape
         self.flow = self.choose_flow()
 
-    @property
-    @abstractmethod
-    def particle_shape(self) -> tuple[int, ...]:
-        """Shape of one particle of the pool: that of the data, or (d,)."""
-
     @abstractmethod
     def choose_flow(self) -> Flow:
         """E4 or E6."""
@@ -157,10 +152,6 @@ class ImageChain:
 
     hp: Any
     shape: tuple[int, ...]
-
-    @property
-    def particle_shape(self) -> tuple[int, ...]:
-        return self.shape
 
     def reference(self, noise: Noise, n: int) -> Tensor:
         return self.hp.sigma * noise.normal(n, *self.shape)

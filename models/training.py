@@ -31,7 +31,7 @@ class TrainState:
     nets: Networks
     adam_f: torch.optim.Adam
     adam_g: torch.optim.Adam | None
-    pool: Tensor | None  # (R, P, *particle_shape): persistent chains
+    pool: Tensor | None  # (R, P, *shape of a particle): persistent chains, in x or z
     noise: Noise
     monitor: Monitor
     alive: Tensor  # (R,) bool

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from study.identity import knobs_text
 from study.plan import as_yaml
 from study.prediction import predicted
 from study.progress import Outcome, Progress
@@ -154,9 +155,3 @@ class Clerk:
         return Outcome(c["phase"], c["arm"], knobs_text(c["knobs"], self.plan["factors"]), self.spec.primary,
                        result.value, result.replicates, result.diverged, result.seconds, cost(result.unit),
                        predicted(self.plan, c), result.pruned)
-
-
-def knobs_text(knobs: Mapping[str, Any], factors: list[str]) -> str:
-    """`step_size=0.12 mcmc_steps=20`, of the knobs that the study varies and the method has."""
-    return " ".join(f"{k}={knobs[k]:.4g}" if isinstance(knobs[k], float) else f"{k}={knobs[k]}"
-                    for k in factors if k in knobs)

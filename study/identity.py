@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -78,3 +78,9 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
         return {key: leaf for name, item in value.items()
                 for key, leaf in _flat(item, f"{path}.{name}".removeprefix(".")).items()}
     return {path: value}
+
+
+def knobs_text(knobs: Mapping[str, Any], factors: Sequence[str]) -> str:
+    """`step_size=0.12 mcmc_steps=20`, of the knobs that the study varies and the method has."""
+    return " ".join(f"{k}={knobs[k]:.4g}" if isinstance(knobs[k], float) else f"{k}={knobs[k]}"
+                    for k in factors if k in knobs)

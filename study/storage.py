@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,11 @@ class StudyLockedError(StorageError):
     """Another launch runs this study."""
 
 
+def block_name(seeds: Sequence[int]) -> str:
+    """`first-last` of a block of seeds without a gap."""
+    return f"{seeds[0]}-{seeds[-1]}"
+
+
 @dataclass(frozen=True)
 class Unit:
     """One unit of work: a configuration and a block of consecutive seeds. Equal by (seeds, config_hash)."""
@@ -45,7 +50,7 @@ class Unit:
     @property
     def block(self) -> str:
         """`first-last` seed."""
-        return f"{self.seeds[0]}-{self.seeds[-1]}"
+        return block_name(self.seeds)
 
     @property
     def key(self) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from study.aggregates import aggregates, curves, final_rows, read_records
 from study.experiment import NOTE, Experiment, TrackingError, metric, named
-from study.storage import Store, Unit
+from study.identity import knobs_text
+from study.storage import Store, Unit, block_name
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -121,7 +122,7 @@ class Tracking(Experiment):
             self.log_bytes(trial_id, f"records/{unit.block}.parquet", payload)
             final |= final_rows(rows, unit.block)
         measured = aggregates(list(final.values()))
-        tags = {"status": manifest["status"], "seeds": ",".join(map(_block, sorted([*shown, unit.seeds]))),
+        tags = {"status": manifest["status"], "seeds": ",".join(map(block_name, sorted([*shown, unit.seeds]))),
                 "commit": str(manifest.get("commit") or self._commit), NOTE: NOTES["trial"],
                 **self._common, "complete": "true"}
         if shown and final:
@@ -178,7 +179,7 @@ class Tracking(Experiment):
     @named
     def records(self, shown: Finished) -> list[dict[str, Any]]:
         """The records of a unit that is shown, from MLflow itself: its storage may be gone. None of a pruned one."""
-        name = f"records/{_block(shown.seeds)}.parquet"
+        name = f"records/{block_name(shown.seeds)}.parquet"
         found = name in self.artifacts(shown.run_id, "records")
         return read_records(self.read_artifact(shown.run_id, name)) if found else []
 
@@ -196,16 +197,16 @@ class Tracking(Experiment):
         return self.create(name, {"kind": kind, **self._common, NOTE: NOTES[kind], **tags}, start)
 
     def _create_trial(self, unit: Unit, start: int) -> str:
-        knobs = unit.configuration["knobs"]
-        name = " ".join([unit.configuration["arm"], *(f"{k}={knobs[k]:.4g}" if isinstance(knobs[k], float) else
-                                                      f"{k}={knobs[k]}" for k in self._factors if k in knobs)])
-        config = json.dumps(unit.configuration, sort_keys=True, separators=(",", ":"))
+        c = unit.configuration
+        name = f"{c['arm']} {knobs_text(c['knobs'], self._factors)}".rstrip()
+        config = json.dumps(c, sort_keys=True, separators=(",", ":"))
         return self._create("trial", name, {**_identity(unit), "config": config}, start)
 
     def _final_rows(self, trial_id: str, shown: Sequence[tuple[int, ...]]) -> dict[int, dict[str, Any]]:
         """Of the blocks that are shown already, from MLflow itself: their storage may be gone."""
         found: dict[int, dict[str, Any]] = {}
-        for block in set(self.artifacts(trial_id, "records")) & {f"records/{_block(seeds)}.parquet" for seeds in shown}:
+        wanted = {f"records/{block_name(seeds)}.parquet" for seeds in shown}
+        for block in wanted & set(self.artifacts(trial_id, "records")):
             found |= final_rows(read_records(self.read_artifact(trial_id, block)), block)
         return found
 
@@ -222,10 +223,6 @@ def _flat(configuration: dict[str, Any]) -> dict[str, str]:
         prefix = "" if key == "knobs" else f"{key}."
         flat |= {prefix + k: str(v) for k, v in value.items()} if isinstance(value, dict) else {key: str(value)}
     return flat
-
-
-def _block(seeds: tuple[int, ...]) -> str:
-    return f"{seeds[0]}-{seeds[-1]}"
 
 
 def _blocks(trial: Run | None) -> list[tuple[int, ...]]:
