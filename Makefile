@@ -48,5 +48,5 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-clean:  ## remove .venv and caches; studies (runs/, mlflow.db, mlartifacts/) stay
+clean:  ## remove .venv and caches; studies (runs/, mlflow.db, mlruns/) stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info

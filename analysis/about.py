@@ -83,7 +83,10 @@ def method(study: Study) -> list[tuple[str, str]]:
 def commands(study: Study) -> list[str]:
     """Commands that continue the study and write this report again."""
     name = shlex.quote(study.name)
+    space = study.plan.get("space") or {}
+    given = "".join(f" --set {shlex.quote(text)}" for text in space.get("overrides", []))
     return [
-        "python -m study.launch --space SPEC.yaml   # the specification below, saved; continues what is missing",
+        f"python -m study.launch --space {shlex.quote(space.get('file', 'SPEC.yaml'))}{given}   # the file below; "
+        "continues what is missing",
         f"python analysis/report.py --study {name}",
     ]

@@ -150,7 +150,8 @@ class Panels:
         return Section(
             "Learning curves",
             f"{measure} while training, at {self.common[1]:g} MCMC steps. Thin lines: "
-            "replicates, a cross where one diverged. Thick line and band: mean and 95 % t interval, drawn only "
+            "replicates, a cross at the last evaluation of one that diverged. Thick line and band: mean and 95 % t "
+            "interval, drawn only "
             f"while every one of the arm's replicates lives ({self._replicates('design')} a cell).",
             panels,
         )
@@ -247,7 +248,7 @@ class Panels:
         return (
             Section(
                 "Samples",
-                "One seed an arm, the first that survived (or the first, where none did), not the best: "
+                "One seed an arm, the first that survived, not the best (none where all diverged): "
                 "at the common cell, then at the cell where the arms' divergence rates differ most.",
                 panels,
             )

@@ -97,11 +97,18 @@ class Experiment:
         """Raises TrackingError where the experiment was deleted in MLflow."""
         found = self._client.get_experiment_by_name(self.name)
         if found is None:
-            return str(self._client.create_experiment(self.name, tags={NOTE: self._note}))
+            return str(self._client.create_experiment(self.name, self._artifacts(), {NOTE: self._note}))
         if found.lifecycle_stage != "active":
             raise TrackingError(f"experiment {self.name!r} was deleted in MLflow at {self.uri}; restore it there, or "
                                 "give the study another name")
         return str(found.experiment_id)
+
+    def _artifacts(self) -> str | None:
+        """Where artifacts go: beside an SQLite file that lies elsewhere; MLflow would put them into the working
+        directory. None: MLflow's own choice."""
+        folder = Path(self.uri.removeprefix("sqlite:///")).parent.absolute()
+        elsewhere = self.uri.startswith("sqlite:///") and folder != Path.cwd()
+        return (folder / "mlruns" / self.name).as_uri() if elsewhere else None
 
     def search(self, condition: str) -> list[Run]:
         """All runs, deleted ones aside, that meet the condition."""

@@ -115,6 +115,8 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
     data = load_data(spec.data["name"], size)
     at_once = min(arguments.max_concurrent or cpus, cpus, fits([{"CPU": cpus}], {"cpu": spec.resources.cpu}))
     plan = make_plan(spec, data, max(1, at_once), _cache_dir(store))
+    text = Path(arguments.space).read_text(encoding="utf-8")  # so that a report can say how to make the study again
+    plan["space"] = {"file": Path(arguments.space).name, "text": text, "overrides": arguments.overrides}
     show(plan, spec, console)
     if arguments.dry_run:
         return FINISHED
