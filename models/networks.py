@@ -7,6 +7,7 @@ time, not results beyond rounding. SiLU, not a ReLU: the gauge kappa needs a sec
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal
@@ -104,16 +105,16 @@ def sides(side: int) -> list[int]:
     return found
 
 
-class ConvNetwork(Network):
+class ConvNetwork(Network, ABC):
     """Convolutions of R replicates: grouped in one kernel, or one replicate after another."""
 
     def __init__(self, layers: Iterable[Layer], fuse: Fuse) -> None:
         super().__init__(layers)
         self.fuse = fuse
 
+    @abstractmethod
     def apply_grouped(self, x: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
         """The network with these weights, every replicate a group."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.parts()
