@@ -31,11 +31,11 @@ class Outcome:
     def line(self) -> str:
         """`jko step_size=0.12 mcmc_steps=20 | kid_clf64_256 0.0123 | 1/6 diverged | limit 0.10..0.35 | 12 s`."""
         value = "no survivor" if self.value is None else f"{self.value:.4g}"
-        shown = "pruned" if self.pruned else f"{self.measure} {value}"
-        parts = [f"{self.arm} {self.knobs}", shown, f"{self.diverged}/{self.replicates} diverged"]
+        seen = [f"{self.measure} {value}", f"{self.diverged}/{self.replicates} diverged"]
+        parts = [f"{self.arm} {self.knobs}", *(["pruned"] if self.pruned else seen)]  # pruned is part of no rate
         if self.limits is not None:
             parts.append("limit " + span(*self.limits))
-        return " | ".join([*parts, duration(self.seconds)])
+        return " | ".join(parts if self.pruned else [*parts, duration(self.seconds)])
 
 
 @dataclass
