@@ -280,3 +280,26 @@ def test_only_the_current_design_counts(tmp_path: Path, change: list[str]) -> No
         assert best(new, arm, now) == best(new, arm, alone)
     assert {u.configuration["knobs"]["updates"] for u in confirm_units(new, "data", now)} == {
         new.arms[next(iter(new.arms))].hparams({}).updates}
+
+
+def final(seed: int, kid: float, diverged: bool = False) -> dict[str, Any]:
+    return {"seed": seed, "stage": "final", "verdict": "diverged" if diverged else "survived",
+            "diverged_at": 9 if diverged else None, "wall_seconds": 1.0, "cpu_seconds": 1.0, "particle_gradients": 1.0,
+            "kid": kid}
+
+
+def test_a_masked_replicate_counts_as_diverged_though_its_samples_look_fine(tmp_path: Path) -> None:
+    results = Results(Store(str(tmp_path), "study"), "kid", ["kid"], {"a": [1.5]})
+    result = results.add(unit_of("a", 0.1), "finished", [final(1000, 0.25), final(1001, 0.01, diverged=True)], {})
+    assert result.told == ((0.25 + 1.5) / 2,) and (result.value, result.diverged) == (0.25, 1)
+
+
+def test_the_best_are_no_survivors_of_divergence_and_none_that_was_pruned(tmp_path: Path) -> None:
+    spec = loads(SPEC.replace("replicates: 2, step_size: [0.05, 0.3]", "replicates: 3, step_size: [0.05, 0.1, 0.3]"))
+    results = Results(Store(str(tmp_path), "study"), "kid")
+    units = [unit for unit in design_units(spec, "data", results) if unit.configuration["arm"] == "kl"]
+    by_step = {unit.configuration["knobs"]["step_size"]: unit for unit in units}
+    results.add(by_step[0.05], "finished", [final(seed, 0.5) for seed in range(3)], {})
+    results.add(by_step[0.3], "finished", [final(seed, 0.1, diverged=seed > 0) for seed in range(3)], {})
+    results.add(by_step[0.1], "pruned", [], {})
+    assert [c["knobs"]["step_size"] for c in best(spec, "kl", results)] == [0.05, 0.3]
