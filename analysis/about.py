@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+from typing import Any
 
 from analysis.load import VALID, Study
 from analysis.tables import grid
@@ -73,11 +73,27 @@ def method(study: Study) -> list[tuple[str, str]]:
             ),
         ),
         *(
-            ("predicted limits of " + arm, json.dumps(entry.get("limits")))
+            ("predicted limit of " + arm, "; ".join(map(_limit, entry.get("limits") or [])) or "the law says nothing")
             for arm, entry in plan.get("arms", {}).items()
         ),
     ]
     return [(k, v) for k, v in rows if v]
+
+
+def _limit(entry: dict[str, Any]) -> str:
+    """`0.033 [0.032, 0.034] smallest, 0.36 [0.34, 0.37] median direction (jko_weight=0.1)` of one entry of the plan."""
+
+    def words(name: str) -> str:
+        if entry.get(f"delta_{name}") is None:
+            return "none"
+        ends = [entry.get(f"delta_{name}_{end}") for end in ("low", "high")]
+        bounds = f" [{', '.join(number(end, 2) for end in ends)}]" if None not in ends else ""
+        return number(entry[f"delta_{name}"], 2) + bounds
+
+    knobs = ", ".join(f"{k}={v}" for k, v in entry.items() if not k.startswith("delta_"))
+    finite = entry.get("delta_min") is not None or entry.get("delta_med") is not None
+    limit = f"{words('min')} smallest, {words('med')} median direction" if finite else "no finite limit"
+    return limit + (f" ({knobs})" if knobs else "")
 
 
 def commands(study: Study) -> list[str]:
