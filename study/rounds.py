@@ -72,7 +72,6 @@ class _Desk:
 
     source: Source
     watcher: Watcher
-    objective: str
     job: dict[str, Any]
     options: Callable[[Unit], dict[str, Any]]
     left: int = ROUND
@@ -131,11 +130,12 @@ class _Gate(FIFOScheduler):
         self._desk = desk
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        desk, value = self._desk, result.get(self._desk.objective)
-        if result["done"] or value is None:
+        desk = self._desk
+        rungs = {} if result["done"] else dict(json.loads(result["rungs"]))
+        if result["update"] not in rungs:
             return TrialScheduler.CONTINUE
-        desk.rungs.setdefault(trial.trial_id, {})[result["update"]] = value
-        if not desk.source.should_prune(desk.units[trial.trial_id], result["update"], value):
+        desk.rungs[trial.trial_id] = rungs
+        if not desk.source.should_prune(desk.units[trial.trial_id], rungs):
             return TrialScheduler.CONTINUE
         desk.pruned.add(trial.trial_id)
         return TrialScheduler.STOP
@@ -174,15 +174,13 @@ def _reason(trial: Any) -> str:
         return "its worker died"
 
 
-def run_round(source: Source, watcher: Watcher, store: Store, *, objective: str,
-              options: Callable[[Unit], dict[str, Any]],
+def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callable[[Unit], dict[str, Any]],
               resources: dict[str, float], concurrency: int, verbose: bool = False) -> bool:
     """Run up to 500 units; whether the round came to its end (False: SIGINT). Blocks.
 
-    objective: what a pruner looks at, by its name in a worker's reports. options: UnitRun's arguments beside unit and
-    store.
+    options: UnitRun's arguments beside unit and store.
     """
-    desk = _Desk(source, watcher, objective, {"storage": store.uri, "study": store.study}, options)
+    desk = _Desk(source, watcher, {"storage": store.uri, "study": store.study}, options)
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "1" if verbose else "0"
     with tempfile.TemporaryDirectory(prefix="tune-", ignore_cleanup_errors=True) as folder:

@@ -1,8 +1,7 @@
 """Searching: one in-memory Optuna study an arm, asked and told by the driver alone; arms take turns. No Ray here.
 
-Each arm keeps a journal in the storage (what was asked, in order, and what was told), so that a relaunch rebuilds the
-same study: told trials are added as they were, interrupted ones are asked again first, and numbers stay, on which the
-sampler's seeds depend.
+Each arm keeps a journal in the storage, so that a relaunch rebuilds the same study: told trials are added as they were,
+interrupted ones are asked again first, and numbers stay, on which the sampler's seeds depend.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import BaseTrial, TrialState
 
+from study.journal import Entry, read_journal, write_journal
 from study.storage import Store, Unit
 
 PATIENCE = 20  # repeated suggestions in a row after which an arm's space counts as exhausted
@@ -57,13 +57,16 @@ class ArmSearch:
                  results: Ledger, store: Store, journal: str) -> None:
         self.arm, self.trials, self.seed = arm, trials, seed
         self._sampler, self._make, self._results, self._store, self._path = sampler, make, results, store, journal
-        self.study = optuna.create_study(directions=["minimize"] * objectives, sampler=sampler(seed), pruner=pruner)
+        self._pruner = pruner
+        self.storage = optuna.storages.InMemoryStorage()
+        self.study = optuna.create_study(storage=self.storage, study_name=arm, directions=["minimize"] * objectives,
+                                         sampler=sampler(seed), pruner=pruner)
         self.repeats = 0  # suggestions of this launch that had been made before
         self.answered = 0  # suggestions of this launch that another version of the study had trained
         self._repeats_in_a_row = 0
         self._running: dict[str, tuple[optuna.Trial, Unit]] = {}  # by config_hash
         self._left_out: set[str] = set()  # lost or interrupted in this launch
-        self._journal: list[dict[str, Any]] = []
+        self._journal: list[Entry] = []
 
     def replay(self, tagged: Sequence[Unit] = ()) -> None:
         """Rebuild the study from the journal and what is finished; call it once, before the first ask.
@@ -71,7 +74,7 @@ class ArmSearch:
         tagged: finished units that MLflow shows as this version's: where the journal was lost they are added behind the
         others, if this arm's space would suggest them.
         """
-        self._journal = self._store.read_json(self._path) or []
+        self._journal = read_journal(self._store, self._path)
         seen: set[str] = set()
         for entry in self._journal:
             unit = self._make(optuna.trial.FixedTrial(entry["params"]))
@@ -88,10 +91,11 @@ class ArmSearch:
                 unit, params = found
                 entry = {"unit": unit.key, "params": params, "system_attrs": {}}
                 self._restore(entry, unit, self._results.rest(unit) is not None)
+                entry["system_attrs"] = self._rung_attrs(entry.get("rungs", {}))
                 self._journal.append(entry)
                 self._add(entry)
 
-    def _restore(self, entry: dict[str, Any], unit: Unit, was_pruned: bool) -> None:
+    def _restore(self, entry: Entry, unit: Unit, was_pruned: bool) -> None:
         """Set an entry's state to what is known of its unit: pruned, told, or asked, which waits to be asked again."""
         self._results.expect(unit)
         if was_pruned and self._results.is_pruned(unit):
@@ -101,14 +105,14 @@ class ArmSearch:
         else:
             entry["state"] = "asked"
 
-    def _settle(self, entry: dict[str, Any], unit: Unit, state: str, rungs: Mapping[int, float]) -> None:
+    def _settle(self, entry: Entry, unit: Unit, state: str, rungs: Mapping[int, float]) -> None:
         """Write into a journal entry what a finished unit was worth, unless it says so already."""
         if entry.get("state") != state:
             entry["state"] = state
             entry["values"] = list(self._results.score(unit)) if state == "told" else []
             entry["rungs"] = {str(update): value for update, value in rungs.items()}
 
-    def _add(self, entry: dict[str, Any]) -> None:
+    def _add(self, entry: Entry) -> None:
         if entry["state"] == "asked":  # ask() hands out waiting trials before it samples
             self.study.enqueue_trial(entry["params"])
             return
@@ -118,6 +122,16 @@ class ArmSearch:
             state=STATES[entry["state"]], values=entry.get("values") or None, params=entry["params"],
             distributions=fixed.distributions, system_attrs=entry["system_attrs"],
             intermediate_values={int(update): value for update, value in entry.get("rungs", {}).items()}))
+
+    def _rung_attrs(self, rungs: Mapping[str, float]) -> dict[str, Any]:
+        """What the pruner would have noted of a trial that reported these: it does so here, in a study of its own,
+        where no other trial can stop it on the way."""
+        alone = optuna.create_study(pruner=self._pruner)
+        trial = alone.ask()
+        for update in sorted(map(int, rungs)):
+            trial.report(rungs[str(update)], update)
+            trial.should_prune()
+        return dict(alone.get_trials(deepcopy=False)[0].system_attrs)
 
     def _suggested(self, done: Unit) -> tuple[Unit, dict[str, Any]] | None:
         """The unit, with all its seeds, and the parameters that suggest it, or None where this arm never would."""
@@ -188,14 +202,20 @@ class ArmSearch:
     def _attrs(self, trial: optuna.Trial) -> dict[str, Any]:
         return dict(self.study.get_trials(deepcopy=False)[trial.number].system_attrs)
 
-    def should_prune(self, unit: Unit, update: int, value: float) -> bool:
-        """Report to the pruner, and ask it. A unit that only adds seeds to finished ones is never pruned."""
+    def should_prune(self, unit: Unit, rungs: Mapping[int, float]) -> bool:
+        """Report to the pruner, and ask it. A unit that only adds seeds to finished ones is never pruned.
+
+        rungs: all that the unit has reported. Some may be new that are not the last (it goes on in a new launch, which
+        has to learn what it had reported before), some not new (it goes on in a new worker). What it passed, it passed.
+        """
         trial, whole = self._running[unit.config_hash]
-        if unit.seeds != whole.seeds:
-            return False
-        if update not in self.study.get_trials(deepcopy=False)[trial.number].intermediate_values:
-            trial.report(value, update)  # a unit that goes on in a new worker may report an update again
-        return trial.should_prune()
+        stop = False
+        if unit.seeds == whole.seeds:
+            known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+            for update in sorted(rungs.keys() - known.keys()):
+                trial.report(rungs[update], update)
+                stop = trial.should_prune()
+        return stop
 
     def tell(self, unit: Unit, status: str) -> None:
         """Every asked trial ends here: COMPLETE with finite values, PRUNED, or FAIL where nothing was learnt."""
@@ -216,7 +236,7 @@ class ArmSearch:
         return self.arm == unit.configuration["arm"] and unit.config_hash in self._running
 
     def _write(self) -> None:
-        self._store.write_json(self._path, self._journal)
+        write_journal(self._store, self._path, self._journal)
 
 
 class Search:
@@ -238,9 +258,9 @@ class Search:
         """Whether no arm will ask again."""
         return all(arm.is_exhausted for arm in self.arms)
 
-    def should_prune(self, unit: Unit, update: int, value: float) -> bool:
+    def should_prune(self, unit: Unit, rungs: Mapping[int, float]) -> bool:
         """Ask the pruner of the arm that asked for the unit."""
-        return self._arm(unit).should_prune(unit, update, value)
+        return self._arm(unit).should_prune(unit, rungs)
 
     def finished(self, unit: Unit, status: str) -> None:
         """Tell the arm that asked for the unit."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from study.storage import Unit
@@ -19,8 +19,8 @@ class Source(Protocol):
     def is_exhausted(self) -> bool:
         """Whether no unit will come any more."""
 
-    def should_prune(self, unit: Unit, update: int, value: float) -> bool:
-        """Report an intermediate value of a running unit; whether to stop the unit here."""
+    def should_prune(self, unit: Unit, rungs: Mapping[int, float]) -> bool:
+        """Report a running unit's intermediate values, update -> value, all so far; whether to stop the unit here."""
 
     def finished(self, unit: Unit, status: str) -> None:
         """How a unit ended: `finished`, `diverged`, `pruned`; or `lost`, `interrupted`, which teach nothing."""
@@ -41,7 +41,7 @@ class Fixed:
         """Whether the list is empty."""
         return not self._units
 
-    def should_prune(self, unit: Unit, update: int, value: float) -> bool:
+    def should_prune(self, unit: Unit, rungs: Mapping[int, float]) -> bool:
         """Never: these units are for claims."""
         return False
 
@@ -87,9 +87,9 @@ class Phases:
         self._advance()
         return self._source.is_exhausted and not self._later
 
-    def should_prune(self, unit: Unit, update: int, value: float) -> bool:
+    def should_prune(self, unit: Unit, rungs: Mapping[int, float]) -> bool:
         """Ask the phase that the unit came from."""
-        return self._running[unit.key].should_prune(unit, update, value)
+        return self._running[unit.key].should_prune(unit, rungs)
 
     def finished(self, unit: Unit, status: str) -> None:
         """Tell the phase that the unit came from."""

@@ -63,8 +63,9 @@ class UnitRun:
         """Train to the next evaluation point, evaluate, and after the last one write what the unit leaves.
 
         Returns finite values only: update, updates, replicates, diverged, status, done, and the objective unless a
-        living replicate lacks it. status: running | finished | diverged (all replicates) | oom (nothing is written:
-        it may run elsewhere). A unit that is done already answers from its manifest. Other exceptions propagate.
+        living replicate lacks it; while it runs also rungs, JSON of all [update, objective] that any worker of this
+        unit reported. status: running | finished | diverged (all replicates) | oom (nothing is written: it may run
+        elsewhere). A unit that is done already answers from its manifest. Other exceptions propagate.
         """
         manifest = self.store.done(self.unit)
         if manifest is not None and "report" in manifest:
@@ -135,6 +136,7 @@ class UnitRun:
         report = self._report(state, rows, "running", int(state.alive.sum()))
         if self.objective in report:
             self._progress.rungs[str(state.update)] = report[self.objective]
+        report["rungs"] = json.dumps([[int(update), value] for update, value in self._progress.rungs.items()])
         since = time.monotonic() - self._saved
         if since >= max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self._save_cost):
             from models.checkpoint import save_state

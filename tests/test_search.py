@@ -9,6 +9,7 @@ import optuna
 import pytest
 from optuna.trial import BaseTrial, TrialState
 
+from study.journal import read_journal
 from study.phases import _pruner, best, confirm_units, design_units, make_sampler
 from study.results import Results
 from study.search import PATIENCE, ArmSearch, Search, trial_seed
@@ -140,7 +141,7 @@ def test_more_replicates_train_only_the_new_seeds(tmp_path: Path) -> None:
     tails = [more.ask(), more.ask()]
     assert [tail.seeds for tail in tails if tail] == [(1002,), (1002,)]
     for tail in tails:
-        assert tail is not None and not more.should_prune(tail, 10, 9.0), "its first replicates are finished"
+        assert tail is not None and not more.should_prune(tail, {10: 9.0}), "its first replicates are finished"
         finish(more, tail)
     assert [r.replicates for r in shelf.all()] == [3, 3] and more.is_exhausted
 
@@ -191,7 +192,7 @@ def test_a_relaunch_keeps_the_pruners_rungs(tmp_path: Path) -> None:
     for value in values:
         unit = first.ask()
         assert unit is not None
-        stop = first.should_prune(unit, 10, value)
+        stop = first.should_prune(unit, {10: value})
         if stop:
             prune(first, unit, {10: value})
         else:
@@ -202,7 +203,60 @@ def test_a_relaunch_keeps_the_pruners_rungs(tmp_path: Path) -> None:
                       for t in search.study.get_trials(deepcopy=False)] for search in (first, second))
     assert after == before and [rung for *_, rung in after] == values
     unit = second.ask()
-    assert unit is not None and second.should_prune(unit, 10, 0.4)
+    assert unit is not None and second.should_prune(unit, {10: 0.4})
+
+
+@pytest.mark.parametrize("text", ['{"entries": [], "sha256": ""}', "[]", '"told"', '[{"params": 3}]', "", "{bad"])
+def test_a_damaged_journal_is_made_again_with_its_rungs(tmp_path: Path, text: str, caplog: Any) -> None:
+    """Whatever was done to it. A pruner without the others' rungs would let the next one pass."""
+    shelf, path = Shelf(tmp_path), tmp_path / "study/search/v/a.json"
+    first = arm_search(tmp_path, shelf, trials=4, pruner=_pruner("successive_halving", 90))
+    for value in (0.1, 0.2, 0.3):
+        unit = first.ask()
+        assert unit is not None
+        rungs = {10: value}
+        if first.should_prune(unit, rungs):
+            prune(first, unit, rungs)
+        else:
+            assert not first.should_prune(unit, rungs := {10: value, 30: value / 2})
+            finish(first, unit, rungs)
+    path.write_text(text)
+    second = arm_search(tmp_path, shelf, trials=4, pruner=_pruner("successive_halving", 90))
+    second.replay(shelf.of(shelf.hashes))
+    assert any("v/a.json is damaged and made again" in line for line in caplog.messages)
+    before, after = (sorted((t.params["x"], t.state, t.intermediate_values, t.system_attrs.get("completed_rung_0"),
+                             t.system_attrs.get("completed_rung_1")) for t in search.study.get_trials(deepcopy=False))
+                     for search in (first, second))
+    assert after == before and [rung for *_, rung in before].count(0.05) == 1
+    unit = second.ask()
+    assert unit is not None and second.should_prune(unit, {10: 0.4})
+
+
+def test_a_flipped_number_in_a_journal_is_seen(tmp_path: Path) -> None:
+    shelf, path = Shelf(tmp_path), tmp_path / "study/search/v/a.json"
+    run(arm_search(tmp_path, shelf), 3)
+    assert len(read_journal(Store(str(tmp_path), "study"), "search/v/a.json")) == 3
+    text = path.read_text()
+    path.write_text(text.replace('"k": ', '"k": 1', 1))
+    assert read_journal(Store(str(tmp_path), "study"), "search/v/a.json") == []
+
+
+def test_a_unit_that_goes_on_tells_the_pruner_what_it_had_reported(tmp_path: Path) -> None:
+    """The launch that it began in has died; its worker's checkpoint knows. Later trials are compared with all of it."""
+    shelf = Shelf(tmp_path)
+    first = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    running = first.ask()
+    assert running is not None and not first.should_prune(running, {10: 0.1})
+    second = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    second.replay()
+    again = second.ask()
+    assert again == running and not second.should_prune(running, {10: 0.1, 20: 0.2, 30: 0.3})
+    [trial] = second.study.get_trials(deepcopy=False)
+    assert trial.intermediate_values == {10: 0.1, 20: 0.2, 30: 0.3}
+    assert [trial.system_attrs[f"completed_rung_{k}"] for k in (0, 1)] == [0.1, 0.3]
+    finish(second, running, {10: 0.1, 20: 0.2, 30: 0.3})
+    other = second.ask()
+    assert other is not None and second.should_prune(other, {10: 0.15})
 
 
 def test_arms_take_turns(tmp_path: Path) -> None:

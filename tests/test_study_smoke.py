@@ -111,7 +111,7 @@ def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
                           "python analysis/report.py --study tiny"]
     assert len(done(folder)) == UNITS
     assert {path: path.stat().st_mtime_ns for path in first} == first  # what was finished was left alone
-    journals = [json.loads(path.read_text()) for path in folder.glob("runs/tiny/search/*/*.json")]
+    journals = [json.loads(path.read_text())["entries"] for path in folder.glob("runs/tiny/search/*/*.json")]
     assert [[entry["state"] for entry in journal] for journal in journals] == [["told"] * 2] * 2
     trials = runs("trial")
     assert list(trials.values()) == ["FINISHED"] * UNITS

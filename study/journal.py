@@ -1,0 +1,38 @@
+"""The journal of one arm's search: what was asked, in order, and what was told. Whole, with its checksum, or lost."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import Any
+
+from study.spec.canonical import canonical
+from study.storage import Store
+
+Entry = dict[str, Any]  # unit, params, state (asked | told | pruned | repeated), system_attrs; of told ones values, rungs
+
+log = logging.getLogger(__name__)
+
+
+def read_journal(store: Store, path: str) -> list[Entry]:
+    """Its entries; none where there is no journal, or a damaged one: a search rebuilds it from what is finished."""
+    found = store.read_json(path)
+    if found is None:
+        return []
+    try:
+        is_whole = found["sha256"] == _checksum(found["entries"])
+    except (KeyError, TypeError, ValueError):  # JSON, and no journal
+        is_whole = False
+    if not is_whole:
+        log.warning("%s/%s/%s is damaged and made again from what is finished", store.uri, store.study, path)
+        return []
+    return list(found["entries"])
+
+
+def write_journal(store: Store, path: str, entries: list[Entry]) -> None:
+    """Replace the journal."""
+    store.write_json(path, {"sha256": _checksum(entries), "entries": entries})
+
+
+def _checksum(entries: Any) -> str:
+    return hashlib.sha256(canonical(entries).encode()).hexdigest()
