@@ -1,11 +1,14 @@
-"""The driver's hand in a running study: drains finished units to MLflow, counts, and tells the live view."""
+"""The driver's hand in a running study: hands finished units on to MLflow, counts, and tells the live view."""
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from study.drain import Drain
+from study.cost import cost
 from study.identity import knobs_text
 from study.plan import as_yaml
 from study.prediction import predicted
@@ -14,29 +17,34 @@ from study.provenance import commit, provenance
 from study.results import Result, Results
 from study.spec import StudySpec
 from study.storage import StorageError, Store, Unit
-from study.tracking import Tracking, TrackingError
-from study.work import cost
+from study.tracking import Tracking
 
-UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts
+UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts, and between two lines of the last drain
+LAUNCH = "this launch"  # the key of the job that shows it
 
 
 class Clerk:
-    """Watches a round (`rounds.Watcher`). Failures of MLflow are told once and made good later."""
+    """Watches a round (`rounds.Watcher`). What MLflow shows is left to a `Drain`: no event waits for MLflow."""
 
     def __init__(self, spec: StudySpec, plan: Mapping[str, Any], store: Store, tracking: Tracking, results: Results,
                  progress: Progress) -> None:
         self.spec, self.plan, self.store, self.tracking = spec, plan, store, tracking
         self.results, self.progress = results, progress
         self.lost_units: list[tuple[Unit, str]] = []
-        self._undrained: list[tuple[Unit, dict[str, Any]]] = []
+        self.out_of_memory: list[Unit] = []  # to run again, a node each
+        self._alone: set[str] = set()  # units' keys that had a node each
+        self._drain = Drain(tracking.uri, progress.say)
+        tracking.on_answer = self._drain.answered
+        self._to_show: set[str] = set()  # keys of the jobs that show a done unit
         self._started: dict[str, float] = {}
-        self._tracking_failed = False
+        self._inputs: tuple[Any, ...] = ()  # of this launch's run in MLflow, once it may have one
         self._updated = 0.0
 
     def start(self) -> None:
-        """Make the launch's run in MLflow: once nothing can refuse the launch any more."""
-        self.tracking.start_launch(as_yaml(self.spec.resolved()), dict(self.plan), provenance(), self.store.place)
-        self.tracking.adopt(self.results.hashes)
+        """Show the launch in MLflow: once nothing can refuse it any more. What waits to be shown is shown now."""
+        self._inputs = (as_yaml(self.spec.resolved()), dict(self.plan), provenance(), self.store.place)
+        self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), self.results.hashes), first=True)
+        self._drain.start()
 
     # Events of a round.
 
@@ -70,10 +78,22 @@ class Clerk:
 
     def lost(self, unit: Unit, message: str, out_of_memory: bool) -> None:
         self._started.pop(unit.key, None)
+        if out_of_memory and unit.key not in self._alone:
+            self.out_of_memory.append(unit)
+            self.progress.running = len(self._started)
+            self.progress.say(f"{self.name(unit)}: {message}; it runs again at the end, with a node for itself")
+            self._mark(unit, "oom", message)
+            return
         self.lost_units.append((unit, message))
         self.progress.running, self.progress.lost = len(self._started), len(self.lost_units)
         self.progress.say(f"lost: {self.name(unit)}: {message}")
         self._mark(unit, "oom" if out_of_memory else "crashed", message)
+
+    def take_out_of_memory(self) -> list[Unit]:
+        """The units that ran out of memory and have not run alone yet; from now on they count as tried."""
+        units, self.out_of_memory = self.out_of_memory, []
+        self._alone |= {unit.key for unit in units}
+        return units
 
     def interrupted(self, unit: Unit) -> None:
         self._started.pop(unit.key, None)
@@ -82,37 +102,53 @@ class Clerk:
     # MLflow.
 
     def show(self, unit: Unit, manifest: dict[str, Any]) -> None:
-        """Show a done unit in MLflow. What MLflow cannot take now is left to the end, or to the next launch."""
-        if self._tracking_failed or not self._drain(unit, manifest):
-            self._undrained.append((unit, manifest))
+        """Show a done unit in MLflow, as soon as MLflow can take it."""
+        key = self.name(unit)
+        self._to_show.add(key)
+        self._drain.put(key, functools.partial(self._show, unit, manifest))
 
-    def close(self, status: str) -> None:
-        """End the launch's run (finished | failed | interrupted), after a last try at what MLflow could not take."""
-        self._tracking_failed = False
-        while self._undrained and self._drain(*self._undrained[0]):
-            self._undrained.pop(0)
-        if not self._tracking_failed:
-            try:
-                self.tracking.adopt(self.results.hashes)
-                self.tracking.end_launch(status, self.counts())
-            except TrackingError as error:
-                self._failed(error)
+    def close(self, status: str) -> bool:
+        """Show what is not shown yet, as long as MLflow takes it, and end the launch's run (finished | failed |
+        interrupted). False: a person did not want to wait."""
+        if self._inputs:
+            self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), self.results.hashes, status))
+        wanted, said = self.not_shown, time.monotonic()
+
+        def tell() -> None:
+            nonlocal said
+            if time.monotonic() - said >= UPDATE_SECONDS and not self.progress.quiet:
+                said = time.monotonic()
+                self.progress.say(f"showing {wanted - self.not_shown} of {wanted} units in MLflow")
+
+        return self._drain.close(tell)
+
+    def stop(self) -> None:
+        """Show nothing more: another launch has taken the study."""
+        self._drain.stop()
 
     @property
     def not_shown(self) -> int:
-        """Units that are done and that MLflow could not take."""
-        return len(self._undrained)
+        """Units that are done and that MLflow does not show yet."""
+        return len(self._drain.waiting() & self._to_show)
 
-    def _drain(self, unit: Unit, manifest: dict[str, Any]) -> bool:
+    # Jobs, in the drain's thread.
+
+    def _show(self, unit: Unit, manifest: dict[str, Any]) -> None:
         try:
             self.tracking.drain(self.store, unit, manifest)
-        except TrackingError as error:
-            self._failed(error)
-            return False
         except StorageError as error:
-            self.progress.say(str(error))
             self.lost_units.append((unit, str(error)))
-        return True
+            self.progress.say(str(error))
+
+    def _show_launch(self, counts: dict[str, float], hashes: Collection[str], status: str = "") -> None:
+        """Whatever went before: a newer one replaces it. hashes: configurations that this version counts too."""
+        self.tracking.start_launch(*self._inputs)
+        if hashes:
+            self.tracking.adopt(hashes)
+        if status:
+            self.tracking.end_launch(status, counts)
+        else:
+            self.tracking.update_launch(counts)
 
     def counts(self) -> dict[str, float]:
         """Live counts of this launch, as MLflow shows them."""
@@ -122,24 +158,12 @@ class Clerk:
         return {key: float(value) for key, value in found.items()}
 
     def _update_launch(self) -> None:
-        if time.monotonic() - self._updated >= UPDATE_SECONDS and not self._tracking_failed:
+        if time.monotonic() - self._updated >= UPDATE_SECONDS:
             self._updated = time.monotonic()
-            try:
-                self.tracking.update_launch(self.counts())
-            except TrackingError as error:
-                self._failed(error)
+            self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), ()))
 
     def _mark(self, unit: Unit, status: str, message: str) -> None:
-        try:
-            self.tracking.mark(unit, status, message)
-        except TrackingError as error:
-            self._failed(error)
-
-    def _failed(self, error: TrackingError) -> None:
-        if not self._tracking_failed:
-            self.progress.say(f"{error}; training goes on, and what is missing there is added at the end of this "
-                              "launch, or by the next")
-        self._tracking_failed = True
+        self._drain.put(self.name(unit), functools.partial(self.tracking.mark, unit, status, message))
 
     # For people.
 

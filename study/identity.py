@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FIRST_SEED = {"design": 0, "search": 1000, "confirm": 2000}  
 SEEDS_APART = 10**6  # between two values of the study's seed, so that their replicates never meet
 # What extends a study, or only names, shows or places it; all else changes its meaning.
-EXTENDS = {"": {"study", "question", "baseline", "confirm", "resources"}, "search": {"trials"}}
+EXTENDS = {"": {"study", "question", "baseline", "confirm", "resources"}, "search": {"trials", "equal"}}
 
 
 def config_hash(configuration: Mapping[str, Any], content_hash: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from study.spec.canonical import canonical
 from study.storage import Store
 
-Entry = dict[str, Any]  # unit, params, state (asked | told | pruned | repeated), system_attrs; of told ones values, rungs
+# unit, params, system_attrs, state (asked | told | pruned | repeated); of what is told or pruned also values and rungs
+Entry = dict[str, Any]
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.cluster import ClusterError, address_problem, connect_problem, fits
+from study.capacity import fits
+from study.cluster import ClusterError, address_problem, connect_problem
 from study.spec import StudySpec, load
 from study.spec.problems import SpecError
 
@@ -52,12 +53,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="print the plan, predicted limits and cost; stop")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="replace a value of the file, such as design.replicates=10; may be given again")
-    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store or server (default: MLflow's own)")
+    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store or server (default: MLflow's own); a "
+                        "server has to answer at a study's first launch, and may come and go afterwards")
     parser.add_argument("--storage", default="./runs", metavar="URI", help="where units of work leave their files: a "
                         "path or s3://... (default: %(default)s)")
     parser.add_argument("--address", metavar="ADDR", help="a Ray cluster's address, or auto (default: this machine)")
     parser.add_argument("--max-concurrent", type=_positive, metavar="N", help="at most so many units at once (default: "
                         "as many as there are CPUs for)")
+    parser.add_argument("--takeover", action="store_true", help="take the study from a launch that seems to hold it on "
+                        "an object store, at once (without it: after it has been silent for 30 s)")
+    parser.add_argument("--status", action="store_true", help="print what is finished, running and left; start nothing")
+    parser.add_argument("--insecure", action="store_true", help="go to a cluster that others can reach without a token")
     volume = parser.add_mutually_exclusive_group()
     volume.add_argument("--quiet", action="store_true", help="no line for each unit, no live view")
     volume.add_argument("--verbose", action="store_true", help="let Ray and its workers speak, too")
@@ -100,13 +106,21 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, cpus: int, console: Console) -> int:
+    from study.lock import held
     from study.storage import StorageError, Store
-    from study.tracking import Tracking
+    from study.tracking import Tracking, first_contact
 
     store = Store(arguments.storage, spec.study)
+    if arguments.status:
+        from study.status import show_status
+
+        show_status(spec, store, console)
+        return FINISHED
+    away = ""
     if not arguments.dry_run:  # the checks make a folder and a new store, and a dry run leaves no study behind
         store.check_writable()
-        Tracking(arguments.tracking_uri, spec.study, "").check_reachable()
+        if away := first_contact(Tracking(arguments.tracking_uri, spec.study, ""), store):
+            console.print(away, markup=False, soft_wrap=True)
 
     from models.data import load as load_data
     from study.plan import make_plan, show
@@ -120,12 +134,13 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
     show(plan, spec, console)
     if arguments.dry_run:
         return FINISHED
-    with store.lock():
-        clerk, work = _resume(arguments, spec, plan, store, console)
+    with held(store, arguments.takeover, lambda line: console.print(line, markup=False, soft_wrap=True)) as lock:
+        clerk, work = _resume(arguments, spec, plan, store, console, not away)
         status, reason = "failed", ""
         try:
             if work.left:
                 complete = _train(arguments, spec, store, clerk, work, cpus)
+                work.export(store)
             else:
                 complete = True
                 clerk.start()
@@ -137,7 +152,10 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
         except StorageError as error:  # of the driver's own files, such as a search's journal: nothing can go on
             print(f"stopped: {error}; the same command continues", file=sys.stderr)
         finally:
-            clerk.close(status)
+            if lock.is_lost:
+                clerk.stop()
+            elif not clerk.close(status):
+                status = "interrupted"
     return _report(arguments, words, status, reason, clerk, work, console)
 
 
@@ -149,10 +167,11 @@ def _cache_dir(store: Store) -> Path:
 
 
 def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any], store: Store,
-            console: Console) -> tuple[Clerk, Work]:
+            console: Console, ask_mlflow: bool) -> tuple[Clerk, Work]:
     """Write spec and plan, read what is finished, show what MLflow does not show yet; what is left to do.
 
-    The launch has no run in MLflow yet: whatever fails here leaves none that seems to be running.
+    The launch has no run in MLflow yet: whatever fails here leaves none that seems to be running. ask_mlflow: False
+    where it is known to be away; then all that is done waits to be shown, and what is shown already is found out then.
     """
     from study.clerk import Clerk
     from study.identity import changed_keys
@@ -174,11 +193,11 @@ def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any]
                       markup=False)
     store.write_json("spec.json", resolved)
     store.write_json("plan.json", plan)
-    tracking = Tracking(arguments.tracking_uri, spec.study, plan["study_version"], plan["factors"])
+    tracking = Tracking(arguments.tracking_uri, spec.study, plan["study_version"], plan["factors"], plan["seeds"])
     search = plan.get("search", {})
     results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
     clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=arguments.quiet))
-    shown = tracking.finished()
+    shown = tracking.finished() if ask_mlflow else {}
     tagged = {f.config_hash for f in shown.values() if f.version == plan["study_version"]}
     for unit, manifest in store.done_units():
         if store.discard_if_damaged(unit, manifest):
@@ -200,26 +219,27 @@ def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any]
 def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
            cpus: int) -> bool:
     """Start Ray and run what is left, in rounds; whether it came to its end."""
-    from study import cluster
+    from study import capacity, cluster
 
     limit = arguments.max_concurrent
-    with cluster.running(arguments.address, cpus, max(1, int(spec.resources.cpu)), arguments.verbose):
-        if problem := cluster.nodes_problem(arguments.storage):
-            raise ClusterError(problem)
-        resources = cluster.resources_per_unit(spec.resources.cpu, spec.resources.gpu)
-        most = cluster.concurrency(resources)
+    threads = max(1, int(spec.resources.cpu))
+    with cluster.running(arguments.address, cpus, threads, arguments.verbose, arguments.insecure):
+        resources = capacity.prepare(arguments.address, arguments.storage, store, spec.resources.cpu,
+                                     spec.resources.gpu, lambda line: clerk.progress.console.print(line, markup=False))
         clerk.start()
 
         from study.rounds import run_round
 
         options = {"device": "cuda" if "gpu" in resources else "cpu", "cache_dir": str(_cache_dir(store))}
-        source = work.source()
         with clerk.progress:
-            while not source.is_exhausted:
-                if not run_round(source, clerk, store, objective=work.objective,
-                                 options=lambda unit: {**options, **work.options(unit)}, resources=resources,
-                                 concurrency=min(limit or most, most), verbose=arguments.verbose):
-                    return False
+            for source, alone in work.rounds(clerk):
+                wanted = capacity.whole_node(resources) if alone else resources
+                most = capacity.concurrency(wanted)
+                while not source.is_exhausted:
+                    if not run_round(source, clerk, store, options=lambda unit: {**options, **work.options(unit)},
+                                     resources=wanted, concurrency=min(limit or most, most),
+                                     verbose=arguments.verbose):
+                        return False
     return True
 
 
@@ -233,16 +253,16 @@ def _report(arguments: argparse.Namespace, words: Sequence[str], status: str, re
         console.print(line, markup=False, soft_wrap=True)
     for unit, message in clerk.lost_units:
         print(f"lost: {clerk.name(unit)}: {message}", file=sys.stderr)
+    if clerk.not_shown:
+        print(f"{clerk.not_shown} units are not shown in MLflow; the same command adds them", file=sys.stderr)
     if status == "interrupted":
         print(_how_to_continue(words), file=sys.stderr)
         return INTERRUPTED
     if reason:
         raise SpecError([reason])
-    for line in next_commands(clerk.spec.study, clerk.tracking.uri, clerk.tracking.experiment_id,
+    for line in next_commands(clerk.spec.study, clerk.tracking.uri, clerk.tracking.known_id,
                               arguments.tracking_uri, "MLFLOW_TRACKING_URI" in os.environ):
         console.print(line, markup=False, soft_wrap=True)
-    if clerk.not_shown:
-        print(f"{clerk.not_shown} units are not shown in MLflow; the same command adds them", file=sys.stderr)
     return LOST if status == "failed" or clerk.lost_units else FINISHED
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.identity import config_hash, phase_seeds
 from study.results import Result, Results
-from study.space import Configuration, confirm_configuration, design_configurations, suggest
+from study.space import Configuration, confirm_configuration, design_configurations, search_trials, suggest
 from study.spec import StudySpec
 from study.storage import Store, Unit
 
@@ -75,7 +75,7 @@ def make_search(spec: StudySpec, version: str, content_hash: str, results: Resul
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     assert spec.search is not None
-    search, seeds = spec.search, tuple(phase_seeds(spec, "search"))
+    search, seeds, trials = spec.search, tuple(phase_seeds(spec, "search")), search_trials(spec)
     arms = []
     for arm in spec.arms:
         def make(trial: BaseTrial, arm: str = arm) -> Unit:
@@ -83,7 +83,7 @@ def make_search(spec: StudySpec, version: str, content_hash: str, results: Resul
             return Unit(configuration, seeds, config_hash(configuration, content_hash))
 
         updates = int(spec.arms[arm].full(search.fixed[arm])["updates"])
-        one = ArmSearch(arm, trials=search.trials, seed=spec.seed, objectives=len(search.objectives),
+        one = ArmSearch(arm, trials=trials[arm], seed=spec.seed, objectives=len(search.objectives),
                         sampler=lambda seed: make_sampler(search.sampler, seed), pruner=_pruner(search.prune, updates),
                         make=make, results=results, store=store, journal=f"search/{version}/{arm}.json")
         one.replay(results.of(tagged))

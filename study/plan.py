@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.data import Data
+from study.cost import budgets
 from study.identity import config_hash, phase_seeds, study_version
 from study.prediction import arm_limits, spread_of
 from study.progress import duration, span
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 FLOOR_DRAWS = 20
 SECONDS_A_CALL = 5e-4
+MAX_ROWS = 20  # of an arm, in the table for people; plan.json has them all
 
 
 def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[str, Any]:
@@ -124,13 +126,18 @@ def show(plan: dict[str, Any], spec: StudySpec, console: Console) -> None:
     for name in ("arm", "method", "cells", "delta*_min", "delta*_med", "above both", "between", "below"):
         table.add_column(name, justify="left" if name in ("arm", "method") else "right")
     for arm in spec.arms:
-        for row in _arm_rows(plan, spec, arm):
+        rows = _arm_rows(plan, spec, arm)
+        for row in rows[:MAX_ROWS]:
             table.add_row(*row)
+        if len(rows) > MAX_ROWS:
+            table.add_row(arm, spec.arms[arm].method, "", f"and {len(rows) - MAX_ROWS} more")
     console.print(table)
     for phase in PHASES:
         if phase in plan["planned"]:
             p = plan["planned"][phase]
-            console.print(Text(f"{phase}: {p['configurations']} configurations x {p['replicates']} replicates"))
+            planned = {arm: sum(a["gradients"]) / 2 for arm, a in plan["estimate"]["arms"][phase].items()}
+            console.print(Text(f"{phase}: {p['configurations']} configurations x {p['replicates']} replicates; "
+                               f"{budgets(planned)}"), soft_wrap=True)
     low, high = plan["estimate"]["seconds"]
     cost = duration(high) if duration(low) == duration(high) else f"{duration(low)} to {duration(high)}"
     floor = plan["floors"][plan["primary"]]
@@ -155,15 +162,19 @@ def _data_line(plan: dict[str, Any]) -> str:
 def _arm_rows(plan: dict[str, Any], spec: StudySpec, arm: str) -> list[list[str]]:
     """A row for each predicted limit of an arm, and how many of its cells lie on which side of it."""
     entries = plan["arms"][arm]["limits"]
-    cells = [] if spec.design is None else [spec.arms[arm].full(c) for c in cells_of(spec.design.factors[arm])]
+    cells = [] if spec.design is None else list(cells_of(spec.design.factors[arm]))
     if not entries:
         return [[arm, spec.arms[arm].method, str(len(cells)), "no prediction", "", "", "", ""]]
+    default = spec.arms[arm].hparams({}).step_size
+    varied = [k for k in entries[0] if not k.startswith("delta_")]
+    steps_at: dict[tuple[Any, ...], list[float]] = {}
+    for cell in cells:
+        steps_at.setdefault(tuple(cell.get(k) for k in varied), []).append(cell.get("step_size", default))
     rows = []
     for entry in entries:
         low, high = (math.inf if entry[key] is None else entry[key] for key in ("delta_min", "delta_med"))
-        knobs = {k: v for k, v in entry.items() if not k.startswith("delta_")}
-        own = " ".join(f"{k}={v}" for k, v in knobs.items())
-        steps = [c["step_size"] for c in cells if knobs.items() <= c.items()]
+        own = " ".join(f"{k}={entry[k]}" for k in varied)
+        steps = steps_at.get(tuple(entry[k] for k in varied), [])
         counts = [sum(s > high for s in steps), sum(low < s <= high for s in steps), sum(s <= low for s in steps)]
         bounds = [f"{span(entry[k], entry[k])} ({span(entry[k + '_low'], entry[k + '_high'])})"
                   if entry[k] is not None else "none" for k in ("delta_min", "delta_med")]

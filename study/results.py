@@ -19,7 +19,8 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class Result:
     """What is finished of a unit. value: mean of the primary measure over surviving replicates; told: what its search
-    is told, an objective each. status: finished | diverged (all replicates) | pruned."""
+    is told, an objective each. status: finished | diverged (all replicates) | pruned. gradients: particle-gradient
+    evaluations that its training took; of a pruned one its rungs tell."""
 
     unit: Unit
     status: str
@@ -27,6 +28,7 @@ class Result:
     diverged: int
     value: float | None
     seconds: float
+    gradients: float = 0.0
     told: tuple[float, ...] = ()
 
     @property
@@ -98,7 +100,8 @@ class Results:
             measured = aggregates(rows)
             diverged = int(measured["diverged"])
             return Result(unit, "diverged" if diverged == len(rows) else "finished", len(rows), diverged,
-                          measured.get(self._primary), measured["wall_seconds"], self._told(unit, rows))
+                          measured.get(self._primary), measured["wall_seconds"], measured["particle_gradients"],
+                          self._told(unit, rows))
         return Result(unit, "pruned", len(unit.seeds), 0, None, 0.0) if unit.key in self._pruned else None
 
     def rest(self, unit: Unit) -> Unit | None:

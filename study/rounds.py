@@ -20,6 +20,7 @@ from study.sources import Source
 from study.storage import Store, Unit
 
 RETRIES = 1  # of a unit whose worker died or raised
+LOW_MEMORY = ("OutOfMemoryError", "running low on memory")  # Ray's memory monitor killed the worker
 ROUND = 500  # the driver's memory grows with every trial of one fit() (ray#64231)
 
 
@@ -36,7 +37,7 @@ class Watcher(Protocol):
         """The worker died or raised; the unit goes on in another."""
 
     def lost(self, unit: Unit, message: str, out_of_memory: bool) -> None:
-        """The unit failed twice, or ran out of memory."""
+        """The unit failed twice, or ran out of memory, which a second try of the same kind does not mend."""
 
     def interrupted(self, unit: Unit) -> None:
         """The round was stopped while the unit ran."""
@@ -80,6 +81,7 @@ class _Desk:
     failures: Counter[str] = field(default_factory=Counter)
     rungs: dict[str, dict[int, float]] = field(default_factory=dict)
     pruned: set[str] = field(default_factory=set)
+    out_of_memory: set[str] = field(default_factory=set)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (object, ())
@@ -108,15 +110,15 @@ class _Dealer(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         desk = self._desk
         unit = desk.units[trial_id]
-        if error or not result:
+        if trial_id in desk.out_of_memory:
+            desk.source.finished(unit, "lost")
+        elif error or not result:
             # Not left to Tune's max_failures: a worker that dies while it is given its next unit counts twice there.
             desk.failures[unit.key] += 1
             if desk.failures[unit.key] <= RETRIES:
                 desk.again.append(unit)
             else:
                 desk.source.finished(unit, "lost")
-        elif result["status"] == "oom":
-            desk.source.finished(unit, "lost")
         else:
             desk.source.finished(unit, "pruned" if trial_id in desk.pruned else result["status"])
 
@@ -128,6 +130,14 @@ class _Gate(FIFOScheduler):
     def __init__(self, desk: _Desk) -> None:
         super().__init__()
         self._desk = desk
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        if any(words in _said(trial) for words in LOW_MEMORY):
+            self._desk.out_of_memory.add(trial.trial_id)  # seen here, before searcher and callback are told
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        if result["status"] == "oom":
+            self._desk.out_of_memory.add(trial.trial_id)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         desk = self._desk
@@ -151,27 +161,34 @@ class _Events(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         desk, key = self._desk, trial.trial_id
         unit, rungs = desk.units.pop(key), desk.rungs.pop(key, {})
-        if trial.last_result.get("status") == "oom":
+        if key in desk.out_of_memory:
             desk.watcher.lost(unit, "out of memory", True)
         else:
             desk.watcher.finished(unit, rungs if key in desk.pruned else None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         unit = self._desk.units.pop(trial.trial_id)
-        if self._desk.failures[unit.key] <= RETRIES:
+        if trial.trial_id in self._desk.out_of_memory:
+            self._desk.watcher.lost(unit, "out of memory", True)
+        elif self._desk.failures[unit.key] <= RETRIES:
             self._desk.watcher.retried(unit, _reason(trial))
         else:
             self._desk.watcher.lost(unit, _reason(trial), False)
 
 
-def _reason(trial: Any) -> str:
-    """The last line of what a worker said when it failed."""
+def _said(trial: Any) -> str:
+    """What a worker said when it failed."""
     try:
         with open(trial.error_file) as file:
-            lines = [line.strip() for line in file if line.strip()]
-        return "its worker died" if lines[-1].startswith("The actor") else lines[-1][:300]
-    except (OSError, TypeError, IndexError):
-        return "its worker died"
+            return file.read()
+    except (OSError, TypeError):
+        return ""
+
+
+def _reason(trial: Any) -> str:
+    """Its last line."""
+    lines = [line.strip() for line in _said(trial).splitlines() if line.strip()]
+    return "its worker died" if not lines or lines[-1].startswith("The actor") else lines[-1][:300]
 
 
 def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callable[[Unit], dict[str, Any]],

@@ -58,9 +58,7 @@ class ArmSearch:
         self.arm, self.trials, self.seed = arm, trials, seed
         self._sampler, self._make, self._results, self._store, self._path = sampler, make, results, store, journal
         self._pruner = pruner
-        self.storage = optuna.storages.InMemoryStorage()
-        self.study = optuna.create_study(storage=self.storage, study_name=arm, directions=["minimize"] * objectives,
-                                         sampler=sampler(seed), pruner=pruner)
+        self.study = optuna.create_study(directions=["minimize"] * objectives, sampler=sampler(seed), pruner=pruner)
         self.repeats = 0  # suggestions of this launch that had been made before
         self.answered = 0  # suggestions of this launch that another version of the study had trained
         self._repeats_in_a_row = 0
@@ -231,6 +229,17 @@ class ArmSearch:
         self.study.tell(trial, entry["values"] or None, STATES[entry["state"]])
         self._write()
 
+    def settle(self, unit: Unit) -> None:
+        """Learn, after all, what a unit is worth that was lost: it has been finished in another round."""
+        entry = next(entry for entry in self._journal if entry["unit"].startswith(f"{unit.config_hash}/"))
+        whole = self._make(optuna.trial.FixedTrial(entry["params"]))
+        self._results.score(whole)  # a worker has just left it in the storage
+        self._restore(entry, whole, False)
+        entry["system_attrs"] = self._rung_attrs(entry["rungs"])
+        self._left_out.discard(whole.key)
+        self._add(entry)
+        self._write()
+
     def owns(self, unit: Unit) -> bool:
         """Whether this arm waits for that unit."""
         return self.arm == unit.configuration["arm"] and unit.config_hash in self._running
@@ -240,14 +249,14 @@ class ArmSearch:
 
 
 class Search:
-    """A `Source`: the arm that has asked least asks next, so that budgets stay equal."""
+    """A `Source`: the arm that has asked the smallest share of its trials asks next, so that budgets stay equal."""
 
     def __init__(self, arms: Sequence[ArmSearch]) -> None:
         self.arms = list(arms)
 
     def next(self) -> Unit | None:
         """A unit of the arm that is furthest behind and has more."""
-        for arm in sorted(self.arms, key=lambda arm: arm.asked):
+        for arm in sorted(self.arms, key=lambda arm: arm.asked / arm.trials):
             unit = arm.ask()
             if unit is not None:
                 return unit
@@ -265,6 +274,10 @@ class Search:
     def finished(self, unit: Unit, status: str) -> None:
         """Tell the arm that asked for the unit."""
         self._arm(unit).tell(unit, status)
+
+    def settle(self, unit: Unit) -> None:
+        """Tell the arm that had asked for a unit that was lost, and that another round has finished."""
+        next(arm for arm in self.arms if arm.arm == unit.configuration["arm"]).settle(unit)
 
     def _arm(self, unit: Unit) -> ArmSearch:
         return next(arm for arm in self.arms if arm.owns(unit))

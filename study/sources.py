@@ -27,10 +27,10 @@ class Source(Protocol):
 
 
 class Fixed:
-    """A list of units, dealt in order, never pruned."""
+    """A list of units, dealt in order, never pruned. learn: told how each ended."""
 
-    def __init__(self, units: Iterable[Unit]) -> None:
-        self._units = deque(units)
+    def __init__(self, units: Iterable[Unit], learn: Callable[[Unit, str], None] = lambda unit, status: None) -> None:
+        self._units, self._learn = deque(units), learn
 
     def next(self) -> Unit | None:
         """The next of the list."""
@@ -46,7 +46,8 @@ class Fixed:
         return False
 
     def finished(self, unit: Unit, status: str) -> None:
-        """Nothing to learn."""
+        """Pass it on."""
+        self._learn(unit, status)
 
 
 class Phases:

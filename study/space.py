@@ -98,19 +98,38 @@ def estimate(spec: StudySpec) -> dict[str, Any]:
     return found
 
 
-def _arm_estimate(spec: StudySpec, phase: str, arm: str, replicates: int) -> dict[str, Any]:
-    def cost(values: Mapping[str, Any]) -> int:
-        hp = spec.arms[arm].hparams(values)
-        return gradient_evaluations(hp) * hp.updates * replicates
+def search_trials(spec: StudySpec) -> dict[str, int]:
+    """Trials of each arm's search. Equal budgets are counted in particle-gradient evaluations, planned at the middle of
+    the knobs' ranges: what `trials` cost the costliest arm pays for more of a cheaper one.
+    """
+    assert spec.search is not None
+    middles = {arm: sum(_search_costs(spec, arm)) for arm in spec.arms}
+    if spec.search.equal == "trials":
+        return dict.fromkeys(spec.arms, spec.search.trials)
+    return {arm: round(spec.search.trials * max(middles.values()) / middle) for arm, middle in middles.items()}
 
+
+def _search_costs(spec: StudySpec, arm: str) -> tuple[int, int]:
+    """Particle-gradient evaluations of a replicate of an arm's cheapest and costliest trial."""
+    assert spec.search is not None
+    free = {knob: r.corners() for knob, r in spec.search.free[arm].items() if knob in COSTLY}
+    costs = [_cost(spec, arm, {**spec.search.fixed[arm], **dict(zip(free, corner, strict=True))})
+             for corner in product(*free.values())]
+    return min(costs), max(costs)
+
+
+def _cost(spec: StudySpec, arm: str, values: Mapping[str, Any]) -> int:
+    hp = spec.arms[arm].hparams(values)
+    return gradient_evaluations(hp) * hp.updates
+
+
+def _arm_estimate(spec: StudySpec, phase: str, arm: str, replicates: int) -> dict[str, Any]:
     if phase == "design" or spec.search is None:
         assert spec.design is not None
-        costs = [cost(cell) for cell in cells_of(spec.design.factors[arm])]
+        costs = [_cost(spec, arm, cell) * replicates for cell in cells_of(spec.design.factors[arm])]
     else:
-        free = {knob: r.corners() for knob, r in spec.search.free[arm].items() if knob in COSTLY}
-        costs = [cost({**spec.search.fixed[arm], **dict(zip(free, corner, strict=True))})
-                 for corner in product(*free.values())]
+        costs = [cost * replicates for cost in _search_costs(spec, arm)]
     if phase == "design":
         return {"configurations": len(costs), "gradients": [sum(costs)] * 2}
-    count = spec.search.trials if phase == "search" and spec.search else spec.confirm.top if spec.confirm else 0
+    count = search_trials(spec)[arm] if phase == "search" else spec.confirm.top if spec.confirm else 0
     return {"configurations": count, "gradients": [count * min(costs), count * max(costs)]}

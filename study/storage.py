@@ -1,4 +1,4 @@
-"""Where units of work leave what they made: layout, manifests, checksums, checkpoints, the study's lock.
+"""Where units of work leave what they made: layout, manifests, checksums, checkpoints.
 
 <storage>/<study>/<config_hash>/<first>-<last seed>/ holds config.json, checkpoints, records.parquet, samples_<seed>.png
 and, written last, done.json: a unit is done when its manifest is there and every file that it names is there too.
@@ -6,20 +6,20 @@ and, written last, done.json: a unit is done when its manifest is there and ever
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
+import re
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-DONE, CONFIG, CHECKPOINT, LOCK = "done.json", "config.json", "checkpoint-", ".lock"
+DONE, CONFIG, CHECKPOINT = "done.json", "config.json", "checkpoint-"
 CHECKPOINTS_KEPT = 2
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -28,10 +28,6 @@ log = logging.getLogger(__name__)
 
 class StorageError(Exception):
     """The storage cannot be used, or a file in it is damaged; the message is one sentence for the user."""
-
-
-class StudyLockedError(StorageError):
-    """Another launch runs this study."""
 
 
 def block_name(seeds: Sequence[int]) -> str:
@@ -64,15 +60,19 @@ class Store:
     def __init__(self, uri: str, study: str) -> None:
         """uri: a path (made absolute here, since a worker has another working directory), s3://bucket/prefix, ...
 
-        Raises StorageError for a URI that pyarrow does not know.
+        Raises StorageError for a URI that pyarrow does not know, or that holds a password.
         """
         import pyarrow
         from pyarrow.fs import FileSystem, LocalFileSystem
 
         self.study = study
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
+        if re.match(r"\w+://[^/?]*:[^?]*@", self.uri):
+            scheme = self.uri.partition(":")[0]
+            raise StorageError(f"storage {scheme}://...: found a password in the URI, which MLflow keeps; expected it "
+                               "in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         try:
-            self._fs, root = FileSystem.from_uri(self.uri)
+            self._fs, root = FileSystem.from_uri(_one_put(self.uri))
         except (pyarrow.ArrowException, OSError) as error:
             raise StorageError(f"storage {uri!r} cannot be opened: {_one_line(error)}") from error
         self.local = isinstance(self._fs, LocalFileSystem)  # a path of this machine or shared, not an object store
@@ -87,36 +87,14 @@ class Store:
         """Write and remove a small file. Raises StorageError in one sentence."""
         probe = f".probe-{socket.gethostname()}-{os.getpid()}"
         self.write(probe, b"")
-        with self._named("is not writable"):
-            self._fs.delete_file(f"{self._root}/{probe}")
+        self.delete(probe)
+
+    def path(self, path: str) -> str:
+        """A path below the study, as its file system names it."""
+        return f"{self._root}/{path}"
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the study for this process (local storage). Raises StudyLockedError where another launch holds it.
-
-        The operating system lets go of the lock when the process ends, however it ends.
-        """
-        if not self.local:
-            yield
-            return
-        with self._named("cannot be locked"):
-            Path(self._root).mkdir(parents=True, exist_ok=True)
-            file = open(f"{self._root}/{LOCK}", "a+")
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise StudyLockedError(f"study {self.study!r} in {self.uri!r} is being run by {holder}; "
-                                       "wait for it to end, or stop it, then start again") from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
-            yield
-
-    @contextmanager
-    def _named(self, problem: str) -> Iterator[None]:
+    def named(self, problem: str) -> Iterator[None]:
         """What goes wrong in the block is a StorageError that names the storage and the problem."""
         import pyarrow
 
@@ -129,10 +107,11 @@ class Store:
 
     def write(self, path: str, payload: bytes) -> None:
         """Local: a temporary file, then os.replace. Object store: one put, which is whole by itself."""
-        target = f"{self._root}/{path}"
-        with self._named("is not writable"):
+        target = self.path(path)
+        with self.named("is not writable"):
             if not self.local:
-                self._fs.create_dir(target.rpartition("/")[0], recursive=True)
+                if self._fs.type_name != "s3":  # it has no folders: five requests for nothing
+                    self._fs.create_dir(target.rpartition("/")[0], recursive=True)
                 with self._fs.open_output_stream(target) as stream:
                     stream.write(payload)
                 return
@@ -144,12 +123,25 @@ class Store:
 
     def read(self, path: str) -> bytes | None:
         """The file's bytes, or None where there is none."""
-        with self._named("cannot be read"):
+        with self.named("cannot be read"):
             try:
-                with self._fs.open_input_stream(f"{self._root}/{path}", compression=None) as stream:
+                with self._fs.open_input_stream(self.path(path), compression=None) as stream:
                     return bytes(stream.read())
             except FileNotFoundError:
                 return None
+
+    def _found(self, what: Any) -> list[Any]:
+        """pyarrow's FileInfo of paths, or of what a FileSelector selects."""
+        with self.named("cannot be read"):
+            return list(self._fs.get_file_info(what))
+
+    def delete(self, path: str) -> None:
+        """Remove a file, if it is there."""
+        with self.named("is not writable"):
+            try:
+                self._fs.delete_file(self.path(path))
+            except FileNotFoundError:
+                pass
 
     def write_json(self, path: str, value: Any) -> None:
         """`value` as readable JSON. Raises ValueError for NaN or inf: JSON has neither."""
@@ -183,9 +175,10 @@ class Store:
         files = {name: {"sha256": hashlib.sha256(p).hexdigest(), "bytes": len(p)} for name, p in payloads.items()}
         now = time.time()
         complete = {"started": now, "ended": now, **manifest, "files": files}
+        complete["sha256"] = _digest(complete)
         self.write_json(f"{unit.key}/{DONE}", complete)
         for name in self._checkpoints(unit):
-            self._fs.delete_file(f"{self._root}/{unit.key}/{name}")
+            self.delete(f"{unit.key}/{name}")
         return complete
 
     def done(self, unit: Unit) -> dict[str, Any] | None:
@@ -196,7 +189,7 @@ class Store:
         """Every unit that is done, with its manifest, in the order of their paths."""
         from pyarrow.fs import FileSelector
 
-        found = self._fs.get_file_info(FileSelector(self._root, recursive=True, allow_not_found=True))
+        found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
         for path in sorted(info.path for info in found if info.base_name == DONE):
             key = "/".join(path.split("/")[-3:-1])
             manifest = self._done(key)
@@ -206,7 +199,7 @@ class Store:
                 except StorageError as error:
                     self._discard(key, error)
                     continue
-                yield Unit(config["configuration"], tuple(config["seeds"]), config["config_hash"]), manifest
+                yield _unit(config), manifest
 
     def discard_if_damaged(self, unit: Unit, manifest: dict[str, Any]) -> bool:
         """Remove the manifest of a unit of which a file has not its checksum, so that the unit runs again; whether."""
@@ -220,8 +213,7 @@ class Store:
 
     def _discard(self, key: str, error: StorageError) -> None:
         log.warning("%s", error)
-        with self._named("is not writable"):
-            self._fs.delete_file(f"{self._root}/{key}/{DONE}")
+        self.delete(f"{key}/{DONE}")
 
     def read_verified(self, unit: Unit, name: str, manifest: dict[str, Any]) -> bytes:
         """A file of a done unit. Raises StorageError where its checksum is not the manifest's."""
@@ -238,7 +230,7 @@ class Store:
         if not _is_manifest(manifest):
             log.warning("%s of unit %s is no manifest; the unit runs again", DONE, key)
             return None
-        found = self._fs.get_file_info([f"{self._root}/{key}/{name}" for name in manifest["files"]])
+        found = self._found([self.path(f"{key}/{name}") for name in manifest["files"]])
         for info, (name, file) in zip(found, manifest["files"].items(), strict=True):
             if not info.is_file or info.size != file["bytes"]:
                 log.warning("%s of unit %s is missing or cut short; the unit runs again", name, key)
@@ -256,7 +248,7 @@ class Store:
         """File names in the unit's directory, sorted."""
         from pyarrow.fs import FileSelector
 
-        found = self._fs.get_file_info(FileSelector(f"{self._root}/{unit.key}", allow_not_found=True))
+        found = self._found(FileSelector(self.path(unit.key), allow_not_found=True))
         return sorted(info.base_name for info in found if info.is_file)
 
     # Checkpoints: their checksum, then the payload; the last two are kept.
@@ -265,7 +257,7 @@ class Store:
         """Write the checkpoint of one update and remove all but the last two."""
         self.write(f"{unit.key}/{CHECKPOINT}{update:09d}", hashlib.sha256(payload).digest() + payload)
         for name in self._checkpoints(unit)[:-CHECKPOINTS_KEPT]:
-            self._fs.delete_file(f"{self._root}/{unit.key}/{name}")
+            self.delete(f"{unit.key}/{name}")
 
     def latest_checkpoint(self, unit: Unit) -> tuple[int, bytes] | None:
         """(update, payload) of the newest whole checkpoint; a damaged one is reported and the one before it taken."""
@@ -277,16 +269,47 @@ class Store:
             log.warning("%s of unit %s is damaged; the one before it is taken", name, unit.key)
         return None
 
+    def checkpointed(self) -> Iterator[tuple[Unit, int, float]]:
+        """Units that have begun and are not done: (unit, update of the newest checkpoint, when it was written)."""
+        from pyarrow.fs import FileSelector
+
+        found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
+        newest = {info.path.rpartition("/")[0]: info for info in sorted(found, key=lambda info: info.path)
+                  if info.base_name.startswith(CHECKPOINT) and info.base_name.removeprefix(CHECKPOINT).isdecimal()}
+        for folder, info in newest.items():
+            config = self.read_json("/".join([*folder.split("/")[-2:], CONFIG]))
+            if config is not None:
+                yield _unit(config), int(info.base_name.removeprefix(CHECKPOINT)), info.mtime.timestamp()
+
     def _checkpoints(self, unit: Unit) -> list[str]:
         return [name for name in self._names(unit) if name.startswith(CHECKPOINT) and not name.endswith(".tmp")]
 
 
+def _unit(config: Mapping[str, Any]) -> Unit:
+    """The unit of a config.json."""
+    return Unit(config["configuration"], tuple(config["seeds"]), config["config_hash"])
+
+
 def _is_manifest(found: Any) -> bool:
-    """Whether it has the shape that `write_done` gives."""
+    """Whether it has the shape that `write_done` gives, and its checksum (none: of an earlier release)."""
     return (isinstance(found, dict) and isinstance(found.get("status"), str)
+            and found.get("sha256", _digest(found)) == _digest(found)
             and all(isinstance(found.get(key), int | float) for key in ("started", "ended"))
             and isinstance(found.get("files"), dict) and CONFIG in found["files"]
             and all(isinstance(file, dict) and file.keys() >= {"sha256", "bytes"} for file in found["files"].values()))
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """The checksum of a manifest's own content."""
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _one_put(uri: str) -> str:
+    """For S3, with pyarrow's option by which a small file is one request, not the three of an upload in parts."""
+    if not uri.startswith("s3://") or "allow_delayed_open" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
 
 
 def _one_line(error: Exception) -> str:

@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from study.clerk import Clerk
+from study.cost import budgets, cost
 from study.prediction import predicted
 from study.progress import Outcome, is_better, span
 from study.results import Result
+from study.spec import PHASES
 
 
 def show_summary(clerk: Clerk, console: Console) -> None:
@@ -27,6 +29,11 @@ def show_summary(clerk: Clerk, console: Console) -> None:
     diverged, replicates = sum(r.diverged for r in told), sum(r.replicates for r in told)
     console.print(Text(f"units of work: {counts}, {len(clerk.lost_units)} lost; "
                        f"{diverged}/{replicates} replicates diverged"), soft_wrap=True)
+    for phase in PHASES:
+        spent = {arm: sum(_spent(clerk, r) for r in results if r.unit.configuration["phase"] == phase
+                          and r.unit.configuration["arm"] == arm) for arm in clerk.plan["arms"]}
+        if phase in clerk.plan["planned"] and any(spent.values()):
+            console.print(Text(f"spent on {phase}: {budgets(spent)}"), soft_wrap=True)
     rows = observed(results, clerk.plan)
     if rows:
         table = Table(title="Limits of the step size: predicted, and where half of the replicates diverged")
@@ -38,6 +45,14 @@ def show_summary(clerk: Clerk, console: Console) -> None:
     best = best_of(clerk)
     if best is not None:
         console.print(Text(f"best {best.phase}: {best.line()}"), soft_wrap=True)
+
+
+def _spent(clerk: Clerk, result: Result) -> float:
+    """Particle-gradient evaluations; of a pruned unit up to its last rung."""
+    if not result.pruned:
+        return result.gradients
+    return cost(result.unit) * max(clerk.results.rungs(result.unit), default=0) / result.unit.configuration["knobs"][
+        "updates"]
 
 
 def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -85,12 +100,13 @@ def best_of(clerk: Clerk) -> Outcome | None:
     return None
 
 
-def next_commands(study: str, uri: str, experiment_id: str, given: str | None, from_environment: bool) -> list[str]:
-    """What shows the study: MLflow's page, and the report. given: --tracking-uri; from_environment: that MLflow's own
-    variable names the store, which `mlflow ui` does not read. The page's address is given since MLflow's first page
-    is about agents."""
+def next_commands(study: str, uri: str, experiment_id: str | None, given: str | None,
+                  from_environment: bool) -> list[str]:
+    """What shows the study: MLflow's page, and the report. experiment_id: None where MLflow did not answer. given:
+    --tracking-uri; from_environment: that MLflow's own variable names the store, which `mlflow ui` does not read. The
+    page's address is given since MLflow's first page is about agents."""
     option = "" if given is None else f" --tracking-uri {shlex.quote(given)}"
-    runs = f"#/experiments/{experiment_id}/runs"
+    runs = "" if experiment_id is None else f"#/experiments/{experiment_id}/runs"
     if uri.startswith(("http://", "https://")):
         page = f"open {uri.rstrip('/')}/{runs}"
     else:

@@ -51,10 +51,12 @@ class UnitRun:
     """
 
     def __init__(self, unit: Unit, store: Store, device: str = "cpu", cache_dir: str | None = None,
-                 diverged_value: float | None = None, objective: str | None = None) -> None:
-        """Does nothing costly yet."""
+                 diverged_value: float | None = None, objective: str | None = None,
+                 checkpoint_seconds: float | None = None) -> None:
+        """Does nothing costly yet. checkpoint_seconds: between two checkpoints, at least (None: 20)."""
         self.unit, self.store, self.device, self.cache_dir = unit, store, device, cache_dir
         self.diverged_value, self.objective = diverged_value, objective
+        self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = Progress()
         self._state: TrainState | None = None
         self._saved, self._save_cost = time.monotonic(), 0.0
@@ -67,7 +69,7 @@ class UnitRun:
         unit reported. status: running | finished | diverged (all replicates) | oom (nothing is written: it may run
         elsewhere). A unit that is done already answers from its manifest. Other exceptions propagate.
         """
-        manifest = self.store.done(self.unit)
+        manifest = self.store.done(self.unit) if self._state is None else None
         if manifest is not None and "report" in manifest:
             return dict(manifest["report"])
         try:
@@ -138,7 +140,7 @@ class UnitRun:
             self._progress.rungs[str(state.update)] = report[self.objective]
         report["rungs"] = json.dumps([[int(update), value] for update, value in self._progress.rungs.items()])
         since = time.monotonic() - self._saved
-        if since >= max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self._save_cost):
+        if since >= max(self._checkpoint_seconds, CHECKPOINT_SHARE * self._save_cost):
             from models.checkpoint import save_state
 
             begun = time.monotonic()

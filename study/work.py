@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Protocol
 
-from models.hparams import gradient_evaluations
+from study.cost import cost
 from study.phases import confirm_units, design_units, make_search
 from study.results import Results
 from study.sources import Fixed, Phases, Source
 from study.spec import StudySpec
-from study.spec.knobs import METHODS
 from study.storage import Store, Unit
+
+
+class Losses(Protocol):
+    """What a launch could not finish (`clerk.Clerk`)."""
+
+    lost_units: list[tuple[Unit, str]]
+    out_of_memory: list[Unit]
+
+    def take_out_of_memory(self) -> list[Unit]:
+        """The units that ran out of memory and have not run alone yet; from now on they count as tried."""
 
 
 class Work:
@@ -51,10 +60,34 @@ class Work:
         diverged = self.plan["search"]["diverged_value"][unit.configuration["arm"]]
         return {"objective": self.objective, "diverged_value": diverged[0]}
 
-    def source(self) -> Source:
-        """All phases, one after the other; the confirmation waits for what it confirms."""
-        return Phases([(lambda: Fixed(self._design), False), (lambda: self._search or Fixed([]), False),
-                       (lambda: Fixed(confirm_units(self.spec, self._content, self.results)), True)])
+    def rounds(self, losses: Losses) -> Iterator[tuple[Source, bool]]:
+        """Sources of rounds, each of fixed resources, and whether its units need a node each.
+
+        All phases come in one round, so that workers stay. Units that ran out of memory run again at its end, and only
+        then is known what the best are.
+        """
+        yield Phases([(lambda: Fixed(self._design), False), (lambda: self._search or Fixed([]), False),
+                      (lambda: Fixed([]) if losses.out_of_memory else self._confirm(losses), True)]), False
+        while again := losses.take_out_of_memory():
+            yield Fixed(again, self._learn), True
+            yield self._confirm(losses), False
+
+    def _confirm(self, losses: Losses) -> Fixed:
+        lost = {unit.key for unit, _ in losses.lost_units}
+        units = confirm_units(self.spec, self._content, self.results)
+        return Fixed(unit for unit in units if unit.key not in lost)
+
+    def _learn(self, unit: Unit, status: str) -> None:
+        if self._search is not None and unit.configuration["phase"] == "search" and status in ("finished", "diverged"):
+            self._search.settle(unit)
+
+    def export(self, store: Store) -> None:
+        """Leave the searches beside their journals as search/<version>/optuna.db."""
+        if self._search is not None:
+            from study.export import sqlite
+
+            studies = {f"{self.spec.study} {arm.arm}": arm.study for arm in self._search.arms}
+            store.write(f"search/{self.plan['study_version']}/optuna.db", sqlite(studies))
 
     def notes(self) -> list[str]:
         """What a person should know about the searches that ran."""
@@ -68,9 +101,3 @@ class Work:
             if arm.repeats and not arm.only_repeats:
                 found.append(f"search {arm.arm}: {arm.repeats} suggestions repeated earlier ones and were not run")
         return found
-
-
-def cost(unit: Unit) -> float:
-    """Particle-gradient evaluations of a unit's training."""
-    hp = METHODS[unit.configuration["method"]](**unit.configuration["knobs"])
-    return float(gradient_evaluations(hp) * hp.updates * len(unit.seeds))

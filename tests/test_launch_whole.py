@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from study import cluster
+from study import capacity, cluster
 from study.launch import main
 from study.storage import StorageError, Store
 from study.tracking import Tracking, TrackingError
@@ -55,8 +55,7 @@ def launch(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     Path("tiny.yaml").write_text(SPEC)
     monkeypatch.setattr(cluster, "running", lambda *arguments: contextlib.nullcontext())
-    monkeypatch.setattr(cluster, "nodes_problem", lambda storage: None)
-    monkeypatch.setattr(cluster, "_nodes", lambda: [{"CPU": 2.0}])
+    monkeypatch.setattr(capacity, "_nodes", lambda: [{"CPU": 2.0}])
     monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=run_round))
 
     def run(*words: str, database: str = "mlflow.db") -> tuple[int, list[str], list[str]]:
@@ -97,7 +96,9 @@ def test_address_where_no_cluster_can_be_joined_is_one_sentence(launch: Launch,
         raise ConnectionError("Could not find any running Ray instance.\nPlease start one")
 
     monkeypatch.undo()
-    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    fake = SimpleNamespace(init=init, exceptions=SimpleNamespace(RayError=OSError))
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.setattr(cluster.door, "admission", lambda address, insecure: (address, None))
     with pytest.raises(cluster.ClusterError) as found, cluster.running("auto", 2):
         pass
     assert str(found.value) == ("--address auto: no Ray cluster can be joined there: Could not find any running Ray "
@@ -113,7 +114,7 @@ def test_a_launch_that_cannot_go_on_leaves_no_run_that_seems_to_live(launch: Lau
         patch.setattr("study.work.Work.__init__", fails)
         assert launch()[0::2] == (2, ["the journal cannot be read"])
     with monkeypatch.context() as patch:
-        patch.setattr(cluster, "resources_per_unit", lambda cpu, gpu: (_ for _ in ()).throw(cluster.ClusterError("no")))
+        patch.setattr(capacity, "resources_per_unit", lambda cpu, gpu: (_ for _ in ()).throw(cluster.ClusterError("no")))
         assert launch()[0::2] == (2, ["no"])
     assert launches() == []
 
@@ -215,3 +216,73 @@ def test_the_estimate_counts_units_at_once_as_the_cluster_will(launch: Launch, m
 
     assert [cpus(), cpus("--set", "resources.cpu=3"), cpus("--set", "resources.cpu=0.25", "--max-concurrent", "16"),
             cpus("--max-concurrent", "2")] == [4, 1, 4, 2]
+
+
+SEARCH = "search={replicates: 1, trials: 2, space: {step_size: {log: [0.02, 0.5]}}}"
+
+
+def test_units_that_ran_out_of_memory_run_again_at_the_end_with_a_node_each(
+        launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only then is known which are the best; one that fails again is lost, and said."""
+    order: list[tuple[str, float]] = []
+    heavy: list[str] = []
+
+    def short_of_memory(source: Any, clerk: Any, store: Store, *, resources: Any, options: Any, **rest: Any) -> bool:
+        def next_unit() -> Any:
+            while (unit := take()) is not None:
+                phase = unit.configuration["phase"]
+                order.append((phase, resources["cpu"]))
+                if resources["cpu"] == 1 and phase == "search" and len(heavy) < 2:
+                    heavy.append(unit.config_hash)
+                elif heavy[1:] != [unit.config_hash]:
+                    return unit
+                source.finished(unit, "lost")
+                clerk.lost(unit, "out of memory", True)
+            return None
+
+        take, source.next = source.next, next_unit
+        return run_round(source, clerk, store, options=options)
+
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=short_of_memory))
+    words = ("--set", SEARCH, "--set", "confirm={top: 1, replicates: 1}")
+    code, lines, errors = launch(*words)
+    assert code == 1 and len(errors) == 1 and "out of memory" in errors[0] and heavy[1] in errors[0]
+    assert order == [("design", 1.0)] * 4 + [("search", 1.0)] * 4 + [("search", 2.0)] * 2 + [("confirm", 1.0)] * 2
+    assert sum("it runs again at the end" in line for line in lines) == 2
+    statuses = {run.data.tags["config_hash"]: run.data.tags["status"] for run in shown().search("tags.kind = 'trial'")}
+    assert statuses[heavy[1]] == "oom" and [*statuses.values()].count("finished") == 4 + 3 + 2
+
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=run_round))
+    code, lines, errors = launch(*words)
+    assert (code, errors) == (0, []) and len(done()) in (10, 11)  # the last unit of the search may be a new best one
+
+
+def test_the_searches_can_be_opened_with_optuna(launch: Launch) -> None:
+    import optuna
+
+    launch("--set", SEARCH, "--set", "search.sampler=random")
+    [path] = Path("runs/tiny/search").glob("*/optuna.db")
+    url = f"sqlite:///{path.absolute()}"
+    assert optuna.get_all_study_names(url) == ["tiny kl", "tiny jko"]
+    for name in ("tiny kl", "tiny jko"):
+        trials = optuna.load_study(study_name=name, storage=url).get_trials()
+        assert [t.state.name for t in trials] == ["COMPLETE"] * 2
+        assert all(t.params.keys() == {"step_size"} and t.value is not None for t in trials)
+
+
+def test_status_counts_from_the_storage_alone(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, lines, errors = launch("--status")
+    assert (code, errors) == (0, []) and lines == [f"study tiny has not been started in {Path('runs').absolute()}"]
+    assert not Path("runs").exists(), "a question leaves nothing behind"
+    launch()
+    done()[0].unlink()
+    before = sorted(Path("runs").rglob("*"))
+    monkeypatch.setattr("study.tracking.Tracking.__init__", lambda *a: pytest.fail("MLflow was asked"))
+    code, lines, errors = launch("--status")
+    assert (code, errors) == (0, []) and lines[0].endswith(": not running")
+    assert sorted(Path("runs").rglob("*")) == before
+    [row] = [line.split("│")[1:-1] for line in lines if line.startswith("│ design")]
+    assert [cell.strip() for cell in row] == ["design", "4", "3", "0", "0", "0/6"]
+    assert "1 units are left" in lines
+    code, lines, _ = launch("--status", "--set", "train.width=3")
+    assert "the file makes another version of the study than the last launch; these are its counts" in lines

@@ -173,6 +173,28 @@ def test_a_lost_unit_is_not_replaced_now_and_asked_again_next_time(tmp_path: Pat
     assert states(second).count(TrialState.COMPLETE) == 3 and TrialState.RUNNING not in states(second)
 
 
+def test_a_lost_unit_that_another_round_finishes_is_told_after_all(tmp_path: Path) -> None:
+    """In this launch and the next: its value, its rungs, and no budget beside its own."""
+    shelf = Shelf(tmp_path)
+    first = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    lost = first.ask()
+    assert lost is not None
+    first.tell(lost, "lost")
+    run(first)
+    shelf.train(lost, {10: 0.1, 30: 0.05})
+    first.settle(lost)
+    assert first.asked == 3 and first.is_exhausted
+    second = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    second.replay()
+    assert second.left == 0
+    for search in (first, second):
+        told = [t for t in search.study.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE]
+        assert len(told) == 3
+        [late] = [t for t in told if t.params["x"] == lost.configuration["knobs"]["x"]]
+        assert late.values == list(shelf.score(lost)) and late.intermediate_values == {10: 0.1, 30: 0.05}
+        assert late.system_attrs["completed_rung_1"] == 0.05
+
+
 def test_a_small_space_ends_by_itself(tmp_path: Path) -> None:
     """Three points are three units, however often the sampler comes back to them; a relaunch asks no more."""
     shelf = Shelf(tmp_path)
@@ -218,7 +240,8 @@ def test_a_damaged_journal_is_made_again_with_its_rungs(tmp_path: Path, text: st
         if first.should_prune(unit, rungs):
             prune(first, unit, rungs)
         else:
-            assert not first.should_prune(unit, rungs := {10: value, 30: value / 2})
+            rungs = {10: value, 30: value / 2}
+            assert not first.should_prune(unit, rungs)
             finish(first, unit, rungs)
     path.write_text(text)
     second = arm_search(tmp_path, shelf, trials=4, pruner=_pruner("successive_halving", 90))

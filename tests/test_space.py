@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from models.hparams import gradient_evaluations, knob_problem
 from models.law import limit
 from study.prediction import predicted
-from study.space import COSTLY, configuration, confirm_configuration, design_configurations, estimate, suggest
+from study.space import (
+    COSTLY,
+    configuration,
+    confirm_configuration,
+    design_configurations,
+    estimate,
+    search_trials,
+    suggest,
+)
 from study.spec import StudySpec, loads
 from study.spec.knobs import KNOBS, METHODS
 
@@ -205,17 +213,31 @@ def test_the_estimate_of_a_design_is_the_sum_over_its_runs() -> None:
 
 def test_the_estimate_of_a_search_holds_every_suggestion() -> None:
     spec = loads(SEARCH, overrides=["confirm={top: 2, replicates: 4}"])
-    found = estimate(spec)
+    found, trials = estimate(spec), search_trials(spec)
     for arm in spec.arms:
         low, high = found["arms"]["search"][arm]["gradients"]
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
         costs = []
         for _ in range(50):
             knobs = suggest(spec, arm, study.ask())["knobs"]
-            costs.append(gradient_evaluations(METHODS[spec.arms[arm].method](**knobs)) * 10 * 2 * 5)
+            costs.append(gradient_evaluations(METHODS[spec.arms[arm].method](**knobs)) * 10 * 2 * trials[arm])
         assert low <= min(costs) <= max(costs) <= high
-        assert found["arms"]["confirm"][arm]["gradients"] == [low * 4 // 5, high * 4 // 5]
-    assert found["phases"]["search"]["runs"] == 20 and found["phases"]["confirm"]["runs"] == 16
+        assert found["arms"]["confirm"][arm]["gradients"] == [end * 2 * 4 // (2 * trials[arm]) for end in (low, high)]
+    assert found["phases"]["search"]["runs"] == 2 * sum(trials.values()) and found["phases"]["confirm"]["runs"] == 16
+
+
+def test_budgets_of_a_search_are_equal_in_gradients_not_in_trials() -> None:
+    """`trials` are those of the costliest arm; whatever the methods cost, no arm's plan is off by more than a trial."""
+    text = SEARCH.replace("method: [kl, jko]", "method: [kl, jko, hidden]").replace("[noise, data]", "[noise]")
+    for words in ([], ["search.trials=40"], ["search.space.hidden={mcmc_steps: 90}"]):
+        spec = loads(text, overrides=words)
+        assert spec.search is not None
+        trials, found = search_trials(spec), estimate(spec)["arms"]["search"]
+        budgets = {arm: sum(found[arm]["gradients"]) / 2 for arm in spec.arms}
+        dearest = max(budgets[arm] / trials[arm] for arm in spec.arms)
+        assert min(trials.values()) == spec.search.trials and len(set(trials.values())) > 1
+        assert max(budgets.values()) - min(budgets.values()) <= dearest
+        assert set(search_trials(loads(text, overrides=[*words, "search.equal=trials"])).values()) == {spec.search.trials}
 
 
 @pytest.mark.parametrize("knob", sorted({k for knobs in KNOBS.values() for k in knobs}))

@@ -1,19 +1,18 @@
-"""Storage: whole files, manifests, checksums, checkpoints, the lock; locally and on an object store's interface."""
+"""Storage: whole files, manifests, checksums, checkpoints; locally and on an object store's interface."""
 
 from __future__ import annotations
 
 import json
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow
 import pytest
 
-from study.storage import StorageError, Store, StudyLockedError, Unit
+from study.lock import held
+from study.storage import StorageError, Store, Unit
 
 UNIT = Unit({"method": "kl", "knobs": {"step_size": 0.1}}, (3, 4, 5), "abc123def456")
 
@@ -140,29 +139,6 @@ def test_last_two_checkpoints_are_kept_and_a_damaged_one_falls_back(
     assert store.latest_checkpoint(UNIT) is None
 
 
-def test_second_launch_is_refused_until_the_first_ends(tmp_path: Path) -> None:
-    store = Store(str(tmp_path), "jko")
-    hold = """if True:
-        import sys
-        from study.storage import Store
-        with Store(sys.argv[1], "jko").lock():
-            print("held", flush=True)
-            input()
-    """
-    command = [sys.executable, "-c", hold, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None and other.stdout.readline() == b"held\n"
-        with pytest.raises(StudyLockedError, match=f"study 'jko' in .* is being run by process {other.pid} on "):
-            with store.lock():
-                pass
-        with Store(str(tmp_path), "another").lock():
-            pass
-        other.kill()
-        other.wait()
-    with store.lock():
-        pass
-
-
 def test_unwritable_storage_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = Store(str(tmp_path / "file"), "jko")
@@ -171,7 +147,7 @@ def test_unwritable_storage_is_one_sentence(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     Path(store.uri).unlink()
     (tmp_path / "file/jko/.lock").mkdir(parents=True)
-    with pytest.raises(StorageError, match=r"cannot be locked: .* Is a directory"), store.lock():
+    with pytest.raises(StorageError, match=r"cannot be locked: .* Is a directory"), held(store, False, print):
         pass
     with pytest.raises(StorageError, match="cannot be read: "):
         store.read(".lock")

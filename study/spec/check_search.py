@@ -12,8 +12,9 @@ from study.spec.objectives import Measure, measures
 from study.spec.problems import Path, suggestion
 from study.spec.reading import Reader
 
-KEYS = ("replicates", "sampler", "trials", "objective", "direction", "prune", "diverged_value", "space")
+KEYS = ("replicates", "sampler", "trials", "equal", "objective", "direction", "prune", "diverged_value", "space")
 SAMPLERS = ("tpe", "random", "gp", "nsga2")
+BUDGETS = ("gradients", "trials")
 MAX_OBJECTIVES = 3
 
 
@@ -28,6 +29,7 @@ def read_search(reader: Reader, space: Mapping[str, Mapping[str, Placed]], metho
         replicates=reader.whole(("search",), "replicates", 2, 1, MAX_REPLICATES),
         sampler=reader.word(("search", "sampler"), given.get("sampler", "tpe"), SAMPLERS, noun="sampler"),
         trials=reader.whole(("search",), "trials", 16, 1),
+        equal=reader.word(("search", "equal"), given.get("equal", "gradients"), BUDGETS, noun="kind of budget"),
         objectives=tuple(measure.name for measure in chosen),
         prune=_prune(reader, given.get("prune"), chosen),
         diverged_value=_diverged_value(reader, diverged, len(chosen)),

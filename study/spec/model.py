@@ -60,7 +60,8 @@ class Search:
 
     replicates: int
     sampler: str
-    trials: int  # an arm
+    trials: int  # of the costliest arm
+    equal: str  # gradients: cheaper arms get as many more trials as cost the same; trials: all arms have as many
     objectives: tuple[str, ...]  # all minimized
     prune: str | None
     diverged_value: tuple[float | str, ...]  # an objective; "reference": the objective of samples from the reference
@@ -127,7 +128,7 @@ class StudySpec:
                 "factors": {arm: [{"knobs": list(f.knobs), "rows": [list(row) for row in f.rows]} for f in factors]
                             for arm, factors in self.design.factors.items()}},
             "search": self.search and {
-                **{key: getattr(self.search, key) for key in ("replicates", "sampler", "trials", "prune")},
+                **{key: getattr(self.search, key) for key in ("replicates", "sampler", "trials", "equal", "prune")},
                 "objectives": list(self.search.objectives),
                 "diverged_value": list(self.search.diverged_value),
                 "space": {arm: {**self.search.fixed[arm],

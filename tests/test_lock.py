@@ -1,0 +1,124 @@
+"""One launch a study: the operating system's lock, and the beating object of an object store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from study import lock
+from study.lock import LOCK, StudyLockedError, held, holder
+from study.storage import Store
+
+
+def test_second_launch_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    store = Store(str(tmp_path), "jko")
+    hold = """if True:
+        import sys
+        from study.lock import held
+        from study.storage import Store
+        with held(Store(sys.argv[1], "jko"), False, print):
+            print("held", flush=True)
+            input()
+    """
+    command = [sys.executable, "-c", hold, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(StudyLockedError, match=f"study 'jko' in .* is being run by process {other.pid} on "):
+            with held(store, False, print):
+                pass
+        with held(Store(str(tmp_path), "another"), False, print):
+            pass
+        other.kill()
+        other.wait()
+    with held(store, False, print):
+        pass
+
+
+# An object store: a path whose store is told that it is none, so that two stores see the same objects.
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(lock, "SETTLE_SECONDS", 0.05)
+    return []
+
+
+def objects(folder: Path) -> Store:
+    store = Store(str(folder), "jko")
+    store.local = False
+    return store
+
+
+def test_a_beating_launch_is_left_alone_and_an_ended_one_leaves_nothing(tmp_path: Path, said: list[str]) -> None:
+    with held(objects(tmp_path), False, said.append):
+        assert holder(objects(tmp_path)) is not None
+        with pytest.raises(StudyLockedError, match=r"is being run by process .*; --takeover takes the study from it$"):
+            with held(objects(tmp_path), False, said.append):
+                pass
+        assert len(said) == 1 and "watching" in said[0]
+        time.sleep(0.5)
+        assert holder(objects(tmp_path)) is not None, "the refused launch must not remove it"
+    assert holder(objects(tmp_path)) is None and not (tmp_path / "jko" / LOCK).exists()
+
+
+def test_a_silent_launch_is_taken_over_after_a_while(tmp_path: Path, said: list[str]) -> None:
+    objects(tmp_path).write_json(LOCK, {"holder": "process 1 on a dead host", "token": "t", "beat": 3})
+    begun = time.monotonic()
+    with held(objects(tmp_path), False, said.append) as mine:
+        assert time.monotonic() - begun >= 0.6 and not mine.is_lost
+    assert said[1] == "process 1 on a dead host has been silent for 1 s: its study goes on here"
+
+
+def test_takeover_is_at_once_and_the_other_launch_is_interrupted(tmp_path: Path, said: list[str]) -> None:
+    """It must not write any more, and must not remove the lock of the new one."""
+    taken, ended = threading.Event(), threading.Event()
+
+    def take() -> None:
+        with held(objects(tmp_path), True, said.append):
+            taken.set()
+            ended.wait(20)
+
+    other = threading.Thread(target=take)
+    with pytest.raises(KeyboardInterrupt):
+        with held(objects(tmp_path), False, said.append) as mine:
+            other.start()
+            assert taken.wait(10)
+            time.sleep(20)
+            pytest.fail('it was not interrupted')
+    assert mine.is_lost and any("has taken study 'jko' over" in line for line in said)
+    time.sleep(0.5)
+    assert holder(objects(tmp_path)) is not None
+    ended.set()
+    other.join()
+    assert holder(objects(tmp_path)) is None
+
+
+def test_of_two_launches_at_the_same_moment_one_goes_on(tmp_path: Path, said: list[str]) -> None:
+    """Both have found no lock, and both write: the later write stays."""
+    store = objects(tmp_path)
+    write = store.write_json
+
+    def overtaken(path: str, value: object) -> None:
+        write(path, value)
+        write(path, {"holder": "process 2 on another host", "token": "other", "beat": 0})
+
+    store.write_json = overtaken  # type: ignore[method-assign]
+    with pytest.raises(StudyLockedError, match="is being run by process 2 on another host"):
+        with held(store, False, said.append):
+            pass
+    assert holder(store) == "process 2 on another host"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"token": 3}'])
+def test_a_damaged_lock_is_no_obstacle_for_ever(tmp_path: Path, said: list[str], text: str) -> None:
+    store = objects(tmp_path)
+    store.write(LOCK, text.encode())
+    with held(store, False, said.append):
+        pass
+    assert holder(store) is None
