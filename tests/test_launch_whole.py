@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -182,6 +183,7 @@ def test_what_mlflow_does_not_show_is_said_last_and_added_later(launch: Launch,
         raise TrackingError("MLflow is away")
 
     with monkeypatch.context() as patch:
+        patch.setattr("study.drain.PATIENCE", 1.0)
         patch.setattr(Tracking, "drain", away)
         code, _, errors = launch()
     assert (code, errors[-1]) == (0, "4 units are not shown in MLflow; the same command adds them")
@@ -251,10 +253,37 @@ def test_units_that_ran_out_of_memory_run_again_at_the_end_with_a_node_each(
     assert sum("it runs again at the end" in line for line in lines) == 2
     statuses = {run.data.tags["config_hash"]: run.data.tags["status"] for run in shown().search("tags.kind = 'trial'")}
     assert statuses[heavy[1]] == "oom" and [*statuses.values()].count("finished") == 4 + 3 + 2
+    states = {entry["unit"][:12]: entry["state"] for path in Path("runs/tiny/search").glob("*/*.json")
+              for entry in json.loads(path.read_text())["entries"]}
+    assert (states[heavy[0]], states[heavy[1]]) == ("told", "asked") and [*states.values()].count("told") == 3
 
     monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=run_round))
     code, lines, errors = launch(*words)
     assert (code, errors) == (0, []) and len(done()) in (10, 11)  # the last unit of the search may be a new best one
+
+
+def test_what_crashed_is_not_tried_again_beside_what_ran_out_of_memory(launch: Launch,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[tuple[str, float]] = []
+
+    def failing(source: Any, clerk: Any, store: Store, *, resources: Any, options: Any, **rest: Any) -> bool:
+        def next_unit() -> Any:
+            while (unit := take()) is not None:
+                order.append((unit.configuration["phase"], resources["cpu"]))
+                if unit.configuration["phase"] == "design" or resources["cpu"] > 1:
+                    return unit
+                source.finished(unit, "lost")
+                clerk.lost(unit, "out of memory" if order.count(("confirm", 1.0)) == 2 else "boom",
+                           order.count(("confirm", 1.0)) == 2)
+            return None
+
+        take, source.next = source.next, next_unit
+        return run_round(source, clerk, store, options=options)
+
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=failing))
+    code, _, errors = launch("--set", "confirm={top: 1, replicates: 1}")
+    assert code == 1 and len(errors) == 1 and errors[0].endswith("boom")
+    assert order == [("design", 1.0)] * 4 + [("confirm", 1.0)] * 2 + [("confirm", 2.0)]
 
 
 def test_the_searches_can_be_opened_with_optuna(launch: Launch) -> None:

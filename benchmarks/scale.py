@@ -1,0 +1,104 @@
+"""What a launch costs as a study grows: the driver's memory while it runs, and a relaunch with nothing to do.
+
+    python benchmarks/scale.py memory --units 2000      one launch of so many tiny units: memory against units done
+    python benchmarks/scale.py relaunch --units 100 1000    finish so many, then launch again
+
+Writes benchmarks/results/<what>.csv, and docs/figures/driver-memory.svg. Run it on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS, FIGURES = ROOT / "benchmarks/results", ROOT / "docs/figures"
+SPEC = """\
+study: scale
+data: moons
+method: kl
+train: {{updates: 1, batch_size: 8, width: 2, particles: 32, mcmc_steps: 1}}
+design: {{replicates: 1, step_size: [{levels}]}}
+evaluation: {{points: 1, samples: 32, long_run: 1}}
+"""
+MIB = 1024**2
+
+
+def launch(folder: Path, units: int) -> list[dict[str, float]]:
+    """Run the study with so many units; once a second: seconds, units done, the driver's resident memory in MiB, and
+    its CPU seconds."""
+    levels = ", ".join(f"{step:.6g}" for step in np.linspace(0.001, 0.1, 2000)[:units])
+    (folder / "scale.yaml").write_text(SPEC.format(levels=levels))
+    rows = []
+    begun = time.monotonic()
+    with open(folder / "out", "w+") as out:
+        command = [sys.executable, "-m", "study.launch", "--space", "scale.yaml"]
+        with subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT) as process:
+            while process.poll() is None:
+                try:
+                    usage = _usage(process.pid)
+                except (OSError, IndexError):  # it has just ended
+                    break
+                done = (folder / "out").read_text().count("\n[")
+                rows.append({"seconds": time.monotonic() - begun, "units": done, **usage})
+                time.sleep(1.0)
+        if process.returncode:
+            sys.exit((folder / "out").read_text())
+    return [*rows, {**rows[-1], "seconds": time.monotonic() - begun, "units": (folder / "out").read_text().count("\n[")}]
+
+
+def _usage(pid: int) -> dict[str, float]:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return {"mib": pages * 4096 / MIB, "cpu_seconds": (int(fields[11]) + int(fields[12])) / 100}
+
+
+def memory(folder: Path, units: list[int]) -> pd.DataFrame:
+    frame = pd.DataFrame(launch(folder, max(units)))
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import seaborn as sns
+    from matplotlib import pyplot as plt
+
+    figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
+    sns.lineplot(frame[frame["units"] > 0], x="units", y="mib", ax=ax)
+    ax.set(xlabel="units of work done in one launch", ylabel="driver's resident memory (MiB)", ylim=(0, None))
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    figure.savefig(FIGURES / "driver-memory.svg", metadata={"Date": None})
+    figure.savefig(folder / "driver-memory.png", dpi=120)
+    print(folder / "driver-memory.png")
+    return frame
+
+
+def relaunch(folder: Path, units: list[int]) -> pd.DataFrame:
+    rows = []
+    for count in sorted(units):  # each extends the one before
+        launch(folder, count)
+        for repeat in range(3):
+            rows.append({"finished": count, "repeat": repeat, **launch(folder, count)[-1]})
+            print(rows[-1], flush=True)
+    return pd.DataFrame(rows).drop(columns="units")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("memory", "relaunch"))
+    parser.add_argument("--units", type=int, nargs="+", required=True)
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp())
+    frame = {"memory": memory, "relaunch": relaunch}[arguments.what](folder, arguments.units)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    frame.round(2).to_csv(RESULTS / f"{arguments.what}.csv", index=False)
+    print(frame.tail(12).to_string())
+
+
+if __name__ == "__main__":
+    main()

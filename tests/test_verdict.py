@@ -1,0 +1,149 @@
+"""The verdict rule on synthetic traces of each kind, hundreds of draws each: right at least 99 times in 100."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.verdict import Traces, swing, verdict
+
+DRAWS, FLOOR = 300, 0.02
+Rng = np.random.Generator
+
+
+def noise(rng: Rng, updates: int, batch: int) -> np.ndarray:
+    """Sampling noise of D as training has it: the difference of two batch means."""
+    return (rng.normal(size=(updates, batch)).mean(1) - rng.normal(size=(updates, batch)).mean(1))
+
+
+def shape(rng: Rng) -> tuple[int, int, int]:
+    """Updates, batch size, evaluations."""
+    return int(rng.choice([200, 600, 2000])), int(rng.choice([16, 32, 64])), int(rng.integers(8, 33))
+
+
+def traces(rng: Rng, gap: Callable[[np.ndarray], Any], quality: Callable[[np.ndarray], Any], kappa: float = 0.6,
+           least: int = 0, **final: float) -> Traces:
+    """gap and quality as functions of time in (0, 1], with the noise that each has."""
+    updates, batch, points = shape(rng)
+    updates = max(updates, least)
+    time, at = np.arange(1, updates + 1) / updates, np.arange(1, points + 1) / points
+    measured = quality(at) * np.exp(rng.normal(0, 0.1, points)) + rng.normal(0, FLOOR / 3, points)
+    return Traces(gap=gap(time) + noise(rng, updates, batch), batch_size=batch, quality=measured,
+                  kappa=kappa * np.exp(rng.normal(0, 0.1, points)), floor=FLOOR, final=final)
+
+
+def learns(t: np.ndarray) -> np.ndarray:
+    return 0.5 * np.exp(-6 * t) + 0.03
+
+
+def stable(rng: Rng) -> Traces:
+    start = rng.uniform(0.1, 1.5)
+    return traces(rng, lambda t: start * np.exp(-8 * t) + rng.uniform(-0.1, 0.1), learns, variance_ratio=1.0, modes=1.0)
+
+
+def spike(rng: Rng) -> Traces:
+    """One bad update is no oscillation."""
+    t = stable(rng)
+    gap = t.gap.copy()
+    gap[-int(rng.integers(1, len(gap) // 4))] += 3.0
+    return replace(t, gap=gap)
+
+
+def collapsed(rng: Rng) -> Traces:
+    final = [{"variance_ratio": rng.uniform(0, 0.2)}, {"modes": rng.uniform(0, 0.4)},
+             {"saturation_excess": rng.uniform(0.6, 1)}][rng.integers(3)]
+    return traces(rng, lambda t: 0 * t + 0.1, lambda t: 0 * t + rng.uniform(0.2, 2), **final)
+
+
+def swinging(rng: Rng) -> Traces:
+    amplitude, periods, phase = rng.uniform(0.9, 3), rng.uniform(6, 40), rng.uniform(0, 6)
+    return traces(rng, lambda t: amplitude * np.sin(2 * np.pi * periods * t + phase), learns, variance_ratio=1.0)
+
+
+def growing(rng: Rng) -> Traces:
+    """Its amplitude grows by a factor of 8 a quarter, up to an sd of 0.45 in the last one. (At 50 updates a quarter and
+    a batch of 16 that cannot be told from chance.)"""
+    periods, phase = rng.uniform(12, 40), rng.uniform(0, 6)
+    return traces(rng, lambda t: 1.4 * 8.0 ** (4 * (t - 1)) * np.sin(2 * np.pi * periods * t + phase), learns,
+                  least=600)
+
+
+def trending(rng: Rng) -> Traces:
+    slope = rng.choice([-1, 1]) * rng.uniform(6, 12)
+    return traces(rng, lambda t: slope * np.maximum(0, t - 0.7), learns)
+
+
+def flipping(rng: Rng) -> Traces:
+    at = rng.uniform(0.72, 0.8)
+    return traces(rng, lambda t: 0 * t + 0.05, lambda t: np.where(abs(t - at) < 0.1, 0.6, 0.05))
+
+
+def vanished(rng: Rng) -> Traces:
+    return traces(rng, lambda t: 0 * t, lambda t: 0 * t + rng.uniform(0.3, 3), variance_ratio=1.0, modes=1.0)
+
+
+KINDS = {"stable": [stable, spike], "collapsed": [collapsed], "oscillating": [swinging, growing, trending, flipping],
+         "vanished": [vanished]}
+
+
+@pytest.mark.parametrize(("name", "make"), [(name, make) for name, makes in KINDS.items() for make in makes])
+def test_each_kind_is_named(name: str, make: Callable[[Rng], Traces]) -> None:
+    rng = np.random.default_rng(5)
+    found = [verdict(make(rng))[0] for _ in range(DRAWS)]
+    right = found.count(name) / DRAWS
+    assert right >= 0.99, f"{right:.3f}, otherwise {sorted(set(found) - {name})}"
+
+
+@pytest.mark.parametrize(("name", "make"), [(name, make) for name, makes in KINDS.items() for make in makes])
+def test_the_verdict_does_not_depend_on_how_often_one_looks(name: str, make: Callable[[Rng], Traces]) -> None:
+    """Every second evaluation of 16 or more gives the same verdict."""
+    rng = np.random.default_rng(6)
+    agree = tried = 0
+    while tried < DRAWS:
+        t = make(rng)
+        if len(t.quality) < 16:
+            continue
+        tried += 1
+        half = replace(t, quality=t.quality[1::2] if len(t.quality) % 2 == 0 else t.quality[::2],
+                       kappa=t.kappa[::2])
+        agree += verdict(half)[0] == verdict(t)[0]
+    assert agree / tried >= 0.99
+
+
+def test_quality_that_still_gets_better_has_not_vanished() -> None:
+    rng = np.random.default_rng(7)
+    found = [verdict(traces(rng, lambda t: 0 * t, lambda t: 3 * np.exp(-3 * t), variance_ratio=1.0))[0]
+             for _ in range(DRAWS)]
+    assert found.count("stable") / DRAWS >= 0.99
+
+
+@pytest.mark.parametrize(("change", "flag"), [
+    ({"gap": 0.8}, "biased gap"), ({"quality": 0.5}, "poor quality"), ({"kappa": 1.3}, "kappa > 1"),
+    ({"final": {"long": 0.4}}, "short-run only"), ({"final": {"sd_ratio_g": 0.2}}, "generator collapsed")])
+def test_each_flag_is_raised_alone(change: dict[str, Any], flag: str) -> None:
+    plain: dict[str, Any] = {"gap": 0.1, "quality": 0.05, "kappa": 0.7, "final": {"long": 0.1, "sd_ratio_g": 0.9}}
+    for given, flags in ((plain, ()), (plain | change, (flag,))):
+        t = Traces(gap=np.full(400, given["gap"]), batch_size=32, quality=np.full(10, given["quality"]),
+                   kappa=np.full(10, given["kappa"]), floor=FLOOR, final=given["final"])
+        assert verdict(t)[1] == flags
+
+
+def test_the_noise_of_a_batch_is_no_swing() -> None:
+    """A batch of 8 alone gives D an sd of 1/2: the alarm would sound for every small batch."""
+    rng = np.random.default_rng(8)
+    for batch in (8, 32):
+        assert noise(rng, 4000, batch).std() == pytest.approx((2 / batch) ** 0.5, rel=0.05)
+        assert np.mean([swing(noise(rng, 150, batch), batch) for _ in range(50)]) < 0.1
+    wave = 0.8 * np.sin(np.arange(400) / 5)
+    assert swing(wave + noise(rng, 400, 8), 8) == pytest.approx(0.8 / 2**0.5, abs=0.08)
+
+
+def test_unknown_kappa_and_absent_measures_raise_no_alarm() -> None:
+    t = Traces(gap=np.zeros(100), batch_size=16, quality=np.full(3, 0.01), kappa=np.full(3, np.nan), floor=FLOOR)
+    assert verdict(t) == ("stable", ())
+    with pytest.raises(ValueError, match="no evaluation"):
+        verdict(replace(t, quality=np.empty(0)))
