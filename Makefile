@@ -11,7 +11,7 @@ export RAY_USAGE_STATS_ENABLED = 0
 # Without compiled bytecode every start of a worker costs seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup study report ui test test-fast lint clean
+.PHONY: help setup study report ui test test-fast faults lint clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -43,6 +43,9 @@ test: $(STAMP)  ## all tests, the slow ones (Ray, servers) included
 
 test-fast: $(STAMP)  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
+
+faults: $(STAMP)  ## kill the driver of a tiny study at 20 moments, finish it each time, print the table (15 minutes)
+	$(BIN)/python -m tests.faults.kills 20
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

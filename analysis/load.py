@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CELL = ["step_size", "mcmc_steps"]  # the two knobs that every method has and every report spans
 COSTS = ["particle_gradients", "wall_seconds", "cpu_seconds"]
 VALID = ("finished", "diverged")  # statuses whose replicates count; pruned is censored, the others are lost
-_NOT_A_MEASURE = {"seed", "update", "diverged_at", "reason", *CELL}
+_NOT_A_MEASURE = {"seed", "update", "diverged_at", "reason", "flags", *CELL}
 _PAGE = 1000  # runs a search may return at once
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from functools import lru_cache
 from typing import Any
 
@@ -207,6 +208,8 @@ def main_table(study: Study, cells: pd.DataFrame, measures: list[str]) -> pd.Dat
             "MCMC steps": f"{cell.mcmc_steps:g}",
             "diverged": f"{share(cell.diverged, cell.replicates)} {bounds(wilson(cell.diverged, cell.replicates))}",
         }
+        if words := verdicts(study.finals[study.finals["config_hash"] == cell.config_hash]):
+            row["verdict"] = words
         for measure in measures:
             s = frame.loc[(cell.config_hash, measure)]
             row[measure] = (
@@ -214,7 +217,20 @@ def main_table(study: Study, cells: pd.DataFrame, measures: list[str]) -> pd.Dat
             )
         found.append(row)
     floor = floor_row(study, measures)
-    return pd.DataFrame([*found, floor] if floor else found)
+    return pd.DataFrame([*found, floor] if floor else found).fillna(DASH)
+
+
+def verdicts(finals: pd.DataFrame) -> str:
+    """How replicates ended, the most frequent first, and how many raised which flag: `5 stable, 2 oscillating; poor
+    quality (3)`. Empty for records that hold no verdict but divergence.
+    """
+    judged = finals["verdict"][~finals["verdict"].isin(["survived", "diverged"])]
+    if judged.empty:
+        return ""
+    ended = ", ".join(f"{count} {name}" for name, count in judged.value_counts().items())
+    flags = finals["flags"].dropna() if "flags" in finals else pd.Series(dtype=str)
+    raised = Counter(name for words in flags for name in words.split(", "))
+    return "; ".join([ended, *(f"{name} ({count})" for name, count in sorted(raised.items()))])
 
 
 def floor_row(study: Study, measures: list[str]) -> dict[str, str]:

@@ -51,7 +51,8 @@ def launch(folder: Path, units: int) -> list[dict[str, float]]:
                 time.sleep(1.0)
         if process.returncode:
             sys.exit((folder / "out").read_text())
-    return [*rows, {**rows[-1], "seconds": time.monotonic() - begun, "units": (folder / "out").read_text().count("\n[")}]
+    done = (folder / "out").read_text().count("\n[")
+    return [*rows, {**rows[-1], "seconds": time.monotonic() - begun, "units": done}]
 
 
 def _usage(pid: int) -> dict[str, float]:

@@ -63,7 +63,7 @@ def load_state(payload: bytes, method: Method, data: Data, seeds: Sequence[int],
 
 
 def _tensors(state: TrainState) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {"alive": state.alive, "diverged_at": state.diverged_at, "reason": state.reason}
+    found: dict[str, Tensor] = {name: getattr(state, name) for name in ("alive", "diverged_at", "reason", "gaps")}
     found |= {f"monitor.{name}": t for name, t in state.monitor._asdict().items()}
     if state.pool is not None:
         found["pool"] = state.pool

@@ -1,4 +1,5 @@
-"""Real images that ship with the installed packages, and 2-D densities, in three fixed splits. Nothing is downloaded.
+"""Real images that ship with the installed packages, and 2-D densities, in three fixed splits; what every other file
+knows of data. Images from disk are made by models.disk. Nothing is downloaded.
 
 Images have whole grey values v in 0 .. levels-1 and are dequantised: (v + u) / levels * 2 - 1, u uniform on [0, 1).
 Resizing comes first and rounds to whole grey values again, so that the noise u is independent from pixel to pixel at
@@ -9,17 +10,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.datasets import DATASETS, name_problem
 from models.densities import Density, density
+from models.disk_options import kind_of
+
+if TYPE_CHECKING:
+    from models.disk_index import Say
+    from models.disk_rows import DiskImages
 
 SPLITS = ("train", "search", "confirm")
+SAMPLE = 1000  # images on disk that stand for their train split: local spread, scale of features, search for copies
 SEED = 1910_14216  # of every split, crop and dequantisation
 PHOTOGRAPHS = (  # package, path: those colour photographs of scenes that the packages carry inside
     ("sklearn", "datasets/images/china.jpg"), ("sklearn", "datasets/images/flower.jpg"),
@@ -30,11 +39,14 @@ BLOCK, WINDOW = 96, 64  # pixels: a block of a photograph belongs to one split, 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set in three splits. All arrays are read-only (take `torch.tensor`, which copies)."""
+    """A data set in three splits. All arrays are read-only (take `torch.tensor`, which copies).
+
+    The train split of images on disk is not in memory: take batches of it, or `some`.
+    """
 
     name: str
     shape: tuple[int, ...]  # (C, H, W), or (2,)
-    train: np.ndarray  # (n, *shape) float32; images in [-1, 1]
+    train: np.ndarray | DiskImages  # (n, *shape) float32; images in extent
     search: np.ndarray
     confirm: np.ndarray
     labels: np.ndarray | None  # (n,) int64 classes of the train split, where the data have classes
@@ -42,15 +54,25 @@ class Data:
     labels_confirm: np.ndarray | None
     quantum: float  # width of one grey level in data units; 0 in 2-D
     density: Density | None  # in 2-D
-    content_hash: str  # SHA-256 of name, size, quantum and the arrays
+    content_hash: str  # SHA-256 of name, size, quantum and the arrays; on disk of the encoded images, size and range
+    extent: tuple[float, float] = (-1.0, 1.0)  # of images: black and white
+    notes: str = ""  # what became of images on disk, for a person
 
 
-def load(name: str, size: int | None = None) -> Data:
-    """The data set `name` of DATASETS, images of `size` pixels a side (None: its default).
+def load(name: str | Mapping[str, Any], size: int | None = None, cache_dir: str | Path | None = None,
+         say: Say = lambda line: None) -> Data:
+    """The data set `name` of DATASETS, images of `size` pixels a side (None: its default); or what `data` of a spec
+    says, as a mapping: {name, size}, or images on disk, whose cache lies in cache_dir and which `say` what takes long.
 
     The same arrays every time, with no use of a global generator. Raises ValueError for a name or size that
-    DATASETS does not have.
+    DATASETS does not have, and its kind DataError for images that cannot be used.
     """
+    if isinstance(name, Mapping):
+        if kind_of(name):
+            from models.disk import load_disk
+
+            return load_disk(name, cache_dir, say)
+        return load(str(name["name"]), name.get("size"))
     problem = name_problem(name)
     if problem:
         raise ValueError(f"data: {problem}")
@@ -80,6 +102,17 @@ def _load(name: str, shape: tuple[int, ...]) -> Data:
         labels_confirm=labels[2] if labels else None, quantum=quantum,
         density=density(name) if shape == (2,) else None,
         content_hash=_content_hash(name, {"shape": shape, "quantum": quantum}, arrays + labels))
+
+
+def some(train: np.ndarray | DiskImages, most: int = SAMPLE) -> np.ndarray:
+    """Images of a train split, for what is measured on it: all of an array in memory, or at most `most` of those on
+    disk, drawn by a fixed generator. (n, *shape)."""
+    return train if isinstance(train, np.ndarray) else train[drawn(len(train), most)]
+
+
+def drawn(n: int, most: int) -> np.ndarray:
+    """At most `most` of n places, drawn by a fixed generator, in ascending order."""
+    return np.arange(n) if n <= most else np.sort(_generator(0).choice(n, most, replace=False))
 
 
 def _generator(stream: int) -> np.random.Generator:

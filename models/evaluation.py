@@ -15,67 +15,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models import features, quality
+from models import quality
+from models.ais import log_z_bounds
 from models.data import Data
+from models.feature_file import FileExtractor
 from models.method import ImageChain, Method, first
 from models.noise import Noise, generators_for
 from models.stability import kappa
 from models.training import Info, TrainState
+from models.yardstick import Yardstick
 
 KAPPA_PARTICLES = 32
-
-
-class Yardstick:
-    """Distances of samples from one split of the data: KID and FD on features, or energy distance in the plane."""
-
-    direction = "minimize"
-
-    def __init__(self, data: Data, samples: int, split: str = "search", cache_dir: str | Path | None = None) -> None:
-        self.data, self.n = data, samples
-        self.reference: np.ndarray = getattr(data, split)
-        self.extractor = features.for_data(data, cache_dir) if len(data.shape) == 3 else None
-        # A classifier hardly sees pixel noise, a random ConvNet does: where there are labels, both are reported.
-        self.second = features.random_convnet(data.train) if data.labels is not None else None
-        self.features = self._features(self.reference)
-        self.primary = f"kid_{self.extractor.name}_{samples}" if self.extractor else f"energy_distance_{samples}"
-
-    def _features(self, points: np.ndarray) -> np.ndarray:
-        return self.extractor(points) if self.extractor else points.astype(np.float64)
-
-    def _measure(self, x: np.ndarray, y: np.ndarray) -> float:
-        return quality.kid(x, y) if self.extractor else quality.energy_distance(x, y)
-
-    def __call__(self, samples: np.ndarray) -> float:
-        """The primary measure of samples (n, *shape)."""
-        return self._measure(self._features(samples), self.features)
-
-    def all(self, samples: np.ndarray) -> dict[str, float]:
-        """Every measure of samples (n, *shape), by name."""
-        found = self._features(samples)
-        values = {self.primary: self._measure(found, self.features),
-                  f"variance_ratio_{self.n}": quality.variance_ratio(samples.reshape(len(samples), -1),
-                                                                     self.reference.reshape(len(self.reference), -1))}
-        if self.extractor and min(len(found), len(self.features)) >= 2 * self.extractor.dim:
-            values[f"fd_{self.extractor.name}_{self.n}"] = quality.fd(found, self.features)
-        if self.second:
-            values[f"kid_{self.second.name}_{self.n}"] = quality.kid(self.second(samples), self.second(self.reference))
-        if self.data.density is not None:
-            coverage = quality.mode_coverage(samples, self.data.density)
-            values |= {f"modes_{self.n}": coverage.modes, f"near_mode_{self.n}": coverage.near}
-        return values
-
-    def floor(self, draws: int, rng: np.random.Generator) -> quality.Floor:
-        """The primary measure of real data against real data."""
-        return quality.floor(self._measure, self.features, self.n, draws, rng)
+AIS_CHAINS = 64
 
 
 class Evaluator:
-    """Measures a TrainState, replicate by replicate."""
+    """Measures a TrainState, replicate by replicate.
+
+    ais_steps: temperatures of annealed importance sampling in the final evaluation; 0: none. own: the user's extractor.
+    """
 
     def __init__(self, method: Method, data: Data, samples: int = 256, long_run: int = 10, split: str = "search",
-                 cache_dir: str | Path | None = None) -> None:
-        self.method, self.samples, self.long_run = method, samples, long_run
-        self.yardstick = Yardstick(data, samples, split, cache_dir)
+                 cache_dir: str | Path | None = None, ais_steps: int = 0, own: FileExtractor | None = None) -> None:
+        self.method, self.samples, self.long_run, self.ais_steps = method, samples, long_run, ais_steps
+        self.yardstick = Yardstick(data, samples, split, cache_dir, own)
         self.primary, self.direction = self.yardstick.primary, self.yardstick.direction
 
     def _noise(self, state: TrainState) -> Noise:
@@ -107,15 +70,17 @@ class Evaluator:
         x = method.samples(state.nets, state.pool, noise, self.samples)
         start = method.reference(noise, self.samples) if state.pool is None else first(state.pool, self.samples)
         steps = self.long_run * method.hp.mcmc_steps
-        longer = _arrays(method.run(state.nets, start, noise, steps)[0].x) if steps else None
+        ended = method.run(state.nets, start, noise, steps)[0].x if steps else None
+        longer = _arrays(ended) if ended is not None else None
         grid, rows = self._log_densities(state), []
+        likelihoods = self._likelihoods(state, ended, noise)
         for r, images in enumerate(_arrays(x)):
             row: dict[str, float] = {}
             if state.alive[r] and np.isfinite(images).all():
                 row = self.yardstick.all(images)
                 if longer is not None and np.isfinite(longer[r]).all():
                     row[f"{self.primary}_long"] = self.yardstick(longer[r])
-                row |= self._grid(grid, r)
+                row |= self._grid(grid, r) | likelihoods[r]
             rows.append(_finite(row))
         return rows, _arrays(x)
 
@@ -129,35 +94,56 @@ class Evaluator:
                      noise.generators)
 
     def _log_densities(self, state: TrainState) -> Callable[[np.ndarray], np.ndarray]:
-        """Points (n, 2) of one fixed grid -> the log-densities of all replicates there, (R, n), computed once.
+        """Points (n, 2), of a grid or held out -> the log-densities of all replicates there, (R, n), computed once.
 
         The model is what E3 samples, exp(-U / tau).
         """
-        @lru_cache(maxsize=1)
+        @lru_cache(maxsize=2)
         @torch.no_grad()
-        def of_grid(n: int) -> np.ndarray:
-            x = torch.tensor(grid[0], device=state.device, dtype=state.noise.dtype)
+        def at(n: int) -> np.ndarray:
+            x = torch.tensor(points_of[n], device=state.device, dtype=state.noise.dtype)
             potential = self.method.potential(state.nets, x.expand(len(state.seeds), n, 2))
             return _arrays(-potential / self.method.hp.temperature)
 
-        grid: list[np.ndarray] = []
+        points_of: dict[int, np.ndarray] = {}
 
         def on(points: np.ndarray) -> np.ndarray:
-            grid[:] = [points]
-            return of_grid(len(points))
+            points_of.setdefault(len(points), points)
+            return at(len(points))
 
         return on
 
     def _grid(self, log_densities: Callable[[np.ndarray], np.ndarray], replicate: int) -> dict[str, float]:
-        """Exact KL and total variation in the plane, for methods whose density lives there."""
+        """Exact KL, total variation and likelihood in the plane, for methods whose density lives there."""
         density = self.yardstick.data.density
         if density is None or not isinstance(self.method, ImageChain) or not self.method.hp.temperature:
             return {}
         try:
-            found = quality.grid_kl(lambda points: log_densities(points)[replicate], density)
+            found = quality.grid_kl(lambda points: log_densities(points)[replicate], density,
+                                    held_out=self.yardstick.reference)
         except ValueError:  # the model is not finite somewhere on the grid: no number is better than a false one
             return {}
-        return {"kl_grid": found.kl, "tv_grid": found.tv}
+        return {"kl_grid": found.kl, "tv_grid": found.tv, "nll_grid": found.nll}
+
+    def _likelihoods(self, state: TrainState, particles: Tensor | None, noise: Noise) -> list[dict[str, float]]:
+        """Negative log-likelihood of held-out data in nats per dimension, bounded by AIS from both sides.
+
+        The reverse chains start at the long run's particles, which stand for exact samples of the model.
+        """
+        method, tau = self.method, self.method.hp.temperature
+        if not (self.ais_steps and tau and isinstance(method, ImageChain)):
+            return [{} for _ in state.seeds]
+
+        def potential(x: Tensor) -> Tensor:
+            return method.potential(state.nets, x) / tau
+
+        held_out = torch.tensor(self.yardstick.reference, device=state.device, dtype=noise.dtype)
+        with torch.no_grad():
+            mean_u = torch.cat([potential(part.expand(len(state.seeds), *part.shape)) for part in held_out.split(256)],
+                               1).mean(1)
+        start = particles[:, :AIS_CHAINS] if particles is not None else None
+        found = log_z_bounds(potential, method.hp.sigma, method.shape, noise, self.ais_steps, AIS_CHAINS, start)
+        return found.likelihoods(mean_u, held_out[0].numel())
 
 
 def _arrays(x: Tensor) -> np.ndarray:

@@ -17,15 +17,20 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.data import Data
+from models.data import Data, drawn, some
+
+if TYPE_CHECKING:
+    from models.disk_rows import DiskImages
 
 DIM = 64
+LEARNED = 5000  # images on disk that the classifier learns from: at 32 pixels in colour 123 MB
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,9 @@ class Extractor:
         return ((_in_slices(self.weights, images) - self.shift) / self.scale).numpy()
 
 
-def random_convnet(train: np.ndarray, seed: int = 0) -> Extractor:
-    """A random ConvNet for images of any shape, from 8 to 64 pixels a side. train: (n, C, H, W), the train split.
+def random_convnet(train: np.ndarray | DiskImages, seed: int = 0) -> Extractor:
+    """A random ConvNet for images of any shape, from 8 to 64 pixels a side. train: (n, C, H, W), the train split; of
+    one on disk `some` images are taken.
 
     The weights depend on shape and seed only; train gives the scale of the features.
     """
@@ -69,8 +75,9 @@ def random_convnet(train: np.ndarray, seed: int = 0) -> Extractor:
 def classifier(data: Data, seed: int = 0, cache_dir: str | Path | None = None) -> Extractor:
     """A ConvNet that learned the classes of data.train; its 64 features are the layer before the last.
 
-    Trained on the train split alone, in one thread; the search split only gives `accuracy`. With cache_dir the
-    result is kept there, in a file named by data, seed and recipe. Raises ValueError for data without labels.
+    Trained on the train split alone (on disk: LEARNED of its images), in one thread; the search split only gives
+    `accuracy`. With cache_dir the result is kept there, in a file named by data, seed and recipe. Raises ValueError for
+    data without labels.
     """
     if data.labels is None or data.labels_search is None:
         raise ValueError(f"data: {data.name} has no labels, so no classifier; take random_convnet")
@@ -122,8 +129,9 @@ def _in_slices(weights: list[Tensor], images: np.ndarray) -> Tensor:
                           for i in range(0, max(1, len(images)), 64)])
 
 
-def _standardised(name: str, weights: list[Tensor], train: np.ndarray, accuracy: float | None) -> Extractor:
-    features = _in_slices(weights, train)
+def _standardised(name: str, weights: list[Tensor], train: np.ndarray | DiskImages,
+                  accuracy: float | None) -> Extractor:
+    features = _in_slices(weights, some(train))
     return Extractor(name, tuple(train.shape[1:]), weights, features.mean(0), features.std(0), accuracy)
 
 
@@ -135,7 +143,8 @@ def _trained(data: Data, labels: np.ndarray, labels_search: np.ndarray, seed: in
     for weight in [*weights, head]:
         weight.requires_grad_()
     adam = torch.optim.AdamW([*weights, head], lr=recipe.lr, weight_decay=recipe.weight_decay)
-    x, y = torch.tensor(data.train, dtype=torch.float64), torch.tensor(labels)
+    learned = drawn(len(labels), len(labels) if isinstance(data.train, np.ndarray) else LEARNED)
+    x, y = torch.tensor(data.train[learned], dtype=torch.float64), torch.tensor(labels[learned])
     with _one_thread():
         for _ in range(recipe.epochs):
             for batch in torch.randperm(len(x), generator=generator).split(recipe.batch_size):

@@ -9,8 +9,13 @@ from __future__ import annotations
 import math
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar, Literal
+
+# Of any knob, and of one that may not be 0: so squares, products and quotients stay numbers. Data lie in about [-3, 3].
+SMALLEST, LARGEST = 1e-12, 1e12
 
 
 def knob(default: Any, text: str, *, above: float | None = None, low: float | None = None, high: float | None = None,
@@ -134,19 +139,28 @@ def expected(f: Field[Any], hints: dict[str, Any]) -> tuple[tuple[type, ...], tu
     return (*kinds, type(None)) if optional else kinds, literals, phrase + (" or null" if optional else "")
 
 
+@cache
+def _known(hparams: Any, name: str) -> tuple[tuple[type, ...], tuple[Any, ...], str, Mapping[str, Any]]:
+    """`expected` of a knob, and its bounds."""
+    f = next(f for f in fields(hparams) if f.name == name)
+    return *expected(f, typing.get_type_hints(hparams)), f.metadata
+
+
 def knob_problem(hparams: type[HParams], name: str, value: Any) -> str | None:
     """What is wrong with one knob's value, as `found X, expected Y`, or None."""
-    f = next(f for f in fields(hparams) if f.name == name)
-    kinds, literals, phrase = expected(f, typing.get_type_hints(hparams))
+    kinds, literals, phrase, b = _known(typing.cast(Any, hparams), name)  # mypy: a class is hashable
     wrong_type = not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
     if wrong_type or (literals and value not in literals):
         return f"found {value!r}, expected {phrase}"
     if value is None or isinstance(value, str):
         return None
-    b = f.metadata
     inside = (math.isfinite(value) and value > b.get("above", -math.inf) and value >= b.get("low", -math.inf)
               and value < b.get("below", math.inf) and value <= b.get("high", math.inf))
-    return None if inside else f"found {value!r}, expected {phrase}"
+    if not inside:
+        return f"found {value!r}, expected {phrase}"
+    if value > LARGEST or ("above" in b and value < SMALLEST):
+        return f"found {value!r}, expected {f'a number >= {SMALLEST:g} and' if 'above' in b else 'one'} <= {LARGEST:g}"
+    return None
 
 
 def combination_problems(hparams: type[HParams], values: dict[str, Any]) -> list[tuple[str, str]]:

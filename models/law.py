@@ -30,7 +30,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from models.hparams import HParams
+from models.hparams import SMALLEST, HParams
 
 _GRID = 400  # kappa is scanned in steps of 2 / _GRID before it is refined
 _PENALISED = {"synthesis": (0.0, 1.0), "data": (1.0, 0.0), "both": (0.5, 0.5), "interpolates": (1 / 3, 1 / 3)}
@@ -61,7 +61,7 @@ def _arm(s: float, hp: HParams) -> _Arm | None:
     """The knobs that move the balance, or None where the law is silent."""
     if not (math.isfinite(s) and s >= 0):
         raise ValueError(f"found s = {s!r}, expected a finite local standard deviation >= 0")
-    if hp.latent_chain or hp.method == "ggcn" or hp.energy_l2 or hp.temperature == 0:
+    if hp.latent_chain or hp.method == "ggcn" or hp.energy_l2 or hp.temperature < SMALLEST:
         return None
     data = (s**2 + hp.data_noise**2) / hp.temperature
     if not hasattr(hp, "jko_weight") or getattr(hp, "flow", "jko") == "kl":

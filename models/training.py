@@ -34,6 +34,7 @@ class TrainState:
     pool: Tensor | None  # (R, P, *shape of a particle): persistent chains, in x or z
     noise: Noise
     monitor: Monitor
+    gaps: Tensor  # (R, updates): the gap of every update so far, for the verdict; 0 where there was none
     alive: Tensor  # (R,) bool
     diverged_at: Tensor  # (R,) update number (from 1) at which a replicate diverged, -1 where it did not
     reason: Tensor  # (R,) why, an index into models.stability.REASONS, -1 where it did not
@@ -82,6 +83,7 @@ def init_state(method: Method, data: Data, seeds: Sequence[int], device: torch.d
         adam_f=_adam(f, hp.lr_f, hp), adam_g=_adam(g, hp.lr_g, hp) if g is not None else None,
         pool=method.reference(noise, hp.particles) if persistent else None, noise=noise,
         monitor=Monitor.start(len(seeds), hp.updates, dtype=dtype, device=device),
+        gaps=torch.zeros((len(seeds), hp.updates), dtype=dtype, device=device),
         alive=torch.ones(rows, dtype=torch.bool, device=device),
         diverged_at=torch.full(rows, -1, device=device), reason=torch.full(rows, -1, device=device))
 
@@ -124,7 +126,10 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
         _adam_step(state.adam_g, gradients, norm_g, hp.grad_clip, state.alive)
     if state.pool is not None and block is not None:
         state.pool[:, block] = torch.where(_rows(state.alive, kept), kept, state.pool[:, block])
-    return state, _info(method, nets, draw, x_data, flow, norm_f, learned)
+    info = _info(method, nets, draw, x_data, flow, norm_f, learned)
+    if state.update <= state.gaps.shape[1]:
+        state.gaps[:, state.update - 1] = info.gap
+    return state, info
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ import numpy as np
 
 CURVES = ("gap", "sd_f", "grad_norm_f", "kappa", "acceptance")  # beside the objective; a few, each costs 2 ms
 COSTS = ("wall_seconds", "cpu_seconds", "particle_gradients")
-NOT_MEASURED = ("block", "seed", "stage", "update", "verdict", "reason", "diverged_at", *COSTS)
+NOT_MEASURED = ("block", "seed", "stage", "update", "verdict", "reason", "flags", "diverged_at", *COSTS)
 
 Row = Mapping[str, Any]
 

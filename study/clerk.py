@@ -7,8 +7,8 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from study.drain import Drain
 from study.cost import cost
+from study.drain import Drain
 from study.identity import knobs_text
 from study.plan import as_yaml
 from study.prediction import predicted

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from study import door
@@ -22,6 +23,7 @@ QUIET_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where the launch was started: relative paths keep their meaning
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON or TensorBoard files: units write what is kept
     "TUNE_GLOBAL_CHECKPOINT_S": "600",  # Tune's own snapshots are never read
+    "TUNE_MAX_PENDING_TRIALS_PG": "500",  # capacity.room alone says how many; Tune would start one worker at a time
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
@@ -59,6 +61,8 @@ def connect_problem(address: str, seconds: float = ANSWER_SECONDS) -> str | None
 def terminable() -> Iterator[None]:
     """In the block SIGTERM is taken like SIGINT: the study stops in order and says how to continue."""
     def interrupt(number: int, frame: Any) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, in which Ctrl-C is for others
+            raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 
     before = signal.signal(signal.SIGTERM, interrupt)
@@ -97,9 +101,11 @@ def running(address: str | None, cpus: int, threads: int = 1, verbose: bool = Fa
         import models
         import study
 
+        # Paths, not modules: in a job of `ray job submit` Ray copies this, and a module cannot be copied.
+        packages = [str(Path(package.__path__[0])) for package in (models, study)]
         try:
             ray.init(address=where, logging_level=level, log_to_driver=verbose,
-                     runtime_env={"py_modules": [models, study], "env_vars": environment})
+                     runtime_env={"py_modules": packages, "env_vars": environment})
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ClusterError(f"--address {address}: no Ray cluster can be joined there: {reason}") from error

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 BATCH = 800  # metrics in one request; MLflow takes 1,000 entries, and the last brings parameters and tags too
 PAGE = 1000  # runs in one request
-ENVIRONMENT = {  # MLflow's defaults phone home, retry an absent server for minutes, and draw bars
-    "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+TRANSIENT = frozenset({408, 409, 429, *range(500, 600)})  # HTTP statuses after which a request may succeed later
+ENVIRONMENT = {
+    # MLflow's defaults phone home, draw bars, and print two lines for each run.
+    "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # It would repeat every request, and a repeated create_run makes a second run. `Drain` tries again, and looks first.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 NOTE = "mlflow.note.content"
 
 P = ParamSpec("P")
@@ -27,7 +31,14 @@ T = TypeVar("T")
 
 
 class TrackingError(Exception):
-    """The tracking store cannot be used; one sentence. Nothing is lost: storage remembers, a relaunch drains."""
+    """The tracking store cannot be used; one sentence. Nothing is lost: storage remembers, a relaunch drains.
+
+    away: it does not answer, or its answer is that it cannot now; else it refuses what it was asked.
+    """
+
+    def __init__(self, message: str, away: bool = False) -> None:
+        super().__init__(message)
+        self.away = away
 
 
 def named(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
@@ -41,8 +52,18 @@ def named(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any,
         try:
             return method(self, *args, **kwargs)
         except (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError) as error:
-            raise TrackingError(f"MLflow at {self.uri}: {' '.join(str(error).split())[:300]}") from error
+            message = f"MLflow at {self.uri}: {' '.join(str(error).split())[:300]}"
+            raise TrackingError(message, _status(error) in TRANSIENT) from error
     return wrapper
+
+
+def _status(error: Exception) -> int:
+    """The HTTP status that an error stands for; 500 where no server said one, as for a lost connection."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return int(error.get_http_status_code())
+    return int(getattr(getattr(error, "response", None), "status_code", 500))
 
 
 class Experiment:
@@ -54,10 +75,12 @@ class Experiment:
             os.environ.setdefault(variable, value)
         import mlflow
 
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # the story of a new SQLite store
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # stories; what fails is raised as well
         self.uri = uri or mlflow.get_tracking_uri()
         self.name = name
         self._note = note
+        self.on_answer: Callable[[bool], None] = lambda step: None  # told of each answer (see Drain.answered)
+        self.is_unsure = False  # whether a run may have been made although no answer said so
 
     @functools.cached_property
     def _client(self) -> Any:
@@ -65,6 +88,12 @@ class Experiment:
         import mlflow
 
         return mlflow.MlflowClient(self.uri)
+
+    def _ask(self, method: str, *args: Any, step: bool = False, **options: Any) -> Any:
+        """One call of MLflow's client. step: it made or completed a run."""
+        found = getattr(self._client, method)(*args, **options)
+        self.on_answer(step)
+        return found
 
     @named
     def check_reachable(self, timeout: float = 5.0) -> None:
@@ -74,9 +103,29 @@ class Experiment:
             database = path if path.suffix == ".db" else path / "mlflow.db"
             raise TrackingError(f"tracking URI: found the path {self.uri!r}, expected the URI of a store or server; "
                                 f"did you mean sqlite:///{database}?")
-        if self.uri.startswith(("http://", "https://")):
+        if self.is_server:
             self._check_server(timeout)
+        self._make_database()
         _ = self.experiment_id
+
+    def _make_database(self) -> None:
+        """A new SQLite store, under another name at first: a kill between two migrations would spoil it for good."""
+        path = Path(self.uri.removeprefix("sqlite:///"))
+        if not self.uri.startswith("sqlite:///") or path.exists() or not path.parent.is_dir():
+            return
+        import mlflow
+
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            mlflow.MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether the store is behind a server, which may be away, and not a file or database of ours."""
+        return self.uri.startswith(("http://", "https://"))
 
     def _check_server(self, timeout: float) -> None:
         import requests
@@ -85,23 +134,29 @@ class Experiment:
             code = requests.get(f"{self.uri.rstrip('/')}/health", timeout=timeout).status_code
         except requests.RequestException as error:
             raise TrackingError(f"no MLflow server answers at {self.uri} ({type(error).__name__}); start it, or leave "
-                                "out --tracking-uri to keep the study in mlflow.db here") from error
+                                "out --tracking-uri to keep the study in mlflow.db here", away=True) from error
         if code == 403:
             raise TrackingError(f"the MLflow server at {self.uri} refuses this host name (403); start it with "
                                 "--allowed-hosts naming it")
         if code != 200:
-            raise TrackingError(f"{self.uri} does not answer like an MLflow server (/health gives {code})")
+            raise TrackingError(f"{self.uri} does not answer like an MLflow server (/health gives {code})",
+                                away=code in TRANSIENT)
 
     @functools.cached_property
     def experiment_id(self) -> str:
         """Raises TrackingError where the experiment was deleted in MLflow."""
-        found = self._client.get_experiment_by_name(self.name)
+        found = self._ask("get_experiment_by_name", self.name)
         if found is None:
-            return str(self._client.create_experiment(self.name, self._artifacts(), {NOTE: self._note}))
+            return str(self._ask("create_experiment", self.name, self._artifacts(), {NOTE: self._note}))
         if found.lifecycle_stage != "active":
             raise TrackingError(f"experiment {self.name!r} was deleted in MLflow at {self.uri}; restore it there, or "
                                 "give the study another name")
         return str(found.experiment_id)
+
+    @property
+    def known_id(self) -> str | None:
+        """The experiment's id where a request has found it already; asks nobody."""
+        return self.__dict__.get("experiment_id")
 
     def _artifacts(self) -> str | None:
         """Where artifacts go: beside an SQLite file that lies elsewhere; MLflow would put them into the working
@@ -115,7 +170,7 @@ class Experiment:
         found: list[Run] = []
         token = None
         while True:
-            page = self._client.search_runs([self.experiment_id], condition, max_results=PAGE, page_token=token)
+            page = self._ask("search_runs", [self.experiment_id], condition, max_results=PAGE, page_token=token)
             found += page
             token = page.token
             if not token:
@@ -123,7 +178,15 @@ class Experiment:
 
     def create(self, name: str, tags: dict[str, str], start: int) -> str:
         """A run with all tags that find it again, in one request. start: milliseconds. Returns its id."""
-        return str(self._client.create_run(self.experiment_id, start, tags, name).info.run_id)
+        experiment = self.experiment_id
+        before, self.is_unsure = self.is_unsure, True
+        run = self._ask("create_run", experiment, start, tags, name, step=True)
+        self.is_unsure = before
+        return str(run.info.run_id)
+
+    def delete(self, run_id: str) -> None:
+        """MLflow keeps it, out of sight."""
+        self._ask("delete_run", run_id)
 
     def log(self, run_id: str, metrics: list[Metric], tags: dict[str, str] | None = None,
             params: dict[str, str] | None = None) -> None:
@@ -131,27 +194,27 @@ class Experiment:
         from mlflow.entities import Param, RunTag
 
         while len(metrics) > BATCH:
-            self._client.log_batch(run_id, metrics=metrics[:BATCH])
+            self._ask("log_batch", run_id, metrics=metrics[:BATCH])
             metrics = metrics[BATCH:]
-        self._client.log_batch(run_id, metrics, [Param(k, v) for k, v in (params or {}).items()],
-                               [RunTag(k, v) for k, v in (tags or {}).items()])
+        self._ask("log_batch", run_id, metrics, [Param(k, v) for k, v in (params or {}).items()],
+                  [RunTag(k, v) for k, v in (tags or {}).items()], step="complete" in (tags or {}))
 
     def log_bytes(self, run_id: str, path: str, payload: bytes) -> None:
         """An artifact; one of the same path is replaced."""
-        self._client.log_stream(run_id, io.BytesIO(payload), path)
+        self._ask("log_stream", run_id, io.BytesIO(payload), path)
 
     def artifacts(self, run_id: str, folder: str) -> list[str]:
         """Paths of the artifacts in a folder of the run."""
-        return [file.path for file in self._client.list_artifacts(run_id, folder)]
+        return [file.path for file in self._ask("list_artifacts", run_id, folder)]
 
     def read_artifact(self, run_id: str, path: str) -> bytes:
         """An artifact's bytes."""
         with tempfile.TemporaryDirectory() as folder:
-            return Path(self._client.download_artifacts(run_id, path, folder)).read_bytes()
+            return Path(self._ask("download_artifacts", run_id, path, folder)).read_bytes()
 
     def end(self, run_id: str, status: str, end: int | None = None) -> None:
         """status: FINISHED, FAILED or KILLED. end: milliseconds, None for now."""
-        self._client.set_terminated(run_id, status, end)
+        self._ask("set_terminated", run_id, status, end)
 
 
 def metric(name: str, value: float, timestamp: int, step: int) -> Metric:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from models.disk_options import KINDS, kind_of
 from study.spec.canonical import canonical
 from study.spec.knobs import METHODS
 
@@ -26,7 +27,7 @@ def config_hash(configuration: Mapping[str, Any], content_hash: str) -> str:
     """
     meaning = {key: value for key, value in configuration.items() if key != "arm"}
     meaning["knobs"] = _without_defaults(configuration["method"], configuration["knobs"])
-    meaning["data"] = {**configuration["data"], "content_hash": content_hash}
+    meaning["data"] = {**_without_place(configuration["data"]), "content_hash": content_hash}
     return hashlib.sha256(canonical(meaning).encode()).hexdigest()[:12]
 
 
@@ -53,6 +54,12 @@ def phase_seeds(spec: StudySpec, phase: str) -> list[int]:
     return list(range(first, first + spec.replicates(phase)))
 
 
+def _without_place(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What data are, wherever and in whatever kind of file they lie: of images on disk the content hash says which."""
+    place = (*KINDS, "column", "refuse_broken")
+    return {key: value for key, value in data.items() if key not in place} if kind_of(data) else dict(data)
+
+
 def _without_defaults(method: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {f.name: f.default for f in fields(METHODS[method])}
     return {knob: value for knob, value in knobs.items() if knob not in defaults or defaults[knob] != value}
@@ -60,6 +67,7 @@ def _without_defaults(method: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _meaning(resolved: Mapping[str, Any]) -> dict[str, Any]:
     meaning = {key: value for key, value in resolved.items() if key not in EXTENDS[""]}
+    meaning["data"] = _without_place(resolved["data"])
     meaning["arms"] = {name: {**arm, "knobs": _without_defaults(arm["method"], arm["knobs"])}
                        for name, arm in resolved["arms"].items()}
     design = meaning.pop("design") or {"factors": {}}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.capacity import fits
 from study.cluster import ClusterError, address_problem, connect_problem
-from study.spec import StudySpec, load
+from study.spec import StudySpec, load, located
 from study.spec.problems import SpecError
 
 if TYPE_CHECKING:
@@ -123,10 +123,14 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
             console.print(away, markup=False, soft_wrap=True)
 
     from models.data import load as load_data
+    from models.disk_options import DataError
     from study.plan import make_plan, show
 
-    size = spec.data["size"]
-    data = load_data(spec.data["name"], size)
+    try:
+        data = load_data(spec.data, cache_dir=_cache_dir(store),
+                         say=lambda line: console.print(line, markup=False, soft_wrap=True))
+    except DataError as error:
+        raise SpecError([located(arguments.space, arguments.overrides, ("data", *error.key), error.message)]) from error
     at_once = min(arguments.max_concurrent or cpus, cpus, fits([{"CPU": cpus}], {"cpu": spec.resources.cpu}))
     plan = make_plan(spec, data, max(1, at_once), _cache_dir(store))
     text = Path(arguments.space).read_text(encoding="utf-8")  # so that a report can say how to make the study again
@@ -188,6 +192,12 @@ def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any]
     except (KeyError, TypeError, AttributeError):  # JSON, and no spec
         print(f"{store.uri}/{spec.study}/spec.json is damaged and made again", file=sys.stderr)
         changed = []
+    try:
+        known = store.read_json("plan.json")["data"]["content_hash"]
+    except (KeyError, TypeError):  # no plan yet, or a damaged one
+        known = None
+    if known not in (None, plan["data"]["content_hash"]) and "data" not in {key.split(".")[0] for key in changed}:
+        changed.append("what the data hold")
     if changed:
         console.print(f"version {plan['study_version']} is new: since the last launch changed {', '.join(changed)}",
                       markup=False)
@@ -221,7 +231,6 @@ def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: 
     """Start Ray and run what is left, in rounds; whether it came to its end."""
     from study import capacity, cluster
 
-    limit = arguments.max_concurrent
     threads = max(1, int(spec.resources.cpu))
     with cluster.running(arguments.address, cpus, threads, arguments.verbose, arguments.insecure):
         resources = capacity.prepare(arguments.address, arguments.storage, store, spec.resources.cpu,
@@ -234,11 +243,10 @@ def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: 
         with clerk.progress:
             for source, alone in work.rounds(clerk):
                 wanted = capacity.whole_node(resources) if alone else resources
-                most = capacity.concurrency(wanted)
+                room = capacity.room(arguments.address, wanted, arguments.max_concurrent)
                 while not source.is_exhausted:
                     if not run_round(source, clerk, store, options=lambda unit: {**options, **work.options(unit)},
-                                     resources=wanted, concurrency=min(limit or most, most),
-                                     verbose=arguments.verbose):
+                                     resources=wanted, room=room, verbose=arguments.verbose):
                         return False
     return True
 

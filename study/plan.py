@@ -44,7 +44,7 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
     plan: dict[str, Any] = {
         "study": spec.study, "study_version": study_version(resolved, data.content_hash), "question": spec.question,
         "data": {"name": data.name, "shape": list(data.shape), "content_hash": data.content_hash,
-                 "n": {name: len(getattr(data, name)) for name in ("train", "search", "confirm")}},
+                 "n": {name: len(getattr(data, name)) for name in ("train", "search", "confirm")}, "notes": data.notes},
         "primary": spec.primary, "direction": yardstick.direction, "baseline": spec.baseline, "factors": factors,
         "arms": {name: {"method": arm.method, "fixed": dict(arm.knobs), "limits": arm_limits(spec, arm, spread)}
                  for name, arm in spec.arms.items()},
@@ -119,7 +119,7 @@ def show(plan: dict[str, Any], spec: StudySpec, console: Console) -> None:
     console.print(Text(f"{plan['study']} (version {plan['study_version']})", style="bold"))
     local = (f"local spread s: {spread['s_min']:.3g} +- {spread['se_min']:.1g} in the smallest direction, "
              f"{spread['s_med']:.3g} +- {spread['se_med']:.1g} in the median one")
-    for line in (plan["question"], _data_line(plan), local):
+    for line in (plan["question"], _data_line(plan), data["notes"], local):
         if line:
             console.print(Text(line), soft_wrap=True)
     table = Table(title="Predicted limits of the step size (law E13): the smallest direction's, and the median one's")

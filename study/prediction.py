@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.data import Data
+from models.data import Data, some
 from models.hparams import HParams
 from models.law import limit
 from models.spread import Spread, local_spread
@@ -20,14 +20,16 @@ from study.spec.model import cells_of
 LAW = ("flow", "jko_weight", "beta", "penalty_on", "penalty_of", "negatives_drift", "temperature", "data_noise",
        "sigma", "energy_l2")
 Z = 1.96  # two-sided 95 %
+MAX_LIMITS = 200  # predictions for an arm in the plan: each costs about 8 ms, and nobody reads more
 
 
 def spread_of(data: Data, seed: int) -> Spread:
-    """The local spread of the train split; in the plane, the density's own."""
+    """The local spread of the train split (on disk: of `some` of its images); in the plane, the density's own."""
     if data.density is not None:
         s = float(data.density.local_sd)
         return Spread(s, s, 0.0, 0.0, np.full(2, s), "pixel")
-    return local_spread(data.train.reshape(len(data.train), -1), np.random.default_rng(seed))
+    points = some(data.train)
+    return local_spread(points.reshape(len(points), -1), np.random.default_rng(seed))
 
 
 def limits(spread: Mapping[str, float], hp: HParams) -> dict[str, float | None]:
@@ -43,13 +45,19 @@ def limits(spread: Mapping[str, float], hp: HParams) -> dict[str, float | None]:
 
 
 def arm_limits(spec: StudySpec, arm: Arm, spread: Mapping[str, float]) -> list[dict[str, Any]]:
-    """One entry for each combination of the knobs that the law looks at and the arm's design varies, with these knobs.
+    """One entry for each combination of the knobs that the law looks at and the arm's design varies, with these knobs;
+    of the first MAX_LIMITS combinations.
 
     Without a design: one entry for what the search fixes, none where it varies such a knob.
     """
     if spec.design is not None:
-        cells = [{k: v for k, v in cell.items() if k in LAW} for cell in cells_of(spec.design.factors[arm.name])]
-        rows: list[Mapping[str, Any]] = list({repr(cell): cell for cell in cells}.values())
+        seen: dict[str, Mapping[str, Any]] = {}
+        for cell in cells_of(spec.design.factors[arm.name]):
+            row = {k: v for k, v in cell.items() if k in LAW}
+            seen.setdefault(repr(row), row)
+            if len(seen) == MAX_LIMITS:
+                break
+        rows = list(seen.values())
         shown = rows
     else:
         assert spec.search is not None

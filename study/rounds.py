@@ -75,6 +75,7 @@ class _Desk:
     watcher: Watcher
     job: dict[str, Any]
     options: Callable[[Unit], dict[str, Any]]
+    room: Callable[[], int]
     left: int = ROUND
     units: dict[str, Unit] = field(default_factory=dict)
     again: list[Unit] = field(default_factory=list)
@@ -94,6 +95,8 @@ class _Dealer(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         desk = self._desk
+        if len(desk.units) >= desk.room():
+            return None
         if desk.again:
             unit: Unit | None = desk.again.pop()
         else:
@@ -192,12 +195,12 @@ def _reason(trial: Any) -> str:
 
 
 def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callable[[Unit], dict[str, Any]],
-              resources: dict[str, float], concurrency: int, verbose: bool = False) -> bool:
+              resources: dict[str, float], room: Callable[[], int], verbose: bool = False) -> bool:
     """Run up to 500 units; whether the round came to its end (False: SIGINT). Blocks.
 
-    options: UnitRun's arguments beside unit and store.
+    options: UnitRun's arguments beside unit and store. room: how many units to have at once, asked before each.
     """
-    desk = _Desk(source, watcher, {"storage": store.uri, "study": store.study}, options)
+    desk = _Desk(source, watcher, {"storage": store.uri, "study": store.study}, options, room)
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "1" if verbose else "0"
     with tempfile.TemporaryDirectory(prefix="tune-", ignore_cleanup_errors=True) as folder:
@@ -205,7 +208,7 @@ def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callab
             tune.with_resources(Worker, resources),
             tune_config=tune.TuneConfig(
                 search_alg=_Dealer(desk), scheduler=_Gate(desk), num_samples=ROUND * (1 + RETRIES),
-                max_concurrent_trials=concurrency, reuse_actors=True, trial_name_creator=lambda t: t.trial_id,
+                reuse_actors=True, trial_name_creator=lambda t: t.trial_id,
                 trial_dirname_creator=lambda t: t.trial_id),
             run_config=tune.RunConfig(
                 name="round", storage_path=folder, verbose=2 if verbose else 0, callbacks=[_Events(desk)],

@@ -15,21 +15,24 @@ PAPER, INK = 255, 0
 
 
 def sheet(samples: np.ndarray, extent: tuple[float, float] | None = None) -> bytes:
-    """PNG of the first 64 images (n, C, H, W) with values in [-1, 1], or of all points (n, 2) in extent x extent.
+    """PNG of the first 64 images (n, C, H, W) with values in extent, [-1, 1] by default, or of all points (n, 2) in
+    extent x extent.
 
     Images: C is 1 or 3; values outside are clipped. Points outside the extent are drawn on its edge.
     """
-    pixels = _images(samples[:COLUMNS**2]) if samples.ndim == 4 else _points(samples, extent or (-4.0, 4.0))
+    pixels = (_images(samples[:COLUMNS**2], extent or (-1.0, 1.0)) if samples.ndim == 4
+              else _points(samples, extent or (-4.0, 4.0)))
     sink = io.BytesIO()
     Image.fromarray(pixels).save(sink, format="PNG", optimize=True)
     return sink.getvalue()
 
 
-def _images(images: np.ndarray) -> np.ndarray:
+def _images(images: np.ndarray, extent: tuple[float, float]) -> np.ndarray:
     """Tiles in rows of COLUMNS, paper between them. (h, w) or (h, w, 3) uint8."""
     n, c, height, width = images.shape
     scale = max(1, -(-TILE // height))
-    grey = np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
+    low, high = extent
+    grey = np.rint((np.clip(images, low, high) - low) * (255 / (high - low))).astype(np.uint8)
     grey = grey.repeat(scale, axis=2).repeat(scale, axis=3).transpose(0, 2, 3, 1)
     rows, step_y, step_x = -(-n // COLUMNS), height * scale + GAP, width * scale + GAP
     page = np.full((rows * step_y + GAP, COLUMNS * step_x + GAP, c), PAPER, np.uint8)

@@ -14,7 +14,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ class Store:
     def check_writable(self) -> None:
         """Write and remove a small file. Raises StorageError in one sentence."""
         probe = f".probe-{socket.gethostname()}-{os.getpid()}"
-        self.write(probe, b"")
+        self.write(probe, b"probe")  # an empty file fits onto a full disk
         self.delete(probe)
 
     def path(self, path: str) -> str:
@@ -117,9 +117,14 @@ class Store:
                 return
             temporary = f"{target}.{os.getpid()}.tmp"
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(payload)
-            os.replace(temporary, target)
+            try:
+                with open(temporary, "wb") as file:
+                    file.write(payload)
+                os.replace(temporary, target)
+            except OSError:  # on a full disk what was written takes room
+                with suppress(OSError):
+                    os.unlink(temporary)
+                raise
 
     def read(self, path: str) -> bytes | None:
         """The file's bytes, or None where there is none."""

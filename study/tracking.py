@@ -2,13 +2,19 @@
 
 A run is looked up by its tags before it is created, everything that is logged is a function of the unit's files, and
 the tag `complete` comes last: so a drain that was interrupted anywhere is repeated as a whole and leaves no trace.
+
+A slow server may still carry out a request that was given up, after the run was looked up in vain and made again.
+MLflow holds no tag unique, so such twins are found by their tags and one of them is deleted: when the unit is drained,
+at the end of a launch in which the answer to a create_run was lost, and at each start.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Collection, Sequence
+import uuid
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +26,13 @@ from study.storage import Store, Unit, block_name
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-__all__ = ["Finished", "Tracking", "TrackingError"]
+__all__ = ["Finished", "Tracking", "TrackingError", "first_contact"]
+
+log = logging.getLogger(__name__)
 
 RECORDS = "records.parquet"
+SHOWN = "tracking.json"  # in the study's storage: the server that has shown it
+IDENTITY = ("kind", "launch", "config_hash", "seed")  # tags that no two runs share
 LAUNCH_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 NOTES = {
     "experiment": "One study. Runs of kind `launch` are starts of it, `trial` are configurations, and below a trial "
@@ -50,33 +60,47 @@ class Finished:
 class Tracking(Experiment):
     """The experiment of one study. Only one process may hold one: the driver."""
 
-    def __init__(self, uri: str | None, study: str, study_version: str, factors: Sequence[str] = ()) -> None:
+    def __init__(self, uri: str | None, study: str, study_version: str, factors: Sequence[str] = (),
+                 seeds: Mapping[str, Collection[int]] | None = None) -> None:
         """uri: None for MLflow's own default (MLFLOW_TRACKING_URI, else mlflow.db in the working directory).
-        factors: the knobs that a trial's name shows. Touches no store yet.
+        factors: the knobs that a trial's name shows. seeds: phase -> what a trial's metrics are over (None: all seeds).
+        Touches no store yet.
         """
         super().__init__(uri, study, NOTES["experiment"].format(study=study))
         self._common = {"study": study, "study_version": study_version}
         self._factors = tuple(factors)
-        self._launch: str | None = None
+        self._seeds = dict(seeds or {})
+        self._begun = time.time()
+        self._identity = uuid.uuid4().hex  # of the launch
+        self._launch: str | None = None  # its run
+        self._is_started = False
         self._commit = "unknown"
         self._updates = 0
 
     @named
     def start_launch(self, spec_yaml: str, plan: dict[str, Any], provenance: dict[str, Any], storage: str) -> None:
         """Create this launch's run. Launches of the same storage that never ended become KILLED: the study is locked
-        there, so they died. Those of another storage may live.
+        there, so they died. Those of another storage may live. Once it has succeeded it does nothing.
         """
-        for run in self.search("tags.kind = 'launch' and attributes.status = 'RUNNING'"):
-            if run.data.tags.get("storage") == storage:
-                self.end(run.info.run_id, "KILLED")
+        if self._is_started:
+            return
         self._commit = str(provenance["commit"] or "unknown")
-        tags = {"commit": self._commit, "host": provenance["host"], "dirty": str(provenance["dirty"]).lower(),
-                "storage": storage}
-        name = time.strftime("launch %Y-%m-%d %H:%M:%S")
-        self._launch = self._create("launch", name, tags, _milliseconds(time.time()))
+        for run in self.heal():
+            if run.data.tags.get("storage") == storage and run.data.tags.get("launch") != self._identity:
+                self.end(run.info.run_id, "KILLED")
+        mine = self._launch_runs(self._identity)
+        if mine:
+            self._launch = mine[0].info.run_id
+        else:
+            tags = {"commit": self._commit, "host": provenance["host"], "dirty": str(provenance["dirty"]).lower(),
+                    "storage": storage, "launch": self._identity}
+            name = time.strftime("launch %Y-%m-%d %H:%M:%S", time.localtime(self._begun))
+            self._launch = self._create("launch", name, tags, _milliseconds(self._begun))
         for file, text in {"spec.yaml": spec_yaml, "plan.json": json.dumps(plan, indent=1, allow_nan=False),
                            "pip-freeze.txt": provenance["packages"], "git.diff": provenance["diff"]}.items():
             self.log_bytes(self._launch, file, text.encode())
+        self.log(self._launch, [], {"complete": "true"})
+        self._is_started = True
 
     @named
     def update_launch(self, counts: dict[str, float]) -> None:
@@ -90,8 +114,44 @@ class Tracking(Experiment):
     def end_launch(self, status: str, counts: dict[str, float]) -> None:
         """status: finished | failed | interrupted."""
         if self._launch is not None:
+            if self.is_unsure:
+                self.heal()
             self.update_launch(counts)
             self.end(self._launch, LAUNCH_STATUS[status])
+
+    @named
+    def heal(self) -> list[Run]:
+        """Delete the twins of runs that were made twice; the runs of kind launch that seem to live, twins aside.
+
+        A twin was created and then left alone, so it seems to live.
+        """
+        running = self.search("attributes.status = 'RUNNING'")
+        for config_hash in sorted({run.data.tags["config_hash"] for run in running if "config_hash" in run.data.tags}):
+            self._runs_of(config_hash)
+        launches = [run for run in running if run.data.tags.get("kind") == "launch"]
+        identities = sorted({run.data.tags["launch"] for run in launches if "launch" in run.data.tags})
+        kept = {run.info.run_id for identity in identities for run in self._launch_runs(identity)}
+        return [run for run in launches if "launch" not in run.data.tags or run.info.run_id in kept]
+
+    def _launch_runs(self, identity: str) -> list[Run]:
+        return self._unique(self.search(f"tags.launch = '{identity}'"))
+
+    def _runs_of(self, config_hash: str) -> list[Run]:
+        """The trial run of a configuration and its replicates', each once."""
+        return self._unique(self.search(f"tags.config_hash = '{config_hash}'"))
+
+    def _unique(self, runs: Sequence[Run]) -> list[Run]:
+        """Of runs with the same tags of identity the one that is complete, else ended, else says most; others go."""
+        kept: dict[tuple[str | None, ...], Run] = {}
+        for run in sorted(runs, reverse=True, key=lambda run: (
+                run.data.tags.get("complete") == "true", run.info.status != "RUNNING", len(run.data.tags),
+                run.info.run_id)):
+            identity = tuple(run.data.tags.get(tag) for tag in IDENTITY)
+            if identity in kept:
+                self.delete(run.info.run_id)
+            else:
+                kept[identity] = run
+        return list(kept.values())
 
     # Units of work.
 
@@ -102,7 +162,7 @@ class Tracking(Experiment):
         A further block of seeds joins the trial run of its configuration, whose aggregates are made again.
         Raises TrackingError, and StorageError for a file that is not what its manifest says.
         """
-        runs = self.search(f"tags.config_hash = '{unit.config_hash}'")
+        runs = self._runs_of(unit.config_hash)
         trial = next((run for run in runs if run.data.tags["kind"] == "trial"), None)
         shown = _blocks(trial)
         if trial and trial.data.tags.get("status") == "pruned" != manifest["status"]:
@@ -121,7 +181,9 @@ class Tracking(Experiment):
                                       trial_id, known.get(str(seed)))
             self.log_bytes(trial_id, f"records/{unit.block}.parquet", payload)
             final |= final_rows(rows, unit.block)
-        measured = aggregates(list(final.values()))
+        planned = self._seeds.get(unit.configuration["phase"], final)
+        counted = [row for seed, row in final.items() if seed in planned]
+        measured = aggregates(counted or list(final.values()))  # a unit of an earlier plan shows what it has
         tags = {"status": manifest["status"], "seeds": ",".join(map(block_name, sorted([*shown, unit.seeds]))),
                 "commit": str(manifest.get("commit") or self._commit), NOTE: NOTES["trial"],
                 **self._common, "complete": "true"}
@@ -130,7 +192,7 @@ class Tracking(Experiment):
         if unit.configuration["phase"] == "search":
             tags["rungs"] = json.dumps(manifest.get("rungs", {}))
         self.end(trial_id, "FINISHED", ended)
-        # Step: the replicates that the aggregate is over, so that the one over most is the latest.
+        # Step: the replicates that are shown, so that the aggregate that knows most is the latest.
         self.log(trial_id, [metric(name, value, ended, len(final)) for name, value in measured.items()], tags,
                  None if shown else _flat(unit.configuration))
 
@@ -156,7 +218,7 @@ class Tracking(Experiment):
     @named
     def mark(self, unit: Unit, status: str, message: str = "") -> None:
         """Show a unit that left no done.json: crashed | oom | interrupted. It is not finished, and may run again."""
-        runs = self.search(f"tags.config_hash = '{unit.config_hash}' and tags.kind = 'trial'")
+        runs = [run for run in self._runs_of(unit.config_hash) if run.data.tags["kind"] == "trial"]
         if runs and runs[0].data.tags.get("complete") == "true":
             return  # other seeds of it are finished: their result stays
         trial_id = runs[0].info.run_id if runs else self._create_trial(unit, _milliseconds(time.time()))
@@ -178,10 +240,17 @@ class Tracking(Experiment):
 
     @named
     def records(self, shown: Finished) -> list[dict[str, Any]]:
-        """The records of a unit that is shown, from MLflow itself: its storage may be gone. None of a pruned one."""
+        """The records of a unit that is shown, from MLflow itself: its storage may be gone. None of a pruned one, and
+        none where they are damaged: then the unit is not finished."""
+        import pyarrow
+
         name = f"records/{block_name(shown.seeds)}.parquet"
-        found = name in self.artifacts(shown.run_id, "records")
-        return read_records(self.read_artifact(shown.run_id, name)) if found else []
+        try:
+            found = name in self.artifacts(shown.run_id, "records")
+            return read_records(self.read_artifact(shown.run_id, name)) if found else []
+        except pyarrow.ArrowInvalid:
+            log.warning("%s of run %s in MLflow is damaged; the unit runs again", name, shown.run_id)
+            return []
 
     @named
     def adopt(self, config_hashes: Collection[str]) -> None:
@@ -209,6 +278,27 @@ class Tracking(Experiment):
         for block in wanted & set(self.artifacts(trial_id, "records")):
             found |= final_rows(read_records(self.read_artifact(trial_id, block)), block)
         return found
+
+
+def first_contact(tracking: Tracking, store: Store) -> str:
+    """Reach MLflow before a launch begins: "", or what a person should know when the launch goes on without it.
+
+    A server that is away is refused where the study was never shown there: a person looks now, and the address may be
+    mistyped. A study that was shown there goes on, as it would had the server gone away a minute later. Without the
+    server this launch knows only of what is finished in the storage.
+
+    Raises TrackingError.
+    """
+    place = tracking.uri.rpartition("://")[2].rpartition("@")[2].rstrip("/")  # without a password
+    try:
+        tracking.check_reachable()
+    except TrackingError as error:
+        if error.away and (store.read_json(SHOWN) or {}).get("server") == place:
+            return f"{error}; the study was shown there before, so it goes on, and what is missing there is added later"
+        raise
+    if tracking.is_server:
+        store.write_json(SHOWN, {"server": place})
+    return ""
 
 
 def _identity(unit: Unit) -> dict[str, str]:

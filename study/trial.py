@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from study.identity import config_hash
 from study.provenance import commit, versions
 from study.sheet import sheet
 from study.storage import Store, Unit
@@ -47,15 +48,16 @@ class UnitRun:
 
     objective: the measure to report (None: the evaluator's primary one). diverged_value: what a diverged replicate
     counts as in it; without one it is left out, and reported beside it as `diverged`. cache_dir: where the feature
-    extractor of a data set is kept. Whatever a unit needs lives in its object, so that a worker may be used again.
+    extractor of a data set is kept. floor: the 95 % floor of the primary measure, without which no verdict but
+    divergence can be given. Whatever a unit needs lives in its object, so that a worker may be used again.
     """
 
     def __init__(self, unit: Unit, store: Store, device: str = "cpu", cache_dir: str | None = None,
-                 diverged_value: float | None = None, objective: str | None = None,
+                 diverged_value: float | None = None, objective: str | None = None, floor: float | None = None,
                  checkpoint_seconds: float | None = None) -> None:
         """Does nothing costly yet. checkpoint_seconds: between two checkpoints, at least (None: 20)."""
         self.unit, self.store, self.device, self.cache_dir = unit, store, device, cache_dir
-        self.diverged_value, self.objective = diverged_value, objective
+        self.diverged_value, self.objective, self.floor = diverged_value, objective, floor
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = Progress()
         self._state: TrainState | None = None
@@ -105,6 +107,7 @@ class UnitRun:
         from models import METHODS, hparams
         from models.checkpoint import CheckpointError, load_state
         from models.data import load
+        from models.disk_options import DataError, kind_of
         from models.evaluation import Evaluator
         from models.method import build
         from models.training import init_state
@@ -113,7 +116,10 @@ class UnitRun:
             _exact_on_gpu()
         c, seeds = self.unit.configuration, self.unit.seeds
         hp: hparams.HParams = getattr(hparams, METHODS[c["method"]].split(":")[1])(**c["knobs"])
-        self._data = load(c["data"]["name"], c["data"]["size"])
+        self._data = load(c["data"], cache_dir=self.cache_dir)
+        if kind_of(c["data"]) and config_hash(c, self._data.content_hash) != self.unit.config_hash:
+            raise DataError((), f"found other images on {platform.node()} than the study was launched with "
+                                f"({self._data.notes}), expected the same data on every machine as long as it runs")
         self._method = build(hp, self._data)
         e = c["evaluation"]
         self._evaluator = Evaluator(self._method, self._data, samples=e["samples"], long_run=e["long_run"],
@@ -159,13 +165,15 @@ class UnitRun:
             reason, update = self._divergence(state, r)
             final.append({"seed": seed, "stage": "final", "update": update, **found, **self._costs(update),
                           "cpu_seconds": progress.cpu_seconds / len(unit.seeds), "reason": reason,
-                          "verdict": "diverged" if reason else "survived", "diverged_at": update if reason else None})
-        lived = sum(row["verdict"] == "survived" for row in final)
+                          "diverged_at": update if reason else None})
+            name, flags = ("diverged", ()) if reason else self._verdict(final[-1], state.gaps[r, :update].cpu().numpy())
+            final[-1] |= {"verdict": name, "flags": ", ".join(flags) or None}
+        lived = sum(row["verdict"] != "diverged" for row in final)
         report = self._report(state, final, "finished" if lived else "diverged", lived)
         if self.objective in report:
             progress.rungs[str(state.update)] = report[self.objective]
         self.store.write(f"{unit.key}/records.parquet", records(progress.rows + final))
-        extent = self._data.density.extent if self._data.density is not None else None
+        extent = self._data.density.extent if self._data.density is not None else self._data.extent
         for seed, alive, images in zip(unit.seeds, state.alive.tolist(), samples, strict=True):
             if alive and np.isfinite(images).all():
                 self.store.write(f"{unit.key}/samples_{seed}.png", sheet(images, extent))
@@ -187,6 +195,26 @@ class UnitRun:
         known = [row for row in trace if "kappa" in row and "clip_fraction" in row]
         hidden = masked([row["clip_fraction"] for row in known], [row["kappa"] for row in known])
         return "masked" if hidden else None, state.update
+
+    def _verdict(self, final: Row, gap: np.ndarray) -> tuple[str, tuple[str, ...]]:
+        """Of a replicate that reached its last update; `survived` where there is no floor to judge quality by."""
+        from models.verdict import Traces, verdict
+
+        trace = [row for row in self._progress.rows if row["seed"] == final["seed"]]
+        primary = self._evaluator.primary
+        quality = [row[primary] for row in trace if primary in row]
+        if self.floor is None or not quality:
+            return "survived", ()
+        n = self.unit.configuration["evaluation"]["samples"]
+        measures = {"variance_ratio": f"variance_ratio_{n}", "modes": f"modes_{n}", "long": f"{primary}_long",
+                    "saturation_excess": f"saturation_excess_{n}"}
+        found = {name: final[column] for name, column in measures.items() if column in final}
+        if "sd_ratio_g" in trace[-1]:
+            found["sd_ratio_g"] = trace[-1]["sd_ratio_g"]
+        return verdict(Traces(
+            gap=gap.astype(np.float64), batch_size=self.unit.configuration["knobs"]["batch_size"],
+            quality=np.array(quality), kappa=np.array([row.get("kappa", np.nan) for row in trace]), floor=self.floor,
+            final=found))
 
     def _report(self, state: TrainState, rows: Sequence[Row], status: str, lived: int) -> dict[str, Any]:
         diverged = len(self.unit.seeds) - lived
@@ -216,12 +244,12 @@ def evaluation_points(updates: int, points: int) -> list[int]:
 
 
 def records(rows: Sequence[Row]) -> bytes:
-    """Rows as Parquet: int64 seed and update, strings stage, verdict, reason, float64 the rest; null for absent."""
+    """Rows as Parquet: int64 seed and update, strings stage, verdict, reason, flags, float64 the rest; null: absent."""
     import pyarrow
     import pyarrow.parquet
 
     kinds = {"seed": pyarrow.int64(), "update": pyarrow.int64(), "stage": pyarrow.string(),
-             "verdict": pyarrow.string(), "reason": pyarrow.string()}
+             "verdict": pyarrow.string(), "reason": pyarrow.string(), "flags": pyarrow.string()}
     columns = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]

@@ -12,6 +12,8 @@ from study.sources import Fixed, Phases, Source
 from study.spec import StudySpec
 from study.storage import Store, Unit
 
+QUANTILE_95 = 1.645  # of the normal law, for the floor's draws
+
 
 class Losses(Protocol):
     """What a launch could not finish (`clerk.Clerk`)."""
@@ -54,11 +56,13 @@ class Work:
         return self.spec.search.objectives[0] if self.spec.search else self.spec.primary
 
     def options(self, unit: Unit) -> dict[str, Any]:
-        """UnitRun's options that depend on the phase: only a search has a value for diverged replicates."""
-        if unit.configuration["phase"] != "search":
-            return {"objective": self.spec.primary}
-        diverged = self.plan["search"]["diverged_value"][unit.configuration["arm"]]
-        return {"objective": self.objective, "diverged_value": diverged[0]}
+        """UnitRun's options of a study and a phase: only a search has a value for diverged replicates."""
+        floor = self.plan["floors"][self.spec.primary]
+        found = {"objective": self.spec.primary, "floor": max(floor["mean"] + QUANTILE_95 * floor["sd"], floor["sd"])}
+        if unit.configuration["phase"] == "search":
+            diverged = self.plan["search"]["diverged_value"][unit.configuration["arm"]]
+            found |= {"objective": self.objective, "diverged_value": diverged[0]}
+        return found
 
     def rounds(self, losses: Losses) -> Iterator[tuple[Source, bool]]:
         """Sources of rounds, each of fixed resources, and whether its units need a node each.

@@ -184,3 +184,11 @@ def test_seeds_outside_the_plan_are_left_out():
     kept = _planned_seeds(frame, {"design": [0, 1], "search": [9]})
     assert kept["value"].to_list() == [1.0, 3.0] and _planned_seeds(frame, None) is frame
     assert _planned_seeds(frame.iloc[:0], {"design": [0]}).empty
+
+
+def test_verdicts_and_flags_are_counted_and_old_records_have_none() -> None:
+    finals = pd.DataFrame({"verdict": ["stable", "diverged", "oscillating", "stable"],
+                           "flags": [None, None, "kappa > 1, poor quality", "kappa > 1"]})
+    assert tables.verdicts(finals) == "2 stable, 1 oscillating; kappa > 1 (2); poor quality (1)"
+    assert tables.verdicts(finals.assign(verdict="survived")) == ""
+    assert tables.verdicts(finals.drop(columns="flags").iloc[:1]) == "1 stable"

@@ -58,7 +58,7 @@ def test_a_directory(tmp_path: Path) -> None:
     (b"study: s\n\0\0\0", "DIR/s.yaml:2: not valid YAML: unacceptable character #x0000"),
     (b"- study\n", "DIR/s.yaml:1: found a list, expected a mapping with the keys study, data, method, ..."),
     (b"study", "DIR/s.yaml:1: found 'study', expected a mapping with the keys study, data, method, ..."),
-    (b"x" * 1_000_001, "DIR/s.yaml: is larger than 1,000,000 bytes, expected a study's YAML file"),
+    (b"x" * 250_001, "DIR/s.yaml: is larger than 250,000 bytes, expected a study's YAML file"),
 ])
 def test_a_file_that_is_no_study(tmp_path: Path, data: bytes, sentence: str) -> None:
     (tmp_path / "s.yaml").write_bytes(data)
@@ -80,21 +80,40 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     ("study: *nowhere\n", "s.yaml:1: column 8: not valid YAML: found undefined alias 'nowhere'"),
     ("study: s\n---\nstudy: t\n",
      "s.yaml:2: column 1: not valid YAML: expected a single document in the stream but found another document"),
-    ("[" * 800, "s.yaml:1: not valid YAML: nested too deeply"),
-    ("- " * 5000, "s.yaml:1: not valid YAML: nested too deeply"),
+    ("[" * 800, "s.yaml:1: column 16: not valid YAML: nested more than 30 deep"),
+    ("- " * 5000, "s.yaml:1: column 31: not valid YAML: nested more than 30 deep"),
+    ("a: [" + "1," * 20_000 + "]", "s.yaml:1: column 20001: not valid YAML: more than 10,000 values"),
     ("study: &x [*x]\n", "s.yaml:1: study[0]: an alias inside its own anchor never ends; write the value out"),
     ("study: s\n? [a]\n: b\n", "s.yaml:2: ?: found a list or a mapping as a key, expected a name"),
+    ("? [a]\n? [b]\n", "s.yaml:1: ?: found a list or a mapping as a key, expected a name"),
     ("study: s\n<<: {data: digits}\n", "s.yaml:2: <<: YAML 1.2 has no merge keys; write the keys out"),
-    ("seed: " + "9" * 5000 + "\n", "s.yaml:1: seed: found '" + "9" * 40 + "', which is no int"),
+    ("seed: " + "9" * 5000 + "\n", "s.yaml:1: seed: found '" + "9" * 40
+     + "', expected a whole number of at most 9,007,199,254,740,992 in size"),
+    ("seed: 0x" + "f" * 5000 + "\n", "s.yaml:1: seed: found '0x" + "f" * 38
+     + "', expected a whole number of at most 9,007,199,254,740,992 in size"),
+    ("seed: !!int ''\n", "s.yaml:1: seed: found '', expected a whole number of at most 9,007,199,254,740,992 in size"),
+    ("seed: !!float x\n", "s.yaml:1: seed: found 'x', expected a number"),
+    ('study: s\nquestion: "\\UFFFFFFFF"\n',
+     "s.yaml:2: not valid YAML: \\UFFFFFFFF is no character"),
+    ('question: "a\\ud800"\n', "s.yaml:1: question: found the character #xd800, expected text that can be printed"),
+    ('study: s\n"\\e[31m": 1\n', "s.yaml:2: ?: found the character #x001b, expected text that can be printed"),
+    ("%YAML 1.3\n---\nstudy: s\n",
+     "s.yaml:1: not valid YAML: expected %YAML 1.2, or no such line"),
 ])
 def test_text_that_is_not_plain_yaml(text: str, sentence: str) -> None:
     assert problems(text) == [sentence]
 
 
+def test_aliases_cannot_nest_too_deep() -> None:
+    layers = "".join(f"l{i}: &l{i} [*l{i - 1}]\n" for i in range(1, 300))
+    line, = problems("l0: &l0 [x]\n" + layers)
+    assert line.endswith("nested more than 30 deep once its aliases are written out")
+
+
 def test_aliases_cannot_blow_up() -> None:
     layers = "".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]\n" for i in range(1, 12))
     lines = problems("l0: &l0 [x]\n" + layers)
-    assert len(lines) == 1 and lines[0].endswith("more than 20,000 values once its aliases are written out")
+    assert len(lines) == 1 and lines[0].endswith("more than 10,000 values once its aliases are written out")
 
 
 @pytest.mark.parametrize("tag", ["python/object/apply:os.system", "python/name:os.system", "set", "binary"])
@@ -130,6 +149,9 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
     ("train: {lr_f: [0.1]}", "5: train.lr_f: found a list, expected one value"),
     ("train: {lr_f: .nan}", "5: train.lr_f: found nan, expected a number > 0"),
     ("train: {lr_f: .inf}", "5: train.lr_f: found inf, expected a number > 0"),
+    ("train: {lr_f: 1e-200}", "5: train.lr_f: found 1e-200, expected a number >= 1e-12 and <= 1e+12"),
+    ("train: {temperature: 1e200}", "5: train.temperature: found 1e+200, expected one <= 1e+12"),
+    ("train: {updates: 10000000000000}", "5: train.updates: found 10000000000000, expected one <= 1e+12"),
     ("train: {adam_beta1: 1}", "5: train.adam_beta1: found 1, expected a number >= 0 < 1"),
     ("train: {spectral_norm: 1}", "5: train.spectral_norm: found 1, expected true or false"),
     ("train: {chain: persistant}", "5: train.chain: found 'persistant', expected one of persistent, noise, data; "
@@ -344,6 +366,9 @@ def test_a_phase_may_not_undo_what_makes_an_arm() -> None:
 @pytest.mark.parametrize("override, sentence", [
     ("design.replicates=ten", "--set design.replicates: found 'ten', expected a whole number >= 1 and <= 1000"),
     ("design.replicates", "--set design.replicates: expected key=value, such as --set design.replicates=10"),
+    ("", "--set '': expected key=value, such as --set design.replicates=10"),
+    ("a\nb", "--set a b: expected key=value, such as --set design.replicates=10"),
+    ("a" + ".a" * 40 + "=1", "--set a" + ".a" * 40 + ": found a key of 41 parts, expected at most 30"),
     ("=3", "--set =3: expected key=value, such as --set design.replicates=10"),
     ("design={step_sise: 1}", "--set design: design.step_sise: unknown knob; did you mean step_size?"),
     ("study.name=x", "--set study.name: study is not a mapping, so it has no key name"),
@@ -367,6 +392,39 @@ def test_all_problems_at_once_in_the_order_of_the_file() -> None:
         "s.yaml:7: seed: found 'x', expected a whole number >= 0 and <= 2147483648",
         "s.yaml:8: search.sampler: unknown sampler 'tpee'; did you mean tpe?",
         "--set confirm.top: found 0, expected a whole number >= 1"]
+
+
+def test_many_problems_are_the_first_hundred() -> None:
+    lines = problems(GRID + "".join(f"k{i}: 1\n" for i in range(500)))
+    assert len(lines) == 101 and lines[-1] == "s.yaml: these are the first 100 problems; there may be more"
+    assert lines[0].startswith("s.yaml:5: k0: ") and lines[99].startswith("s.yaml:104: k99: ")
+
+
+def test_long_words_are_cut_in_the_middle() -> None:
+    line, = problems(GRID + "baseline: " + "a" * 5000 + "\n")
+    assert len(line) < 2500 and "aaa ... aaa" in line
+
+
+def test_a_study_that_nobody_meant() -> None:
+    """Limits are on the whole, so that nothing takes minutes or all the memory."""
+    levels = "[" + ", ".join(map(str, range(2, 6002))) + "]"
+    assert problems(BASE.replace("[kl, jko]", "[kl, jko, hidden, ggcn]") + f"design: {{width: {levels}}}\n") == [
+        "s.yaml:4: design: found 24,000 cells in 4 arms, expected at most 20,000 in all"]
+    hundred = "[" + ", ".join(map(str, range(2, 102))) + "]"
+    grid = f"design: {{width: {hundred}, batch_size: {hundred}, mcmc_steps: {hundred}}}\n"
+    assert problems("study: s\ndata: digits\nmethod: kl\n" + grid) == [
+        "s.yaml:4: design: found 1,000,000 cells in arm kl, expected at most 20,000"]
+    arms = "".join(f"  a{i}: {{method: kl, updates: {i + 1}}}\n" for i in range(101))
+    assert problems(ARMS + "arms:\n" + arms) == ["s.yaml:4: arms: found 101 arms, expected at most 100"]
+
+
+def test_a_long_choice_is_checked_at_its_ends() -> None:
+    """Null beside numbers: every combination of thousands of choices would take minutes."""
+    many = "{choice: [null, " + ", ".join(map(str, range(1, 5000))) + "]}"
+    text = f"study: s\ndata: digits\nmethod: jko\nsearch: {{space: {{beta: {many}, sigma: {{low: 1, high: 2}}}}}}\n"
+    assert loads(text).search is not None
+    assert problems(text.replace("beta:", "jko_weight: 1, beta:")) == [
+        "s.yaml:4: search.space.beta: beta and jko_weight both set the penalty's weight; give one"]
 
 
 def test_a_bad_spec_is_refused_without_heavy_imports(tmp_path: Path) -> None:

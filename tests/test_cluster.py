@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from study import cluster
-from study.cluster import ClusterError, connect_problem, fits, resources_per_unit, terminable
+from study import capacity, cluster
+from study.capacity import fits, resources_per_unit
+from study.cluster import ClusterError, address_problem, connect_problem, terminable
 
 
 @pytest.mark.parametrize(("nodes", "resources", "units"), [
@@ -39,14 +41,67 @@ CPU, GPU, SMALL = {"CPU": 4.0}, {"CPU": 4.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 2.
 def test_resources_that_no_worker_could_have_are_refused(
         nodes: list[dict[str, float]], works: bool, cpu: float, gpu: float | str, resources: dict[str, float] | str,
         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "_nodes", lambda: nodes)
-    monkeypatch.setattr(cluster, "_workers_use_gpus", lambda gpu: works)
+    monkeypatch.setattr(capacity, "_nodes", lambda: nodes)
+    monkeypatch.setattr(capacity, "_workers_use_gpus", lambda gpu: works)
     if isinstance(resources, dict):
         assert resources_per_unit(cpu, gpu) == resources
         return
     with pytest.raises(ClusterError) as found:
         resources_per_unit(cpu, gpu)
     assert str(found.value) == resources
+
+
+def test_room_follows_the_cluster_and_parts_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One unit more than fits waits on a cluster, for a node that joins; a limit holds; a look lasts for 2 s."""
+    nodes, clock = [{"CPU": 8.0, "GPU": 1.0}], [100.0]
+    monkeypatch.setattr(capacity, "_nodes", lambda: nodes)
+    monkeypatch.setattr(capacity.time, "monotonic", lambda: clock[0])
+    quarter = {"cpu": 1.0, "gpu": 0.25}
+    assert capacity.concurrency(quarter) == 4
+    here, there, few = (capacity.room(*words) for words in (
+        (None, quarter, None), ("auto", quarter, None), ("auto", quarter, 2)))
+    assert (here(), there(), few()) == (4, 5, 2)
+    nodes.append({"CPU": 8.0, "GPU": 2.0})
+    assert there() == 5, "no look yet"
+    clock[0] += capacity.ROOM_SECONDS
+    assert (there(), few()) == (13, 2)
+    nodes.clear()
+    clock[0] += capacity.ROOM_SECONDS
+    assert (here(), there(), few()) == (1, 1, 1), "what is left waits for a node"
+
+
+@pytest.mark.parametrize(("environment", "address", "sentence"), [
+    ("", "auto", None), ("10.0.0.1:6379", "auto", None), ("ray://head:10001", "10.0.0.1:6379", None),
+    ("ray://head:10001", "auto", "--address auto: RAY_ADDRESS=ray://head:10001: found a Ray Client address, expected "),
+    ("http://head:8265", "auto", "--address auto: RAY_ADDRESS=http://head:8265: found a URI, expected one of a "),
+    ("", "local", "--address local: expected a cluster's HOST:PORT, or auto; leave --address out to run on this "),
+])
+def test_an_address_that_ray_would_read_otherwise_is_refused(
+        environment: str, address: str, sentence: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", environment)
+    found = address_problem(address)
+    assert found is None if sentence is None else str(found).startswith(sentence)
+
+
+def test_a_cluster_without_a_cpu_is_waited_for_and_every_check_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    nodes: list[dict[str, float]] = [{"CPU": 0.0}]
+    monkeypatch.setattr(capacity, "_nodes", lambda: nodes)
+    monkeypatch.setattr(capacity, "_wait_for_a_node", lambda *words: nodes.append({"CPU": 2.0}))
+    monkeypatch.setattr(capacity, "nodes_problem", lambda storage: "a path" if storage == "./runs" else None)
+    monkeypatch.setattr(capacity, "_able", lambda resources: {"id": "10.0.0.2"})
+    monkeypatch.setattr("study.probe.problem", lambda store, able: None if store == "seen" else f"{able} not")
+
+    def prepare(storage: str, store: Any) -> dict[str, float]:
+        return capacity.prepare("auto", storage, store, 1, "auto", said.append)
+
+    assert prepare("s3://b", "seen") == {"cpu": 1.0}
+    assert said == ["waiting for a node: the cluster at auto has no CPU yet (given up after 900 s)"]
+    for storage, store, sentence in (("./runs", "seen", "a path"), ("s3://b", "unseen", "{'id': '10.0.0.2'} not")):
+        with pytest.raises(ClusterError) as found:
+            prepare(storage, store)
+        assert str(found.value) == sentence
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize(("address", "error"), [("127.0.0.1:1", "ConnectionRefusedError"),
@@ -63,13 +118,23 @@ def test_termination_is_an_interruption_and_only_inside() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_termination_reaches_a_background_job_that_ignores_interruptions() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), terminable():
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers inherit the environment; Ray's own handler of SIGTERM would end the launch without its last words."""
     told: list[str] = []
     fake = SimpleNamespace(init=lambda **options: told.append("init"), shutdown=lambda: told.append("shutdown"))
     monkeypatch.setitem(sys.modules, "ray", fake)
     monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(cluster.door, "own_token", lambda: told.append("token"))
     with pytest.raises(KeyboardInterrupt), cluster.running(None, 4, 3):
         assert os.environ["OMP_NUM_THREADS"] == "3"
         os.kill(os.getpid(), signal.SIGTERM)
-    assert told == ["init", "shutdown"]
+    assert told == ["token", "init", "shutdown"]

@@ -87,14 +87,19 @@ def test_the_model_at_a_temperature_is_what_its_chain_samples() -> None:
         def log_prob(self, x: np.ndarray) -> np.ndarray:
             return -(x**2).sum(1) / (2 * s**2) - math.log(2 * math.pi * s**2)
 
+    held_out = np.random.default_rng(0).normal(0, s, (40, 2))
+
     def grid(temperature: float) -> dict[str, float]:
         evaluator, state, _ = trained(tiny.knobs("kl", temperature=temperature), 1)
         density: Any = Gaussian()
         evaluator.yardstick.data = dataclasses.replace(evaluator.yardstick.data, density=density)
+        evaluator.yardstick.reference = held_out
         state.nets = state.nets._replace(f=Well(a))  # type: ignore[arg-type]
         return evaluator._grid(evaluator._log_densities(state), 0)
 
     ratio = s**2 * a / tau
+    nll = (np.mean(np.sum(held_out**2, 1)) * a / (2 * tau) + math.log(2 * math.pi * tau / a)) / 2
+    assert grid(tau)["nll_grid"] == pytest.approx(nll, rel=1e-3)
     assert grid(tau)["kl_grid"] == pytest.approx(ratio - 1 - math.log(ratio), rel=1e-3)
     assert grid(0.0) == {}  # without noise there is no density
 

@@ -1,6 +1,7 @@
 """Extractors: what they learn from, that they are fixed, and that they touch nothing global."""
 
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from models import features
+from models import feature_file, features
 from models.data import load
 
 
@@ -119,3 +120,69 @@ def test_for_data_chooses_and_refuses(digits, clf):
         features.classifier(load("faces"))
     with pytest.raises(ValueError, match=r"found images of shape \(1, 9, 8\), expected \(1, 8, 8\)"):
         clf(np.zeros((2, 1, 9, 8), np.float32))
+
+
+class Pooled(torch.nn.Module):
+    """Means of red, green and blue, then the first pixel and the last: what the network was shown, readable."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x.mean((2, 3)), x[:, :1, 0, 0], x[:, :1, -1, -1]], 1)
+
+
+def exported(folder, network, rows=True, name="My Net.pt2", size=6):
+    path = folder / name
+    free = ({0: torch.export.Dim("n")},) if rows else None
+    torch.export.save(torch.export.export(network.eval(), (torch.zeros(2, 3, size, size),), dynamic_shapes=free), path)
+    return feature_file.FeatureFile(path=str(path), size=size, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    return exported(tmp_path_factory.mktemp("own"), Pooled())
+
+
+def test_a_network_from_a_file_sees_images_as_its_file_says(own):
+    colours = np.random.default_rng(0).uniform(-1, 1, (70, 3, 6, 6)).astype(np.float32)
+    as_is = feature_file.from_file(own)
+    assert (as_is.name, as_is.dim) == ("my-net", 5) and as_is(colours).dtype == np.float64
+    assert as_is(colours)[:, :3] == pytest.approx(colours.mean((2, 3)), abs=1e-6)
+    assert as_is(colours)[:, 3:] == pytest.approx(colours[:, 0, [0, -1], [0, -1]], abs=1e-6)
+    assert as_is(colours[:0]).shape == (0, 5)
+    weighed = dataclasses.replace(own, mean=(0.1, 0.2, 0.3), sd=(0.5, 1.0, 2.0))
+    expected = ((colours + 1) / 2).mean((2, 3)) / [0.5, 1, 2] - np.array([0.1, 0.2, 0.3]) / [0.5, 1, 2]
+    assert feature_file.from_file(weighed)(colours)[:, :3] == pytest.approx(expected, abs=1e-6)
+    other_range = feature_file.from_file(own, extent=(0.0, 4.0))
+    assert other_range(2 * (colours + 1)) == pytest.approx(as_is(colours), abs=1e-6)
+
+
+def test_grey_images_are_repeated_and_sizes_changed(own):
+    net = feature_file.from_file(own)
+    grey = np.random.default_rng(0).uniform(-1, 1, (4, 1, 12, 12)).astype(np.float32)
+    found = net(grey)
+    assert np.array_equal(found[:, 0], found[:, 1]) and np.array_equal(found[:, 0], found[:, 2])
+    # By halves, an antialiased bilinear filter keeps the mean but for the edges; picking every other pixel would not.
+    assert found[:, 0] == pytest.approx(grey.mean((1, 2, 3)), abs=0.03)
+    steps = np.linspace(-1, 1, 12, dtype=np.float32)
+    assert net(np.tile(steps, (1, 1, 12, 1)))[0, 0] == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ValueError, match=r"my-net: found images of shape \(2, 6, 6\), expected 1 or 3 channels"):
+        net(np.zeros((1, 2, 6, 6), np.float32))
+
+
+def test_a_file_that_is_not_what_was_meant_is_refused(own, tmp_path):
+    with pytest.raises(ValueError, match="found sha256 .*, expected 00ff"):
+        feature_file.from_file(dataclasses.replace(own, sha256="00ff"))
+    with pytest.raises(OSError):
+        feature_file.from_file(dataclasses.replace(own, path=str(tmp_path / "no.pt2")))
+    with pytest.raises(ValueError, match="found 2 values of mean, expected 1 or 3"):
+        feature_file.from_file(dataclasses.replace(own, mean=(0.0, 1.0)))
+    junk = tmp_path / "junk.pt2"
+    junk.write_bytes(b"not a network")
+    with pytest.raises(ValueError, match=r"not an archive of torch.export.save"):
+        feature_file.from_file(dataclasses.replace(own, path=str(junk),
+                                                   sha256=hashlib.sha256(junk.read_bytes()).hexdigest()))
+    with pytest.raises(ValueError, match="does not take both 1 and 2 images of 3 x 6 x 6"):
+        feature_file.from_file(exported(tmp_path, Pooled(), rows=False, name="fixed.pt2"))
+    with pytest.raises(ValueError, match=r"found features of shape \(2, 3, 6, 6\)"):
+        feature_file.from_file(exported(tmp_path, torch.nn.ReLU(), name="flat.pt2"))
+    with pytest.raises(ValueError, match="found the name 'clf64', expected one other than clf64, rnd64, pixels"):
+        feature_file.from_file(exported(tmp_path, Pooled(), name="clf64.pt2"))

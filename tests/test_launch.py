@@ -47,7 +47,7 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     text = capsys.readouterr().out
     assert found.value.code == 0
-    flags = "--space --dry-run --set --tracking-uri --storage --address --max-concurrent --quiet"
+    flags = "--space --dry-run --set --tracking-uri --storage --address --max-concurrent --insecure --quiet"
     assert [flag for flag in flags.split() if flag not in text] == []
 
 

@@ -115,7 +115,8 @@ def test_a_launch_that_cannot_go_on_leaves_no_run_that_seems_to_live(launch: Lau
         patch.setattr("study.work.Work.__init__", fails)
         assert launch()[0::2] == (2, ["the journal cannot be read"])
     with monkeypatch.context() as patch:
-        patch.setattr(capacity, "resources_per_unit", lambda cpu, gpu: (_ for _ in ()).throw(cluster.ClusterError("no")))
+        patch.setattr(capacity, "resources_per_unit",
+                      lambda cpu, gpu: (_ for _ in ()).throw(cluster.ClusterError("no")))
         assert launch()[0::2] == (2, ["no"])
     assert launches() == []
 

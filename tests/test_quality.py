@@ -1,13 +1,16 @@
 """Quality measures against closed forms, literal loops and independent libraries."""
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
+from ot import emd2
 from scipy import linalg, stats
 
 from models import quality
 from models.densities import Density, density
+from models.quality import frechet
 
 
 @pytest.fixture
@@ -84,8 +87,140 @@ def test_energy_distance_in_one_dimension_is_scipys_but_unbiased(rng):
     assert quality.energy_distance(x[:, None], y[:, None]) == pytest.approx(expected, rel=1e-10)
 
 
+def test_fd_infinity_is_the_intercept_of_a_line_in_one_over_n(rng, monkeypatch):
+    """At FD = a + b / n exactly it gives a, and every n lies in the documented range on both sides."""
+    seen = []
+
+    def line(x, y):
+        assert len(x) == len(y) and len(np.unique(x, axis=0)) == len(x)
+        seen.append(len(x))
+        return 3 + 50 / len(x)
+
+    monkeypatch.setattr(frechet, "fd", line)
+    x = rng.standard_normal((120, 10))
+    assert quality.fd_infinity(x, x[:90], rng, points=4, draws=3) == pytest.approx(3)
+    assert len(seen) == 12 and max(seen) == 90 and min(seen) == 45
+    seen.clear()
+    quality.fd_infinity(x, x[:30], rng)
+    assert min(seen) == 20 and max(seen) == 30
+
+
+@pytest.mark.parametrize("shift", [0, 0.5])
+def test_fd_infinity_takes_the_bias_off(shift, rng):
+    """d = 16, n = 160: FD's bias is 1.05. What is left of it is far smaller, whatever the distance is."""
+    found = [quality.fd_infinity(rng.standard_normal((160, 16)) + shift, rng.standard_normal((160, 16)), rng)
+             for _ in range(40)]
+    assert abs(np.mean(found) - 16 * shift**2) < 0.05 + 3 * np.std(found) / math.sqrt(40)
+    assert np.std(found) < 0.8
+
+
+def test_fd_infinity_draws_from_its_generator_alone_and_needs_room(rng):
+    x, y = correlated(rng, 60, 8), correlated(rng, 70, 8)
+    first, again, other = (quality.fd_infinity(x, y, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert first == again != other
+    with pytest.raises(ValueError, match=r"found n = 19 for d = 8 features.*expected n >= 2.5 d = 20"):
+        quality.fd_infinity(x[:19], y, rng)
+
+
+def literal_manifold(x, y, k):
+    """The definitions, one row at a time."""
+    def radius(row, rows):
+        return sorted(math.dist(row, other) for other in rows)[k]  # [0] is the row itself
+
+    data, samples = [radius(row, y) for row in y], [radius(row, x) for row in x]
+    inside = [[math.dist(a, b) < r for b, r in zip(y, data, strict=True)] for a in x]
+    return (np.mean([any(row) for row in inside]),
+            np.mean([any(math.dist(b, a) < r for a, r in zip(x, samples, strict=True)) for b in y]),
+            np.mean([sum(row) for row in inside]) / k,
+            np.mean([any(row[i] for row in inside) for i in range(len(y))]))
+
+
+def test_precision_recall_density_and_coverage_are_their_definitions(rng):
+    x, y = correlated(rng, 25, 3), correlated(rng, 40, 3, 0.4)
+    for k in (1, 5):
+        assert quality.manifold(x, y, k) == pytest.approx(literal_manifold(x, y, k), rel=1e-12)
+    with pytest.raises(ValueError, match="found 5 rows, expected at least 6"):
+        quality.manifold(x[:5], y)
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(30, 30, 1), (20, 45, 4)])
+def test_coverage_and_density_of_one_law_have_their_exact_expectation(n, m, d, rng):
+    found = [quality.manifold(rng.standard_normal((n, d)), rng.standard_normal((m, d))) for _ in range(400)]
+    expected = {"density": 1.0, "coverage": quality.expected_coverage(n, m)}
+    for name, value in expected.items():
+        values = [getattr(f, name) for f in found]
+        assert abs(np.mean(values) - value) < 3.5 * np.std(values) / 20
+        assert np.std(values) / 20 < 0.02  # so that the bound above means something
+    assert quality.expected_coverage(10**6, 10**6) == pytest.approx(1 - 2**-5, abs=1e-5)
+
+
+def test_what_is_missing_costs_recall_and_coverage_what_is_added_costs_precision(rng):
+    y = np.concatenate([rng.standard_normal((200, 4)), rng.standard_normal((200, 4)) + 20])
+    one_mode = quality.manifold(rng.standard_normal((400, 4)), y)
+    assert one_mode.precision > 0.9 and one_mode.recall < 0.55 and one_mode.coverage < 0.51
+    astray = quality.manifold(np.concatenate([y[::2], y[::2] - 90]), y)
+    assert astray.precision == 0.5 and astray.recall > 0.8 and 0.4 < astray.density < 0.6
+
+
+def test_nearest_is_the_literal_minimum_even_far_from_the_origin(rng):
+    train = rng.standard_normal((600, 7)) + 1000
+    x = np.concatenate([train[[3, 599]] + 1e-4, rng.standard_normal((9, 7)) + 1000]).astype(np.float64)
+    expected = [min(math.dist(a, b) for b in train) for a in x]
+    assert quality.nearest(x, train) == pytest.approx(expected, rel=1e-4)
+
+
+def test_memory_is_the_pairwise_rank_statistic(rng):
+    samples, held_out = rng.integers(0, 9, 31).astype(float), rng.integers(2, 12, 57).astype(float)
+    pairs = [(a < b) + (a == b) / 2 for a in samples for b in held_out]
+    assert quality.memory(samples, held_out).nearer_train == pytest.approx(np.mean(pairs))
+
+
+def test_without_memorisation_memory_is_a_half_and_its_tail_is_exact(rng):
+    n, m = 40, 57
+    found = [quality.memory(rng.random(n), rng.random(m)) for _ in range(800)]
+    ranks = [f.nearer_train for f in found]
+    assert np.mean(ranks) == pytest.approx(0.5, abs=0.008)
+    assert np.std(ranks) == pytest.approx(math.sqrt((n + m + 1) / (12 * n * m)), rel=0.1)
+    assert found[0].copies_null == 2 / 58
+    assert np.mean([f.copies for f in found]) == pytest.approx(2 / 58, abs=0.005)
+
+
+def test_copies_are_found_alone_and_among_noise(rng):
+    train, held_out = rng.standard_normal((500, 6)), rng.standard_normal((200, 6))
+    far = quality.nearest(held_out, train)
+    assert quality.memory(quality.nearest(train[:100] + 1e-6, train), far)[:2] == (1, 1)
+    noise = np.concatenate([train[:30], 5 * rng.standard_normal((70, 6))])
+    mixed = quality.memory(quality.nearest(noise, train), far)
+    assert mixed.nearer_train < 0.4 and mixed.copies == 0.3  # ranks alone would say: all clear
+
+
+def test_w2_is_the_best_of_all_matchings_and_what_an_independent_solver_finds(rng):
+    x, y = correlated(rng, 6, 2), correlated(rng, 6, 2, 1.0)
+    best = min(np.mean(np.sum((x - y[list(order)]) ** 2, 1)) for order in permutations(range(6)))
+    assert quality.w2(x, y) == pytest.approx(math.sqrt(best), rel=1e-12)
+    x, y = correlated(rng, 200, 2), correlated(rng, 200, 2, 1.0)
+    plan = emd2([], [], ((x[:, None] - y) ** 2).sum(-1))
+    assert quality.w2(x, y) == pytest.approx(math.sqrt(plan), rel=1e-9)
+
+
+def test_w2_of_a_cloud_and_its_image_under_an_optimal_map(rng):
+    """x -> A x + m with A symmetric and positive is the gradient of a convex function, so no matching is better."""
+    x, a, m = rng.standard_normal((150, 2)), np.array([[1.5, 0.4], [0.4, 0.7]]), np.array([1.0, -2.0])
+    y = x @ a + m
+    assert quality.w2(x, y[::-1]) == pytest.approx(math.sqrt(np.mean(np.sum((x - y) ** 2, 1))), rel=1e-12)
+
+
+def test_w2_of_two_gaussians_is_the_closed_form(rng):
+    """|m1 - m2|^2 + |s - t|^2 for commuting covariances."""
+    s, t, m = np.array([1.0, 0.5]), np.array([0.4, 1.5]), np.array([1.5, 1.0])
+    found = quality.w2(rng.standard_normal((500, 2)) * s, rng.standard_normal((500, 2)) * t + m)
+    assert found == pytest.approx(math.sqrt(np.sum(m**2) + np.sum((s - t) ** 2)), rel=0.05)
+    with pytest.raises(ValueError, match="found 3 and 4 rows, expected equally many, at most 1500"):
+        quality.w2(np.zeros((3, 2)), np.zeros((4, 2)))
+
+
 @pytest.mark.parametrize("measure", [quality.kid, quality.mmd, quality.energy_distance, quality.fd,
-                                     quality.variance_ratio])
+                                     quality.variance_ratio, quality.manifold, quality.nearest, quality.w2])
 def test_what_is_not_finite_or_not_of_one_shape_is_refused(measure, rng):
     x = rng.standard_normal((20, 3))
     bad = x.copy()
@@ -94,8 +229,9 @@ def test_what_is_not_finite_or_not_of_one_shape_is_refused(measure, rng):
         measure(bad, x)
     with pytest.raises(ValueError, match=r"found shapes \(20, 3\) and \(20, 2\)"):
         measure(x, x[:, :2])
-    with pytest.raises(ValueError, match="found 1 rows, expected at least 2"):
-        measure(x[:1], x)
+    if measure not in (quality.nearest, quality.w2):
+        with pytest.raises(ValueError, match="found 1 rows, expected at least"):
+            measure(x[:1], x)
 
 
 def test_variance_ratio_is_the_squared_scale(rng):
@@ -164,32 +300,41 @@ def test_a_density_against_itself_and_against_uniform():
     assert against_uniform == pytest.approx(math.log(64) - entropy, abs=0.03)
 
 
+def test_the_held_out_likelihood_is_that_of_the_normalised_model():
+    """nats per dimension: half of E|x - m|^2 / (2 t^2) + log(2 pi t^2), whatever constant the model carries."""
+    t, m, x = 0.7, np.array([0.5, -0.2]), np.random.default_rng(1).standard_normal((50, 2))
+    expected = (np.mean(np.sum((x - m) ** 2, 1)) / (2 * t**2) + math.log(2 * math.pi * t**2)) / 2
+    found = quality.grid_kl(lambda p: 9 - ((p - m) ** 2).sum(1) / (2 * t**2), gaussian(1.0), held_out=x)
+    assert found.nll == pytest.approx(expected, abs=1e-6)
+    assert math.isnan(quality.grid_kl(lambda p: np.zeros(len(p)), gaussian(1.0)).nll)
+    with pytest.raises(ValueError, match="not finite at a held-out point"):
+        quality.grid_kl(lambda p: np.where(len(p) == 50, np.nan, 0) + np.zeros(len(p)), gaussian(1.0), held_out=x)
+
+
 def test_grid_kl_refuses_what_is_not_finite():
     with pytest.raises(ValueError, match="finite: False"):
         quality.grid_kl(lambda x: np.where(x[:, 0] > 5, np.nan, 0), gaussian(1.0))
 
 
-def test_the_floor_takes_disjoint_halves_of_the_stated_n(rng):
-    reference = np.arange(101.0)[:, None]
+def test_floors_take_disjoint_parts_of_the_stated_sizes(rng):
+    values = np.arange(100.0)
     seen = []
 
-    def spy(x, y):
-        assert len(x) == len(y) and not set(x.ravel()) & set(y.ravel())
-        seen.append(len(x))
-        return float(x.mean() - y.mean())
+    def measures(i, j):
+        assert not set(i) & set(j)
+        seen.append((len(i), len(j)))
+        return {"difference": values[i].mean() - values[j].mean(), "one": 1.0}
 
-    found = quality.floor(spy, reference, 256, 40, rng)
-    assert found.n == 50 and seen == [50] * 40
-    assert quality.floor(spy, reference, 20, 3, rng).n == 20
-    # Two disjoint samples without replacement: var of the difference is 2 S^2 / n.
-    assert found.sd == pytest.approx(math.sqrt(2 * reference.var(ddof=1) / 50), rel=0.4)
+    found = quality.floors(measures, 100, 30, 40, 50, rng)
+    assert seen == [(30, 40)] * 50 and found["one"] == (1, 0, 1, 30, 40)
+    # Without replacement: var of the difference is S^2 (1/30 + 1/40).
+    sd = math.sqrt(values.var(ddof=1) * (1 / 30 + 1 / 40))
+    assert found["difference"].sd == pytest.approx(sd, rel=0.3)
+    assert found["difference"].high == pytest.approx(found["difference"].mean + 1.64 * sd, abs=0.6 * sd)
+    for wanted, given in [((256, 20), (80, 20)), ((256, 90), (50, 50)), ((10, 90), (10, 50))]:
+        assert quality.floors(measures, 100, *wanted, 2, rng)["one"][3:] == given
     with pytest.raises(ValueError, match="found draws = 1"):
-        quality.floor(spy, reference, 20, 1, rng)
-
-
-def test_the_floor_of_fd_is_its_bias(rng):
-    found = quality.floor(quality.fd, rng.standard_normal((2000, 8)), 200, 30, rng)
-    assert found.mean == pytest.approx((8**2 + 5 * 8) / (2 * 200), rel=0.1)
+        quality.floors(measures, 100, 20, 20, 1, rng)
 
 
 def test_samples_far_from_every_mode_cover_none():

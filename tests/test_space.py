@@ -237,7 +237,8 @@ def test_budgets_of_a_search_are_equal_in_gradients_not_in_trials() -> None:
         dearest = max(budgets[arm] / trials[arm] for arm in spec.arms)
         assert min(trials.values()) == spec.search.trials and len(set(trials.values())) > 1
         assert max(budgets.values()) - min(budgets.values()) <= dearest
-        assert set(search_trials(loads(text, overrides=[*words, "search.equal=trials"])).values()) == {spec.search.trials}
+        same = search_trials(loads(text, overrides=[*words, "search.equal=trials"]))
+        assert set(same.values()) == {spec.search.trials}
 
 
 @pytest.mark.parametrize("knob", sorted({k for knobs in KNOBS.values() for k in knobs}))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.launching import done, launch, workers
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
@@ -34,23 +33,6 @@ evaluation: {points: 6, samples: 64, long_run: 2}
 UNITS = 4 + 4 + 2
 
 
-def launch(*words: str, on_line: Callable[[str, int], None] = lambda line, pid: None) -> tuple[int, list[str]]:
-    """Run the command in its own process group; (exit code, lines). on_line(line, pid) may interfere."""
-    command = [sys.executable, "-m", "study.launch", "--space", "tiny.yaml", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          start_new_session=True) as process:
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line.rstrip("\n"))
-            on_line(lines[-1], process.pid)
-    return process.returncode, lines
-
-
-def done(folder: Path) -> list[Path]:
-    return sorted(folder.glob("runs/tiny/*/*/done.json"))
-
-
 def runs(kind: str) -> dict[str, str]:
     """Name -> status of the runs of a kind that MLflow shows."""
     from mlflow import MlflowClient
@@ -60,25 +42,6 @@ def runs(kind: str) -> dict[str, str]:
     assert experiment is not None
     found = client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'")
     return {f"{run.info.run_name} {run.info.run_id}": run.info.status for run in found}
-
-
-def workers(driver: int) -> list[int]:
-    """Ray's busy workers below a process."""
-    parent, names = {}, {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                stat, names[int(entry.name)] = (entry / "stat").read_text(), (entry / "cmdline").read_text()
-            except OSError:  # it has ended meanwhile
-                continue
-            parent[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-
-    def is_below(pid: int) -> bool:
-        while pid in parent and pid != driver:
-            pid = parent[pid]
-        return pid == driver
-
-    return [pid for pid, name in names.items() if name.startswith("ray::Work") and is_below(pid)]
 
 
 @pytest.fixture
@@ -168,3 +131,17 @@ def test_a_unit_that_always_fails_is_named_and_the_rest_is_done(folder: Path) ->
     code, lines = launch(*words)
     assert code == 0 and len(done(folder)) == 4
     assert "3 units of work are finished, 1 are left" in lines
+
+
+def test_workers_that_ray_stops_for_memory_run_again_alone_then_are_named(folder: Path) -> None:
+    """Ray's memory monitor, told that 1 % is too much, stops every worker. With enough memory the study finishes."""
+    words = ("--set", "confirm=null", "--set", "search.trials=1")
+    low = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "50"}
+    code, lines = launch(*words, environment=low)
+    assert code == 1, "\n".join(lines)
+    assert sum("out of memory; it runs again at the end, with a node for itself" in line for line in lines) == 6
+    lost = [line for line in lines if line.startswith("lost: ") and line.endswith("out of memory")]
+    assert len(lost) == 2 * 6, "each is told when it happens, and at the end"
+    assert done(folder) == [] and list(runs("trial").values()) == ["FAILED"] * 6
+    code, lines = launch(*words)
+    assert code == 0 and len(done(folder)) == 6 and list(runs("trial").values()) == ["FINISHED"] * 6

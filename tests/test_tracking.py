@@ -52,12 +52,17 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "runs"), "jko")
 
 
+def planned_unit(seeds: tuple[int, ...] = (0, 1, 2), config_hash: str = "abc123", phase: str = "design",
+                 step_size: float = 0.12) -> Unit:
+    return Unit({"phase": phase, "arm": "jko", "method": "jko", "data": {"name": "digits", "size": 8},
+                 "knobs": {"step_size": step_size, "mcmc_steps": 20, "beta": None},
+                 "evaluation": {"points": 3, "samples": 256, "long_run": 10, "split": "search"}}, seeds, config_hash)
+
+
 def finished_unit(store: Store, seeds: tuple[int, ...] = (0, 1, 2), diverged: tuple[int, ...] = (),
                   config_hash: str = "abc123", phase: str = "design", step_size: float = 0.12) -> Unit:
     """Write what a worker leaves: three records a replicate; a diverged one stops after its first."""
-    unit = Unit({"phase": phase, "arm": "jko", "method": "jko", "data": {"name": "digits", "size": 8},
-                 "knobs": {"step_size": step_size, "mcmc_steps": 20, "beta": None},
-                 "evaluation": {"points": 3, "samples": 256, "long_run": 10, "split": "search"}}, seeds, config_hash)
+    unit = planned_unit(seeds, config_hash, phase, step_size)
     rows: list[dict[str, Any]] = []
     for seed in seeds:
         dead = seed in diverged
@@ -265,6 +270,48 @@ def test_version_that_plans_an_earlier_trial_adopts_it(uri: str, store: Store) -
     new.adopt({"kept", "planned"})
     versions = {run.data.tags["config_hash"]: run.data.tags["study_version"] for run in runs(new, "trial")}
     assert versions == {"kept": "v2", "dropped": "v1"}
+
+
+def pruned_unit(store: Store) -> Unit:
+    """Of a search, which stopped it."""
+    unit = planned_unit(phase="search")
+    store.write_done(unit, {"status": "pruned", "rungs": {"10": 0.5}, "primary": KID})
+    return unit
+
+
+def test_what_an_earlier_version_pruned_is_not_adopted(uri: str, store: Store) -> None:
+    old, new = Tracking(uri, "jko", "v1"), Tracking(uri, "jko", "v2")
+    drain(old, store, pruned_unit(store))
+    drain(old, store, finished_unit(store, (0,), config_hash="x", phase="search"))
+    new.adopt({"abc123", "x"})
+    assert {run.data.tags["status"]: run.data.tags["study_version"] for run in runs(new, "trial")} == {
+        "pruned": "v1", "finished": "v2"}
+
+
+def test_a_trial_that_was_pruned_and_is_trained_by_a_later_version_is_as_if_never_pruned(
+        uri: str, store: Store) -> None:
+    def shown(tracking: Tracking) -> list[Any]:
+        found = snapshot(tracking)
+        return [(tags, *rest[:-4], rest[-4], rest[-2]) for tags, *rest in found]  # without when it was pruned
+
+    tracking, never = Tracking(uri, "jko", "v2"), Tracking(uri, "never pruned", "v2")
+    drain(Tracking(uri, "jko", "v1"), store, pruned_unit(store))
+    assert tracking.finished()["abc123", (0, 1, 2)].status == "pruned"
+    unit = finished_unit(store, phase="search")
+    for one in (tracking, never):
+        drain(one, store, unit)
+    assert tracking.finished()["abc123", (0, 1, 2)].status == "finished"
+    assert shown(tracking) == shown(never)
+
+
+def test_metrics_of_a_trial_are_over_the_seeds_of_the_plan(uri: str, store: Store) -> None:
+    """Its seeds moved from 0-3 to 3-5: three are trained, one counts on, three are left out."""
+    drain(Tracking(uri, "jko", "v1", seeds={"design": range(4)}), store, finished_unit(store, (0, 1, 2, 3)))
+    drain(Tracking(uri, "jko", "v1", seeds={"design": range(3, 6)}), store, finished_unit(store, (4, 5), diverged=(4,)))
+    [trial] = runs(Tracking(uri, "jko", "v1"), "trial")
+    assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (3, 1)
+    assert trial.data.metrics[KID] == pytest.approx(np.sin([3, 5]).mean())
+    assert trial.data.tags["seeds"] == "0-3,4-5"
 
 
 def test_launch_run_holds_the_inputs_and_a_dead_one_is_closed(uri: str) -> None:

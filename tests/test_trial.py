@@ -15,6 +15,9 @@ import torch
 from PIL import Image
 
 from models import training
+from models.method import build
+from models.training import init_state, train_step
+from models.verdict import VERDICTS
 from study import trial
 from study.sheet import sheet
 from study.storage import Store, Unit
@@ -77,12 +80,42 @@ def test_unit_leaves_records_sheets_and_a_manifest(store: Store) -> None:
     assert manifest["started"] < manifest["ended"]
 
 
+def test_a_survivor_is_judged_by_its_whole_trace_and_a_resumed_one_alike(
+        store: Store, tmp_path: Path, saves_always: None) -> None:
+    """The gap of every update goes through checkpoints; the floor decides what quality is bad."""
+    one = unit(updates=40)
+    told = {}
+    for floor in (1e-6, 1e3):
+        whole, parts = (Store(str(tmp_path / f"{name}{floor}"), "jko") for name in ("whole", "parts"))
+        run(UnitRun(one, whole, floor=floor))
+        UnitRun(one, parts, floor=floor).advance()
+        run(UnitRun(one, parts, floor=floor))
+        final, again = ([r for r in rows(place, one) if r["stage"] == "final"] for place in (whole, parts))
+        assert final == again and all(r["verdict"] in VERDICTS[:-1] for r in final)
+        told[floor] = [(r["flags"] or "").split(", ") for r in final]
+    assert all("poor quality" in flags for flags in told[1e-6])
+    assert not any("poor quality" in flags for flags in told[1e3])
+
+
+def test_the_gap_of_every_update_is_kept_for_the_verdict() -> None:
+    from tests.tiny import IMAGES, data, knobs
+
+    on = data(IMAGES)
+    method = build(knobs("kl", updates=5), on)
+    state, gaps = init_state(method, on, [0, 1]), []
+    for _ in range(5):
+        state, info = train_step(method, on, state)
+        gaps.append(info.gap)
+    assert torch.equal(state.gaps, torch.stack(gaps, 1)) and state.gaps.shape == (2, 5)
+
+
 def test_schema_is_the_same_for_survivors_and_diverged(store: Store) -> None:
     run(UnitRun(unit(), store))
     manifest = store.done(unit())
     assert manifest is not None
     schema = pyarrow.parquet.read_schema(io.BytesIO(store.read_verified(unit(), "records.parquet", manifest)))
-    kinds = {"seed": "int64", "update": "int64", "stage": "string", "verdict": "string", "reason": "string"}
+    kinds = {"seed": "int64", "update": "int64", "stage": "string", "verdict": "string", "reason": "string",
+             "flags": "string"}
     assert {n: str(schema.field(n).type) for n in schema.names} == {n: kinds.get(n, "double") for n in schema.names}
 
 

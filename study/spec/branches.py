@@ -1,12 +1,13 @@
 """A section of knobs, with branches by method or arm -> what it says about each arm.
 
 A key is a knob (for every arm), a method's name (for every arm of that method) or an arm's name (for that arm). The
-more specific place wins. `zip`, where a section has it, pairs the levels of several knobs.
+more specific place wins. `zip`, where a section has it, pairs the levels of several knobs; a list of
+such pairings does so for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +64,7 @@ class Section:
                is_shared: bool = False) -> None:
         for key, value in raw.items():
             if key == "zip" and self.zips:
-                self._zip((*path, key), value, raw, arms, is_shared)
+                self._zips((*path, key), value, raw, arms, is_shared)
             elif key in ALL_KNOBS:
                 self._knob((*path, key), key, value, arms, is_shared)
             elif key not in other_keys:
@@ -88,7 +89,16 @@ class Section:
             self.found[arm][knob] = Placed(value, path, zipped)
         return len(value) if zipped else 1
 
-    def _zip(self, path: Path, raw: Any, beside: Mapping[str, Any], arms: Mapping[str, str], is_shared: bool) -> None:
+    def _zips(self, path: Path, raw: Any, beside: Collection[str], arms: Mapping[str, str], is_shared: bool) -> None:
+        if not isinstance(raw, list) or not raw:
+            self._zip(path, raw, beside, arms, is_shared)
+            return
+        taken = set(beside)
+        for i, pairs in enumerate(raw):
+            self._zip((*path, i), pairs, taken, arms, is_shared)
+            taken |= set(pairs) if isinstance(pairs, dict) else set()
+
+    def _zip(self, path: Path, raw: Any, beside: Collection[str], arms: Mapping[str, str], is_shared: bool) -> None:
         if not isinstance(raw, dict) or len(raw) < 2:
             self.report(path, "expected two or more knobs with lists of equal length, "
                               "such as {step_size: [0.1, 0.2], mcmc_steps: [20, 5]}")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
 
-from models.datasets import DATASETS
 from study.spec.branches import Placed, Section
 from study.spec.check_arms import read_baseline, read_entries, read_methods
+from study.spec.check_data import SPLITS, base_of, read_data
 from study.spec.check_search import read_search
 from study.spec.cross import arm_conflicts, factors_of, least_particles, same_cells, too_many_cells, wrong_together
 from study.spec.knobs import ALL_KNOBS, is_number, read_levels, read_range, read_value
 from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Evaluation, Resources, Search, StudySpec
 from study.spec.objectives import primary
-from study.spec.problems import SpecError, suggestion
-from study.spec.reading import Reader
+from study.spec.problems import MAX_PROBLEMS, SpecError, suggestion
+from study.spec.reading import Reader, TooManyError
 from study.spec.yaml_text import Document
 
 KEYS = ("study", "question", "data", "method", "arms", "baseline", "seed", "train", "design", "search", "confirm",
@@ -28,19 +28,23 @@ Places = dict[str, dict[str, Placed]]
 def check(document: Document) -> StudySpec:
     """The study that a document describes. Raises SpecError with one line for each problem, in the file's order."""
     reader = Reader(document.value, document.problems)
-    spec = _study(reader)
+    spec = None
+    with suppress(TooManyError):
+        spec = _study(reader, base_of(document))
     if reader.problems or spec is None:
-        ordered = sorted(reader.problems, key=lambda problem: document.rank(problem[0]))
-        raise SpecError(document.sentence(*problem) for problem in ordered)
+        ordered = sorted(reader.problems[:MAX_PROBLEMS], key=lambda problem: document.rank(problem[0]))
+        more = [f"{document.name}: these are the first {MAX_PROBLEMS} problems; there may be more"]
+        raise SpecError([*(document.sentence(*problem) for problem in ordered),
+                         *(more if len(reader.problems) >= MAX_PROBLEMS else [])])
     return spec
 
 
-def _study(reader: Reader) -> StudySpec | None:
+def _study(reader: Reader, base: str) -> StudySpec | None:
     for key in reader.raw:
         if key not in KEYS:
             reader.report((key,), "unknown key; " + (
                 "a knob of all arms belongs under train" if key in ALL_KNOBS else suggestion(key, KEYS)))
-    name, question, data = _name(reader), _question(reader), _data(reader)
+    name, question, (data, kind, sizes) = _name(reader), _question(reader), read_data(reader, base)
     methods = read_methods(reader)
     baseline, seed = read_baseline(reader, methods), reader.whole((), "seed", 0, 0, MAX_SEED)
     entries = read_entries(reader, methods)
@@ -48,8 +52,8 @@ def _study(reader: Reader) -> StudySpec | None:
     fixed = {arm: {**train[arm], **entries[arm]} for arm in methods}
     phases = _phases(reader, methods)
     confirm = _confirm(reader)
-    evaluation = _evaluation(reader, data["name"], confirm is not None, least_particles(methods, fixed, phases))
-    search = (read_search(reader, phases["search"], methods, data["name"], evaluation.samples)
+    evaluation = _evaluation(reader, kind, sizes, confirm is not None, least_particles(methods, fixed, phases))
+    search = (read_search(reader, phases["search"], methods, kind, evaluation.samples)
               if "search" in phases else None)
     replicates = reader.whole(("design",), "replicates", 6, 1, MAX_REPLICATES)
     resources = _resources(reader)
@@ -71,7 +75,7 @@ def _study(reader: Reader) -> StudySpec | None:
     if reader.problems:
         return None
     return StudySpec(name, question, data, arms, baseline, seed, design, search, confirm, evaluation, resources,
-                     primary(data["name"], evaluation.samples))
+                     primary(kind, evaluation.samples))
 
 
 def _name(reader: Reader) -> str:
@@ -89,24 +93,6 @@ def _question(reader: Reader) -> str:
     if value is not None and not isinstance(value, str):
         reader.report(("question",), f"found {value!r}, expected text")
     return str(value or "").strip()
-
-
-def _data(reader: Reader) -> dict[str, Any]:
-    """name and size; the name is "" where it is wrong."""
-    value = reader.raw.get("data")
-    nested = isinstance(value, dict)
-    given = reader.mapping(("data",), ("name", "size")) if nested else {"name": value}
-    name, size = given.get("name"), given.get("size")
-    where = ("data", "name") if nested else ("data",)
-    if name is None:
-        reader.report(where, f"missing; expected one of {', '.join(DATASETS)}")
-    elif not isinstance(name, str) or name not in DATASETS:
-        reader.unknown(where, name, DATASETS, "data set")
-    else:
-        if problem := DATASETS[name].size_problem(size):
-            reader.report(("data", "size"), problem)
-        return {"name": name, "size": DATASETS[name].default_size if size is None else size}
-    return {"name": "", "size": None}
 
 
 def _phases(reader: Reader, methods: dict[str, str]) -> dict[str, Places]:
@@ -141,13 +127,14 @@ def _check_top(reader: Reader, confirm: Confirm | None, design: Design | None, s
         reader.report(("confirm", "top"), f"found {confirm.top}, expected at most {most}, the {what} of an arm")
 
 
-def _evaluation(reader: Reader, data: str, has_confirm: bool, chains: Mapping[str, int]) -> Evaluation:
+def _evaluation(reader: Reader, data: str, sizes: Mapping[str, int], has_confirm: bool,
+                chains: Mapping[str, int]) -> Evaluation:
     """Samples are as many as 256 by default, or as the smallest split has that they are compared with, or as an arm has
     persistent chains (`chains`): its samples are those."""
     given = reader.mapping(("evaluation",), ("points", "samples", "long_run", "split"))
-    split = reader.word(("evaluation", "split"), given.get("split", "search"), ("train", "search", "confirm"))
+    split = reader.word(("evaluation", "split"), given.get("split", "search"), tuple(sizes) or SPLITS)
     splits = {split, "confirm"} if has_confirm else {split}
-    room, smallest = min((getattr(DATASETS[data], name), name) for name in splits) if data else (256, split)
+    room, smallest = min((sizes[name], name) for name in splits) if sizes else (256, split)
     samples = reader.whole(("evaluation",), "samples", min([256, room, *chains.values()]), 2)
     if data and samples > room:
         reader.report(("evaluation", "samples"), f"found {samples}, expected at most {room}: the {smallest} split of "

@@ -12,6 +12,8 @@ from study.spec.knobs import ALL_KNOBS, METHODS, read_value
 from study.spec.problems import Path
 from study.spec.reading import Reader
 
+MAX_ARMS = 100
+
 
 def read_methods(reader: Reader) -> dict[str, str]:
     """arm -> method, in the order of the file; without those that are wrong."""
@@ -38,6 +40,9 @@ def read_methods(reader: Reader) -> dict[str, str]:
 def _of_arms(reader: Reader) -> dict[str, str]:
     found: dict[str, str] = {}
     arms = reader.mapping(("arms",))
+    if len(arms) > MAX_ARMS:
+        reader.report(("arms",), f"found {len(arms):,} arms, expected at most {MAX_ARMS}")
+        return {}
     for arm, entry in arms.items():
         method = entry.get("method", arm) if isinstance(entry, dict) else arm if entry is None else None
         where = ("arms", arm)

@@ -14,7 +14,7 @@ from study.spec.knobs import METHODS, Range
 from study.spec.model import Arm, Design, Factor, Search, cells_of
 from study.spec.problems import Path
 
-MAX_CELLS = 20_000  # of one arm
+MAX_CELLS = 20_000  # of one arm, and of all together
 COMBINED = {"step_size", "sigma", "beta", "jko_weight", "flow", "penalty_on", "penalty_of", "chain", "particles",
             "batch_size", "refresh"}  # what combination_problems reads; a test holds the two together
 Places = Mapping[str, Mapping[str, Placed]]
@@ -81,9 +81,13 @@ def _values(here: Mapping[str, Placed], knob: str, hparams: type[HParams]) -> tu
 
 def too_many_cells(design: Design) -> Problems:
     """A grid that nobody meant."""
-    for arm, factors in design.factors.items():
-        if (cells := math.prod(len(factor.rows) for factor in factors)) > MAX_CELLS:
-            yield ("design",), f"found {cells:,} cells in arm {arm}, expected at most {MAX_CELLS:,}"
+    cells = {arm: math.prod(len(factor.rows) for factor in factors) for arm, factors in design.factors.items()}
+    for arm, count in cells.items():
+        if count > MAX_CELLS:
+            yield ("design",), f"found {count:,} cells in arm {arm}, expected at most {MAX_CELLS:,}"
+    if sum(cells.values()) > MAX_CELLS >= max(cells.values()):
+        yield ("design",), (f"found {sum(cells.values()):,} cells in {len(cells)} arms, expected at most "
+                            f"{MAX_CELLS:,} in all")
 
 
 def same_cells(arms: Mapping[str, Arm], design: Design | None, search: Search | None) -> Problems:

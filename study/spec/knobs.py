@@ -36,11 +36,12 @@ class Range:
     choices: tuple[Any, ...] = ()
 
     def corners(self) -> tuple[Any, ...]:
-        """Both ends; of choices that are not numbers, every one."""
+        """Both ends; of choices the least and the largest number, and every one that is no number."""
         if self.kind != "choice":
             return self.low, self.high
-        ordered = all(is_number(choice) for choice in self.choices)
-        return (min(self.choices), max(self.choices)) if ordered else self.choices
+        numbers = [choice for choice in self.choices if is_number(choice)]
+        others = tuple(choice for choice in self.choices if not is_number(choice))
+        return tuple(dict.fromkeys([min(numbers), max(numbers)])) + others if numbers else others
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
@@ -123,14 +124,14 @@ def _distinct(methods: Iterable[str], knob: str, path: Path, raw: list[Any], rep
 
     if not raw:
         count(path, "found an empty list, expected at least one value")
-    values: list[Any] = []
+    values: dict[tuple[type, Any], None] = {}
     for i, item in enumerate(raw):
         before = problems
         value = read_value(methods, knob, place(i), item, count)
-        if problems == before and any(type(value) is type(other) and value == other for other in values):
+        if problems == before and (type(value), value) in values:
             count(place(i), f"{value!r} stands twice in the list")
-        values.append(value)
-    return () if problems else tuple(values)
+        values[type(value), value] = None
+    return () if problems else tuple(value for _, value in values)
 
 
 def _read_interval(methods: list[str], knob: str, path: Path, raw: dict[str, Any], report: Report) -> Range | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.datasets import DATASETS
+from models.disk_options import LABELLED
 
 FEATURES = 64  # dimension of both extractors, clf64 and rnd64
 
@@ -26,13 +27,16 @@ def primary(data_name: str, samples: int) -> str:
 
 
 def measures(data_name: str, samples: int) -> tuple[Measure, ...]:
-    """All measures of a data set, the primary one first. `samples`: how many are drawn for each evaluation."""
-    info = DATASETS[data_name]
+    """All measures of a data set, the primary one first. `data_name`: its name, or the kind of images on disk.
+
+    `samples`: how many are drawn for each evaluation.
+    """
+    info = DATASETS.get(data_name)
     cost = (Measure("particle_gradients", "particle_gradients"), Measure("wall_seconds", "wall_seconds"))
-    if not info.sizes:
+    if info and not info.sizes:
         head = _with_long("energy_distance", f"energy_distance_{samples}")
         return (*head, Measure("kl_grid", "kl_grid", at_end_only=True, needs_density=True), *cost)
-    extractor = f"{'clf' if info.labels else 'rnd'}{FEATURES}"
+    extractor = f"{'clf' if (info.labels if info else data_name in LABELLED) else 'rnd'}{FEATURES}"
     head = _with_long(f"kid_{extractor}", f"kid_{extractor}_{samples}")
     return (*head, Measure(f"fd_{extractor}", f"fd_{extractor}_{samples}", at_end_only=True, needs=2 * FEATURES),
             *cost)

@@ -7,8 +7,8 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from study.spec.problems import SpecError, dotted
-from study.spec.yaml_text import Document, NotYaml, Walk, compose
+from study.spec.problems import MAX_PROBLEMS, SpecError, dotted, shortened
+from study.spec.yaml_text import MAX_DEPTH, Document, NotYaml, Walk, compose
 
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
@@ -18,14 +18,18 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
     for override in overrides:
         key, equals, text = override.partition("=")
         key = key.strip()
-        option = f"--set {key}"
+        option = shortened(" ".join(f"--set {key}".split()))
         if not equals or not key:
-            problems.append(f"--set {override}: expected key=value, such as --set design.replicates=10")
+            said = shortened(" ".join(f"--set {override}".split())) if override.strip() else "--set ''"
+            problems.append(f"{said}: expected key=value, such as --set design.replicates=10")
+            continue
+        if key.count(".") >= MAX_DEPTH:
+            problems.append(f"{option}: found a key of {key.count('.') + 1} parts, expected at most {MAX_DEPTH}")
             continue
         try:
             node = compose(text)
         except NotYaml as error:
-            problems.append(f"{option}: found {text!r}, {error.args[0].partition(': ')[2]}")
+            problems.append(f"{option}: found {shortened(repr(text))}, {error.args[0].partition(': ')[2]}")
             continue
         walk = Walk()
         new = None if node is None else walk.plain(node, (), ())
@@ -37,7 +41,7 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
         lines = {p: line for p, line in lines.items() if p[:len(path)] != path}
         options = {p: o for p, o in options.items() if p[:len(path)] != path} | {path: option}
     if problems:
-        raise SpecError(problems)
+        raise SpecError(problems[:MAX_PROBLEMS])
     return replace(document, value=value, lines=lines, options=options)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MAX_TEXT = 1000  # characters of a key or a message
+MAX_PROBLEMS = 100  # that are named: what is so wrong is no study
 Path = tuple[str | int, ...]  # where in a spec: ("design", "step_size", 2)
 
 
@@ -12,7 +14,7 @@ class SpecError(ValueError):
     """An input that cannot be used. `problems` are lines for people: `FILE:LINE: path.to.key: message`."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(dict.fromkeys(problems))
         super().__init__("\n".join(self.problems))
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[str, ...]]]:
@@ -23,6 +25,11 @@ def dotted(path: Path) -> str:
     """("design", "step_size", 2) -> `design.step_size[2]`."""
     text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
     return text.removeprefix(".")
+
+
+def shortened(text: str) -> str:
+    """A text that fits a message, its middle left out where it is long."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT // 2]} ... {text[-MAX_TEXT // 2:]}"
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from study.spec.problems import Path, nearest, suggestion
+from study.spec.problems import MAX_PROBLEMS, Path, nearest, suggestion
+
+
+class TooManyError(Exception):
+    """More problems than anybody reads."""
 
 
 class Reader:
@@ -13,12 +17,18 @@ class Reader:
 
     def __init__(self, raw: dict[str, Any], problems: Iterable[tuple[Path, str]] = ()) -> None:
         self.raw = raw
-        self.problems = list(problems)
+        self._problems = dict.fromkeys(problems)
+
+    @property
+    def problems(self) -> list[tuple[Path, str]]:
+        """In the order in which they were found."""
+        return list(self._problems)
 
     def report(self, path: Path, message: str) -> None:
-        """Note a problem, once."""
-        if (path, message) not in self.problems:
-            self.problems.append((path, message))
+        """Note a problem, once. Raises TooManyError after MAX_PROBLEMS: what is so wrong is no study."""
+        self._problems[path, message] = None
+        if len(self._problems) >= MAX_PROBLEMS:
+            raise TooManyError
 
     def mapping(self, path: Path, keys: Iterable[str] | None = None) -> dict[str, Any]:
         """The mapping at `path`, {} where there is none; with `keys`, others are reported."""

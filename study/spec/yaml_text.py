@@ -1,12 +1,14 @@
 """YAML 1.2 text -> plain values with the line of every key. Runs no code, whatever the text says.
 
 Only ruamel.yaml's composer is used: it makes nodes, never objects. Tags beyond YAML's core types are refused, as are
-duplicate keys; aliases may not blow a small text up.
+duplicate keys; aliases may not blow a small text up. What no study needs is refused while it is read: very many values,
+very deep nesting, numbers that no float holds exactly, characters that no terminal shows.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,16 +16,21 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import Reader
 
-from study.spec.problems import Path, SpecError, dotted, nearest
+from study.spec.problems import MAX_PROBLEMS, Path, SpecError, dotted, nearest, shortened
 
-MAX_BYTES = 1_000_000
-MAX_NODES = 20_000
+MAX_BYTES = 250_000
+MAX_NODES = 10_000
+MAX_DEPTH = 30
+MAX_WHOLE = 2**53  # up to here a float holds every whole number
 CORE = "tag:yaml.org,2002:"
 AS_TEXT = {CORE + "str", CORE + "timestamp"}  # YAML 1.2 has no dates
-AS_VALUE = {CORE + kind for kind in ("int", "float", "bool", "null")}
+AS_VALUE = {CORE + "int": "a whole number", CORE + "float": "a number", CORE + "bool": "true or false",
+            CORE + "null": "null"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Document:
             key = "" if near == path else dotted(path)
         else:
             place, key = f"{self.name}:{self.lines.get(near, 1)}", dotted(path)
-        return " ".join(f"{place}: {key + ': ' if key else ''}{message}".split())
+        return " ".join(f"{place}: {shortened(key) + ': ' if key else ''}{shortened(message)}".split())
 
     def _known(self, path: Path) -> Path:
         while path and path not in self.lines and path not in self.options:
@@ -105,11 +112,30 @@ class NotYaml(Exception):
     """args[0] is `LINE: column COLUMN: not valid YAML: why`."""
 
 
+class _Limited(Composer):
+    """Stops at a text that is too large or too deep, before it costs seconds or ends in Python's recursion limit."""
+
+    nodes = depth = 0
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node:
+        is_key = isinstance(parent, MappingNode) and index is None
+        self.nodes, self.depth = self.nodes + (not is_key), self.depth + 1
+        if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
+            why = (f"nested more than {MAX_DEPTH} deep" if self.depth > MAX_DEPTH
+                   else f"more than {MAX_NODES:,} values")
+            raise MarkedYAMLError(problem=why, problem_mark=self.parser.peek_event().start_mark)
+        node: Node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
 def compose(text: str) -> Node | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a reused anchor is fine
-            node: Node | None = YAML(typ="safe", pure=True).compose(text)
+            reader = YAML(typ="safe", pure=True)
+            reader.Composer = _Limited
+            node: Node | None = reader.compose(text)
             return node
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -119,9 +145,18 @@ def compose(text: str) -> Node | None:
         offset = getattr(error, "position", 0)
         why = f"unacceptable character #x{ord(text[offset]):04x}"
         place = f"{text.count(chr(10), 0, offset) + 1}"
-    except RecursionError:
-        why, place = "nested too deeply", "1"
+    except (KeyError, AssertionError):  # ruamel.yaml's own checks of that line
+        version = next((i for i, line in enumerate(text.split("\n"), 1) if line.startswith("%YAML")), 0)
+        place, why = str(version or 1), ("expected %YAML 1.2, or no such line" if version else "cannot be parsed")
+    except (ValueError, OverflowError):  # from chr() of an escape
+        place, why = _bad_escape(text)
     raise NotYaml(f"{place}: not valid YAML: {' '.join(why.split())}") from None
+
+
+def _bad_escape(text: str) -> tuple[str, str]:
+    """Line and reason of the first `\\U...` beyond Unicode."""
+    found = next((m for m in re.finditer(r"\\U([0-9a-fA-F]{8})", text) if int(m[1], 16) > 0x10FFFF), None)
+    return (f"{text.count(chr(10), 0, found.start()) + 1}", f"{found[0]} is no character") if found else ("1", "escape")
 
 
 class Walk:
@@ -131,29 +166,49 @@ class Walk:
         self.lines: dict[Path, int] = {}
         self.problems: list[tuple[Path, str]] = []
         self.fatal = False  # a value is unknown, so checking the rest would mislead
+        self.stopped = False  # at a limit: the rest is not looked at
         self.visited = 0
         self.construct = YAML(typ="safe", pure=True).constructor.construct_object  # of core scalars only
 
     def plain(self, node: Node, path: Path, above: tuple[Node, ...]) -> Any:
+        if self.stopped:
+            return None
         self.lines.setdefault(path, node.start_mark.line + 1)
         self.visited += 1
         if any(node is other for other in above):
             return self._refuse(path, "an alias inside its own anchor never ends; write the value out")
+        if len(above) >= MAX_DEPTH:
+            return self._stop(path, f"nested more than {MAX_DEPTH} deep once its aliases are written out")
         if self.visited > MAX_NODES:
-            return self._refuse(path, f"more than {MAX_NODES:,} values once its aliases are written out")
+            return self._stop(path, f"more than {MAX_NODES:,} values once its aliases are written out")
         if isinstance(node, MappingNode) and node.tag == CORE + "map":
             return self._mapping(node, path, (*above, node))
         if isinstance(node, SequenceNode) and node.tag == CORE + "seq":
             return [self.plain(item, (*path, i), (*above, node)) for i, item in enumerate(node.value)]
         if isinstance(node, ScalarNode) and node.tag in AS_TEXT:
-            return node.value
+            return self._text(path, node.value)
         if isinstance(node, ScalarNode) and node.tag in AS_VALUE:
-            try:
-                return self.construct(node)
-            except (ValueError, KeyError):
-                return self._refuse(path, f"found {node.value[:40]!r}, which is no {node.tag.removeprefix(CORE)}")
+            return self._scalar(node, path)
         return self._refuse(path, f"found the tag {str(node.tag).replace(CORE, '!!')}, expected a plain value without "
                                   "a tag: nothing in a spec is run")
+
+    def _text(self, path: Path, text: str) -> str:
+        """Escapes can write what YAML forbids: half a character, which cannot be saved, or a terminal's codes."""
+        if Reader.NON_PRINTABLE.search(text):  # JSON writes a character beyond #xffff as two halves
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        if bad := Reader.NON_PRINTABLE.search(text):
+            self._refuse(path, f"found the character #x{ord(bad[0]):04x}, expected text that can be printed")
+        return text
+
+    def _scalar(self, node: ScalarNode, path: Path) -> Any:
+        try:
+            value = self.construct(node)
+        except (ValueError, KeyError, IndexError):
+            value = None
+        if (value is None and node.tag != CORE + "null") or (isinstance(value, int) and abs(value) > MAX_WHOLE):
+            limit = f" of at most {MAX_WHOLE:,} in size" if node.tag == CORE + "int" else ""
+            return self._refuse(path, f"found {node.value[:40]!r}, expected {AS_VALUE[str(node.tag)]}{limit}")
+        return value
 
     def _mapping(self, node: MappingNode, path: Path, above: tuple[Node, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -163,6 +218,9 @@ class Walk:
             if not isinstance(key_node, ScalarNode):
                 self.lines.setdefault((*path, "?"), line)
                 self._refuse((*path, "?"), "found a list or a mapping as a key, expected a name")
+            elif Reader.NON_PRINTABLE.search(key):
+                self.lines.setdefault((*path, "?"), line)
+                self._text((*path, "?"), key)
             elif key in found:
                 self.problems.append(((*path, key), f"duplicate key, also on line {line}; keep one"))
             else:
@@ -173,6 +231,10 @@ class Walk:
         return found
 
     def _refuse(self, path: Path, message: str) -> None:
-        if not self.fatal or self.visited <= MAX_NODES:
-            self.problems.append((path, message))
+        self.problems.append((path, message))
         self.fatal = True
+        self.stopped |= len(self.problems) >= MAX_PROBLEMS
+
+    def _stop(self, path: Path, message: str) -> None:
+        self._refuse(path, message)
+        self.stopped = True

@@ -1,0 +1,115 @@
+"""Which images are trained on and which are held out, and the sentence that says what became of all of them.
+
+Images stand in the order of their SHA-256, which is a random order that no file's name or place changes. The `search`
+first ones are the search split, the `confirm` last ones the confirm split, those between are trained on. So adding
+files moves only as many images as it pushes across the two ends, never one from search to confirm; equal images are
+one (kept once), so none is in two splits; and a folder and a Parquet file of the same images are the same data.
+CIFAR-10 keeps its own split: search and confirm are such ends of its test batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.disk_index import Index
+from models.disk_options import DataError, DiskOptions
+from models.disk_pixels import RECIPE, Fact
+from models.disk_sources import HELD_OUT
+
+NAMED = 3  # broken images that are named
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Rows of the index in the order search, train, confirm; the splits' ends; what a person should know."""
+
+    rows: np.ndarray  # (n,) int32
+    ends: tuple[int, int, int]  # of search, train, confirm
+    notes: str
+    content_hash: str
+
+    def split(self, name: str) -> tuple[int, int]:
+        """Start and end of a split in `rows`."""
+        edges = (0, *self.ends)
+        at = ("search", "train", "confirm").index(name)
+        return edges[at], edges[at + 1]
+
+
+def lay_out(index: Index, options: DiskOptions) -> Layout:
+    """Splits, counts and content hash. Raises DataError where too many images are broken, or too few are left."""
+    good = np.flatnonzero(index.column("side") > 0)
+    broken = np.flatnonzero(index.column("side") <= 0)
+    _refuse(index, options, len(good), broken)
+    order = good[_by_digest(index.column("digest")[good])]  # stable: of equal images the first name comes first
+    words = index.column("digest")[order]
+    twice = np.zeros(len(order), bool)
+    twice[1:] = (words[1:] == words[:-1]).all(1)
+    part = index.column("part")[order]
+    # Of an image that CIFAR-10 has in both batches, the one for training is kept: it comes first in the index.
+    order, part = order[~twice], part[~twice]
+    held = order[part == HELD_OUT] if (part == HELD_OUT).any() else order
+    needed = options.search + options.confirm
+    if len(held) < needed + (held is order):
+        raise DataError(("splits",), f"found {len(held):,} different images, expected more than {needed:,}, those of "
+                                     "search and confirm together")
+    search, confirm = held[:options.search], held[len(held) - options.confirm:]
+    train = held[options.search:len(held) - options.confirm] if held is order else order[part != HELD_OUT]
+    rows = np.concatenate([search, train, confirm]).astype(np.int32)
+    ends = (len(search), len(search) + len(train), len(rows))
+    unused = len(order) - len(rows)
+    return Layout(rows, ends, _notes(index, options, order, int(twice.sum()), broken, unused),
+                  _content_hash(index, options, rows, ends))
+
+
+def _by_digest(words: np.ndarray) -> np.ndarray:
+    return np.lexsort(words.T[::-1])
+
+
+def _refuse(index: Index, options: DiskOptions, good: int, broken: np.ndarray) -> None:
+    total = good + len(broken)
+    if not total:
+        others = f", only {index.others:,} files that are none by their names" if index.others else ""
+        raise DataError((options.kind,), f"found no image in {options.path}{others}, expected images")
+    if len(broken) > options.refuse_broken * total:
+        raise DataError(("refuse_broken",), f"found {len(broken):,} of {total:,} images broken "
+                                            f"({len(broken) / total:.2%}), expected at most {options.refuse_broken:g}"
+                                            f" of them: {_named(index, broken)}")
+
+
+def _named(index: Index, broken: np.ndarray) -> str:
+    column = index.table.column("broken")
+    names = [f"{index.name(row)} ({column[row].as_py()})" for row in broken[:NAMED].tolist()]
+    return ", ".join([*names, *([f"and {len(broken) - NAMED:,} more"] if len(broken) > NAMED else [])])
+
+
+def _notes(index: Index, options: DiskOptions, order: np.ndarray, twice: int, broken: np.ndarray, unused: int) -> str:
+    facts, side = index.column("facts")[order], index.column("side")[order]
+
+    def count(fact: Fact) -> int:
+        return int(((facts & int(fact)) > 0).sum())
+
+    changed = (count(Fact.GREY), "grey made colour") if options.channels == 3 else (
+        count(Fact.COLOUR), "colour made grey")
+    counts = [changed, (count(Fact.TRANSPARENT), "transparent laid on white"),
+              (count(Fact.PALETTE), "with a palette"), (count(Fact.DEEP), "of 16 bits made 8"),
+              (count(Fact.ROTATED), "turned as their EXIF says"), (count(Fact.ANIMATED), "animated, first frame"),
+              (int((side < options.size).sum()), f"below {options.size} pixels made larger"),
+              (twice, "left out as equal to another"), (unused, "of the test batch not used"),
+              (index.others, "other files passed over"), (len(broken), "broken")]
+    said = [f"{n:,} {what}" for n, what in counts if n]
+    if len(broken):
+        said[-1] += f": {_named(index, broken)}"
+    return ", ".join([f"{len(order):,} images", *said])
+
+
+def _content_hash(index: Index, options: DiskOptions, rows: np.ndarray, ends: tuple[int, int, int]) -> str:
+    """Of what the splits hold, in whatever files it lies: the images as they are encoded, labels, size and range."""
+    meaning = [RECIPE, options.size, options.channels, options.low, options.high, ends]
+    digest = hashlib.sha256(json.dumps(meaning).encode())
+    digest.update(np.ascontiguousarray(index.column("digest")[rows]).data)
+    digest.update(np.ascontiguousarray(index.column("label")[rows].astype("<i2")).data)
+    return digest.hexdigest()

@@ -1,0 +1,43 @@
+"""Rounds in this process, in place of Ray: one unit after the other, to the end or to a stop in the middle of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from study.storage import Store
+from study.trial import UnitRun
+
+Options = Callable[[Any], dict[str, Any]]
+
+
+class Round:
+    """As rounds.run_round. stop: (units trained to their end, advances of the next one) before it is interrupted.
+
+    on_advance is called between two evaluation points, with how many units are finished.
+    """
+
+    def __init__(self, stop: tuple[int, int] | None = None, on_advance: Callable[[int], None] = lambda done: None,
+                 ) -> None:
+        self.stop, self.on_advance, self.done, self.advances = stop, on_advance, 0, 0
+
+    def run_round(self, source: Any, clerk: Any, store: Store, *, options: Options, **rest: Any) -> bool:
+        """Whether the round came to its end."""
+        while (unit := source.next()) is not None:
+            clerk.started(unit)
+            worker = UnitRun(unit, store, **{**options(unit), "checkpoint_seconds": 0.0})
+            self.advances = 0
+            while True:
+                if self.stop == (self.done, self.advances):
+                    source.finished(unit, "interrupted")
+                    clerk.interrupted(unit)
+                    return False
+                report = worker.advance()
+                self.advances += 1
+                self.on_advance(self.done)
+                if report["done"]:
+                    break
+            self.done += 1
+            source.finished(unit, report["status"])
+            clerk.finished(unit, None)
+        return True

@@ -1,0 +1,106 @@
+"""Launches with Ray: the driver killed at three moments, a worker killed, a second launch, a clock that is set back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.faults.holdings import Holdings, differences
+from tests.faults.kills import SEED, disturbed, moments, table, undisturbed, working_directory
+from tests.faults.tiny import LAUNCHER, SPEC, environment, held_here
+from tests.launching import done, launch, workers
+
+pytestmark = [pytest.mark.slow,
+              pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
+
+DAY = 86400
+
+
+@pytest.fixture(scope="module")
+def calm() -> tuple[Holdings, float]:
+    """What an undisturbed study holds, and how long it took."""
+    with working_directory(), pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return undisturbed()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    Path("tiny.yaml").write_text(SPEC)
+    yield tmp_path
+
+
+def test_the_driver_is_killed_at_any_moment_and_at_a_line(folder: Path, calm: tuple[Holdings, float]) -> None:
+    """Twice in a row, then once more in another study; `make faults` has twenty."""
+    held, seconds = calm
+    [[first], [second], [third]] = moments(3, seconds, np.random.default_rng(SEED))
+    for number, kills in enumerate(([first, third], [second])):
+        (folder / str(number)).mkdir()
+        os.chdir(folder / str(number))
+        outcome = disturbed(kills, held)
+        assert outcome.problems == [], "\n".join([table(list(outcome.rows())), *outcome.lines])
+        assert (outcome.twice, outcome.lost, outcome.doubled) == (0, 0, 0)
+
+
+def test_the_driver_is_killed_between_two_migrations_of_a_new_mlflow_store(folder: Path) -> None:
+    """An SQLite file that was left there is of no use, and MLflow would refuse it for good."""
+    uri = f"sqlite:///{folder}/mlflow.db"
+    reach = f"from study.tracking import Tracking; Tracking({uri!r}, 'tiny', '').check_reachable()"
+    dies = ("import os; from alembic.runtime.migration import HeadMaintainer; "  # a migration is done, and not noted
+            "HeadMaintainer.update_to_step = lambda *step: os.kill(os.getpid(), 9); ")
+    codes = [subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment()}, check=False).returncode
+             for code in (dies + reach, reach)]
+    assert codes == [-signal.SIGKILL, 0]
+
+
+def test_a_worker_is_killed_and_a_second_launch_is_refused(folder: Path, calm: tuple[Holdings, float]) -> None:
+    """The first launch finishes unharmed by either."""
+    second: list[subprocess.CompletedProcess[str]] = []
+
+    def interfere(line: str, pid: int) -> None:
+        if line.startswith("[1/"):
+            os.kill(workers(pid)[0], signal.SIGKILL)
+        if line.startswith("[2/"):
+            second.append(subprocess.run(
+                [sys.executable, "-m", LAUNCHER, "--space", "tiny.yaml"], capture_output=True, text=True, check=False,
+                env={**os.environ, **environment()}))
+
+    code, lines = launch(module=LAUNCHER, environment=environment(), on_line=interfere)
+    assert code == 0, "\n".join(lines)
+    assert any("it goes on in a new worker" in line for line in lines)
+    [refused] = second
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1, refused.stderr
+    assert refused.stderr.startswith("study 'tiny' in ") and " is being run by process " in refused.stderr
+    held = held_here()
+    assert differences(calm[0], held) == [] and held.launches == ["FINISHED"]
+
+
+def test_the_clock_is_set_back_while_it_runs_and_before_it_goes_on(folder: Path, calm: tuple[Holdings, float]) -> None:
+    """By a day in all processes, then the driver is killed, then by another day."""
+    clock = folder / "clock"
+    clock.write_text("0")
+    off = {**environment(Path(__file__).parent / "hook"), "FAULTS_CLOCK": str(clock)}
+
+    def interfere(line: str, pid: int) -> None:
+        if line.startswith("[2/"):
+            clock.write_text(str(-DAY))
+        if line.startswith("[4/"):
+            os.kill(pid, signal.SIGKILL)
+
+    code, lines = launch(module=LAUNCHER, environment=off, on_line=interfere)
+    assert code == -signal.SIGKILL, "\n".join(lines)
+    before = {path: path.stat().st_mtime_ns for path in done(folder)}
+    clock.write_text(str(-2 * DAY))
+    code, lines = launch(module=LAUNCHER, environment=off)
+    assert code == 0, "\n".join(lines)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert differences(calm[0], held_here()) == []
