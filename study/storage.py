@@ -110,7 +110,7 @@ class Store:
         target = self.path(path)
         with self.named("is not writable"):
             if not self.local:
-                if self._fs.type_name != "s3":  # it has no folders: five requests for nothing
+                if not self.uri.startswith("s3://"):  # which has no folders: five requests for nothing
                     self._fs.create_dir(target.rpartition("/")[0], recursive=True)
                 with self._fs.open_output_stream(target) as stream:
                     stream.write(payload)

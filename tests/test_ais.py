@@ -57,8 +57,8 @@ def test_log_z_of_gaussians_lies_between_the_bounds_and_both_are_close() -> None
 
 
 def test_weights_are_unbiased_and_their_logs_bound_from_both_sides() -> None:
-    """Few temperatures: E w is exact at any number of them (Neal 2001), E log w is not. Three dimensions, 20,000 chains,
-    so that a transition that is not invariant, or a lost half, would show."""
+    """Few temperatures: E w is exact at any number of them (Neal 2001), E log w is not. Three dimensions and 20,000
+    chains, so that a transition that is not invariant, or a lost half, would show."""
     law = Gaussians(3, [0.7, 0.8], [0.2, 0.0], [1.0, 2.0])
     log_z0 = 1.5 * math.log(2 * math.pi)
     path = ais.pilot(law, SIGMA, (3,), noise(), 7)
@@ -92,7 +92,7 @@ def test_the_transition_leaves_its_density_invariant_and_moves() -> None:
 
 
 def test_a_mode_that_no_particle_knows_flatters_both_ways_with_healthy_weights() -> None:
-    """Two equal modes far apart, one out of the reference's reach: log Z is low by log 2 and the sample size is fine."""
+    """Two equal modes, one out of the reference's reach: log Z is low by log 2 and the effective size looks fine."""
     def potential(x: Tensor) -> Tensor:
         near, far = ((x - c).square().sum(-1) / (2 * 0.3**2) for c in (0.0, 30.0))
         return -torch.logaddexp(-near, -far)

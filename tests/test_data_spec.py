@@ -164,8 +164,8 @@ def test_a_dry_run_shows_what_is_in_the_folder(study: Path) -> None:
      "images"),
     (lambda d: images.parquet(d / "a.parquet", []),
      ["--set", "data={parquet: digits, size: 8, channels: 1, column: img}"],
-     "--set data: data.column: found 'img', no such column in a.parquet, expected a column of encoded images (binary, or a "
-     "struct with binary `bytes`): image"),
+     "--set data: data.column: found 'img', no such column in a.parquet, expected a column of encoded images (binary, "
+     "or a struct with binary `bytes`): image"),
     (lambda d: (d / "a.parquet").write_bytes(b"PAR1"), ["--set", "data={parquet: digits, size: 8, channels: 1}"],
      "--set data: data.parquet: found HERE/digits/a.parquet, which cannot be read"),
 ])

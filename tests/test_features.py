@@ -169,7 +169,7 @@ def test_grey_images_are_repeated_and_sizes_changed(own):
 
 
 def test_a_file_that_is_not_what_was_meant_is_refused(own, tmp_path):
-    with pytest.raises(ValueError, match="found sha256 .*, expected 00ff"):
+    with pytest.raises(ValueError, match=r"found sha256 .*, expected 00ff"):
         feature_file.from_file(dataclasses.replace(own, sha256="00ff"))
     with pytest.raises(OSError):
         feature_file.from_file(dataclasses.replace(own, path=str(tmp_path / "no.pt2")))

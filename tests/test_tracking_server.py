@@ -121,6 +121,7 @@ def test_runs_whose_creation_was_answered_into_the_void_are_found_again(
 
     proxy.fault = drops
     assert tries(lambda: tracking.start_launch("", PLAN, PROVENANCE, HERE)) >= 1
+    assert launches(server.url, study) == ["RUNNING"]
     assert sum(tries(lambda unit=unit: drain(tracking, store, unit)) for unit in units) >= 6  # type: ignore[misc]
     tries(lambda: tracking.end_launch("finished", {"units_done": 2}))
     assert_shown_once(server.url, study, tmp_path / "runs")

@@ -108,7 +108,7 @@ def with_another_level(design: Tree) -> bool:
             if numbers and knob != "zip":
                 middle = levels[0] // 2 + levels[1] // 2 if all(type(x) is int for x in levels) else sum(levels[:2]) / 2
                 if middle not in levels and min(levels) < middle < max(levels):
-                    levels.insert(1, middle)
+                    levels.insert(0, middle)  # in front: the order of levels means nothing
                     return True
     return False
 
@@ -155,6 +155,9 @@ def test_every_suggestion_is_a_good_configuration(tree: Tree, seed: int) -> None
             found = suggest(spec, name, trial)
             assert set(trial.params) == set(spec.search.free[name])
             assert tuple(found["knobs"]) == KNOBS[arm.method]
+            for knob, free in spec.search.free[name].items():
+                chosen = found["knobs"][knob]
+                assert chosen in free.choices if free.kind == "choice" else free.low <= chosen <= free.high
             cls = METHODS[arm.method]
             assert [p for k, v in found["knobs"].items() if (p := knob_problem(cls, k, v))] == []
             said = {**arm.knobs, **spec.search.fixed[name], **{k: found["knobs"][k] for k in trial.params}}
