@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from study.storage import StorageError, Store
@@ -166,4 +166,5 @@ class _Heartbeat(threading.Thread):
         self._ended.set()
         self.join()
         if not self.lock.is_lost:
-            self._store.delete(LOCK)
+            with suppress(StorageError):  # away: what stays there is silent, and the launch has its own last words
+                self._store.delete(LOCK)

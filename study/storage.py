@@ -228,6 +228,8 @@ class Store:
         try:
             manifest = self.read_json(f"{key}/{DONE}")
         except StorageError as error:
+            if not self.local:  # away for a moment: to train a finished unit again would be worse than to stop
+                raise
             log.warning("%s; the unit runs again", error)
             return None
         if manifest is None:

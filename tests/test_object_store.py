@@ -50,7 +50,7 @@ class Server:
         application = DomainDispatcherApplication(create_backend_app)
         self.requests: list[str] = []
         self._server = make_server("127.0.0.1", 0, counted, threaded=True, request_handler=Quiet)
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         self.query = f"endpoint_override=127.0.0.1:{self._server.port}&scheme=http&region=us-east-1"
 
@@ -192,7 +192,7 @@ def test_a_store_that_goes_away_is_one_sentence(uri: str) -> None:
     finish(store)
     gone.stop()
     for ask in (lambda: list(store.done_units()), lambda: store.latest_checkpoint(UNIT)):
-        with pytest.raises(StorageError, match="cannot be read: [^\n]*Could not connect to server"):
+        with pytest.raises(StorageError, match=r"cannot be read: [^\n]*Could not connect to server"):
             ask()
 
 

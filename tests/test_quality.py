@@ -143,7 +143,7 @@ def test_precision_recall_density_and_coverage_are_their_definitions(rng):
         quality.manifold(x[:5], y)
 
 
-@pytest.mark.parametrize(("n", "m", "d"), [(30, 30, 1), (20, 45, 4)])
+@pytest.mark.parametrize(("n", "m", "d"), [(6, 9, 1), (20, 45, 4)])
 def test_coverage_and_density_of_one_law_have_their_exact_expectation(n, m, d, rng):
     found = [quality.manifold(rng.standard_normal((n, d)), rng.standard_normal((m, d))) for _ in range(400)]
     expected = {"density": 1.0, "coverage": quality.expected_coverage(n, m)}
@@ -151,6 +151,8 @@ def test_coverage_and_density_of_one_law_have_their_exact_expectation(n, m, d, r
         values = [getattr(f, name) for f in found]
         assert abs(np.mean(values) - value) < 3.5 * np.std(values) / 20
         assert np.std(values) / 20 < 0.02  # so that the bound above means something
+    empty = math.comb(n + m - 1 - 5, n) / math.comb(n + m - 1, n)  # orders in which the first five are all data
+    assert quality.expected_coverage(n, m) == pytest.approx(1 - empty, rel=1e-12)
     assert quality.expected_coverage(10**6, 10**6) == pytest.approx(1 - 2**-5, abs=1e-5)
 
 
