@@ -141,11 +141,10 @@ class Tracking(Experiment):
         return self._unique(self.search(f"tags.config_hash = '{config_hash}'"))
 
     def _unique(self, runs: Sequence[Run]) -> list[Run]:
-        """Of runs with the same tags of identity the one that is complete, else ended, else says most; others go."""
+        """Of runs with the same tags of identity the one that is complete, else that says most; the others go."""
         kept: dict[tuple[str | None, ...], Run] = {}
         for run in sorted(runs, reverse=True, key=lambda run: (
-                run.data.tags.get("complete") == "true", run.info.status != "RUNNING", len(run.data.tags),
-                run.info.run_id)):
+                run.data.tags.get("complete") == "true", len(run.data.tags), run.info.run_id)):
             identity = tuple(run.data.tags.get(tag) for tag in IDENTITY)
             if identity in kept:
                 self.delete(run.info.run_id)

@@ -12,9 +12,6 @@ from study.sources import Fixed, Phases, Source
 from study.spec import StudySpec
 from study.storage import Store, Unit
 
-QUANTILE_95 = 1.645  # of the normal law, for the floor's draws
-
-
 class Losses(Protocol):
     """What a launch could not finish (`clerk.Clerk`)."""
 
@@ -58,7 +55,7 @@ class Work:
     def options(self, unit: Unit) -> dict[str, Any]:
         """UnitRun's options of a study and a phase: only a search has a value for diverged replicates."""
         floor = self.plan["floors"][self.spec.primary]
-        found = {"objective": self.spec.primary, "floor": max(floor["mean"] + QUANTILE_95 * floor["sd"], floor["sd"])}
+        found = {"objective": self.spec.primary, "floor": max(floor["high"], floor["sd"])}
         if unit.configuration["phase"] == "search":
             diverged = self.plan["search"]["diverged_value"][unit.configuration["arm"]]
             found |= {"objective": self.objective, "diverged_value": diverged[0]}

@@ -41,7 +41,7 @@ def test_measuring_leaves_the_training_state_as_it_was(name: str) -> None:
     for row in [*points, *finals]:
         assert row and all(isinstance(v, float) and math.isfinite(v) for v in row.values())
     assert samples.shape == (2, 12, 2) and {"energy_distance_12", "energy_distance_12_long"} <= finals[0].keys()
-    assert ("kl_grid" in finals[0]) == (name != "hidden")  # its density lives in z
+    assert ("kl_grid" in finals[0]) == ("nll_grid" in finals[1]) == (name != "hidden")  # its density lives in z
     reference = evaluator.yardstick.reference
     assert finals[1]["energy_distance_12"] == pytest.approx(energy_distance(samples[1], reference))
 

@@ -129,6 +129,13 @@ class Pooled(torch.nn.Module):
         return torch.cat([x.mean((2, 3)), x[:, :1, 0, 0], x[:, :1, -1, -1]], 1)
 
 
+class Logarithms(torch.nn.Module):
+    """Not finite where an image is black."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.log().mean((2, 3))
+
+
 def exported(folder, network, rows=True, name="My Net.pt2", size=6):
     path = folder / name
     free = ({0: torch.export.Dim("n")},) if rows else None
@@ -160,8 +167,10 @@ def test_grey_images_are_repeated_and_sizes_changed(own):
     grey = np.random.default_rng(0).uniform(-1, 1, (4, 1, 12, 12)).astype(np.float32)
     found = net(grey)
     assert np.array_equal(found[:, 0], found[:, 1]) and np.array_equal(found[:, 0], found[:, 2])
-    # By halves, an antialiased bilinear filter keeps the mean but for the edges; picking every other pixel would not.
     assert found[:, 0] == pytest.approx(grey.mean((1, 2, 3)), abs=0.03)
+    # Stripes that lie where a filter that is not antialiased would look: it would find white alone.
+    stripes = np.tile(np.array([-1, 1, 1, -1], np.float32), (1, 1, 24, 6))
+    assert net(stripes)[0, 0] == pytest.approx(0, abs=0.1)
     steps = np.linspace(-1, 1, 12, dtype=np.float32)
     assert net(np.tile(steps, (1, 1, 12, 1)))[0, 0] == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match=r"my-net: found images of shape \(2, 6, 6\), expected 1 or 3 channels"):
@@ -184,5 +193,7 @@ def test_a_file_that_is_not_what_was_meant_is_refused(own, tmp_path):
         feature_file.from_file(exported(tmp_path, Pooled(), rows=False, name="fixed.pt2"))
     with pytest.raises(ValueError, match=r"found features of shape \(2, 3, 6, 6\)"):
         feature_file.from_file(exported(tmp_path, torch.nn.ReLU(), name="flat.pt2"))
+    with pytest.raises(ValueError, match=r"found features of shape \(2, 3\), finite: False"):
+        feature_file.from_file(exported(tmp_path, Logarithms(), name="logs.pt2"))
     with pytest.raises(ValueError, match="found the name 'clf64', expected one other than clf64, rnd64, pixels"):
         feature_file.from_file(exported(tmp_path, Pooled(), name="clf64.pt2"))

@@ -67,6 +67,8 @@ def test_floors_are_of_all_measures_at_the_numbers_of_rows_that_an_evaluation_ha
     assert floors["coverage_rnd64_160"].mean == pytest.approx(quality.expected_coverage(160, 397), abs=0.03)
     assert floors["density_rnd64_160"].mean == pytest.approx(1, abs=0.1)
     assert floors["nearer_train_pixels_160"].mean == pytest.approx(0.5, abs=0.06)
+    assert floors["nearer_train_pixels_160"].sd > 0.005  # two different parts, not one against itself
+    assert floors["copies_pixels_160"].mean == pytest.approx(19 / 398, abs=0.03)  # no training image
     assert abs(floors["kid_rnd64_160"].mean) < 3 * floors["kid_rnd64_160"].sd
     assert floors["fdinf_rnd64_160"].mean < 0.3 * floors["fd_rnd64_160"].mean
     small = Yardstick(load("faces"), 256).floors(2, np.random.default_rng(0))
