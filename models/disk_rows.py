@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,10 +43,10 @@ class Rows:
         self._waiting: dict[int, Future[None]] = {}
         self._pool: ThreadPoolExecutor | None = None
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # bound: at exit modules go first
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
-        os.close(self._file)
+        close(self._file)
 
     def read(self, places: np.ndarray) -> np.ndarray:
         """(m, C, H, W) uint8 at places of the layout. Raises DataError, and OSError where a disk fails."""

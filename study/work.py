@@ -12,6 +12,7 @@ from study.sources import Fixed, Phases, Source
 from study.spec import StudySpec
 from study.storage import Store, Unit
 
+
 class Losses(Protocol):
     """What a launch could not finish (`clerk.Clerk`)."""
 

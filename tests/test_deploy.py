@@ -234,7 +234,7 @@ def test_the_server_is_for_this_machine_unless_told(compose: dict[str, Any]) -> 
 @pytest.mark.slow
 def test_the_server_keeps_runs_in_postgresql_and_hands_artifacts_through(compose: dict[str, Any]) -> None:
     started = server(compose)
-    assert started["backend_store_uri"] == "postgresql://mlflow@postgres/mlflow"
+    assert started["backend_store_uri"] == "postgresql+psycopg2://mlflow@postgres/mlflow"
     assert (started["serve_artifacts"], started["artifacts_destination"]) == (True, "/artifacts")
     assert server(compose, MLFLOW_ARTIFACTS="s3://b/mlflow")["artifacts_destination"] == "s3://b/mlflow"
     assert any(volume.endswith(":/artifacts") for volume in compose["services"]["mlflow"]["volumes"])

@@ -25,6 +25,7 @@ design:
 search:
   replicates: 2
   trials: 2
+  equal: trials
   space:
     step_size: {log: [0.02, 0.5]}
 confirm: {top: 1, replicates: 2}

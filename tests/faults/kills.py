@@ -26,6 +26,7 @@ from tests.launching import done, launch
 
 SEED = 3
 IN_A_ROW = 3  # kills of one study, in every fourth study
+TOO_LATE = "after its end"  # the launch was quicker than the undisturbed one: this moment counts as no kill
 HEADER = ("moment", "where it hit", "done", "begun", "resumed", "run twice", "lost", "doubled", "relaunch s", "result")
 
 
@@ -75,15 +76,15 @@ class Outcome:
 
 
 def moments(count: int, duration: float, rng: np.random.Generator) -> list[list[Moment]]:
-    """A list for each study: two of three kills at any moment of the launch, the third right after a line was printed;
-    some studies are killed several times."""
+    """A list for each study: two of three kills at any moment of the launch, the third right after a line was printed.
+    Every fourth study is killed several times, in the first half: what is left to do gets less."""
     found: list[list[Moment]] = []
     made = 0
     while made < count:
         size = min(IN_A_ROW if len(found) % 4 == 3 else 1, count - made)
         study = []
         for _ in range(size):
-            seconds, line = float(rng.uniform(0, duration)), int(rng.integers(1, UNITS))
+            seconds, line = float(rng.uniform(0, duration / min(size, 2))), int(rng.integers(1, UNITS // size))
             study.append(Moment(line=line) if made % 3 == 2 else Moment(seconds=seconds))
             made += 1
         found.append(study)
@@ -137,7 +138,7 @@ def killed(moment: Moment) -> tuple[Hit, list[str]]:
     open_units = [path.parent for path in folder.glob("runs/tiny/*/*/config.json")
                   if not (path.parent / "done.json").exists()]
     resumable = sum(any(unit.glob("checkpoint-*[0-9]")) for unit in open_units)
-    where = "after its end" if code == 0 else phase(lines)
+    where = TOO_LATE if code == 0 else phase(lines)
     return Hit(moment, where, stamps, len(open_units), resumable), lines
 
 
@@ -177,16 +178,20 @@ def main() -> int:
         calm, duration = undisturbed()
     print(f"undisturbed: {duration:.1f} s, {len(calm.units)} units", flush=True)
     rows: list[tuple[str, ...]] = [HEADER]
-    problems = []
+    outcomes = []
     for study in moments(arguments.count, duration, np.random.default_rng(arguments.seed)):
         with working_directory():
             outcome = disturbed(study, calm)
         rows += outcome.rows()
         print(table(rows[-len(study):]), *outcome.problems, sep="\n", flush=True)
-        problems += outcome.problems
+        outcomes.append(outcome)
     print(table(rows))
-    print(f"{len(rows) - 1} kills, {len(problems)} problems")
-    return 1 if problems else 0
+    hits = [hit for outcome in outcomes for hit in outcome.hits if hit.where != TOO_LATE]
+    counts = {word: sum(getattr(outcome, word) for outcome in outcomes) for word in ("twice", "lost", "doubled")}
+    print(f"{len(hits)} kills of {len(rows) - 1} moments, in {len(outcomes)} studies of {len(calm.units)} units: "
+          f"{sum(hit.begun for hit in hits)} units interrupted, {counts['twice']} run twice, {counts['lost']} lost, "
+          f"{counts['doubled']} doubled")
+    return 1 if any(outcome.problems for outcome in outcomes) else 0
 
 
 if __name__ == "__main__":
