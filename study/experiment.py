@@ -21,9 +21,7 @@ TRANSIENT = frozenset({408, 409, 429, *range(500, 600)})  # HTTP statuses after 
 ENVIRONMENT = {
     # MLflow's defaults phone home, draw bars, and print two lines for each run.
     "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # It would repeat every request, and a repeated create_run makes a second run. `Drain` tries again, and looks first.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 NOTE = "mlflow.note.content"
 
 P = ParamSpec("P")
@@ -73,6 +71,8 @@ class Experiment:
         """uri: None for MLflow's own default (MLFLOW_TRACKING_URI, else mlflow.db in the working directory)."""
         for variable, value in ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
+        # Whatever a user prefers: a create_run that is repeated makes a second run. `Drain` tries again, and looks first.
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         import mlflow
 
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # stories; what fails is raised as well

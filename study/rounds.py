@@ -17,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from study.sources import Source
-from study.storage import Store, Unit
+from study.storage import StorageError, Store, Unit
 
 RETRIES = 1  # of a unit whose worker died or raised
 LOW_MEMORY = ("OutOfMemoryError", "running low on memory")  # Ray's memory monitor killed the worker
@@ -83,6 +83,7 @@ class _Desk:
     rungs: dict[str, dict[int, float]] = field(default_factory=dict)
     pruned: set[str] = field(default_factory=set)
     out_of_memory: set[str] = field(default_factory=set)
+    error: StorageError | None = None  # of the driver's own files: the round ends with it
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (object, ())
@@ -95,6 +96,8 @@ class _Dealer(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         desk = self._desk
+        if desk.error is not None:
+            raise desk.error
         if len(desk.units) >= desk.room():
             return None
         if desk.again:
@@ -123,7 +126,10 @@ class _Dealer(Searcher):
             else:
                 desk.source.finished(unit, "lost")
         else:
-            desk.source.finished(unit, "pruned" if trial_id in desk.pruned else result["status"])
+            try:
+                desk.source.finished(unit, "pruned" if trial_id in desk.pruned else result["status"])
+            except StorageError as problem:  # raised here, Tune would wrap it into a page of traceback
+                desk.error = problem
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: storage remembers."""

@@ -1,6 +1,19 @@
 """Before any test imports torch: one thread, and no product phones home."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 os.environ.update(OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true",
                   RAY_USAGE_STATS_ENABLED="0")
+
+
+@pytest.fixture(autouse=True)
+def _same_environment() -> Iterator[None]:
+    """What a command sets for its own process (MLflow's retries, threads) must not reach the tests after it."""
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)

@@ -74,5 +74,6 @@ def below(ancestor: int) -> dict[int, str]:
 
 
 def workers(driver: int) -> list[int]:
-    """Ray's busy workers below a driver."""
-    return [pid for pid, command in below(driver).items() if command.startswith("ray::Work")]
+    """Ray's busy workers below a driver, those that train first."""
+    found = {pid: command for pid, command in below(driver).items() if command.startswith(("ray::ResourceTrainable", "ray::Worker"))}
+    return sorted(found, key=lambda pid: ".train" not in found[pid])
