@@ -110,20 +110,33 @@ def concurrency(resources: Mapping[str, float]) -> int:
     return fits(_nodes(), resources)
 
 
-def room(address: str | None, resources: Mapping[str, float], limit: int | None) -> Callable[[], int]:
+def room(address: str | None, resources: Mapping[str, float], limit: int | None,
+         say: Callable[[str], None]) -> Callable[[], int]:
     """How many units to ask for at once, read again as nodes come and go. Needs `running`. limit: at most so many.
+    say: told when no node is left that can take a unit, and when one has come.
 
     On a cluster at an address one more than fits: the one that waits is taken by a node that joins or comes free, and
     is what an autoscaler adds a node for. A node that dies takes its share away.
     """
-    spare, read = 0 if address is None else 1, [-ROOM_SECONDS, 0.0]
+    spare, read, had_nodes = 0 if address is None else 1, -ROOM_SECONDS, True
+    wide = 1
 
     def now() -> int:
-        if time.monotonic() - read[0] >= ROOM_SECONDS:
-            read[:] = time.monotonic(), max(1, concurrency(resources) + spare)
-        return min(limit or int(read[1]), int(read[1]))
+        nonlocal read, had_nodes, wide
+        if time.monotonic() - read >= ROOM_SECONDS:
+            fitting = concurrency(resources)
+            read, wide = time.monotonic(), max(1, fitting + spare)
+            if had_nodes is not bool(fitting):
+                had_nodes = bool(fitting)
+                say("a node has come; going on" if had_nodes else
+                    f"waiting for a node: no living one can take a unit ({_asks(resources)})")
+        return min(limit or wide, wide)
 
     return now
+
+
+def _asks(resources: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {amount:g}" for name, amount in resources.items())
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -243,7 +243,7 @@ def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: 
         with clerk.progress:
             for source, alone in work.rounds(clerk):
                 wanted = capacity.whole_node(resources) if alone else resources
-                room = capacity.room(arguments.address, wanted, arguments.max_concurrent)
+                room = capacity.room(arguments.address, wanted, arguments.max_concurrent, clerk.progress.say)
                 while not source.is_exhausted:
                     if not run_round(source, clerk, store, options=lambda unit: {**options, **work.options(unit)},
                                      resources=wanted, room=room, verbose=arguments.verbose):

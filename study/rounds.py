@@ -20,6 +20,8 @@ from study.sources import Source
 from study.storage import StorageError, Store, Unit
 
 RETRIES = 1  # of a unit whose worker died or raised
+MOVES = 10  # of a unit whose node died: a spot machine's end is no fault of the unit, unless it is always there
+NODE_DIED = "its node has died"  # Ray's words
 LOW_MEMORY = ("OutOfMemoryError", "running low on memory")  # Ray's memory monitor killed the worker
 ROUND = 500  # the driver's memory grows with every trial of one fit() (ray#64231)
 
@@ -80,10 +82,16 @@ class _Desk:
     units: dict[str, Unit] = field(default_factory=dict)
     again: list[Unit] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
+    moves: Counter[str] = field(default_factory=Counter)
     rungs: dict[str, dict[int, float]] = field(default_factory=dict)
     pruned: set[str] = field(default_factory=set)
     out_of_memory: set[str] = field(default_factory=set)
+    moved: set[str] = field(default_factory=set)  # Tune's trials whose node died
     error: StorageError | None = None  # of the driver's own files: the round ends with it
+
+    def goes_on(self, unit: Unit) -> bool:
+        """Whether a unit that failed gets another worker."""
+        return self.failures[unit.key] <= RETRIES and self.moves[unit.key] <= MOVES
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (object, ())
@@ -120,8 +128,8 @@ class _Dealer(Searcher):
             desk.source.finished(unit, "lost")
         elif error or not result:
             # Not left to Tune's max_failures: a worker that dies while it is given its next unit counts twice there.
-            desk.failures[unit.key] += 1
-            if desk.failures[unit.key] <= RETRIES:
+            (desk.moves if trial_id in desk.moved else desk.failures)[unit.key] += 1
+            if desk.goes_on(unit):
                 desk.again.append(unit)
             else:
                 desk.source.finished(unit, "lost")
@@ -141,8 +149,11 @@ class _Gate(FIFOScheduler):
         self._desk = desk
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        if any(words in _said(trial) for words in LOW_MEMORY):
-            self._desk.out_of_memory.add(trial.trial_id)  # seen here, before searcher and callback are told
+        said = _said(trial)  # looked at here, before searcher and callback are told
+        if any(words in said for words in LOW_MEMORY):
+            self._desk.out_of_memory.add(trial.trial_id)
+        elif NODE_DIED in said:
+            self._desk.moved.add(trial.trial_id)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         if result["status"] == "oom":
@@ -164,6 +175,9 @@ class _Events(Callback):
     def __init__(self, desk: _Desk) -> None:
         self._desk = desk
 
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._desk.room()  # also while Tune asks for no unit: it is what notices that no node is left
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._desk.watcher.started(self._desk.units[trial.trial_id])
 
@@ -179,7 +193,7 @@ class _Events(Callback):
         unit = self._desk.units.pop(trial.trial_id)
         if trial.trial_id in self._desk.out_of_memory:
             self._desk.watcher.lost(unit, "out of memory", True)
-        elif self._desk.failures[unit.key] <= RETRIES:
+        elif self._desk.goes_on(unit):
             self._desk.watcher.retried(unit, _reason(trial))
         else:
             self._desk.watcher.lost(unit, _reason(trial), False)
@@ -213,7 +227,7 @@ def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callab
         tuner = tune.Tuner(
             tune.with_resources(Worker, resources),
             tune_config=tune.TuneConfig(
-                search_alg=_Dealer(desk), scheduler=_Gate(desk), num_samples=ROUND * (1 + RETRIES),
+                search_alg=_Dealer(desk), scheduler=_Gate(desk), num_samples=-1,
                 reuse_actors=True, trial_name_creator=lambda t: t.trial_id,
                 trial_dirname_creator=lambda t: t.trial_id),
             run_config=tune.RunConfig(

@@ -52,14 +52,17 @@ def test_resources_that_no_worker_could_have_are_refused(
 
 
 def test_room_follows_the_cluster_and_parts_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One unit more than fits waits on a cluster, for a node that joins; a limit holds; a look lasts for 2 s."""
+    """One unit more than fits waits on a cluster, for a node that joins; a limit holds; a look lasts for 2 s. That no
+    node is left is said once, and so is that one has come."""
+    said: list[str] = []
     nodes, clock = [{"CPU": 8.0, "GPU": 1.0}], [100.0]
     monkeypatch.setattr(capacity, "_nodes", lambda: nodes)
     monkeypatch.setattr(capacity.time, "monotonic", lambda: clock[0])
     quarter = {"cpu": 1.0, "gpu": 0.25}
     assert capacity.concurrency(quarter) == 4
     here, there, few = (capacity.room(*words) for words in (
-        (None, quarter, None), ("auto", quarter, None), ("auto", quarter, 2)))
+        (None, quarter, None, said.append), ("auto", quarter, None, said.append),
+        ("auto", quarter, 2, lambda line: None)))
     assert (here(), there(), few()) == (4, 5, 2)
     nodes.append({"CPU": 8.0, "GPU": 2.0})
     assert there() == 5, "no look yet"
@@ -68,6 +71,12 @@ def test_room_follows_the_cluster_and_parts_of_a_gpu(monkeypatch: pytest.MonkeyP
     nodes.clear()
     clock[0] += capacity.ROOM_SECONDS
     assert (here(), there(), few()) == (1, 1, 1), "what is left waits for a node"
+    assert said == 2 * ["waiting for a node: no living one can take a unit (cpu 1, gpu 0.25)"]
+    clock[0] += capacity.ROOM_SECONDS
+    assert there() == 1
+    nodes.append({"CPU": 8.0, "GPU": 1.0})
+    clock[0] += capacity.ROOM_SECONDS
+    assert there() == 5 and said[2:] == ["a node has come; going on"]
 
 
 @pytest.mark.parametrize(("environment", "address", "sentence"), [

@@ -109,14 +109,25 @@ def test_a_study_waits_for_nodes_takes_those_that_join_and_survives_one_that_die
                 return [unit for unit in units.glob("*/*") if list(unit.glob("checkpoint-*"))
                         and not (unit / "done.json").exists()]
 
-            wait_for(lambda: len(busy()) == 2 and any(c.startswith("ray::Work") for c in cluster.pids("2").values()),
-                     launch, said_at)
+            def trains(node: str) -> bool:
+                return any(c.startswith("ray::ResourceTrainable.train") for c in cluster.pids(node).values())
+
+            wait_for(lambda: len(busy()) == 2 and trains("2"), launch, said_at)
             cluster.kill("2")
             killed, left = time.time(), busy()
+            cluster.kill("1")
+            wait_for(lambda: "waiting for a node: no living one can take a unit" in said_at.read_text(),
+                     launch, said_at)
+            for node in ("3", "4"):  # 3 takes a unit that waited; 4 one that was on 1 or 2, which loses a second node
+                cluster.add(node, cpus=1)
+                wait_for(lambda node=node: trains(node), launch, said_at)  # type: ignore[misc]
+                cluster.kill(node)
+            cluster.add("5", cpus=1)
             launch.wait(timeout=WAIT_SECONDS)
         lines = said_at.read_text().splitlines()
         assert launch.returncode == 0, "\n".join(lines)
-        assert sum("it goes on in a new worker" in line for line in lines) == 1
+        moved = [line.split(": ")[0] for line in lines if "it goes on in a new worker" in line]
+        assert len(moved) == 4 and len(set(moved)) == 3, "\n".join(lines)
         manifests = {path.parent: json.loads(path.read_text()) for path in units.glob("*/*/done.json")}
         assert len(manifests) == UNITS and len(left) == 2
         # The time of the start is in the checkpoint: whoever was working then has not begun again.
