@@ -13,7 +13,7 @@ import numpy as np
 from models.noise import STREAMS
 
 if TYPE_CHECKING:
-    from models.disk_rows import DiskImages
+    from models.disk.rows import DiskImages
 
 AHEAD = 4  # updates whose images are decoded while this one trains
 ORDERS_BYTES = 2**27  # of permutations that are kept, beside the one in use

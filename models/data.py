@@ -21,11 +21,11 @@ import numpy as np
 
 from models.datasets import DATASETS, name_problem
 from models.densities import Density, density
-from models.disk_options import kind_of
+from models.disk.options import kind_of
 
 if TYPE_CHECKING:
-    from models.disk_index import Say
-    from models.disk_rows import DiskImages
+    from models.disk.index import Say
+    from models.disk.rows import DiskImages
 
 SPLITS = ("train", "search", "confirm")
 SAMPLE = 1000  # images on disk that stand for their train split: local spread, scale of features, search for copies
@@ -69,7 +69,7 @@ def load(name: str | Mapping[str, Any], size: int | None = None, cache_dir: str 
     """
     if isinstance(name, Mapping):
         if kind_of(name):
-            from models.disk import load_disk
+            from models.disk.load import load_disk
 
             return load_disk(name, cache_dir, say)
         return load(str(name["name"]), name.get("size"))

@@ -27,7 +27,7 @@ from torch import Tensor
 from models.data import Data, drawn, some
 
 if TYPE_CHECKING:
-    from models.disk_rows import DiskImages
+    from models.disk.rows import DiskImages
 
 DIM = 64
 LEARNED = 5000  # images on disk that the classifier learns from: at 32 pixels in colour 123 MB

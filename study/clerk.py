@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from study.cost import cost
-from study.drain import Drain
 from study.identity import knobs_text
 from study.plan import as_yaml
 from study.prediction import predicted
@@ -18,6 +17,7 @@ from study.results import Result, Results
 from study.spec import StudySpec
 from study.storage import StorageError, Store, Unit
 from study.tracking import Tracking
+from study.tracking.drain import Drain
 
 UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts, and between two lines of the last drain
 LAUNCH = "this launch"  # the key of the job that shows it

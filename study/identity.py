@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from models.disk_options import KINDS, kind_of
+from models.disk.options import KINDS, kind_of
 from study.spec.canonical import canonical
 from study.spec.knobs import METHODS
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.capacity import fits
 from study.cluster import ClusterError, address_problem, connect_problem
+from study.cluster.capacity import fits
 from study.spec import StudySpec, load, located
 from study.spec.problems import SpecError
 
@@ -123,7 +123,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
             console.print(away, markup=False, soft_wrap=True)
 
     from models.data import load as load_data
-    from models.disk_options import DataError
+    from models.disk.options import DataError
     from study.plan import make_plan, show
 
     try:
@@ -229,7 +229,8 @@ def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any]
 def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
            cpus: int) -> bool:
     """Start Ray and run what is left, in rounds; whether it came to its end."""
-    from study import capacity, cluster
+    from study import cluster
+    from study.cluster import capacity
 
     threads = max(1, int(spec.resources.cpu))
     with cluster.running(arguments.address, cpus, threads, arguments.verbose, arguments.insecure):

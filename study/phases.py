@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.identity import config_hash, phase_seeds
 from study.results import Result, Results
-from study.space import Configuration, confirm_configuration, design_configurations, search_trials, suggest
+from study.search.space import Configuration, confirm_configuration, design_configurations, search_trials, suggest
 from study.spec import StudySpec
 from study.storage import Store, Unit
 

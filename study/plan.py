@@ -18,7 +18,7 @@ from study.cost import budgets
 from study.identity import config_hash, phase_seeds, study_version
 from study.prediction import arm_limits, spread_of
 from study.progress import duration, span
-from study.space import design_configurations, estimate
+from study.search.space import design_configurations, estimate
 from study.spec import PHASES, StudySpec
 from study.spec.model import cells_of
 

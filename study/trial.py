@@ -19,8 +19,8 @@ import numpy as np
 
 from study.identity import config_hash
 from study.provenance import commit, versions
-from study.sheet import sheet
 from study.storage import Store, Unit
+from study.tracking.sheet import sheet
 
 if TYPE_CHECKING:
     from models.training import TrainState
@@ -107,7 +107,7 @@ class UnitRun:
         from models import METHODS, hparams
         from models.checkpoint import CheckpointError, load_state
         from models.data import load
-        from models.disk_options import DataError, kind_of
+        from models.disk.options import DataError, kind_of
         from models.evaluation import Evaluator
         from models.method import build
         from models.training import init_state

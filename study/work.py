@@ -86,7 +86,7 @@ class Work:
     def export(self, store: Store) -> None:
         """Leave the searches beside their journals as search/<version>/optuna.db."""
         if self._search is not None:
-            from study.export import sqlite
+            from study.search.export import sqlite
 
             studies = {f"{self.spec.study} {arm.arm}": arm.study for arm in self._search.arms}
             store.write(f"search/{self.plan['study_version']}/optuna.db", sqlite(studies))

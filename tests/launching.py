@@ -75,5 +75,6 @@ def below(ancestor: int) -> dict[int, str]:
 
 def workers(driver: int) -> list[int]:
     """Ray's busy workers below a driver, those that train first."""
-    found = {pid: command for pid, command in below(driver).items() if command.startswith(("ray::ResourceTrainable", "ray::Worker"))}
+    names = "ray::ResourceTrainable", "ray::Worker"  # while it trains, and between two calls
+    found = {pid: command for pid, command in below(driver).items() if command.startswith(names)}
     return sorted(found, key=lambda pid: ".train" not in found[pid])

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from study.drain import Drain
 from study.storage import StorageError, Store
 from study.tracking import Tracking
+from study.tracking.drain import Drain
 from tests.test_launch_whole import Launch, done, launch, launches, run_round, shown, template  # noqa: F401
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from study import capacity, cluster
-from study.capacity import fits, resources_per_unit
-from study.cluster import ClusterError, address_problem, connect_problem, terminable
+from study import cluster
+from study.cluster import ClusterError, address_problem, capacity, connect_problem, terminable
+from study.cluster.capacity import fits, resources_per_unit
 
 
 @pytest.mark.parametrize(("nodes", "resources", "units"), [
@@ -99,7 +99,7 @@ def test_a_cluster_without_a_cpu_is_waited_for_and_every_check_is_made(monkeypat
     monkeypatch.setattr(capacity, "_wait_for_a_node", lambda *words: nodes.append({"CPU": 2.0}))
     monkeypatch.setattr(capacity, "nodes_problem", lambda storage: "a path" if storage == "./runs" else None)
     monkeypatch.setattr(capacity, "_able", lambda resources: {"id": "10.0.0.2"})
-    monkeypatch.setattr("study.probe.problem", lambda store, able: None if store == "seen" else f"{able} not")
+    monkeypatch.setattr("study.cluster.probe.problem", lambda store, able: None if store == "seen" else f"{able} not")
 
     def prepare(storage: str, store: Any) -> dict[str, float]:
         return capacity.prepare("auto", storage, store, 1, "auto", said.append)

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 import tiny
 
-from models import disk, disk_index, disk_rows
 from models.batches import batch
 from models.checkpoint import load_state, save_state
 from models.data import Data, load
-from models.disk_options import DataError
-from models.disk_pixels import pixels
+from models.disk import index as disk_index
+from models.disk import load as disk
+from models.disk import rows as disk_rows
+from models.disk.options import DataError
+from models.disk.pixels import pixels
 from models.method import build
 from models.training import init_state
 
@@ -307,7 +309,7 @@ import re, sys
 import numpy as np, PIL.Image, torch
 from models.batches import batch
 from models.data import load
-import models.disk
+import models.disk.load
 def peak():  # of this program; ru_maxrss begins with that of its parent
     return int(re.search("VmHWM: *[^0-9]*([0-9]+)", open("/proc/self/status").read())[1])
 warm = np.ones((8, 8)) @ np.ones((8, 8))

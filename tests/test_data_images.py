@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.disk_pixels import Fact, inspect, pixels
+from models.disk.pixels import Fact, inspect, pixels
 
 GREY, COLOUR = images.noise(1, 8, 8), images.noise(2, 8, 8, 3)
 

@@ -14,10 +14,10 @@ import images
 import numpy as np
 import pytest
 
-from models import disk
+from models.disk import load as disk
 from study.identity import config_hash, study_version
 from study.launch import main
-from study.space import design_configurations
+from study.search.space import design_configurations
 from study.spec import load, loads
 from study.spec.problems import SpecError
 
@@ -179,7 +179,7 @@ def test_unusable_data_end_in_one_sentence_with_its_place(
 
 def test_a_unit_trains_on_the_folder_and_refuses_other_images(study: Path) -> None:
     from models.data import load as load_data
-    from models.disk_options import DataError
+    from models.disk.options import DataError
     from study.storage import Store, Unit
     from study.trial import UnitRun
 

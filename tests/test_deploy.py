@@ -22,7 +22,8 @@ import pytest
 import ray
 import yaml
 
-from study import cluster, door
+from study import cluster
+from study.cluster import door
 from study.launch import _parser
 
 ROOT = Path(__file__).resolve().parents[1]

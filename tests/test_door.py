@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from study import door, probe
-from study.door import Answer, admission, is_loopback, own_token, ray_problem, token_problem
+from study.cluster import door, probe
+from study.cluster.door import Answer, admission, is_loopback, own_token, ray_problem, token_problem
 
 AT = "10.0.0.1:6379"
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from study import drain
-from study.drain import Drain
-from study.experiment import TrackingError
+from study.tracking import drain
+from study.tracking.drain import Drain
+from study.tracking.experiment import TrackingError
 
 AWAY = TrackingError("MLflow at there: refused", away=True)
 

@@ -8,7 +8,7 @@ import pytest
 
 from models.hparams import JKO, knob_problem
 from study.identity import canonical, changed_keys, config_hash, phase_seeds, study_version
-from study.space import design_configurations
+from study.search.space import design_configurations
 from study.spec import StudySpec, loads
 from study.spec.knobs import METHODS
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from study import capacity, cluster
+from study import cluster
+from study.cluster import capacity
 from study.launch import main
 from study.storage import StorageError, Store
 from study.tracking import Tracking, TrackingError
@@ -184,7 +185,7 @@ def test_what_mlflow_does_not_show_is_said_last_and_added_later(launch: Launch,
         raise TrackingError("MLflow is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr("study.drain.PATIENCE", 1.0)
+        patch.setattr("study.tracking.drain.PATIENCE", 1.0)
         patch.setattr(Tracking, "drain", away)
         code, _, errors = launch()
     assert (code, errors[-1]) == (0, "4 units are not shown in MLflow; the same command adds them")

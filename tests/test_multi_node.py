@@ -30,7 +30,8 @@ evaluation: {points: 60, samples: 64, long_run: 1}
 UNITS = 4
 LOOK = """
 import sys
-from study import capacity, cluster
+from study import cluster
+from study.cluster import capacity
 from study.storage import Store
 
 def where():

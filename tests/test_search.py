@@ -9,10 +9,10 @@ import optuna
 import pytest
 from optuna.trial import BaseTrial, TrialState
 
-from study.journal import read_journal
 from study.phases import _pruner, best, confirm_units, design_units, make_sampler
 from study.results import Results
 from study.search import PATIENCE, ArmSearch, Search, trial_seed
+from study.search.journal import read_journal
 from study.spec import StudySpec, loads
 from study.storage import Store, Unit
 from study.trial import records
@@ -380,3 +380,19 @@ def test_the_best_are_no_survivors_of_divergence_and_none_that_was_pruned(tmp_pa
     results.add(by_step[0.3], "finished", [final(seed, 0.1, diverged=seed > 0) for seed in range(3)], {})
     results.add(by_step[0.1], "pruned", [], {})
     assert [c["knobs"]["step_size"] for c in best(spec, "kl", results)] == [0.05, 0.3]
+
+
+def test_the_last_units_end_reaches_the_journal_though_nothing_is_asked_again(tmp_path: Path) -> None:
+    """The driver died after a worker had left the search's last unit, and before it was told."""
+    search = arm_search(tmp_path, trials=2)
+    search.replay()
+    run(search, stop_after=1)
+    unit = search.ask()
+    assert unit is not None
+    shelf = search._results
+    assert isinstance(shelf, Shelf)
+    shelf.train(unit)
+    again = arm_search(tmp_path, shelf, trials=2)
+    again.replay()
+    assert again.is_exhausted and again.left == 0
+    assert [entry["state"] for entry in read_journal(Store(str(tmp_path), "study"), "search/v/a.json")] == 2 * ["told"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.hparams import gradient_evaluations, knob_problem
 from models.law import limit
 from study.prediction import predicted
-from study.space import (
+from study.search.space import (
     COSTLY,
     configuration,
     confirm_configuration,

@@ -8,7 +8,7 @@ import pytest
 
 from models.hparams import JKO, KL
 from study.identity import phase_seeds
-from study.space import configuration, design_configurations
+from study.search.space import configuration, design_configurations
 from study.spec import StudySpec, load, loads
 from study.spec.overrides import apply_overrides
 from study.spec.problems import SpecError

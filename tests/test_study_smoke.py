@@ -113,7 +113,7 @@ def test_a_cluster_that_cannot_run_it_is_refused(folder: Path, words: list[str],
 def test_a_unit_that_always_fails_is_named_and_the_rest_is_done(folder: Path) -> None:
     from models.data import load as load_data
     from study.identity import config_hash
-    from study.space import design_configurations
+    from study.search.space import design_configurations
     from study.spec import load
 
     words = ("--set", "search=null", "--set", "confirm=null", "--set", "train.updates=20")

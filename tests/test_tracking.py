@@ -18,10 +18,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study import experiment
-from study.experiment import Experiment, metric
 from study.storage import Store, Unit
-from study.tracking import Tracking, TrackingError
+from study.tracking import Tracking, TrackingError, experiment
+from study.tracking.experiment import Experiment, metric
 from study.trial import records
 
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from study import drain as drain_module
 from study.storage import Store
 from study.tracking import Tracking, TrackingError
+from study.tracking import drain as drain_module
 from tests.faulty_proxy import Fault, Proxy
 from tests.launching import launch as launch_with_ray
 from tests.test_launch import SPEC

@@ -19,8 +19,8 @@ from models.method import build
 from models.training import init_state, train_step
 from models.verdict import VERDICTS
 from study import trial
-from study.sheet import sheet
 from study.storage import Store, Unit
+from study.tracking.sheet import sheet
 from study.trial import UnitRun, evaluation_points, records
 
 KNOBS = {"updates": 9, "batch_size": 8, "width": 1, "step_size": 0.1, "mcmc_steps": 2, "particles": 16}

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from models.datasets import DATASETS
-from models.disk_options import HELD_OUT, KINDS, kind_of, problems, resolved
+from models.disk.options import HELD_OUT, KINDS, kind_of, problems, resolved
 from study.spec.reading import Reader
 from study.spec.yaml_text import Document
 

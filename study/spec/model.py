@@ -101,7 +101,7 @@ class StudySpec:
 
     study: str
     question: str
-    data: Mapping[str, Any]  # {name, size}, or images on disk: models.disk_options
+    data: Mapping[str, Any]  # {name, size}, or images on disk: models.disk.options
     arms: Mapping[str, Arm]
     baseline: str
     seed: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.datasets import DATASETS
-from models.disk_options import LABELLED
+from models.disk.options import LABELLED
 
 FEATURES = 64  # dimension of both extractors, clf64 and rnd64
 

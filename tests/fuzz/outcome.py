@@ -20,7 +20,7 @@ from models.spread import Spread
 from study import plan as planning
 from study.identity import config_hash, study_version
 from study.launch import main
-from study.space import design_configurations, estimate
+from study.search.space import design_configurations, estimate
 from study.spec import PHASES, StudySpec, load
 from study.spec.knobs import METHODS
 from study.spec.model import cells_of

@@ -23,7 +23,7 @@ from models.data import load as load_data
 from models.hparams import combination_problems, knob_problem
 from study.identity import changed_keys, config_hash, study_version
 from study.plan import as_yaml, make_plan, show
-from study.space import design_configurations, suggest
+from study.search.space import design_configurations, suggest
 from study.spec import StudySpec, loads
 from study.spec.check_search import SAMPLERS
 from study.spec.knobs import KNOBS, METHODS

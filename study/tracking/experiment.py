@@ -71,7 +71,7 @@ class Experiment:
         """uri: None for MLflow's own default (MLFLOW_TRACKING_URI, else mlflow.db in the working directory)."""
         for variable, value in ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
-        # Whatever a user prefers: a create_run that is repeated makes a second run. `Drain` tries again, and looks first.
+        # Whatever a user prefers: a repeated create_run makes a second run. `Drain` tries again, and looks first.
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         import mlflow
 

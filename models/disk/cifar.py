@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from models.disk_options import DataError
-from models.disk_sources import HELD_OUT, TRAIN, FileStat, Item
+from models.disk.options import DataError
+from models.disk.sources import HELD_OUT, TRAIN, FileStat, Item
 
 BATCH = re.compile(r"(data_batch_[1-5]|test_batch)(\.bin)?$")
 NEEDED = {*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"}

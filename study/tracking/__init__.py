@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from study.aggregates import aggregates, curves, final_rows, read_records
-from study.experiment import NOTE, Experiment, TrackingError, metric, named
 from study.identity import knobs_text
 from study.storage import Store, Unit, block_name
+from study.tracking.experiment import NOTE, Experiment, TrackingError, metric, named
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

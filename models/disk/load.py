@@ -13,11 +13,11 @@ import numpy as np
 import PIL
 
 from models.data import Data
-from models.disk_index import Index, Say, open_index
-from models.disk_options import DiskOptions, options
-from models.disk_pixels import RECIPE
-from models.disk_rows import LEVELS, DiskImages, Rows
-from models.disk_splits import Layout, lay_out
+from models.disk.index import Index, Say, open_index
+from models.disk.options import DiskOptions, options
+from models.disk.pixels import RECIPE
+from models.disk.rows import LEVELS, DiskImages, Rows
+from models.disk.splits import Layout, lay_out
 
 _LATEST: dict[tuple[DiskOptions, str, str], Data] = {}  # what this process loaded last
 

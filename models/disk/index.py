@@ -26,10 +26,10 @@ import numpy as np
 import pyarrow
 from pyarrow import ipc
 
-from models.disk_cifar import cifar_items, cifar_stats
-from models.disk_options import DataError, DiskOptions
-from models.disk_pixels import inspect
-from models.disk_sources import (
+from models.disk.cifar import cifar_items, cifar_stats
+from models.disk.options import DataError, DiskOptions
+from models.disk.pixels import inspect
+from models.disk.sources import (
     ABSENT,
     ANY,
     FileStat,

@@ -1,6 +1,6 @@
-"""A program, run by study.door in a process of its own: does the Ray cluster at an address let this environment in?
+"""A program, run by `door` in a process of its own: does the Ray cluster at an address let this environment in?
 
-    python -P study/knock.py HOST:PORT|auto     prints one line of JSON: {"answer": open | token | none, ...}
+    python -P study/cluster/knock.py HOST:PORT|auto     prints one line of JSON: {"answer": open | token | none, ...}
 """
 
 from __future__ import annotations

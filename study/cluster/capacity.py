@@ -36,7 +36,7 @@ def prepare(address: str | None, storage: str, store: Store, cpu: float, gpu: fl
     """
     if address is None:
         return resources_per_unit(cpu, gpu)
-    from study import probe
+    from study.cluster import probe
 
     if not any(node.get("CPU") for node in _nodes()):
         say(f"waiting for a node: the cluster at {address} has no CPU yet (given up after {JOIN_SECONDS:g} s)")

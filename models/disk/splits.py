@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.disk_index import Index
-from models.disk_options import DataError, DiskOptions
-from models.disk_pixels import RECIPE, Fact
-from models.disk_sources import HELD_OUT
+from models.disk.index import Index
+from models.disk.options import DataError, DiskOptions
+from models.disk.pixels import RECIPE, Fact
+from models.disk.sources import HELD_OUT
 
 NAMED = 3  # broken images that are named
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.disk_index import THREADS, Index
-from models.disk_options import DataError
-from models.disk_pixels import pixels
-from models.disk_splits import Layout
+from models.disk.index import THREADS, Index
+from models.disk.options import DataError
+from models.disk.pixels import pixels
+from models.disk.splits import Layout
 
 LEVELS = 256
 FINE = 2**16  # steps of the dequantisation noise: v + u is then exact in single precision

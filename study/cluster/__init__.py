@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from study import door
+from study.cluster import door
 
 OBJECT_STORE_BYTES = 120 * 1024**2  # nothing but small dictionaries travels between driver and workers
 WORKER_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}  # and OMP_NUM_THREADS

@@ -6,6 +6,7 @@ interrupted ones are asked again first, and numbers stay, on which the sampler's
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import BaseTrial, TrialState
 
-from study.journal import Entry, read_journal, write_journal
+from study.search.journal import Entry, read_journal, write_journal
 from study.storage import Store, Unit
 
 PATIENCE = 20  # repeated suggestions in a row after which an arm's space counts as exhausted
@@ -73,6 +74,7 @@ class ArmSearch:
         others, if this arm's space would suggest them.
         """
         self._journal = read_journal(self._store, self._path)
+        before = copy.deepcopy(self._journal)
         seen: set[str] = set()
         for entry in self._journal:
             unit = self._make(optuna.trial.FixedTrial(entry["params"]))
@@ -92,6 +94,8 @@ class ArmSearch:
                 entry["system_attrs"] = self._rung_attrs(entry.get("rungs", {}))
                 self._journal.append(entry)
                 self._add(entry)
+        if self._journal != before:  # a launch that died between a unit's end and this: perhaps nothing is asked again
+            self._write()
 
     def _restore(self, entry: Entry, unit: Unit, was_pruned: bool) -> None:
         """Set an entry's state to what is known of its unit: pruned, told, or asked, which waits to be asked again."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from models.disk_options import DataError, parquet_files
+from models.disk.options import DataError, parquet_files
 
 SUFFIXES = frozenset(b".jpg .jpeg .jpe .jfif .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .avif .jp2".split())
 MAX_BYTES = 2**28  # of one encoded image
