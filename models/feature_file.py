@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +43,13 @@ class FeatureFile:
         return re.sub(r"[^a-z0-9]+", "-", Path(self.path).stem.lower()).strip("-")
 
 
+    @classmethod
+    def of(cls, spec: Mapping[str, Any]) -> FeatureFile:
+        """From `evaluation.features` of a spec."""
+        return cls(path=spec["file"], sha256=spec["sha256"], size=spec["size"], channels=spec["channels"],
+                   mean=tuple(spec["mean"]), sd=tuple(spec["sd"]))
+
+
 @dataclass(frozen=True, eq=False)
 class FileExtractor:
     """The network of a FeatureFile, in the place of models.features.Extractor. Features are as the network gives them,
@@ -60,6 +68,11 @@ class FileExtractor:
                              f"{self.file.channels} channels")
         parts = [_run(self.network, self.file, images[i:i + 64], self.extent) for i in range(0, len(images), 64)]
         return np.concatenate(parts) if parts else np.empty((0, self.dim))
+
+
+def own_extractor(spec: Mapping[str, Any] | None, extent: tuple[float, float]) -> FileExtractor | None:
+    """That of `evaluation.features`; None where a spec has none. Raises as `from_file`."""
+    return None if spec is None else from_file(FeatureFile.of(spec), extent)
 
 
 def from_file(file: FeatureFile, extent: tuple[float, float] = (-1.0, 1.0)) -> FileExtractor:

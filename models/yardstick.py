@@ -76,10 +76,6 @@ class Yardstick:
         rows = len(self.data.search) + len(self.data.confirm)
         return quality.floors(measures, rows, self.n, len(self.reference), draws, rng)
 
-    def floor(self, draws: int, rng: np.random.Generator) -> quality.Floor:
-        """The floor of the primary measure."""
-        return self.floors(draws, rng)[self.primary]
-
     def _embedded(self, points: np.ndarray) -> Rows:
         return {name: space(points) for name, space in self.spaces.items()}
 

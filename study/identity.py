@@ -28,6 +28,7 @@ def config_hash(configuration: Mapping[str, Any], content_hash: str) -> str:
     meaning = {key: value for key, value in configuration.items() if key != "arm"}
     meaning["knobs"] = _without_defaults(configuration["method"], configuration["knobs"])
     meaning["data"] = {**_without_place(configuration["data"]), "content_hash": content_hash}
+    meaning["evaluation"] = _judged_by(configuration["evaluation"])
     return hashlib.sha256(canonical(meaning).encode()).hexdigest()[:12]
 
 
@@ -60,6 +61,14 @@ def _without_place(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in place} if kind_of(data) else dict(data)
 
 
+def _judged_by(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is off, and without the place of the user's extractor: its checksum says which it is."""
+    found = {key: value for key, value in evaluation.items() if value or key not in ("ais_steps", "features")}
+    if isinstance(features := found.get("features"), Mapping):
+        found["features"] = {key: value for key, value in features.items() if key != "file"}
+    return found
+
+
 def _without_defaults(method: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {f.name: f.default for f in fields(METHODS[method])}
     return {knob: value for knob, value in knobs.items() if knob not in defaults or defaults[knob] != value}
@@ -68,6 +77,7 @@ def _without_defaults(method: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
 def _meaning(resolved: Mapping[str, Any]) -> dict[str, Any]:
     meaning = {key: value for key, value in resolved.items() if key not in EXTENDS[""]}
     meaning["data"] = _without_place(resolved["data"])
+    meaning["evaluation"] = _judged_by(resolved["evaluation"])
     meaning["arms"] = {name: {**arm, "knobs": _without_defaults(arm["method"], arm["knobs"])}
                        for name, arm in resolved["arms"].items()}
     design = meaning.pop("design") or {"factors": {}}

@@ -132,7 +132,13 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
     except DataError as error:
         raise SpecError([located(arguments.space, arguments.overrides, ("data", *error.key), error.message)]) from error
     at_once = min(arguments.max_concurrent or cpus, cpus, fits([{"CPU": cpus}], {"cpu": spec.resources.cpu}))
-    plan = make_plan(spec, data, max(1, at_once), _cache_dir(store))
+    try:
+        plan = make_plan(spec, data, max(1, at_once), _cache_dir(store))
+    except (ValueError, OSError) as error:
+        if spec.evaluation.features is None:
+            raise
+        where = ("evaluation", "features")
+        raise SpecError([located(arguments.space, arguments.overrides, where, _one_line(error))]) from error
     text = Path(arguments.space).read_text(encoding="utf-8")  # so that a report can say how to make the study again
     plan["space"] = {"file": Path(arguments.space).name, "text": text, "overrides": arguments.overrides}
     show(plan, spec, console)
@@ -161,6 +167,10 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
             elif not clerk.close(status):
                 status = "interrupted"
     return _report(arguments, words, status, reason, clerk, work, console)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]
 
 
 def _cache_dir(store: Store) -> Path:

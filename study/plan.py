@@ -23,7 +23,7 @@ from study.spec import PHASES, StudySpec
 from study.spec.model import cells_of
 
 if TYPE_CHECKING:
-    from models.evaluation import Yardstick
+    from models.yardstick import Yardstick
 
 FLOOR_DRAWS = 20
 SECONDS_A_CALL = 5e-4
@@ -31,14 +31,19 @@ MAX_ROWS = 20  # of an arm, in the table for people; plan.json has them all
 
 
 def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[str, Any]:
-    """plan.json. Trains the data set's feature extractor if `cache_dir` has none yet; the rest takes about a second."""
-    from models.evaluation import Yardstick
+    """plan.json. Trains the data set's feature extractor if `cache_dir` has none yet; the rest takes seconds.
+
+    Raises ValueError or OSError for `evaluation.features` that cannot be used.
+    """
+    from models.feature_file import own_extractor
+    from models.yardstick import Yardstick
 
     resolved, factors = spec.resolved(), _factors(spec)
-    yardstick = Yardstick(data, spec.evaluation.samples, spec.evaluation.split, cache_dir)
+    own = own_extractor(spec.evaluation.features, data.extent)
+    yardstick = Yardstick(data, spec.evaluation.samples, spec.evaluation.split, cache_dir, own)
     local = spread_of(data, spec.seed)
     spread = {key: float(getattr(local, key)) for key in ("s_min", "s_med", "se_min", "se_med")}
-    floor = yardstick.floor(FLOOR_DRAWS, np.random.default_rng(spec.seed))
+    floors = yardstick.floors(FLOOR_DRAWS, np.random.default_rng(spec.seed))
     sizes = estimate(spec)
     seconds = [_seconds(spec, data, sizes, end) / cpus for end in (0, 1)]
     plan: dict[str, Any] = {
@@ -49,7 +54,7 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
         "arms": {name: {"method": arm.method, "fixed": dict(arm.knobs), "limits": arm_limits(spec, arm, spread)}
                  for name, arm in spec.arms.items()},
         "spread": spread, "seeds": {phase: phase_seeds(spec, phase) for phase in PHASES},
-        "floors": {yardstick.primary: floor._asdict()},
+        "floors": {name: floor._asdict() for name, floor in floors.items()},
         "planned": {phase: {"configurations": p["configurations"], "replicates": p["replicates"]}
                     for phase, p in sizes["phases"].items()},
         "extractor": None if yardstick.extractor is None else {"name": yardstick.extractor.name,

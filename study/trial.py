@@ -109,6 +109,7 @@ class UnitRun:
         from models.data import load
         from models.disk.options import DataError, kind_of
         from models.evaluation import Evaluator
+        from models.feature_file import own_extractor
         from models.method import build
         from models.training import init_state
 
@@ -123,7 +124,8 @@ class UnitRun:
         self._method = build(hp, self._data)
         e = c["evaluation"]
         self._evaluator = Evaluator(self._method, self._data, samples=e["samples"], long_run=e["long_run"],
-                                    split=e["split"], cache_dir=self.cache_dir)
+                                    split=e["split"], cache_dir=self.cache_dir, ais_steps=e.get("ais_steps", 0),
+                                    own=own_extractor(e.get("features"), self._data.extent))
         self.objective = self.objective or self._evaluator.primary
         self._points = evaluation_points(hp.updates, e["points"])
         self._gradients = hparams.gradient_evaluations(hp)

@@ -172,6 +172,14 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
     ("evaluation: {samples: 257}", "5: evaluation.samples: found 257, expected at most particles = 256 of arm kl "
                                    "(chain: persistent)"),
     ("evaluation: {split: test}", "5: evaluation.split: found 'test', expected one of train, search, confirm"),
+    ("evaluation: {ais_steps: -1}", "5: evaluation.ais_steps: found -1, expected a whole number >= 0 and <= 100000"),
+    ("evaluation: {features: {file: a.pt2, sha256: abc, size: 8}}",
+     "5: evaluation.features.sha256: found 'abc', expected the file's checksum, 64 hex digits (sha256sum FILE prints "
+     "it)"),
+    ("evaluation: {features: {file: a.pt2, sha256: " + 64 * "a" + "}}",
+     "5: evaluation.features.size: missing; expected how many pixels a side the network takes"),
+    ("evaluation: {features: {file: a.pt2, sha256: " + 64 * "a" + ", size: 8, sd: 0}}",
+     "5: evaluation.features.sd: found 0, expected a number > 0, or 3 of them, one a channel"),
     ("evaluation: {point: 3}", "5: evaluation.point: unknown key; did you mean points?"),
     ("resources: {cpu: 0}", "5: resources.cpu: found 0, expected a number > 0"),
     ("resources: {gpu: true}", "5: resources.gpu: found True, expected auto or a number >= 0"),

@@ -137,3 +137,16 @@ def test_seeds_of_phases_never_meet_and_more_replicates_only_add() -> None:
     assert phase_seeds(spec("seed=7"), "search") == [7001000, 7001001] and seeds[2][0] == 7002000
     assert not set(phase_seeds(spec("seed=1000"), "design")) & set(phase_seeds(spec(), "search"))
     assert phase_seeds(spec("confirm="), "confirm") == []
+
+
+def test_an_extractor_is_its_file_s_content_and_what_is_off_changes_no_hash() -> None:
+    own = {"file": "/a/own.pt2", "sha256": "0", "size": 8}
+    plain = {"phase": "design", "arm": "kl", "method": "kl", "data": {"name": "moons", "size": None}, "knobs": {},
+             "evaluation": {"points": 3}}
+
+    def hashed(**more: object) -> str:
+        return config_hash({**plain, "evaluation": {"points": 3, **more}}, "abc")
+
+    assert hashed() == hashed(ais_steps=0, features=None) != hashed(ais_steps=5)
+    assert hashed(features=own) == hashed(features={**own, "file": "/b/own.pt2"}) != hashed(
+        features={**own, "sha256": "1"})

@@ -142,3 +142,17 @@ def test_a_dry_run_shows_the_plan_and_makes_no_store(space: str, capsys: pytest.
     assert cells["jko"] == ["jko", "2", "none", "none", "0", "0", "2"]
     assert "design: 4 configurations x 2 replicates" in text and "estimated cost: roughly " in text
     assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
+
+
+def test_an_extractor_that_cannot_be_used_is_one_sentence_with_its_place(
+        space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(space).write_text(SPEC.replace("data: moons", "data: digits").replace("long_run: 1", (
+        "long_run: 1, features: {file: own.pt2, size: 8, sha256: " + 64 * "a" + "}")))
+    assert main(["--space", space, "--dry-run"]) == 2
+    assert capsys.readouterr().err.startswith("tiny.yaml:8: evaluation.features: [Errno 2] No such file or directory: ")
+    (tmp_path / "own.pt2").write_bytes(b"no archive")
+    assert main(["--space", space, "--dry-run"]) == 2
+    found = capsys.readouterr().err
+    assert found.startswith("tiny.yaml:8: evaluation.features: ") and "found sha256 " in found
+    assert main(["--space", space, "--dry-run", "--set", "data=moons"]) == 2
+    assert "evaluation.features: found an extractor of images, expected none" in capsys.readouterr().err

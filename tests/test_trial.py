@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
 import sys
@@ -309,3 +310,25 @@ def test_a_checkpoint_of_another_device_starts_afresh_and_says_so(store: Store,
     store.write_checkpoint(unit(), update, payload.replace(b'\\"cpu\\"', b'\\"xpu\\"'))
     assert run(UnitRun(unit(), store))[-1]["done"]
     assert "starts afresh: made on xpu, resumed on cpu" in caplog.text
+
+
+def test_the_spec_s_own_extractor_and_importance_sampling_reach_the_final_records(store: Store, tmp_path: Path) -> None:
+    class Means(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x.mean(3).flatten(1), x.mean(2).flatten(1)], 1)
+
+    path = tmp_path / "means.pt2"
+    rows_free = ({0: torch.export.Dim("n")},)
+    torch.export.save(torch.export.export(Means().eval(), (torch.zeros(2, 1, 8, 8),), dynamic_shapes=rows_free), path)
+    one = unit(seeds=(0,), method="kl", data="digits", updates=2, points=1)
+    own = {"file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": 8, "channels": 1,
+           "mean": [0.5], "sd": [0.5]}
+    one.configuration["evaluation"] |= {"ais_steps": 20, "features": own}
+    run(UnitRun(one, store))
+    final = next(row for row in rows(store, one) if row["stage"] == "final")
+    assert np.isfinite(final["kid_means_16"]) and final["recall_means_16"] >= 0
+    names = [name for name in final if name.startswith("nll_")]
+    assert names and all(np.isfinite(final[name]) for name in names), sorted(final)
+    one.configuration["evaluation"]["features"] = {**own, "sha256": 64 * "0"}
+    with pytest.raises(ValueError, match="found sha256"):
+        run(UnitRun(Unit(one.configuration, (1,), one.config_hash), store))

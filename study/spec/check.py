@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 
 from study.spec.branches import Placed, Section
 from study.spec.check_arms import read_baseline, read_entries, read_methods
-from study.spec.check_data import SPLITS, base_of, read_data
+from study.spec.check_data import base_of, read_data
+from study.spec.check_evaluation import read_evaluation
 from study.spec.check_search import read_search
 from study.spec.cross import arm_conflicts, factors_of, least_particles, same_cells, too_many_cells, wrong_together
 from study.spec.knobs import ALL_KNOBS, is_number, read_levels, read_range, read_value
-from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Evaluation, Resources, Search, StudySpec
+from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Resources, Search, StudySpec
 from study.spec.objectives import primary
 from study.spec.problems import MAX_PROBLEMS, SpecError, suggestion
 from study.spec.reading import Reader, TooManyError
@@ -52,7 +52,8 @@ def _study(reader: Reader, base: str) -> StudySpec | None:
     fixed = {arm: {**train[arm], **entries[arm]} for arm in methods}
     phases = _phases(reader, methods)
     confirm = _confirm(reader)
-    evaluation = _evaluation(reader, kind, sizes, confirm is not None, least_particles(methods, fixed, phases))
+    evaluation = read_evaluation(reader, kind, sizes, confirm is not None, least_particles(methods, fixed, phases),
+                                 base)
     search = (read_search(reader, phases["search"], methods, kind, evaluation.samples)
               if "search" in phases else None)
     replicates = reader.whole(("design",), "replicates", 6, 1, MAX_REPLICATES)
@@ -125,26 +126,6 @@ def _check_top(reader: Reader, confirm: Confirm | None, design: Design | None, s
     most, what = (search.trials, "trials") if search else (min(cells, default=0), "cells of the design")
     if confirm.top > most:
         reader.report(("confirm", "top"), f"found {confirm.top}, expected at most {most}, the {what} of an arm")
-
-
-def _evaluation(reader: Reader, data: str, sizes: Mapping[str, int], has_confirm: bool,
-                chains: Mapping[str, int]) -> Evaluation:
-    """Samples are as many as 256 by default, or as the smallest split has that they are compared with, or as an arm has
-    persistent chains (`chains`): its samples are those."""
-    given = reader.mapping(("evaluation",), ("points", "samples", "long_run", "split"))
-    split = reader.word(("evaluation", "split"), given.get("split", "search"), tuple(sizes) or SPLITS)
-    splits = {split, "confirm"} if has_confirm else {split}
-    room, smallest = min((sizes[name], name) for name in splits) if sizes else (256, split)
-    samples = reader.whole(("evaluation",), "samples", min([256, room, *chains.values()]), 2)
-    if data and samples > room:
-        reader.report(("evaluation", "samples"), f"found {samples}, expected at most {room}: the {smallest} split of "
-                                                 f"{data} has no more")
-    arm = min(chains, key=chains.__getitem__, default="")
-    if arm and chains[arm] < samples <= room:
-        reader.report(("evaluation", "samples"), f"found {samples}, expected at most particles = {chains[arm]} of "
-                                                 f"arm {arm} (chain: persistent)")
-    return Evaluation(points=reader.whole(("evaluation",), "points", 20, 1), samples=samples,
-                      long_run=reader.whole(("evaluation",), "long_run", 10, 1), split=split)
 
 
 def _resources(reader: Reader) -> Resources:

@@ -85,6 +85,8 @@ class Evaluation:
     samples: int
     long_run: int  # the long run has this many times mcmc_steps
     split: str
+    ais_steps: int = 0  # temperatures of annealed importance sampling after the last update; 0: none
+    features: Mapping[str, Any] | None = None  # the user's extractor: file, sha256, size, channels, mean, sd
 
 
 @dataclass(frozen=True)

@@ -263,7 +263,8 @@ def trees(draw: DrawFn, sets: tuple[str, ...] = tuple(DATASETS), cpu: float = 64
     least = min([room, 256, limits.batch])
     samples = draw(st.integers(2, least)) if least > 2 else 2
     found["evaluation"] = {"split": split, "samples": samples, **draw(st.fixed_dictionaries(
-        {}, optional={"points": st.integers(1, 10**6), "long_run": st.integers(1, 10**6)}))}
+        {}, optional={"points": st.integers(1, 10**6), "long_run": st.integers(1, 10**6),
+                      "ais_steps": st.integers(0, 10**5)}))}
     if "search" in phases:
         found["search"] = draw(searches(limits, arms, data, samples, space))
         cells = found["search"].get("trials", 16)

@@ -1,0 +1,73 @@
+"""The `evaluation` section: when and with how much a model is judged, and by which networks."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from models.datasets import DATASETS
+from study.spec.check_data import SPLITS
+from study.spec.knobs import is_number
+from study.spec.model import Evaluation
+from study.spec.reading import Reader
+
+WHERE = ("evaluation",)
+FEATURES = (*WHERE, "features")
+KEYS = ("file", "sha256", "size", "channels", "mean", "sd")
+MOST_AIS_STEPS = 100_000
+
+
+def read_evaluation(reader: Reader, data: str, sizes: Mapping[str, int], has_confirm: bool,
+                    chains: Mapping[str, int], base: str) -> Evaluation:
+    """Samples are as many as 256 by default, or as the smallest split has that they are compared with, or as an arm has
+    persistent chains (`chains`): its samples are those. base: what the path of features is relative to."""
+    given = reader.mapping(WHERE, ("points", "samples", "long_run", "split", "ais_steps", "features"))
+    split = reader.word((*WHERE, "split"), given.get("split", "search"), tuple(sizes) or SPLITS)
+    splits = {split, "confirm"} if has_confirm else {split}
+    room, smallest = min((sizes[name], name) for name in splits) if sizes else (256, split)
+    samples = reader.whole(WHERE, "samples", min([256, room, *chains.values()]), 2)
+    if data and samples > room:
+        reader.report((*WHERE, "samples"), f"found {samples}, expected at most {room}: the {smallest} split of "
+                                           f"{data} has no more")
+    arm = min(chains, key=chains.__getitem__, default="")
+    if arm and chains[arm] < samples <= room:
+        reader.report((*WHERE, "samples"), f"found {samples}, expected at most particles = {chains[arm]} of "
+                                           f"arm {arm} (chain: persistent)")
+    if given.get("features") is not None and data in DATASETS and not DATASETS[data].sizes:
+        reader.report(FEATURES, f"found an extractor of images, expected none: {data} is data in the plane")
+    return Evaluation(points=reader.whole(WHERE, "points", 20, 1), samples=samples,
+                      long_run=reader.whole(WHERE, "long_run", 10, 1), split=split,
+                      ais_steps=reader.whole(WHERE, "ais_steps", 0, 0, MOST_AIS_STEPS),
+                      features=_features(reader, base) if given.get("features") is not None else None)
+
+
+def _features(reader: Reader, base: str) -> dict[str, Any]:
+    """The user's extractor, as `models.feature_file.FeatureFile` takes it; the file itself is opened by the plan."""
+    given = reader.mapping(FEATURES, KEYS)
+    file, checksum = given.get("file"), given.get("sha256")
+    if not isinstance(file, str) or not file or "\0" in file:
+        reader.report((*FEATURES, "file"), f"found {file!r}, expected the path of an archive of torch.export.save")
+        file = ""
+    if not isinstance(checksum, str) or not re.fullmatch("[0-9A-Fa-f]{64}", checksum):
+        reader.report((*FEATURES, "sha256"), f"found {checksum!r}, expected the file's checksum, 64 hex digits "
+                                             "(sha256sum FILE prints it)")
+        checksum = ""
+    if given.get("size") is None:
+        reader.report((*FEATURES, "size"), "missing; expected how many pixels a side the network takes")
+    channels = reader.whole(FEATURES, "channels", 3, 1, 16)
+    return {"file": os.path.abspath(os.path.join(base, os.path.expanduser(file))), "sha256": checksum.lower(),
+            "size": reader.whole(FEATURES, "size", 32, 1, 2048), "channels": channels,
+            "mean": _levels(reader, given, "mean", channels), "sd": _levels(reader, given, "sd", channels)}
+
+
+def _levels(reader: Reader, given: Mapping[str, Any], key: str, channels: int) -> list[float]:
+    """One number, or one a channel."""
+    value = given.get(key, 0.5)
+    numbers = value if isinstance(value, list) else [value]
+    if len(numbers) not in (1, channels) or not all(is_number(n) and (key == "mean" or n > 0) for n in numbers):
+        reader.report((*FEATURES, key), f"found {value!r}, expected a number{' > 0' if key == 'sd' else ''}, or "
+                                        f"{channels} of them, one a channel")
+        return [0.5]
+    return [float(n) for n in numbers]
