@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.cluster import ClusterError, address_problem, connect_problem
+from study.cluster import ClusterError, address_problem, connect_problem, terminable
 from study.cluster.capacity import fits
 from study.spec import StudySpec, load, located
 from study.spec.problems import SpecError
@@ -144,15 +144,18 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
     show(plan, spec, console)
     if arguments.dry_run:
         return FINISHED
-    with held(store, arguments.takeover, lambda line: console.print(line, markup=False, soft_wrap=True)) as lock:
+    with terminable(), held(store, arguments.takeover,
+                            lambda line: console.print(line, markup=False, soft_wrap=True)) as lock:
         clerk, work = _resume(arguments, spec, plan, store, console, not away)
         status, reason = "failed", ""
         try:
             if work.left:
                 complete = _train(arguments, spec, store, clerk, work, cpus)
-                work.export(store)
+                if not lock.is_lost:
+                    work.export(store)
             else:
                 complete = True
+                work.export(store, renew=False)
                 clerk.start()
             status = "interrupted" if not complete else "failed" if clerk.lost_units else "finished"
         except KeyboardInterrupt:
@@ -171,6 +174,11 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:400]
+
+
+def _last_line(error: Exception) -> str:
+    """What a traceback in an error's text comes to."""
+    return ([line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1][:400]
 
 
 def _cache_dir(store: Store) -> Path:
@@ -192,7 +200,7 @@ def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any]
     from study.progress import Progress
     from study.results import Results
     from study.storage import Unit
-    from study.tracking import Tracking
+    from study.tracking import Finished, Tracking, TrackingError
     from study.work import Work
 
     resolved = spec.resolved()
@@ -217,9 +225,17 @@ def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any]
     search = plan.get("search", {})
     results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
     clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=arguments.quiet))
-    shown = tracking.finished() if ask_mlflow else {}
+    shown: dict[Any, Finished] = {}
+    if ask_mlflow:
+        try:
+            shown = tracking.finished()
+        except TrackingError as error:  # it answered when the launch began
+            if not error.away:
+                raise
+            console.print(f"{error}; training goes on, and what is missing there is added later", markup=False,
+                          soft_wrap=True)
     tagged = {f.config_hash for f in shown.values() if f.version == plan["study_version"]}
-    for unit, manifest in store.done_units():
+    for unit, manifest in store.done_units(tidy=True):
         if store.discard_if_damaged(unit, manifest):
             continue
         results.add_done(unit, manifest)
@@ -238,7 +254,17 @@ def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any]
 
 def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
            cpus: int) -> bool:
-    """Start Ray and run what is left, in rounds; whether it came to its end."""
+    """Start Ray and run what is left, in rounds; whether it came to its end. Raises ClusterError where Ray fails."""
+    try:
+        return _rounds(arguments, spec, store, clerk, work, cpus)
+    except Exception as error:
+        if arguments.verbose or not (type(error).__module__.startswith("ray.") or isinstance(error, OSError)):
+            raise
+        raise ClusterError(f"Ray failed: {_last_line(error)} (--verbose shows all of it)") from error
+
+
+def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
+            cpus: int) -> bool:
     from study import cluster
     from study.cluster import capacity
 

@@ -22,6 +22,7 @@ from study.storage import StorageError, Store
 LOCK = ".lock"
 BEAT_SECONDS = 10.0  # between two beats
 SILENT_BEATS = 3  # so many are missing: the launch is dead
+LOOK_SECONDS = 0.1
 SETTLE_SECONDS = 1.0  # two launches that write at once: the later write stays, and both see whose it is
 
 Say = Callable[[str], None]
@@ -61,7 +62,14 @@ def holder(store: Store) -> str | None:
         return None
     except BlockingIOError:
         return (store.read(LOCK) or b"").decode() or "another process"
+    except OSError as error:
+        raise _unlockable(store, error) from error
     return None
+
+
+def _unlockable(store: Store, error: OSError) -> StorageError:
+    return StorageError(f"storage {store.uri!r} cannot be locked: {error.strerror or error}; expected a file system "
+                        "with locks (of a shared disk: one that is mounted with them, such as Lustre's `flock`)")
 
 
 def _me() -> str:
@@ -79,11 +87,17 @@ def _file(store: Store) -> Iterator[Lock]:
         os.makedirs(os.path.dirname(store.path(LOCK)), exist_ok=True)
         file = open(store.path(LOCK), "a+")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise _refusal(store, file.read().strip() or "another process") from None
+        for last in (False, True):  # `--status` looks by holding it for an instant
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if last:
+                    file.seek(0)
+                    raise _refusal(store, file.read().strip() or "another process") from None
+                time.sleep(LOOK_SECONDS)
+            except OSError as error:
+                raise _unlockable(store, error) from error
         with store.named("cannot be locked"):  # a full disk, say
             file.truncate(0)
             file.write(_me())
@@ -151,11 +165,13 @@ class _Heartbeat(threading.Thread):
         while not self._ended.wait(BEAT_SECONDS):
             try:
                 found = _read(self._store)
-                if found is not None and found.get("token") != self.token:
+                if found is None or found.get("token") != self.token:  # none: the other one has ended already
                     self.lock.is_lost = True
-                    self._say(f"{found.get('holder', 'another launch')} has taken study {self._store.study!r} over: "
-                              "this launch stops")
-                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                    self._say(f"{(found or {}).get('holder', 'another launch')} has taken study "
+                              f"{self._store.study!r} over: this launch stops")
+                    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # a shell's background job
+                    signal.pthread_kill(threading.main_thread().ident or 0,
+                                        signal.SIGTERM if ignored else signal.SIGINT)
                     return
                 self.write()
             except StorageError:
@@ -167,4 +183,5 @@ class _Heartbeat(threading.Thread):
         self.join()
         if not self.lock.is_lost:
             with suppress(StorageError):  # away: what stays there is silent, and the launch has its own last words
-                self._store.delete(LOCK)
+                if (_read(self._store) or {}).get("token") == self.token:
+                    self._store.delete(LOCK)

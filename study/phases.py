@@ -67,8 +67,10 @@ def best(spec: StudySpec, arm: str, results: Results) -> list[Configuration]:
 
 
 def make_search(spec: StudySpec, version: str, content_hash: str, results: Results, store: Store,
-                tagged: Collection[str] = ()) -> Search:
-    """Every arm's study, replayed from its journal. tagged: hashes of what MLflow shows as this version's search."""
+                tagged: Collection[str] = (), read_only: bool = False) -> Search:
+    """Every arm's study, replayed from its journal. tagged: hashes of what MLflow shows as this version's search.
+    read_only: another launch may hold the study, so nothing is written.
+    """
     import optuna
 
     from study.search import ArmSearch, Search
@@ -86,7 +88,7 @@ def make_search(spec: StudySpec, version: str, content_hash: str, results: Resul
         one = ArmSearch(arm, trials=trials[arm], seed=spec.seed, objectives=len(search.objectives),
                         sampler=lambda seed: make_sampler(search.sampler, seed), pruner=_pruner(search.prune, updates),
                         make=make, results=results, store=store, journal=f"search/{version}/{arm}.json")
-        one.replay(results.of(tagged))
+        one.replay(results.of(tagged), read_only)
         arms.append(one)
     return Search(arms)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.aggregates import aggregates, final_rows, read_records
-from study.storage import Store, Unit
+from study.storage import StorageError, Store, Unit
 
 Row = dict[str, Any]
 
@@ -128,7 +128,8 @@ class Results:
         """
         if (last := self.rest(unit)) is not None:  # a worker has just left it in the storage
             manifest = self._store.done(last)
-            assert manifest is not None, f"{last.key} is not done"
+            if manifest is None:
+                raise StorageError(f"{last.key} has no done.json, or a file of it is missing")
             self.add_done(last, manifest)
         return self._told(unit, self._rows(unit))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -233,7 +234,12 @@ def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callab
             run_config=tune.RunConfig(
                 name="round", storage_path=folder, verbose=2 if verbose else 0, callbacks=[_Events(desk)],
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False)))
-        tuner.fit()
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
+        try:
+            tuner.fit()
+        finally:  # Tune leaves its own, which swallow the first Ctrl-C after it, one for each round
+            for number, handler in handlers.items():
+                signal.signal(number, handler or signal.SIG_DFL)
     complete = not desk.units and not desk.again and (not desk.left or source.is_exhausted)
     for unit in [*desk.units.values(), *desk.again]:
         source.finished(unit, "interrupted")

@@ -61,32 +61,44 @@ class Phases:
         self._later = deque(phases)
         self._source: Source = Fixed([])
         self._running: dict[str, Source] = {}
+        self._held: list[tuple[Unit, Source]] = []  # two arms may ask for one unit: the second gets what the first left
         self._advance()
 
     def _advance(self) -> None:
         while self._source.is_exhausted and self._later:
             make, waits = self._later[0]
-            if waits and self._running:
+            if waits and (self._running or self._held):
                 return
             self._later.popleft()
             self._source = make()
 
     def next(self) -> Unit | None:
-        """A unit of the current phase."""
+        """A unit of the current phase that is not running already."""
+        for i, (unit, source) in enumerate(self._held):
+            if unit.key not in self._running:
+                del self._held[i]
+                self._running[unit.key] = source
+                return unit
+        while (found := self._deal()) is not None and found.key in self._running:
+            self._held.append((found, self._source))
+        if found is not None:
+            self._running[found.key] = self._source
+        return found
+
+    def _deal(self) -> Unit | None:
         self._advance()
         unit = self._source.next()
-        while unit is None and self._source.is_exhausted and self._later and not (self._later[0][1] and self._running):
+        while unit is None and self._source.is_exhausted and self._later and not (
+                self._later[0][1] and (self._running or self._held)):
             self._advance()
             unit = self._source.next()
-        if unit is not None:
-            self._running[unit.key] = self._source
         return unit
 
     @property
     def is_exhausted(self) -> bool:
         """Whether the last phase is."""
         self._advance()
-        return self._source.is_exhausted and not self._later
+        return self._source.is_exhausted and not self._later and not self._held
 
     def should_prune(self, unit: Unit, rungs: Mapping[int, float]) -> bool:
         """Ask the phase that the unit came from."""
@@ -95,3 +107,7 @@ class Phases:
     def finished(self, unit: Unit, status: str) -> None:
         """Tell the phase that the unit came from."""
         self._running.pop(unit.key).finished(unit, status)
+        if status == "interrupted":
+            while self._held:
+                held, source = self._held.pop()
+                source.finished(held, status)

@@ -15,20 +15,25 @@ from study.lock import holder
 from study.progress import duration
 from study.results import Result, Results
 from study.spec import PHASES, StudySpec
-from study.storage import StorageError, Store
+from study.storage import DamagedError, Store
 from study.work import Work
 
 
 def show_status(spec: StudySpec, store: Store, console: Console) -> None:
     """Print who runs the study, a row of counts for each phase, and the units that are in progress."""
     plan = store.read_json("plan.json")
-    if not isinstance(plan, dict):
+    if not isinstance(plan, dict) or not plan.keys() >= {"study_version", "data", "planned", "arms", "floors"}:
         console.print(Text(f"study {spec.study} has not been started in {store.uri}"), soft_wrap=True)
         return
     by = holder(store)
     console.print(Text(f"{spec.study} (version {plan['study_version']}): " + (f"run by {by}" if by else "not running")))
     if study_version(spec.resolved(), plan["data"]["content_hash"]) != plan["study_version"]:
-        console.print(Text("the file makes another version of the study than the last launch; these are its counts"))
+        other = "the file makes another version of the study than the last launch"
+        if set(plan["planned"]) != {p for p in PHASES if spec.replicates(p)} or set(plan["arms"]) != set(spec.arms):
+            console.print(Text(f"{other}, with other phases or arms; a launch counts what it can use"),
+                          soft_wrap=True)
+            return
+        console.print(Text(f"{other}; these are its counts"))
     results, work = read(spec, plan, store)
     table = Table(title="Units of work")
     for name in ("phase", "planned", "finished", "all replicates diverged", "pruned", "replicates diverged"):
@@ -54,9 +59,9 @@ def read(spec: StudySpec, plan: dict[str, Any], store: Store) -> tuple[Results, 
     for unit, manifest in store.done_units():
         try:
             results.add_done(unit, manifest)
-        except StorageError:  # the next launch says so, and trains it again
+        except DamagedError:  # the next launch says so, and trains it again
             continue
-    return results, Work(spec, plan, results, store)
+    return results, Work(spec, plan, results, store, read_only=True)
 
 
 def _counts(found: Sequence[Result], planned: int) -> list[str]:

@@ -30,6 +30,10 @@ class StorageError(Exception):
     """The storage cannot be used, or a file in it is damaged; the message is one sentence for the user."""
 
 
+class DamagedError(StorageError):
+    """A file is missing or is not what its checksum says; one that cannot be read now is not damaged."""
+
+
 def block_name(seeds: Sequence[int]) -> str:
     """`first-last` of a block of seeds without a gap."""
     return f"{seeds[0]}-{seeds[-1]}"
@@ -190,20 +194,32 @@ class Store:
         """The manifest of a unit whose files are all there with their sizes, else None: then the unit runs again."""
         return self._done(unit.key)
 
-    def done_units(self) -> Iterator[tuple[Unit, dict[str, Any]]]:
-        """Every unit that is done, with its manifest, in the order of their paths."""
+    def done_units(self, tidy: bool = False) -> Iterator[tuple[Unit, dict[str, Any]]]:
+        """Every unit that is done, with its manifest, in the order of their paths.
+
+        tidy: remove the manifests of those whose configuration is damaged, and checkpoints that a worker left which was
+        killed at its very end. Only a launch that holds the study may.
+        """
         from pyarrow.fs import FileSelector
 
         found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
+        leftovers: dict[str, list[str]] = {}
+        for info in found:
+            if info.base_name.startswith(CHECKPOINT):
+                leftovers.setdefault(info.path.rpartition("/")[0], []).append(info.base_name)
         for path in sorted(info.path for info in found if info.base_name == DONE):
             key = "/".join(path.split("/")[-3:-1])
             manifest = self._done(key)
             if manifest is not None:
                 try:
                     config = json.loads(self._verified(key, CONFIG, manifest))
-                except StorageError as error:
-                    self._discard(key, error)
+                except DamagedError as error:
+                    if tidy:
+                        self._discard(key, error)
                     continue
+                if tidy:
+                    for left in leftovers.get(path.rpartition("/")[0], ()):
+                        self.delete(f"{key}/{left}")
                 yield _unit(config), manifest
 
     def discard_if_damaged(self, unit: Unit, manifest: dict[str, Any]) -> bool:
@@ -211,17 +227,17 @@ class Store:
         try:
             for name in manifest["files"]:
                 self._verified(unit.key, name, manifest)
-        except StorageError as error:
+        except DamagedError as error:
             self._discard(unit.key, error)
             return True
         return False
 
-    def _discard(self, key: str, error: StorageError) -> None:
+    def _discard(self, key: str, error: DamagedError) -> None:
         log.warning("%s", error)
         self.delete(f"{key}/{DONE}")
 
     def read_verified(self, unit: Unit, name: str, manifest: dict[str, Any]) -> bytes:
-        """A file of a done unit. Raises StorageError where its checksum is not the manifest's."""
+        """A file of a done unit. Raises DamagedError where its checksum is not the manifest's."""
         return self._verified(unit.key, name, manifest)
 
     def _done(self, key: str) -> dict[str, Any] | None:
@@ -247,7 +263,7 @@ class Store:
     def _verified(self, key: str, name: str, manifest: dict[str, Any]) -> bytes:
         payload = self.read(f"{key}/{name}")
         if payload is None or hashlib.sha256(payload).hexdigest() != manifest["files"][name]["sha256"]:
-            raise StorageError(f"{self.uri}/{self.study}/{key}/{name} is not what done.json says; "
+            raise DamagedError(f"{self.uri}/{self.study}/{key}/{name} is not what done.json says; "
                                "the unit runs again")
         return payload
 
@@ -283,7 +299,10 @@ class Store:
         found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
         newest = {info.path.rpartition("/")[0]: info for info in sorted(found, key=lambda info: info.path)
                   if info.base_name.startswith(CHECKPOINT) and info.base_name.removeprefix(CHECKPOINT).isdecimal()}
+        done = {info.path.rpartition("/")[0] for info in found if info.base_name == DONE}
         for folder, info in newest.items():
+            if folder in done:
+                continue
             config = self.read_json("/".join([*folder.split("/")[-2:], CONFIG]))
             if config is not None:
                 yield _unit(config), int(info.base_name.removeprefix(CHECKPOINT)), info.mtime.timestamp()

@@ -27,11 +27,11 @@ class Work:
     """left: units that are not finished (of search and confirmation: as planned). cost: their gradient evaluations."""
 
     def __init__(self, spec: StudySpec, plan: Mapping[str, Any], results: Results, store: Store,
-                 tagged: Collection[str] = ()) -> None:
+                 tagged: Collection[str] = (), read_only: bool = False) -> None:
         self.spec, self.plan, self.results = spec, plan, results
         self._content = plan["data"]["content_hash"]
         self._design = design_units(spec, self._content, results)
-        self._search = (make_search(spec, plan["study_version"], self._content, results, store, tagged)
+        self._search = (make_search(spec, plan["study_version"], self._content, results, store, tagged, read_only)
                         if spec.search else None)
         searching = {} if self._search is None else {arm.arm: arm.left for arm in self._search.arms}
         if self._design or any(searching.values()):  # the best are not known yet: all their confirmations are to come
@@ -83,13 +83,14 @@ class Work:
         if self._search is not None and unit.configuration["phase"] == "search" and status in ("finished", "diverged"):
             self._search.settle(unit)
 
-    def export(self, store: Store) -> None:
-        """Leave the searches beside their journals as search/<version>/optuna.db."""
-        if self._search is not None:
+    def export(self, store: Store, renew: bool = True) -> None:
+        """Leave the searches beside their journals as search/<version>/optuna.db; not renew: if there is none."""
+        path = f"search/{self.plan['study_version']}/optuna.db"
+        if self._search is not None and (renew or store.read(path) is None):
             from study.search.export import sqlite
 
             studies = {f"{self.spec.study} {arm.arm}": arm.study for arm in self._search.arms}
-            store.write(f"search/{self.plan['study_version']}/optuna.db", sqlite(studies))
+            store.write(path, sqlite(studies))
 
     def notes(self) -> list[str]:
         """What a person should know about the searches that ran."""

@@ -317,3 +317,9 @@ def test_status_counts_from_the_storage_alone(launch: Launch, monkeypatch: pytes
     assert "1 units are left" in lines
     code, lines, _ = launch("--status", "--set", "train.width=3")
     assert "the file makes another version of the study than the last launch; these are its counts" in lines
+    for more in ("search={trials: 1, space: {step_size: {log: [0.1, 0.2]}}}", "confirm={top: 1}"):
+        code, lines, errors = launch("--status", "--set", more)
+        assert (code, errors) == (0, [])
+        assert lines[-1].endswith("with other phases or arms; a launch counts what it can use")
+    Path("runs/tiny/plan.json").write_text("{}")
+    assert launch("--status")[0] == 0

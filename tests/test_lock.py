@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import signal
 import subprocess
 import sys
 import threading
@@ -11,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from study import lock
+from study.cluster import terminable
 from study.lock import LOCK, StudyLockedError, held, holder
-from study.storage import Store
+from study.storage import StorageError, Store
 
 
 def test_second_launch_is_refused_until_the_first_ends(tmp_path: Path) -> None:
@@ -97,6 +100,47 @@ def test_takeover_is_at_once_and_the_other_launch_is_interrupted(tmp_path: Path,
     ended.set()
     other.join()
     assert holder(objects(tmp_path)) is None
+
+
+def test_a_launch_that_slept_while_another_took_over_and_ended_goes_on_no_more(tmp_path: Path, said: list[str]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        with held(objects(tmp_path), False, said.append) as mine:
+            objects(tmp_path).delete(LOCK)
+            time.sleep(20)
+            pytest.fail("it was not interrupted")
+    assert mine.is_lost and not (tmp_path / "jko" / LOCK).exists()
+
+
+def test_the_end_of_a_launch_leaves_the_lock_of_the_one_that_has_just_taken_over(
+        tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 60.0)
+    with held(objects(tmp_path), False, said.append):
+        objects(tmp_path).write_json(LOCK, {"holder": "process 2 on another host", "token": "other", "beat": 0})
+    assert holder(objects(tmp_path)) == "process 2 on another host"
+
+
+def test_a_background_job_is_interrupted_too(tmp_path: Path, said: list[str]) -> None:
+    """A shell starts it with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), terminable(), held(objects(tmp_path), False, said.append):
+            objects(tmp_path).delete(LOCK)
+            time.sleep(20)
+            pytest.fail("it was not interrupted")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_file_system_without_locks_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(file: object, how: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    store = Store(str(tmp_path), "jko")
+    store.write(LOCK, b"process 1")
+    monkeypatch.setattr("fcntl.flock", flock)
+    for ask in (lambda: holder(store), lambda: held(store, False, print).__enter__()):
+        with pytest.raises(StorageError, match=r"cannot be locked: Function not implemented; expected a file system"):
+            ask()
 
 
 def test_of_two_launches_at_the_same_moment_one_goes_on(tmp_path: Path, said: list[str]) -> None:

@@ -392,6 +392,9 @@ def test_the_last_units_end_reaches_the_journal_though_nothing_is_asked_again(tm
     shelf = search._results
     assert isinstance(shelf, Shelf)
     shelf.train(unit)
+    arm_search(tmp_path, shelf, trials=2).replay(read_only=True)
+    journal = read_journal(Store(str(tmp_path), "study"), "search/v/a.json")
+    assert [entry["state"] for entry in journal] == ["told", "asked"], "who only looks writes nothing"
     again = arm_search(tmp_path, shelf, trials=2)
     again.replay()
     assert again.is_exhausted and again.left == 0

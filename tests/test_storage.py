@@ -78,9 +78,39 @@ def test_a_unit_with_a_damaged_file_is_done_no_more(store: Store, name: str, cap
     payload = store.read(f"{UNIT.key}/{name}")
     assert payload is not None and not store.discard_if_damaged(UNIT, manifest)
     store.write(f"{UNIT.key}/{name}", payload[::-1])
-    left = [unit for unit, found in store.done_units() if not store.discard_if_damaged(unit, found)]
+    list(store.done_units())
+    assert store.done(UNIT) is not None, "who only looks removes nothing"
+    left = [unit for unit, found in store.done_units(tidy=True) if not store.discard_if_damaged(unit, found)]
     assert left == [other] and store.done(UNIT) is None
     assert caplog.messages == [f"{store.uri}/jko/{UNIT.key}/{name} is not what done.json says; the unit runs again"]
+
+
+def test_a_file_that_cannot_be_read_now_costs_no_finished_unit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = finish(store)
+
+    def away(path: str) -> bytes | None:
+        if path.endswith((".parquet", "config.json")):
+            raise StorageError("storage cannot be read: Input/output error")
+        return read(path)
+
+    read = store.read
+    monkeypatch.setattr(store, "read", away)
+    for ask in (lambda: store.discard_if_damaged(UNIT, manifest), lambda: list(store.done_units(tidy=True))):
+        with pytest.raises(StorageError, match="Input/output error"):
+            ask()
+    monkeypatch.undo()
+    assert store.done(UNIT) is not None
+
+
+def test_checkpoints_beside_a_manifest_are_no_work_in_progress(store: Store) -> None:
+    """The worker was killed between the two, or an orphan wrote one late."""
+    finish(store)
+    store.write_checkpoint(UNIT, 3, b"late")
+    assert list(store.checkpointed()) == []
+    list(store.done_units())
+    assert store.latest_checkpoint(UNIT) is not None
+    list(store.done_units(tidy=True))
+    assert store.latest_checkpoint(UNIT) is None
 
 
 def test_damaged_json_is_absent_and_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:

@@ -92,6 +92,7 @@ def running(address: str | None, cpus: int, threads: int = 1, verbose: bool = Fa
             raise ClusterError(problem)
     import ray
 
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     level = logging.INFO if verbose else logging.CRITICAL
     if address is None:
         # Workers of a local instance inherit this process's environment, which costs less than a runtime environment.
@@ -111,8 +112,11 @@ def running(address: str | None, cpus: int, threads: int = 1, verbose: bool = Fa
             raise ClusterError(f"--address {address}: no Ray cluster can be joined there: {reason}") from error
     for name in ("ray", "ray.tune"):  # after init, which sets them
         logging.getLogger(name).setLevel(level)
-    with terminable():  # after init, which has its own way with SIGTERM: to die at once
-        try:
-            yield
-        finally:
-            ray.shutdown()
+    try:
+        with terminable():  # after init, which has its own way with SIGTERM: to die at once
+            try:
+                yield
+            finally:
+                ray.shutdown()
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm or signal.SIG_DFL)

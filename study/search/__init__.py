@@ -67,8 +67,9 @@ class ArmSearch:
         self._left_out: set[str] = set()  # lost or interrupted in this launch
         self._journal: list[Entry] = []
 
-    def replay(self, tagged: Sequence[Unit] = ()) -> None:
-        """Rebuild the study from the journal and what is finished; call it once, before the first ask.
+    def replay(self, tagged: Sequence[Unit] = (), read_only: bool = False) -> None:
+        """Rebuild the study from the journal and what is finished; call it once, before the first ask. What is learnt
+        on the way goes into the journal, unless `read_only`.
 
         tagged: finished units that MLflow shows as this version's: where the journal was lost they are added behind the
         others, if this arm's space would suggest them.
@@ -94,7 +95,7 @@ class ArmSearch:
                 entry["system_attrs"] = self._rung_attrs(entry.get("rungs", {}))
                 self._journal.append(entry)
                 self._add(entry)
-        if self._journal != before:  # a launch that died between a unit's end and this: perhaps nothing is asked again
+        if self._journal != before and not read_only:  # perhaps nothing is asked again, and this is the last word
             self._write()
 
     def _restore(self, entry: Entry, unit: Unit, was_pruned: bool) -> None:

@@ -292,12 +292,17 @@ def first_contact(tracking: Tracking, store: Store) -> str:
     try:
         tracking.check_reachable()
     except TrackingError as error:
-        if error.away and (store.read_json(SHOWN) or {}).get("server") == place:
+        if error.away and _server_of(store) == place:
             return f"{error}; the study was shown there before, so it goes on, and what is missing there is added later"
         raise
     if tracking.is_server:
         store.write_json(SHOWN, {"server": place})
     return ""
+
+
+def _server_of(store: Store) -> str | None:
+    found = store.read_json(SHOWN)
+    return found.get("server") if isinstance(found, dict) else None
 
 
 def _identity(unit: Unit) -> dict[str, str]:
