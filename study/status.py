@@ -27,13 +27,12 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
         return
     by = holder(store)
     console.print(Text(f"{spec.study} (version {plan['study_version']}): " + (f"run by {by}" if by else "not running")))
+    if set(plan["planned"]) != {p for p in PHASES if spec.replicates(p)} or set(plan["arms"]) != set(spec.arms):
+        console.print(Text("the file has other phases or arms than the last launch; the next one counts what it can use"),
+                      soft_wrap=True)
+        return
     if study_version(spec.resolved(), plan["data"]["content_hash"]) != plan["study_version"]:
-        other = "the file makes another version of the study than the last launch"
-        if set(plan["planned"]) != {p for p in PHASES if spec.replicates(p)} or set(plan["arms"]) != set(spec.arms):
-            console.print(Text(f"{other}, with other phases or arms; a launch counts what it can use"),
-                          soft_wrap=True)
-            return
-        console.print(Text(f"{other}; these are its counts"))
+        console.print(Text("the file makes another version of the study than the last launch; these are its counts"))
     results, work = read(spec, plan, store)
     table = Table(title="Units of work")
     for name in ("phase", "planned", "finished", "all replicates diverged", "pruned", "replicates diverged"):
