@@ -17,16 +17,21 @@ from torch import Tensor
 
 from models import quality
 from models.ais import log_z_bounds
+from models.batches import batch
+from models.chains import principal_axes
 from models.data import Data
 from models.feature_file import FileExtractor
-from models.method import ImageChain, Method, first
+from models.long_run import long_run, told
+from models.method import Draw, ImageChain, Method, first
 from models.noise import Noise, generators_for
+from models.signals import response_gap, saturation_excess, update_snr
 from models.stability import kappa
 from models.training import Info, TrainState
 from models.yardstick import Yardstick
 
 KAPPA_PARTICLES = 32
 AIS_CHAINS = 64
+AXES_ROWS = 500  # of the held-out data, for their principal axes
 
 
 class Evaluator:
@@ -47,40 +52,44 @@ class Evaluator:
     def point(self, state: TrainState, infos: Sequence[Info]) -> list[dict[str, float]]:
         """During training: one dictionary a replicate, empty where it diverged. `infos`: since the last point."""
         noise = self._noise(state)
-        x = self.method.samples(state.nets, state.pool, noise, self.samples)
+        draw = self.method.draw(state.nets, state.pool, noise, self.samples)
         window = {name: torch.stack(values) for name, values in
                   zip(Info._fields, zip(*infos, strict=True), strict=True)} if infos else {}
         means = {name: values.mean(0).tolist() for name, values in window.items()}
         if len(infos) > 1:  # oscillation faster than the evaluations shows only here
             means["gap_sd"] = window["gap"].std(0).tolist()
-        means["kappa"] = self._kappa(state, x, noise).tolist()
+        if infos:
+            means["energy_scale"] = window["sd_f"].log().mean(0).tolist()
+        means["kappa"] = self._kappa(state, draw.x, noise).tolist()
+        means |= self._signals(state, draw, noise)
         rows: list[dict[str, float]] = []
-        for r, images in enumerate(_arrays(x)):
+        for r, images in enumerate(_arrays(draw.x)):
             usable = bool(state.alive[r]) and bool(np.isfinite(images).all())
             quality_now = {self.primary: self.yardstick(images)} if usable else {}
             rows.append(_finite({k: v[r] for k, v in means.items()} | quality_now) if state.alive[r] else {})
         return rows
 
     def final(self, state: TrainState) -> tuple[list[dict[str, float]], np.ndarray]:
-        """After training: all measures of short-run samples, the primary one of chains `long_run` times longer.
+        """After training: all measures of short-run samples; of chains `long_run` times longer the primary one, and
+        whether they have converged.
 
         Returns one dictionary a replicate (empty where it diverged) and the short-run samples, (R, n, *shape).
         """
         noise, method = self._noise(state), self.method
-        x = method.samples(state.nets, state.pool, noise, self.samples)
+        x = method.draw(state.nets, state.pool, noise, self.samples).x
         start = method.reference(noise, self.samples) if state.pool is None else first(state.pool, self.samples)
         steps = self.long_run * method.hp.mcmc_steps
-        ended = method.run(state.nets, start, noise, steps)[0].x if steps else None
-        longer = _arrays(ended) if ended is not None else None
+        longer = long_run(method, state.nets, start, noise, steps, self._axes()) if steps else None
+        ended = _arrays(longer.x) if longer is not None else None
         grid, rows = self._log_densities(state), []
-        likelihoods = self._likelihoods(state, ended, noise)
+        likelihoods = self._likelihoods(state, longer.x if longer is not None else None, noise)
         for r, images in enumerate(_arrays(x)):
             row: dict[str, float] = {}
             if state.alive[r] and np.isfinite(images).all():
                 row = self.yardstick.all(images)
-                if longer is not None and np.isfinite(longer[r]).all():
-                    row[f"{self.primary}_long"] = self.yardstick(longer[r])
-                row |= self._grid(grid, r) | likelihoods[r]
+                if longer is not None and ended is not None and np.isfinite(ended[r]).all():
+                    row |= {f"{self.primary}_long": self.yardstick(ended[r])} | told(longer, r)
+                row |= self._saturation(images) | self._grid(grid, r) | likelihoods[r]
             rows.append(_finite(row))
         return rows, _arrays(x)
 
@@ -92,6 +101,35 @@ class Evaluator:
             points = points[:, :KAPPA_PARTICLES]
         return kappa(lambda p: self.method.potential(state.nets, p), points, self.method.hp.step_size,
                      noise.generators)
+
+    def _signals(self, state: TrainState, draw: Draw, noise: Noise) -> dict[str, list[float]]:
+        """Response gap of every layer and their largest, against held-out data; signal to noise of the next update."""
+        hp, data = self.method.hp, self.yardstick.data
+
+        def smoothed(x: np.ndarray) -> Tensor:  # as training sees data
+            points = torch.tensor(x, device=state.device, dtype=noise.dtype)
+            return points + hp.data_noise * noise.normal(*x.shape[1:]) if hp.data_noise else points
+
+        held_out = self.yardstick.reference[:self.samples]
+        gaps = response_gap(state.nets.f, smoothed(np.broadcast_to(held_out, (len(state.seeds), *held_out.shape))),
+                            draw.x)
+        found = {f"response_gap_{k + 1}": gap.tolist() for k, gap in enumerate(gaps.unbind(1))}
+        if found:
+            found["response_gap"] = gaps.amax(1).tolist()
+        x_data = smoothed(batch(data.train, state.seeds, state.update, hp.batch_size))
+        return found | {"update_snr": update_snr(self.method, state.nets, draw, x_data, noise).tolist()}
+
+    def _saturation(self, images: np.ndarray) -> dict[str, float]:
+        """Of images: points in the plane have no range."""
+        if images.ndim != 4:
+            return {}
+        excess = saturation_excess(images, self.yardstick.reference, self.yardstick.data.extent)
+        return {f"saturation_excess_{self.samples}": excess}
+
+    def _axes(self) -> np.ndarray:
+        """The two principal axes of the held-out data, (dim, 2)."""
+        held_out = self.yardstick.reference[:AXES_ROWS].astype(np.float64)
+        return principal_axes(held_out.reshape(len(held_out), -1), 2)
 
     def _log_densities(self, state: TrainState) -> Callable[[np.ndarray], np.ndarray]:
         """Points (n, 2), of a grid or held out -> the log-densities of all replicates there, (R, n), computed once.

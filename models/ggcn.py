@@ -19,7 +19,7 @@ class GGCN(Amortized):
         draw, _ = super().run(nets, z, noise, mcmc_steps)
         return draw._replace(z_start=start), z
 
-    def samples(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int) -> Tensor:
+    def draw(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int) -> Draw:
         """The pool holds z, so samples need both chains."""
         start = self.reference(noise, n) if pool is None else first(pool, n)
-        return self.run(nets, start, noise, self.hp.mcmc_steps)[0].x
+        return self.run(nets, start, noise, self.hp.mcmc_steps)[0]

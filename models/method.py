@@ -128,15 +128,14 @@ class Method(ABC):
         with torch.no_grad():
             return self.image(nets, point)
 
-    def samples(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int) -> Tensor:
+    def draw(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int) -> Draw:
         """n samples as training sees them: the persistent chains as they stand, else fresh chains of T steps.
 
-        With `chain: data` the chains start at the reference: from data, any model would look good. (R, n, *shape).
+        With `chain: data` the chains start at the reference: from data, any model would look good.
         """
         if pool is None:
-            return self.run(nets, self.reference(noise, n), noise, self.hp.mcmc_steps)[0].x
-        with torch.no_grad():
-            return self.image(nets, first(pool, n))
+            return self.run(nets, self.reference(noise, n), noise, self.hp.mcmc_steps)[0]
+        return self.run(nets, first(pool, n), noise, 0)[0]
 
     def energy_loss(self, nets: Networks, draw: Draw, x_data: Tensor, noise: Noise) -> FlowLoss:
         """The loss that f descends: E4 or E6."""

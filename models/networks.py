@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -82,6 +82,10 @@ class Network(nn.Module):
         """(weight, bias) of every layer, as applied."""
         return [(layer.effective(), layer.bias) for layer in self.layers]
 
+    def hidden(self, x: Tensor) -> list[Tensor]:
+        """What every hidden layer makes of x, averaged over pixels, from the input up; each (R, n, channels)."""
+        return []
+
 
 class MLP(Network):
     """Linear layers with SiLU between them, as batched matrix products. x: (R, n, sizes[0]) -> (R, n, sizes[-1])."""
@@ -95,6 +99,13 @@ class MLP(Network):
         for k, (w, b) in enumerate(self.parts()):
             x = torch.baddbmm(b.unsqueeze(1), silu(x) if k else x, w.transpose(1, 2))
         return x
+
+    def hidden(self, x: Tensor) -> list[Tensor]:
+        found = []
+        for w, b in self.parts()[:-1]:
+            x = silu(torch.baddbmm(b.unsqueeze(1), x, w.transpose(1, 2)))
+            found.append(x)
+        return found
 
 
 def sides(side: int) -> list[int]:
@@ -140,11 +151,20 @@ class ConvScore(ConvNetwork):
         top = widths[-1] * stages[-1] ** 2
         super().__init__([*layers, Layer((1, top), top, 1, generators, dtype, spectral)], fuse)
 
+    def _responses(self, x: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
+        """What each convolution makes of x, (n, R C, H, W)."""
+        h = x.transpose(0, 1).flatten(1, 2)  # one group a replicate
+        for k, (w, b) in enumerate(parts[:-1]):
+            h = silu(conv2d(h, w.flatten(0, 1), b.flatten(), stride=2 if k else 1, padding=1, groups=x.shape[0]))
+            yield h
+
+    def hidden(self, x: Tensor) -> list[Tensor]:
+        return [h.mean((2, 3)).unflatten(1, (x.shape[0], -1)).transpose(0, 1)
+                for h in self._responses(x, self.parts())]
+
     def apply_grouped(self, x: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
         r, n = x.shape[:2]
-        h = x.transpose(0, 1).flatten(1, 2)  # (n, R C, H, W): one group a replicate
-        for k, (w, b) in enumerate(parts[:-1]):
-            h = silu(conv2d(h, w.flatten(0, 1), b.flatten(), stride=2 if k else 1, padding=1, groups=r))
+        *_, h = self._responses(x, parts)
         w, b = parts[-1]
         flat = h.reshape(n, r, -1).transpose(0, 1)
         return torch.baddbmm(b.unsqueeze(1), flat, w.transpose(1, 2)).squeeze(-1)

@@ -28,7 +28,7 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
     by = holder(store)
     console.print(Text(f"{spec.study} (version {plan['study_version']}): " + (f"run by {by}" if by else "not running")))
     if set(plan["planned"]) != {p for p in PHASES if spec.replicates(p)} or set(plan["arms"]) != set(spec.arms):
-        console.print(Text("the file has other phases or arms than the last launch; the next one counts what it can use"),
+        console.print(Text("the file has other phases or arms than the last launch; the next counts what it can use"),
                       soft_wrap=True)
         return
     if study_version(spec.resolved(), plan["data"]["content_hash"]) != plan["study_version"]:

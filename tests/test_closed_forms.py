@@ -38,6 +38,31 @@ def test_discrete_langevin_keeps_its_own_variance(step_size: float) -> None:
     log_q = -(((x0 - (1 - a) * x1) ** 2) - (x1 - (1 - a) * x0) ** 2) / (2 * step_size**2)
     accepted = np.minimum(1, np.exp((x0**2 - x1**2) / (2 * s**2) + log_q)).mean()
     assert abs(info.acceptance.item() - accepted) < 0.005
+    _, first = langevin(lambda x: x.square().sum(-1) / (2 * s**2), noise.normal(200_000, 1), steps=2,
+                        step_size=step_size, noise=noise)  # the one move that is judged starts at the target itself
+    closed = 2 / math.pi * math.acos(a**2 / math.sqrt((a**2 + 2 * a) * (4 - 2 * a + a**2)))
+    assert abs(first.acceptance.item() - closed) < 0.005
+    assert abs(info.dissipation_last.item()) < 0.02  # at equilibrium a chain goes neither up nor down
+
+
+def test_dissipation_and_drift_ratio_of_a_chain_known_by_hand() -> None:
+    """Without noise on U = lambda ||x||^2 / 2 a step scales x by 1 - eta lambda, and U by its square."""
+    curvature, step_size = torch.tensor([[1.0], [3.0]], dtype=torch.float64), 0.6
+    x = torch.tensor([[[1.0, 2.0], [3.0, 0.5]]] * 2, dtype=torch.float64)
+    eta = step_size**2 / 2
+
+    def potential(x: Tensor) -> Tensor:
+        return curvature * x.square().sum(-1) / 2
+
+    _, info = langevin(potential, x, steps=4, step_size=step_size, noise=None)
+    shrink, start = (1 - eta * curvature[:, 0]) ** 2, potential(x).mean(1)
+    torch.testing.assert_close(info.dissipation_first, start * (1 - shrink) / eta)
+    torch.testing.assert_close(info.dissipation_last, start * shrink**2 * (1 - shrink) / eta)
+    noise = Noise(generators_for([0, 1], "chain"), x.dtype)
+    _, info = langevin(potential, x, steps=1, step_size=step_size, noise=noise, temperature=0.25)
+    length = eta * curvature[:, 0] * x.norm(dim=-1).mean(1)
+    torch.testing.assert_close(info.drift_ratio, length / (step_size * 0.5 * math.sqrt(2)))
+    torch.testing.assert_close(info.virial, curvature[:, 0] * x.square().sum(-1).mean(1) / (0.25 * 2))
 
 
 def test_temperature_scales_the_variance() -> None:

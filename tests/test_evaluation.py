@@ -41,6 +41,8 @@ def test_measuring_leaves_the_training_state_as_it_was(name: str) -> None:
     for row in [*points, *finals]:
         assert row and all(isinstance(v, float) and math.isfinite(v) for v in row.values())
     assert samples.shape == (2, 12, 2) and {"energy_distance_12", "energy_distance_12_long"} <= finals[0].keys()
+    assert {"response_gap", "response_gap_1", "response_gap_2", "update_snr", "energy_scale"} <= points[1].keys()
+    assert points[1]["response_gap"] == max(points[1][f"response_gap_{k}"] for k in (1, 2))
     assert ("kl_grid" in finals[0]) == ("nll_grid" in finals[1]) == (name != "hidden")  # its density lives in z
     reference = evaluator.yardstick.reference
     assert finals[1]["energy_distance_12"] == pytest.approx(energy_distance(samples[1], reference))
@@ -64,6 +66,35 @@ def test_points_are_means_over_the_window_and_tell_its_oscillation() -> None:
     row = evaluator.point(state, infos)[1]
     gaps = [float(info.gap[1]) for info in infos]
     assert row["gap"] == pytest.approx(np.mean(gaps)) and row["gap_sd"] == pytest.approx(np.std(gaps, ddof=1))
+    assert row["energy_scale"] == pytest.approx(np.mean([math.log(info.sd_f[1]) for info in infos]))
+
+
+def test_the_response_gap_is_between_the_samples_and_held_out_data_as_training_sees_them() -> None:
+    for smoothing in (0.0, 1.0):
+        evaluator, state, infos = trained(tiny.knobs("kl", data_noise=smoothing), 1)
+        evaluator.samples = 2000
+        held_out = torch.tensor(evaluator.yardstick.reference, dtype=torch.float64)
+        state.pool = torch.stack([held_out, held_out + 5])  # of the first replicate: the very data
+        found = [row["response_gap"] for row in evaluator.point(state, infos)]
+        assert found[1] > 1 and (found[0] < 1e-12 if not smoothing else 0.003 < found[0] < 0.5)
+
+
+def test_convergence_of_the_long_run_and_saturation_are_in_the_final_row() -> None:
+    evaluator, state, _ = trained(tiny.knobs("kl"))
+    evaluator.long_run = 4  # 12 steps
+    row = evaluator.final(state)[0][1]
+    scalars = ("energy", "mean", "pc1", "pc2")
+    assert {f"{what}_{name}_12" for what in ("rhat", "ess", "iat") for name in scalars} <= row.keys()
+    assert not any("saturation" in name for name in row)  # the plane has no edge
+    on = load("faces")
+    method = build(tiny.knobs("kl"), on)
+    state = init_state(method, on, [0, 1])
+    assert state.pool is not None
+    state.pool[0], state.pool[1] = 3.0, 0.1
+    evaluator = Evaluator(method, on, samples=12, long_run=0)
+    edge = np.mean(abs(on.search) >= 1 - 2 / 256)
+    found = [row["saturation_excess_12"] for row in evaluator.final(state)[0]]
+    assert found == pytest.approx([1 - edge, -edge])
 
 
 class Well(torch.nn.Module):

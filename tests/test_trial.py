@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+import models.evaluation
 from models import training
 from models.method import build
 from models.training import init_state, train_step
@@ -251,6 +252,18 @@ def test_images_are_judged_by_their_extractor(store: Store, tmp_path: Path) -> N
     assert report["kid_rnd64_16"] == pytest.approx(np.mean([r["kid_rnd64_16"] for r in rows(store, one)[-2:]]))
     page = Image.open(io.BytesIO(store.read(f"{one.key}/samples_0.png") or b""))
     assert page.mode == "RGB" and page.size == (8 * 36 + 4, 2 * 36 + 4)
+
+
+def test_saturated_samples_that_are_bad_have_collapsed(store: Store, tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    one = unit(method="kl", data="patches", size=8)
+    told = {}
+    for excess in (0.4, 0.6):
+        monkeypatch.setattr(models.evaluation, "saturation_excess", lambda *_, excess=excess: excess)
+        place = Store(str(tmp_path / str(excess)), "jko")
+        run(UnitRun(one, place, cache_dir=str(tmp_path / "cache"), floor=1e-9))
+        told[excess] = {row["verdict"] for row in rows(place, one)[-2:]}
+    assert told[0.6] == {"collapsed"} and "collapsed" not in told[0.4]
 
 
 @pytest.mark.parametrize(("updates", "points", "expected"), [
