@@ -1,0 +1,168 @@
+"""The list: what is broken, where, and which test must fail. `python -m tests.mutants` runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CLOSED, CONTRACT = "tests/test_closed_forms.py::test_", "tests/test_contract.py::test_"
+LAW, PROOFS = "tests/test_law.py::test_", "tests/test_proofs.py::test_"
+STABILITY, TERMS = "tests/test_stability.py::test_", "tests/test_terms.py::test_"
+PULL = CONTRACT + "without_f_only_the_reference_pulls"
+ALONE = CONTRACT + "fused_replicates_of_an_mlp_equal_solo_bit_for_bit[kl]"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One planted fault: in `file`, `old` becomes `new`, and the node `test` must fail."""
+
+    name: str
+    file: str  # from the root of the repository
+    old: str
+    new: str
+    test: str
+    why: str  # why one could write it so, or what it would do to a study
+
+    def check(self) -> None:
+        """Raises ValueError where the old text does not occur exactly once, or would not change."""
+        found = (ROOT / self.file).read_text(encoding="utf-8").count(self.old)
+        if found != 1 or self.old == self.new:
+            raise ValueError(f"{self.name}: found the old text {found} times in {self.file}, expected it once")
+
+
+MUTANTS = (
+    # E3
+    Mutant("drift without 1/2", "models/langevin.py", "eta, spread = step_size**2 / 2,", "eta, spread = step_size**2,",
+           f"{PULL}[plane-kl]", "delta^2 grad U against delta noise samples at half the temperature"),
+    Mutant("noise too wide by sqrt 2", "models/langevin.py", "step_size * math.sqrt(temperature)",
+           "step_size * math.sqrt(2 * temperature)", CLOSED + "temperature_scales_the_variance",
+           "sqrt(2 eta) and sqrt(2) delta are easily mixed"),
+    Mutant("temperature not under a root", "models/langevin.py", "step_size * math.sqrt(temperature)",
+           "step_size * temperature", CLOSED + "temperature_scales_the_variance", "right at tau = 1 only"),
+    Mutant("temperature in the drift", "models/langevin.py", "drift = eta * gradient",
+           "drift = eta * gradient / temperature", CLOSED + "temperature_scales_the_variance",
+           "a proper sampler of another step size: tau would be counted twice"),
+    Mutant("particles clamped", "models/langevin.py", "x = x - drift\n", "x = (x - drift).clamp(-1, 1)\n",
+           CLOSED + "discrete_langevin_keeps_its_own_variance[0.5]",
+           "hides divergence, and no density has these samples"),
+    Mutant("T + 1 steps", "models/langevin.py", "for k in range(steps):", "for k in range(steps + 1):",
+           f"{PULL}[plane-kl]", "budgets would not be equal"),
+    Mutant("virial without temperature", "models/langevin.py", "/ (temperature * dim) if temperature",
+           "/ dim if temperature", PROOFS + "the_virial_is_one_at_equilibrium_of_any_temperature",
+           "the gauge would call tempered chains wrong"),
+    Mutant("acceptance of the way back", "models/langevin.py",
+           "(_inner(forward, forward) - _inner(backward, backward))",
+           "(_inner(backward, backward) - _inner(forward, forward))",
+           CLOSED + "discrete_langevin_keeps_its_own_variance[1.5]", "Metropolis ratio upside down"),
+    Mutant("noise shared between replicates", "models/noise.py", "row.normal_(generator=generator)",
+           "row.normal_(generator=self.generators[0])", ALONE, "replicates would not be independent"),
+    Mutant("streams of chance not apart", "models/noise.py", "[seed, STREAMS.index(stream), index]",
+           "[seed, 0, index]", PROOFS + "streams_and_seeds_are_apart",
+           "the first particles would be the first weights"),
+    # E1, E2
+    Mutant("reference never applied", "models/method.py",
+           "return f_values - x.square().flatten(2).sum(-1) / (2 * self.hp.sigma**2)", "return f_values",
+           f"{PULL}[plane-jko]", "p(x) ~ exp f(x) need not be a density"),
+    Mutant("reference applied twice", "models/method.py", "return -self.log_density(nets.f(point), point)",
+           "return -self.log_density(self.log_density(nets.f(point), point), point)", f"{PULL}[plane-amortized]",
+           "the potential adds what the log-density holds already"),
+    Mutant("sigma for sigma^2", "models/method.py", "(2 * self.hp.sigma**2)", "(2 * self.hp.sigma)",
+           TERMS + "the_reference_has_its_width_in_the_potential_and_where_chains_start[0.7]",
+           "right at sigma = 1 only"),
+    Mutant("persistent chain never re-drawn", "models/method.py", "< self.hp.refresh", "< 0",
+           TERMS + "where_chains_start", "`refresh` would do nothing"),
+    Mutant("data chain from the reference", "models/method.py", "            return x_data\n", "            pass\n",
+           TERMS + "where_chains_start", "contrastive divergence would be `chain: noise`"),
+    # E4
+    Mutant("sign of E4", "models/kl.py", "f_negatives.mean(1) - f_data.mean(1)",
+           "f_data.mean(1) - f_negatives.mean(1)", TERMS + "kl_loss_has_its_sign", "f would fall on the data"),
+    Mutant("drifted negatives in the chain", "models/kl.py", "Draw(x, x, self.drifted(nets, x), None, None, info), x",
+           "Draw(x, x, y := self.drifted(nets, x), None, None, info), y",
+           TERMS + "the_pool_keeps_where_chains_ended_not_where_negatives_drifted",
+           "the control would be another sampler"),
+    Mutant("one drift step whatever n", "models/method.py", "point, None, self.hp.negatives_drift,", "point, None, 1,",
+           PROOFS + "negatives_drift_by_n_noise_free_steps", "right at n = 1 only"),
+    Mutant("data noise added twice", "models/training.py", "hp.data_noise * noise.normal(*x_data.shape[1:])",
+           "hp.data_noise * (noise.normal(*x_data.shape[1:]) + noise.normal(*x_data.shape[1:]))",
+           TERMS + "smoothing_and_the_energy_penalty_by_value", "varsigma would be larger by sqrt 2"),
+    Mutant("energy penalty on data alone", "models/kl.py", "(f_data.square().mean(1) + f_negatives.square().mean(1))",
+           "f_data.square().mean(1)", TERMS + "smoothing_and_the_energy_penalty_by_value",
+           "half of the published term"),
+    # E6
+    Mutant("sign of the penalty", "models/jko.py", "kl.loss + penalty_weight(method) * velocity",
+           "kl.loss - penalty_weight(method) * velocity", PROOFS + "the_penalty_enters_with_plus_and_c_eta",
+           "fact 2: rewards a steep f"),
+    Mutant("weight eta for eta / 2", "models/jko.py", "hp.jko_weight * hp.step_size**2 / 2",
+           "hp.jko_weight * hp.step_size**2", PROOFS + "the_penalty_enters_with_plus_and_c_eta",
+           "every limit of E13 would move by a factor"),
+    Mutant("penalty without a graph", "models/jko.py", "create_graph=True", "retain_graph=True",
+           CLOSED + "jko_at_half_the_step_is_kl_with_drifted_negatives_to_second_order",
+           "a penalty that shows in the loss and trains nothing"),
+    Mutant("penalty at data for particles", "models/jko.py",
+           'if where == "synthesis":\n        return squared_gradient(method, nets, draw.point)',
+           'if where == "synthesis":\n        return squared_gradient(method, nets, x_data)',
+           TERMS + "the_penalty_is_taken_where_it_says", "R1 under another name, with a limit of 1.81 s"),
+    Mutant("both places summed", "models/jko.py", "squared_gradient(method, nets, x_data)) / 2",
+           "squared_gradient(method, nets, x_data))", TERMS + "the_penalty_is_taken_where_it_says",
+           "unequal weight between arms"),
+    Mutant("one interpolate a batch", "models/jko.py", "noise.uniform(x_data.shape[1], ", "noise.uniform(1, ",
+           TERMS + "the_penalty_is_taken_where_it_says", "every pair would be mixed alike"),
+    Mutant("penalty averaged over pixels", "models/jko.py", "gradient.square().flatten(2).sum(-1).mean(1)",
+           "gradient.square().flatten(2).mean(-1).mean(1)", TERMS + "the_penalty_is_taken_where_it_says",
+           "the weight would shrink with the image"),
+    # E8 to E12
+    Mutant("latent reference without 1/2", "models/hidden.py", "z.square().sum(-1) / 2 - nets.f",
+           "z.square().sum(-1) - nets.f", f"{PULL}[plane-hidden]", "z would come from N(0, I / 2)"),
+    Mutant("regression moves x_T too", "models/hidden.py", "(x.detach() - nets.upsampler(z))",
+           "(x - nets.upsampler(z))", PROOFS + "regression_moves_g_and_holds_where_the_chain_ended",
+           "without sg, g could shrink the target"),
+    Mutant("regression moves nothing", "models/hidden.py", "(x.detach() - nets.upsampler(z))",
+           "(x - nets.upsampler(z).detach())", PROOFS + "regression_moves_g_and_holds_where_the_chain_ended",
+           "sg on the wrong side"),
+    Mutant("sign of E11", "models/hidden.py", "return -nets.f(nets.upsampler(z))", "return nets.f(nets.upsampler(z))",
+           CONTRACT + "a_small_step_of_g_does_what_its_equation_says[hidden-potential]", "g would flee from f"),
+    Mutant("hidden regression on z_T", "models/hidden.py", "regression_loss(nets, draw.z_start, draw.x)",
+           "regression_loss(nets, draw.z, draw.x)", PROOFS + "hidden_regression_starts_where_the_chain_started",
+           "x is g(z_T): the loss would be 0"),
+    Mutant("ggcn's image chain from the old z", "models/ggcn.py", "super().run(nets, z, noise,",
+           "super().run(nets, start, noise,", f"{PULL}[plane-ggcn]", "the chain in z would be for nothing"),
+    Mutant("ggcn's pool keeps the start", "models/ggcn.py", "draw._replace(z_start=start), z",
+           "draw._replace(z_start=start), start", TERMS + "ggcn_learns_g_on_the_pair_of_both_chains_ends",
+           "persistent chains that never move"),
+    # the update
+    Mutant("Adam's moments shared", "models/training.py", "        adam.step()\n        return",
+           '        adam.step()\n        for s in adam.state.values():\n'
+           '            s["exp_avg_sq"][:] = s["exp_avg_sq"].mean(0)\n        return', ALONE,
+           "one loud replicate would slow the others"),
+    Mutant("clipping by all replicates' norm", "models/training.py", "(clip / norm).clamp",
+           "(clip / norm.norm()).clamp", TERMS + "gradient_clipping_is_each_replicates_own",
+           "the bound would depend on the number of seeds"),
+    Mutant("a frozen replicate steps", "models/training.py", "t.copy_(torch.where(_rows(alive, t), t, b))",
+           "t.copy_(t)", TERMS + "a_frozen_replicate_is_held_whole", "0 * NaN does not hold parameters"),
+    Mutant("gap of the drifted negatives", "models/training.py",
+           "nets.f(draw.x) if method.hp.negatives_drift else flow.f_negatives", "flow.f_negatives",
+           TERMS + "the_gap_is_that_of_the_particles[2]", "the arm would look better by construction"),
+    Mutant("one order of data for all seeds", "models/batches.py", '[seed, STREAMS.index("data"), epoch]',
+           '[0, STREAMS.index("data"), epoch]', PROOFS + "streams_and_seeds_are_apart",
+           "intervals across seeds too narrow"),
+    Mutant("checkpoint without chance", "models/checkpoint.py", 'generator.set_state(tensors[f"generator.{r}"])',
+           "pass", CONTRACT + "two_and_two_updates_through_a_checkpoint_are_four[plane-kl]",
+           "a resumed run would be another"),
+    # E13 and the measures
+    Mutant("kappa without 1/2", "models/stability.py", "return step_size**2 / 2 * length",
+           "return step_size**2 * length", STABILITY + "kappa_is_eta_times_the_largest_curvature_of_each_replicate",
+           "alarms at half the step"),
+    Mutant("alarmed norms in the window", "models/stability.py", "enters = ~(alarmed | broken)", "enters = ~broken",
+           STABILITY + "alarmed_norms_do_not_raise_the_median", "a diverging run would silence its own alarm"),
+    Mutant("variance of exact Langevin", "models/law.py", "temperature / (curvature * (1 - kappa / 2))",
+           "temperature / curvature", LAW + "discrete_langevin_variance", "fact 3"),
+    Mutant("drift counted once in the law", "models/law.py", "(1 - kappa) ** (2 * arm.drift)",
+           "(1 - kappa) ** arm.drift", LAW + "negatives_drift_kappa[1.0]", "variances shrink by the square"),
+    Mutant("penalty halved in the law", "models/law.py", "b = 4 * w * kappa * arm.q - shrink",
+           "b = 2 * w * kappa * arm.q - shrink", LAW + "jko_limit_up_to_one_eighth[0.0625]",
+           "2s at c = 1/4 instead of 1/8"),
+    Mutant("biased KID", "models/quality/distances.py", "float(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))",
+           "float(k.mean())", "tests/test_quality.py::test_kid_mmd_and_energy_distance_are_the_literal_double_loops",
+           "a V-statistic: real against real would not be 0"),
+)
