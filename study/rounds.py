@@ -22,7 +22,7 @@ from study.storage import StorageError, Store, Unit
 
 RETRIES = 1  # of a unit whose worker died or raised
 MOVES = 10  # of a unit whose node died: a spot machine's end is no fault of the unit, unless it is always there
-NODE_DIED = "its node has died"  # Ray's words
+NODE_DIED = ("its node has died", "is unavailable")  # Ray's words; the second until it has missed enough heartbeats
 LOW_MEMORY = ("OutOfMemoryError", "running low on memory")  # Ray's memory monitor killed the worker
 ROUND = 500  # the driver's memory grows with every trial of one fit() (ray#64231)
 
@@ -153,7 +153,7 @@ class _Gate(FIFOScheduler):
         said = _said(trial)  # looked at here, before searcher and callback are told
         if any(words in said for words in LOW_MEMORY):
             self._desk.out_of_memory.add(trial.trial_id)
-        elif NODE_DIED in said:
+        elif any(words in said for words in NODE_DIED):
             self._desk.moved.add(trial.trial_id)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
@@ -211,7 +211,10 @@ def _said(trial: Any) -> str:
 
 def _reason(trial: Any) -> str:
     """Its last line."""
-    lines = [line.strip() for line in _said(trial).splitlines() if line.strip()]
+    said = _said(trial)
+    if any(words in said for words in NODE_DIED):
+        return "its node died"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     return "its worker died" if not lines or lines[-1].startswith("The actor") else lines[-1][:300]
 
 
