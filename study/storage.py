@@ -190,6 +190,13 @@ class Store:
             self.delete(f"{unit.key}/{name}")
         return complete
 
+    def restore(self, unit: Unit, records: bytes, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Make a unit done again from its records alone (of a pruned one: none); what else lies there stays. Returns
+        the manifest."""
+        if records:
+            self.write(f"{unit.key}/records.parquet", records)
+        return self.write_done(unit, {**manifest, "restored": True})
+
     def done(self, unit: Unit) -> dict[str, Any] | None:
         """The manifest of a unit whose files are all there with their sizes, else None: then the unit runs again."""
         return self._done(unit.key)
