@@ -217,7 +217,7 @@ def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any]
     if known not in (None, plan["data"]["content_hash"]) and "data" not in {key.split(".")[0] for key in changed}:
         changed.append("what the data hold")
     if changed:
-        console.print(f"version {plan['study_version']} is new: since the last launch changed {', '.join(changed)}",
+        console.print(f"version {plan['study_version']} is not the last launch's: changed are {', '.join(changed)}",
                       markup=False)
     store.write_json("spec.json", resolved)
     store.write_json("plan.json", plan)

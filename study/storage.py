@@ -69,6 +69,8 @@ class Store:
         import pyarrow
         from pyarrow.fs import FileSystem, LocalFileSystem
 
+        if not uri.strip():
+            raise StorageError(f"--storage {uri!r}: expected a path or a URI such as s3://bucket/prefix")
         self.study = study
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
         if re.match(r"\w+://[^/?]*:[^?]*@", self.uri):
