@@ -217,7 +217,7 @@ def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any]
     if known not in (None, plan["data"]["content_hash"]) and "data" not in {key.split(".")[0] for key in changed}:
         changed.append("what the data hold")
     if changed:
-        console.print(f"version {plan['study_version']} is new: since the last launch changed {', '.join(changed)}",
+        console.print(f"version {plan['study_version']} is not the last launch's: changed are {', '.join(changed)}",
                       markup=False)
     store.write_json("spec.json", resolved)
     store.write_json("plan.json", plan)
@@ -226,6 +226,7 @@ def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any]
     results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
     clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=arguments.quiet))
     shown: dict[Any, Finished] = {}
+    restored = 0
     if ask_mlflow:
         try:
             shown = tracking.finished()
@@ -242,9 +243,16 @@ def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any]
         known = shown.pop((unit.config_hash, unit.seeds), None)
         if known is None or (known.status == "pruned") != (manifest["status"] == "pruned"):
             clerk.show(unit, manifest)
-    for found in shown.values():  # their storage is gone
-        if (rows := tracking.records(found)) or found.status == "pruned":
-            results.add(Unit(found.configuration, found.seeds, found.config_hash), found.status, rows, found.rungs)
+    for found in shown.values():  # their storage is gone, or damaged
+        if (payload := tracking.records(found)) or found.status == "pruned":
+            unit = Unit(found.configuration, found.seeds, found.config_hash)
+            results.add_done(unit, store.restore(unit, payload, {
+                "status": found.status, "primary": spec.primary, "direction": plan["direction"],
+                "rungs": {str(update): value for update, value in found.rungs.items()}}))
+            restored += 1
+    if restored:
+        console.print(f"{restored} units had no whole files in the storage; MLflow has their records, which are now "
+                      "there again", markup=False, soft_wrap=True)
     work = Work(spec, plan, results, store, tagged)
     clerk.progress.total, clerk.progress.cost = work.left, work.cost
     if complete := results.complete():

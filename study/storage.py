@@ -69,6 +69,8 @@ class Store:
         import pyarrow
         from pyarrow.fs import FileSystem, LocalFileSystem
 
+        if not uri.strip():
+            raise StorageError(f"--storage {uri!r}: expected a path or a URI such as s3://bucket/prefix")
         self.study = study
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
         if re.match(r"\w+://[^/?]*:[^?]*@", self.uri):
@@ -189,6 +191,13 @@ class Store:
         for name in self._checkpoints(unit):
             self.delete(f"{unit.key}/{name}")
         return complete
+
+    def restore(self, unit: Unit, records: bytes, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Make a unit done again from its records alone (of a pruned one: none); what else lies there stays. Returns
+        the manifest."""
+        if records:
+            self.write(f"{unit.key}/records.parquet", records)
+        return self.write_done(unit, {**manifest, "restored": True})
 
     def done(self, unit: Unit) -> dict[str, Any] | None:
         """The manifest of a unit whose files are all there with their sizes, else None: then the unit runs again."""

@@ -76,13 +76,15 @@ def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, 
         found = predicted(plan, c)
         limits[key] = "no prediction" if found is None else span(*found)
     rank = {arm: i for i, arm in enumerate(plan["arms"])}
+    cells_done = {r.unit.config_hash for r in results if r.unit.configuration["phase"] == "design"}
+    none = "none of the grid" if len(cells_done) >= len(plan["cells"]) else "none so far"
     rows: list[tuple[str, ...]] = []
     for key in sorted(groups, key=lambda k: (rank[k[0]], k[1], int(k[2]))):
         cells = sorted(groups[key].items())
         first = next((s for s, (k, n) in cells if 2 * k >= n), math.inf)
         calm = [s for s, (k, _) in cells if k == 0 and s < first]
-        rows.append((key[1], key[2], limits[key], "none of the grid" if math.isinf(first) else f"{first:.4g}",
-                     f"{max(calm):.4g}" if calm else "none of the grid"))
+        rows.append((key[1], key[2], limits[key], none if math.isinf(first) else f"{first:.4g}",
+                     f"{max(calm):.4g}" if calm else none))
     return rows
 
 

@@ -139,11 +139,14 @@ def test_termination_reaches_a_background_job_that_ignores_interruptions() -> No
 def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers inherit the environment; Ray's own handler of SIGTERM would end the launch without its last words."""
     told: list[str] = []
-    fake = SimpleNamespace(init=lambda **options: told.append("init"), shutdown=lambda: told.append("shutdown"))
+    fake = SimpleNamespace(init=lambda **options: told.append(f"init in group {services.ConsolePopen.keywords}"),
+                           shutdown=lambda: told.append("shutdown"))
     monkeypatch.setitem(sys.modules, "ray", fake)
+    services = SimpleNamespace(ConsolePopen=print)
+    monkeypatch.setitem(sys.modules, "ray._private.services", services)
     monkeypatch.setattr(os, "environ", {})
     monkeypatch.setattr(cluster.door, "own_token", lambda: told.append("token"))
     with pytest.raises(KeyboardInterrupt), cluster.running(None, 4, 3):
         assert os.environ["OMP_NUM_THREADS"] == "3"
         os.kill(os.getpid(), signal.SIGTERM)
-    assert told == ["token", "init", "shutdown"]
+    assert told == ["token", "init in group {'process_group': 0}", "shutdown"] and services.ConsolePopen is print

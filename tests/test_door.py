@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -74,20 +73,17 @@ def test_a_token_that_others_can_read_is_refused(home: Path) -> None:
     assert token_problem({"RAY_AUTH_TOKEN_PATH": str(file), "RAY_AUTH_TOKEN": "token"}) is None, "the file is not read"
 
 
-def test_this_machines_own_cluster_gets_a_private_token_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's own way leaves a file of mode 644, and replaces the token of a launch that starts at the same time."""
-    file = home / ".ray" / "auth_token"
+def test_this_machines_own_cluster_gets_a_token_that_lies_in_no_file(
+        home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own_token()
-    first = file.read_text()
-    assert len(first) == 64 and stat.S_IMODE(file.stat().st_mode) == 0o600 and os.environ["RAY_AUTH_MODE"] == "token"
-    file.chmod(0o644)
+    first = os.environ["RAY_AUTH_TOKEN"]
+    assert len(first) == 64 and os.environ["RAY_AUTH_MODE"] == "token" and not (home / ".ray").exists()
     own_token()
-    assert file.read_text() == first and stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert [path.name for path in file.parent.iterdir()] == ["auth_token"]
-    file.unlink()
+    assert os.environ["RAY_AUTH_TOKEN"] != first, "a launch's own"
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     own_token()
-    assert not file.exists() and os.environ["RAY_AUTH_MODE"] == "disabled"
+    assert "RAY_AUTH_TOKEN" not in os.environ and os.environ["RAY_AUTH_MODE"] == "disabled"
 
 
 MINE = {"python": "3.11", "ray": "2.60.0", "torch": "2.13.0", "numpy": "2.4.0"}

@@ -92,7 +92,7 @@ def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
 def test_termination_stops_in_order_and_says_how_to_continue(folder: Path) -> None:
     def terminate(line: str, pid: int) -> None:
         if line.startswith("[1/"):
-            os.kill(pid, signal.SIGTERM)
+            os.killpg(pid, signal.SIGTERM)  # as `timeout` and schedulers do: to Ray's processes, too, were they in it
 
     code, lines = launch("--set", "search=null", "--set", "confirm=null", on_line=terminate)
     assert code == 130, "\n".join(lines)
@@ -103,7 +103,7 @@ def test_termination_stops_in_order_and_says_how_to_continue(folder: Path) -> No
 
 @pytest.mark.parametrize(("words", "sentence"), [
     (["--set", "resources.gpu=9"], "resources.gpu: found 9, expected at most "),
-    (["--address", "auto"], "--address auto: no Ray cluster can be joined there: ")])
+    (["--address", "auto"], "--address auto: ")])  # nor that of another launch on this machine
 def test_a_cluster_that_cannot_run_it_is_refused(folder: Path, words: list[str], sentence: str) -> None:
     code, lines = launch(*words)
     assert code == 2 and lines[-1].startswith(sentence), "\n".join(lines)

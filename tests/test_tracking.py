@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from study.aggregates import read_records
 from study.storage import Store, Unit
 from study.tracking import Tracking, TrackingError, experiment
 from study.tracking.experiment import Experiment, metric
@@ -226,7 +227,7 @@ def test_finished_reads_every_page_of_every_version(
     assert set(shown) == {(unit.config_hash, unit.seeds) for unit in units[:5]}
     one = shown["hash3", (0, 1, 2)]
     assert one.configuration == units[2].configuration and one.rungs == {"10": 0.5, "30": 0.25}
-    assert [row["seed"] for row in tracking.records(one) if row["stage"] == "final"] == [0, 1, 2]
+    assert [row["seed"] for row in read_records(tracking.records(one)) if row["stage"] == "final"] == [0, 1, 2]
     assert one.status == "finished"
 
 

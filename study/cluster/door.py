@@ -97,31 +97,14 @@ def token_problem(environment: Mapping[str, str]) -> str | None:
 
 
 def own_token() -> None:
-    """Have a token for a cluster of this machine alone, readable by its owner only.
+    """Have a token for a cluster of this launch alone: in the environment, which its workers inherit, and nowhere else.
 
-    Ray would make one, too, but readable by all, and a second launch meanwhile would replace it.
+    Ray would take the user's from a file, so that `--address auto` of another launch would find this cluster and join.
     """
     environment = os.environ
     environment.setdefault("RAY_AUTH_MODE", "token")
-    if environment["RAY_AUTH_MODE"] != "token" or any(environment.get(name) for name in TOKEN_NAMES):
-        return
-    path = _token_path(environment)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        if path.exists():
-            path.chmod(0o600)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-        try:
-            os.link(temporary, path)  # whole, and never over another launch's
-        finally:
-            temporary.unlink()
-    except FileExistsError:
-        return
-    except OSError:  # Ray says what it needs
-        return
+    if environment["RAY_AUTH_MODE"] == "token":
+        environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _token_path(environment: Mapping[str, str]) -> Path:

@@ -238,18 +238,21 @@ class Tracking(Experiment):
         return found
 
     @named
-    def records(self, shown: Finished) -> list[dict[str, Any]]:
-        """The records of a unit that is shown, from MLflow itself: its storage may be gone. None of a pruned one, and
-        none where they are damaged: then the unit is not finished."""
+    def records(self, shown: Finished) -> bytes:
+        """records.parquet of a unit that is shown, from MLflow itself: its storage may be gone. Empty of a pruned one,
+        and where it is damaged: then the unit is not finished."""
         import pyarrow
 
         name = f"records/{block_name(shown.seeds)}.parquet"
         try:
-            found = name in self.artifacts(shown.run_id, "records")
-            return read_records(self.read_artifact(shown.run_id, name)) if found else []
+            if name not in self.artifacts(shown.run_id, "records"):
+                return b""
+            payload = self.read_artifact(shown.run_id, name)
+            read_records(payload)
+            return payload
         except pyarrow.ArrowInvalid:
             log.warning("%s of run %s in MLflow is damaged; the unit runs again", name, shown.run_id)
-            return []
+            return b""
 
     @named
     def adopt(self, config_hashes: Collection[str]) -> None:

@@ -175,6 +175,11 @@ def test_records_that_mlflow_holds_are_not_trained_again(study: Launch, calm: Ho
     assert not any(line.startswith("[") for line in lines)
     assert (held_here().trials, held_here().replicates) == (shown.trials, shown.replicates)
     assert [str(records) in line for line in caplog.messages] == [True]
+    assert any(line.startswith("1 units had no whole files in the storage; MLflow has") for line in lines)
+    caplog.clear()
+    code, lines, errors = study()
+    assert (code, errors, caplog.messages) == (0, [], []) and not any("whole files" in line for line in lines)
+    assert held_here().records == calm.records
 
 
 def test_records_that_are_damaged_in_mlflow_as_well_are_trained_again(study: Launch, calm: Holdings) -> None:
@@ -188,4 +193,4 @@ def test_records_that_are_damaged_in_mlflow_as_well_are_trained_again(study: Lau
     assert sum(line.startswith("[") for line in lines) == 1
     held = held_here()
     assert (held.trials, held.replicates) == (shown.trials, shown.replicates)
-    assert held.records.items() <= calm.records.items() and len(held.units) == 1
+    assert (held.records, held.units) == (calm.records, calm.units), "what MLflow holds is in the storage again"
