@@ -49,6 +49,20 @@ def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in before.keys() | after.keys() if before.get(key, absent) != after.get(key, absent))
 
 
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """`changed_keys` as a person reads them, with both values: `updates of kl, jko: 300, now 600`."""
+    before, after = _flat(_meaning(old)), _flat(_meaning(new))
+    arms: dict[tuple[str, str, str], list[str]] = {}
+    for key in changed_keys(old, new):
+        parts, of = key.split("."), ""
+        if parts[0] == "arms":
+            of, parts = parts[1], [part for part in parts[2:] if part != "knobs"]
+        was, now = (canonical(side[key]) if key in side else "absent" for side in (before, after))
+        arms.setdefault((".".join(parts), was, now), []).append(of)
+    return [(f"{key} of {', '.join(names)}" if any(names) else key) + f": {was[:100]}, now {now[:100]}"
+            for (key, was, now), names in arms.items()]
+
+
 def phase_seeds(spec: StudySpec, phase: str) -> list[int]:
     """The seeds of a phase's replicates; those of different phases never meet."""
     first = SEEDS_APART * spec.seed + FIRST_SEED[phase]

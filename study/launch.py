@@ -13,10 +13,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from study.cluster import ClusterError, address_problem, connect_problem, terminable
-from study.cluster.capacity import fits
+from study.cluster.capacity import fits, gpu_problem
 from study.spec import StudySpec, load, located
 from study.spec.problems import SpecError
 
@@ -50,7 +50,10 @@ def _parser() -> argparse.ArgumentParser:
                                      "work is never run again.", epilog="Exit codes: 0 finished, 1 a unit of work was "
                                      "lost, 2 bad input, 130 interrupted (the same command continues).")
     parser.add_argument("--space", required=True, metavar="FILE", help="the study, as YAML (see search_spaces/)")
-    parser.add_argument("--dry-run", action="store_true", help="print the plan, predicted limits and cost; stop")
+    only_look = parser.add_mutually_exclusive_group()
+    only_look.add_argument("--dry-run", action="store_true", help="print the plan, predicted limits and cost; stop")
+    only_look.add_argument("--status", action="store_true", help="print what is finished, running and left; start "
+                           "nothing")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="replace a value of the file, such as design.replicates=10; may be given again")
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store or server (default: MLflow's own); a "
@@ -62,7 +65,6 @@ def _parser() -> argparse.ArgumentParser:
                         "as many as there are CPUs for)")
     parser.add_argument("--takeover", action="store_true", help="take the study from a launch that seems to hold it on "
                         "an object store, at once (without it: after it has been silent for 30 s)")
-    parser.add_argument("--status", action="store_true", help="print what is finished, running and left; start nothing")
     parser.add_argument("--insecure", action="store_true", help="go to a cluster that others can reach without a token")
     volume = parser.add_mutually_exclusive_group()
     volume.add_argument("--quiet", action="store_true", help="no line for each unit, no live view")
@@ -106,7 +108,7 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, cpus: int, console: Console) -> int:
-    from study.lock import held
+    from study.lock import check_free, held
     from study.storage import StorageError, Store
     from study.tracking import Tracking, first_contact
 
@@ -117,14 +119,18 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
         show_status(spec, store, console)
         return FINISHED
     away = ""
+    if arguments.address is None and (problem := gpu_problem(spec.resources.gpu)):
+        raise SpecError([located(arguments.space, arguments.overrides, ("resources", "gpu"), problem)])
     if not arguments.dry_run:  # the checks make a folder and a new store, and a dry run leaves no study behind
         store.check_writable()
+        check_free(store)
         if away := first_contact(Tracking(arguments.tracking_uri, spec.study, ""), store):
             console.print(away, markup=False, soft_wrap=True)
 
     from models.data import load as load_data
     from models.disk.options import DataError
     from study.plan import make_plan, show
+    from study.resume import resume, what_changed
 
     try:
         data = load_data(spec.data, cache_dir=_cache_dir(store),
@@ -142,11 +148,15 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
     text = Path(arguments.space).read_text(encoding="utf-8")  # so that a report can say how to make the study again
     plan["space"] = {"file": Path(arguments.space).name, "text": text, "overrides": arguments.overrides}
     show(plan, spec, console)
+    if changed := what_changed(spec, plan, store):
+        console.print(f"version {plan['study_version']} is not the last launch's: {'; '.join(changed)}", markup=False,
+                      soft_wrap=True)
     if arguments.dry_run:
         return FINISHED
     with terminable(), held(store, arguments.takeover,
                             lambda line: console.print(line, markup=False, soft_wrap=True)) as lock:
-        clerk, work = _resume(arguments, spec, plan, store, console, not away)
+        clerk, work = resume(spec, plan, store, console, tracking_uri=arguments.tracking_uri,
+                             quiet=arguments.quiet, ask_mlflow=not away)
         status, reason = "failed", ""
         try:
             if work.left:
@@ -188,78 +198,6 @@ def _cache_dir(store: Store) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ebm-study"
 
 
-def _resume(arguments: argparse.Namespace, spec: StudySpec, plan: dict[str, Any], store: Store,
-            console: Console, ask_mlflow: bool) -> tuple[Clerk, Work]:
-    """Write spec and plan, read what is finished, show what MLflow does not show yet; what is left to do.
-
-    The launch has no run in MLflow yet: whatever fails here leaves none that seems to be running. ask_mlflow: False
-    where it is known to be away; then all that is done waits to be shown, and what is shown already is found out then.
-    """
-    from study.clerk import Clerk
-    from study.identity import changed_keys
-    from study.progress import Progress
-    from study.results import Results
-    from study.storage import Unit
-    from study.tracking import Finished, Tracking, TrackingError
-    from study.work import Work
-
-    resolved = spec.resolved()
-    try:
-        before = store.read_json("spec.json")
-        changed = [] if before is None else changed_keys(before, resolved)
-    except (KeyError, TypeError, AttributeError):  # JSON, and no spec
-        print(f"{store.uri}/{spec.study}/spec.json is damaged and made again", file=sys.stderr)
-        changed = []
-    try:
-        known = store.read_json("plan.json")["data"]["content_hash"]
-    except (KeyError, TypeError):  # no plan yet, or a damaged one
-        known = None
-    if known not in (None, plan["data"]["content_hash"]) and "data" not in {key.split(".")[0] for key in changed}:
-        changed.append("what the data hold")
-    if changed:
-        console.print(f"version {plan['study_version']} is not the last launch's: changed are {', '.join(changed)}",
-                      markup=False)
-    store.write_json("spec.json", resolved)
-    store.write_json("plan.json", plan)
-    tracking = Tracking(arguments.tracking_uri, spec.study, plan["study_version"], plan["factors"], plan["seeds"])
-    search = plan.get("search", {})
-    results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
-    clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=arguments.quiet))
-    shown: dict[Any, Finished] = {}
-    restored = 0
-    if ask_mlflow:
-        try:
-            shown = tracking.finished()
-        except TrackingError as error:  # it answered when the launch began
-            if not error.away:
-                raise
-            console.print(f"{error}; training goes on, and what is missing there is added later", markup=False,
-                          soft_wrap=True)
-    tagged = {f.config_hash for f in shown.values() if f.version == plan["study_version"]}
-    for unit, manifest in store.done_units(tidy=True):
-        if store.discard_if_damaged(unit, manifest):
-            continue
-        results.add_done(unit, manifest)
-        known = shown.pop((unit.config_hash, unit.seeds), None)
-        if known is None or (known.status == "pruned") != (manifest["status"] == "pruned"):
-            clerk.show(unit, manifest)
-    for found in shown.values():  # their storage is gone, or damaged
-        if (payload := tracking.records(found)) or found.status == "pruned":
-            unit = Unit(found.configuration, found.seeds, found.config_hash)
-            results.add_done(unit, store.restore(unit, payload, {
-                "status": found.status, "primary": spec.primary, "direction": plan["direction"],
-                "rungs": {str(update): value for update, value in found.rungs.items()}}))
-            restored += 1
-    if restored:
-        console.print(f"{restored} units had no whole files in the storage; MLflow has their records, which are now "
-                      "there again", markup=False, soft_wrap=True)
-    work = Work(spec, plan, results, store, tagged)
-    clerk.progress.total, clerk.progress.cost = work.left, work.cost
-    if complete := results.complete():
-        console.print(f"{complete} units of work are finished, {work.left} are left", markup=False)
-    return clerk, work
-
-
 def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
            cpus: int) -> bool:
     """Start Ray and run what is left, in rounds; whether it came to its end. Raises ClusterError where Ray fails."""
@@ -277,6 +215,8 @@ def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk:
     from study.cluster import capacity
 
     threads = max(1, int(spec.resources.cpu))
+    say = (lambda line: None) if arguments.quiet else clerk.progress.say
+    say("starting Ray" if arguments.address is None else f"joining the Ray cluster at {arguments.address}")
     with cluster.running(arguments.address, cpus, threads, arguments.verbose, arguments.insecure):
         resources = capacity.prepare(arguments.address, arguments.storage, store, spec.resources.cpu,
                                      spec.resources.gpu, lambda line: clerk.progress.console.print(line, markup=False))
@@ -285,6 +225,7 @@ def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk:
         from study.rounds import run_round
 
         options = {"device": "cuda" if "gpu" in resources else "cpu", "cache_dir": str(_cache_dir(store))}
+        say("training; a line follows for each unit of work that ends")
         with clerk.progress:
             for source, alone in work.rounds(clerk):
                 wanted = capacity.whole_node(resources) if alone else resources

@@ -55,16 +55,24 @@ def holder(store: Store) -> str | None:
     if not store.local:
         found = store.read_json(LOCK)
         return str(found.get("holder")) if isinstance(found, dict) else None
-    try:
-        with open(store.path(LOCK)) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    if not os.path.exists(store.path(LOCK)):
         return None
-    except BlockingIOError:
-        return (store.read(LOCK) or b"").decode() or "another process"
-    except OSError as error:
-        raise _unlockable(store, error) from error
+    with store.named("cannot be locked"):
+        file = open(store.path(LOCK))
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip() or "another process"
+        except OSError as error:
+            raise _unlockable(store, error) from error
     return None
+
+
+def check_free(store: Store) -> None:
+    """Before what takes long. Raises StudyLockedError where another launch holds a path; `held` is what counts."""
+    if store.local and (by := holder(store)):
+        raise _refusal(store, by)
 
 
 def _unlockable(store: Store, error: OSError) -> StorageError:

@@ -144,6 +144,7 @@ def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeyp
     monkeypatch.setitem(sys.modules, "ray", fake)
     services = SimpleNamespace(ConsolePopen=print)
     monkeypatch.setitem(sys.modules, "ray._private.services", services)
+    monkeypatch.setitem(sys.modules, "ray._private.worker", SimpleNamespace(print_to_stdstream=print))
     monkeypatch.setattr(os, "environ", {})
     monkeypatch.setattr(cluster.door, "own_token", lambda: told.append("token"))
     with pytest.raises(KeyboardInterrupt), cluster.running(None, 4, 3):

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from study.launch import main
+from study.lock import held
+from study.spec import load
+from study.storage import Store
 
 SPEC = """\
 study: tiny
@@ -61,7 +64,9 @@ def test_every_problem_is_told_at_once(space: str, capsys: pytest.CaptureFixture
     (["--address", "ray://head:10001"], "--address ray://head:10001: found a Ray Client address, expected one of a "
      "cluster node: run the launch on the cluster (ray job submit -- python -m study.launch ...) with --address "
      "auto\n"),
+    (["--address", "head"], "--address head: found 'head', expected HOST:PORT, or auto\n"),
     (["--set", "resources.cpu=999"], "tiny.yaml: resources.cpu: found 999, expected at most "),
+    (["--set", "resources.gpu=99"], "--set resources.gpu: found 99, expected at most "),
 ])
 def test_what_cannot_run_here_is_refused(space: str, words: list[str], sentence: str,
                                          capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +86,7 @@ def test_an_absent_tracking_server_is_one_sentence(space: str, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(("uri", "sentence"), [
-    ("foo://bar", "MLflow at foo://bar: Model registry functionality is unavailable; got unsupported URI 'foo://bar' "),
+    ("foo://bar", "tracking URI: found 'foo://bar', expected a database such as sqlite:///mlflow.db or "),
     ("./nothere", "tracking URI: found the path './nothere', expected the URI of a store or server; did you mean "
      "sqlite:///nothere/mlflow.db?\n"),
     ("old.db", "tracking URI: found the path 'old.db', expected the URI of a store or server; did you mean "
@@ -142,6 +147,31 @@ def test_a_dry_run_shows_the_plan_and_makes_no_store(space: str, capsys: pytest.
     assert cells["jko"] == ["jko", "2", "none", "none", "0", "0", "2"]
     assert "design: 4 configurations x 2 replicates" in text and "estimated cost: roughly " in text
     assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
+
+
+def test_a_dry_run_says_what_a_changed_file_changes(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    spec, store = load(space), Store("runs", "tiny")
+    store.write_json("spec.json", spec.resolved())
+    assert main(["--space", space, "--dry-run"]) == 0 and "not the last launch's" not in capsys.readouterr().out
+    assert main(["--space", space, "--dry-run", "--set", "train.updates=8", "--set", "seed=3"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "not the last launch's" in line)
+    assert line.endswith(" is not the last launch's: updates of jko, kl: 4, now 8; seed: 0, now 3")
+    assert store.read_json("spec.json") == spec.resolved()
+
+
+def test_a_second_launch_is_refused_before_the_plan(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with held(Store("runs", "tiny"), takeover=False, say=print):
+        assert main(["--space", space]) == 2
+    found = capsys.readouterr()
+    assert found.out == "" and "is being run by process " in found.err and not Path("mlflow.db").exists()
+
+
+def test_to_look_is_one_thing_at_a_time(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--space", space, "--status", "--dry-run"])
+    assert "not allowed with" in capsys.readouterr().err
+    assert main(["--space", ""]) == 2
+    assert capsys.readouterr().err.startswith("--space '': expected a study's YAML file")
 
 
 def test_an_extractor_that_cannot_be_used_is_one_sentence_with_its_place(

@@ -71,6 +71,7 @@ def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
     code, lines = launch(on_line=kill_a_worker)
     assert code == 0, "\n".join(lines)
     assert any("it goes on in a new worker" in line for line in lines)
+    assert not any("(raylet)" in line for line in lines)
     assert lines[-2:] == ["mlflow ui   # then open http://127.0.0.1:5000/#/experiments/1/runs",
                           "python analysis/report.py --study tiny"]
     assert len(done(folder)) == UNITS

@@ -8,8 +8,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,10 @@ def address_problem(address: str | None) -> str | None:
     if address == "local":
         return "--address local: expected a cluster's HOST:PORT, or auto; leave --address out to run on this machine"
     found = (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address  # as Ray reads it
-    if found is None or "://" not in found:
+    if found in (None, "auto"):
         return None
+    if "://" not in found:
+        return None if ":" in found else f"--address {address}: found {found!r}, expected HOST:PORT, or auto"
     name = f"--address {address}" if found == address else f"--address auto: RAY_ADDRESS={found}"
     kind = "a Ray Client address" if found.startswith("ray://") else "a URI"
     return (f"{name}: found {kind}, expected one of a cluster node: run the launch on the cluster (ray job submit -- "
@@ -74,20 +76,30 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was not set from Python
 
 
-@contextmanager
-def _own_group() -> Iterator[None]:
+def _own_group() -> AbstractContextManager[None]:
     """Processes that Ray starts in this block get a group of their own.
 
     In this launch's group a SIGTERM to all of it (`timeout`, a scheduler) would end them before the driver, which would
     wait a minute for them and then be ended by Ray without its last words. They end with the driver however it ends.
     """
-    services: Any = importlib.import_module("ray._private.services")
-    before = services.ConsolePopen
-    services.ConsolePopen = functools.partial(before, process_group=0)
+    return _replaced("ray._private.services", "ConsolePopen", lambda before: functools.partial(before, process_group=0))
+
+
+def _silent_raylets() -> AbstractContextManager[None]:
+    """Without Ray's paragraph for each worker or node that dies: the launch has a line of its own for it."""
+    return _replaced("ray._private.worker", "print_to_stdstream", lambda before: lambda *given, **options: None)
+
+
+@contextmanager
+def _replaced(module: str, name: str, change: Callable[[Any], Any]) -> Iterator[None]:
+    """In the block a function of Ray that no option reaches is another one."""
+    place: Any = importlib.import_module(module)
+    before = getattr(place, name)
+    setattr(place, name, change(before))
     try:
         yield
     finally:
-        services.ConsolePopen = before
+        setattr(place, name, before)
 
 
 @contextmanager
@@ -132,7 +144,8 @@ def running(address: str | None, cpus: int, threads: int = 1, verbose: bool = Fa
     for name in ("ray", "ray.tune"):  # after init, which sets them
         logging.getLogger(name).setLevel(level)
     try:
-        with terminable():  # after init, which has its own way with SIGTERM: to die at once
+        with (nullcontext() if verbose else _silent_raylets(),
+              terminable()):  # after init, which has its own way with SIGTERM: to die at once
             try:
                 yield
             finally:

@@ -26,6 +26,16 @@ def nodes_problem(storage: str) -> str | None:
     return None
 
 
+def gpu_problem(gpu: float | str) -> str | None:
+    """Why no unit could have that much of a GPU on this machine alone, as one sentence, or None. Asks torch alone."""
+    if isinstance(gpu, str) or not gpu:
+        return None
+    import torch
+
+    has = torch.cuda.device_count()
+    return f"found {gpu:g}, expected at most {has}, the GPUs that torch sees on this machine" if gpu > has else None
+
+
 def prepare(address: str | None, storage: str, store: Store, cpu: float, gpu: float | str,
             say: Callable[[str], None]) -> dict[str, float]:
     """Ray's request for one unit of work, once the running cluster has passed every check. Needs `running`.

@@ -67,6 +67,8 @@ class Document:
 def read(file: str | os.PathLike[str]) -> Document:
     """The document in a file. Raises SpecError when it cannot be opened or is not one YAML mapping."""
     name = os.fspath(file)
+    if not name:
+        raise SpecError(["--space '': expected a study's YAML file, such as search_spaces/jko.yaml"])
     try:
         with open(name, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)

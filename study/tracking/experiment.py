@@ -105,8 +105,18 @@ class Experiment:
                                 f"did you mean sqlite:///{database}?")
         if self.is_server:
             self._check_server(timeout)
+        self._check_kind()
         self._make_database()
         _ = self.experiment_id
+
+    def _check_kind(self) -> None:
+        from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
+
+        try:
+            _ = self._client
+        except UnsupportedModelRegistryStoreURIException as error:
+            raise TrackingError(f"tracking URI: found {self.uri!r}, expected a database such as sqlite:///mlflow.db or "
+                                "postgresql://..., or a server's http(s)://HOST:PORT") from error
 
     def _make_database(self) -> None:
         """A new SQLite store, under another name at first: a kill between two migrations would spoil it for good."""

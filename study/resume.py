@@ -1,0 +1,82 @@
+"""What a launch finds: what changed since the last one, and the work that is finished already."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from study.clerk import Clerk
+from study.identity import changes
+from study.progress import Progress
+from study.results import Results
+from study.spec import StudySpec
+from study.storage import Store, Unit
+from study.tracking import Finished, Tracking, TrackingError
+from study.work import Work
+
+
+def what_changed(spec: StudySpec, plan: dict[str, Any], store: Store) -> list[str]:
+    """What makes this another version of the study than the last launch's, as sentences; none in a new study."""
+    try:
+        before = store.read_json("spec.json")
+        changed = [] if before is None else changes(before, spec.resolved())
+    except (KeyError, TypeError, AttributeError):  # JSON, and no spec
+        print(f"{store.uri}/{spec.study}/spec.json is damaged and made again", file=sys.stderr)
+        changed = []
+    try:
+        known = store.read_json("plan.json")["data"]["content_hash"]
+    except (KeyError, TypeError):  # no plan yet, or a damaged one
+        known = None
+    if known not in (None, plan["data"]["content_hash"]) and not any(text.startswith("data.") for text in changed):
+        changed.append("what the data hold")
+    return changed
+
+
+def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console, *, tracking_uri: str | None,
+           quiet: bool, ask_mlflow: bool) -> tuple[Clerk, Work]:
+    """Write spec and plan, read what is finished, show what MLflow does not show yet; what is left to do.
+
+    The launch has no run in MLflow yet: whatever fails here leaves none that seems to be running. ask_mlflow: False
+    where it is known to be away; then all that is done waits to be shown, and what is shown already is found out then.
+    """
+    store.write_json("spec.json", spec.resolved())
+    store.write_json("plan.json", plan)
+    tracking = Tracking(tracking_uri, spec.study, plan["study_version"], plan["factors"], plan["seeds"])
+    search = plan.get("search", {})
+    results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
+    clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=quiet))
+    shown: dict[Any, Finished] = {}
+    restored = 0
+    if ask_mlflow:
+        try:
+            shown = tracking.finished()
+        except TrackingError as error:  # it answered when the launch began
+            if not error.away:
+                raise
+            console.print(f"{error}; training goes on, and what is missing there is added later", markup=False,
+                          soft_wrap=True)
+    tagged = {f.config_hash for f in shown.values() if f.version == plan["study_version"]}
+    for unit, manifest in store.done_units(tidy=True):
+        if store.discard_if_damaged(unit, manifest):
+            continue
+        results.add_done(unit, manifest)
+        known = shown.pop((unit.config_hash, unit.seeds), None)
+        if known is None or (known.status == "pruned") != (manifest["status"] == "pruned"):
+            clerk.show(unit, manifest)
+    for found in shown.values():  # their storage is gone, or damaged
+        if (payload := tracking.records(found)) or found.status == "pruned":
+            unit = Unit(found.configuration, found.seeds, found.config_hash)
+            results.add_done(unit, store.restore(unit, payload, {
+                "status": found.status, "primary": spec.primary, "direction": plan["direction"],
+                "rungs": {str(update): value for update, value in found.rungs.items()}}))
+            restored += 1
+    if restored:
+        console.print(f"{restored} units had no whole files in the storage; MLflow has their records, which are now "
+                      "there again", markup=False, soft_wrap=True)
+    work = Work(spec, plan, results, store, tagged)
+    clerk.progress.total, clerk.progress.cost = work.left, work.cost
+    if complete := results.complete():
+        console.print(f"{complete} units of work are finished, {work.left} are left", markup=False)
+    return clerk, work
