@@ -208,6 +208,55 @@ def search_trials(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence
     return ax
 
 
+def survival_curves(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
+    """Share of the replicates that have not diverged against the update (Kaplan and Meier), with pointwise bounds.
+
+    frame: `horizons.survival` of each arm, with `arm`. A line that ends before the right edge has its last replicate
+    diverged there.
+    """
+    colour, marker = colours(arms), markers(arms)
+    for k, arm in enumerate(a for a in arms if a in set(frame["arm"])):
+        own = frame[frame["arm"] == arm]
+        ax.fill_between(own["update"], own["low"], own["high"], step="post", color=colour[arm], alpha=0.12, lw=0)
+        lift = 0.008 * k  # lines that coincide at 1 stay visible
+        ax.step(own["update"], own["alive"] + lift, where="post", color=colour[arm], lw=1.8, label=arm, gid="alive")
+        inner = own[own["alive"].diff() < 0]
+        ax.plot(inner["update"], inner["alive"] + lift, marker=marker[arm], ms=4.5, mec=PAPER, mew=0.4, ls="",
+                color=colour[arm], gid="diverged")
+    ax.set(xlim=(0, frame["update"].max()), ylim=(-0.03, 1.09), xlabel="update", ylabel="share not diverged")
+    return ax
+
+
+def limit_by_horizon(
+    frame: pd.DataFrame, ax: Axes, *, predicted: tuple[float, float], colour: str, levels: Sequence[float]
+) -> Axes:
+    """The step size at which half of one arm's replicates have diverged against the horizon, within its bounds.
+
+    frame: `horizons.limits_by_horizon` of one arm and number of MCMC steps. predicted: the law's limit in the smallest
+    and the median direction; infinite where it has none, NaN where it says nothing. levels: step sizes that were run.
+    A triangle on the upper edge: the limit lies beyond the largest of them.
+    """
+    low, high = min(levels) / 1.15, max(levels) * 1.25
+    x = frame["horizon"]
+    ax.fill_between(x, frame["low"].clip(low, high), frame["high"].clip(low, high), step="post", color=colour,
+                    alpha=0.18, lw=0)
+    seen = np.isfinite(frame["limit"])
+    ax.step(x, frame["limit"].where(seen), where="post", color=colour, lw=1.4)
+    ax.plot(x[seen], frame.loc[seen, "limit"], marker="o", ms=4, ls="", color=colour, gid="limit")
+    ax.plot(x[~seen], np.full(int((~seen).sum()), high / 1.06), marker="^", ms=4, ls="", color=colour, gid="beyond")
+    for value, dashes in zip(predicted, ("-", "--"), strict=True):
+        if math.isfinite(value):
+            ax.axhline(value, color=ALARM, lw=1.4, ls=dashes)
+    if math.isinf(predicted[0]):
+        ax.annotate("no finite limit predicted", (0.98, 0.03), xycoords="axes fraction", ha="right", fontsize=7.5,
+                    color=ALARM)
+    ax.set(xscale="log", yscale="log", ylim=(low, high), xlabel="horizon (updates)", ylabel="step size (data units)")
+    _log_ticks(ax, [u for u in x if str(u).strip("0") in ("1", "3") and u < 0.6 * x.max()] + [int(x.max())])
+    ax.set_yticks(sorted(set(levels)), [f"{v:g}" for v in sorted(set(levels))], minor=False)
+    ax.tick_params(axis="y", which="minor", labelleft=False)
+    return ax
+
+
 def sample_sheet(frame: pd.DataFrame, ax: Axes) -> Axes:
     """One replicate's sample sheet, pixel for pixel. frame: one row with `path`, `arm`, `seed`, `verdict`."""
     from PIL import Image

@@ -14,9 +14,9 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from analysis import figures, heatmaps, tables
+from analysis import figures, heatmaps, horizons, tables
 from analysis.load import CELL, Store, Study
-from analysis.palette import inline, style
+from analysis.palette import colours, inline, style
 from analysis.wording import count, slug
 
 Panel = tuple[str, Markup, str]  # heading, inline SVG, its alternative text
@@ -46,7 +46,8 @@ class Panels:
 
     def sections(self) -> list[Section]:
         """All sections that the study has data for, in the order of the page."""
-        drawn = [self._limits(), *self._maps(), self._curves(), self._dots(), self._kappa(), self._samples()]
+        drawn = [self._limits(), self._horizons(), self._survival(), *self._maps(), self._curves(), self._dots(),
+                 self._kappa(), self._samples()]
         return [s for s in [*drawn, self._search()] if s is not None]
 
     def _panel(
@@ -85,6 +86,58 @@ class Panels:
             [("limits", tables.limit_words(frame))],
             True,
         )
+
+    def _horizons(self) -> Section | None:
+        """The observed limit of each arm had the study ended earlier, at the common number of MCMC steps."""
+        frame = horizons.limits_by_horizon(self.study)
+        if frame.empty or self.common is None or not frame["diverged"].any():
+            return None
+        frame = frame.merge(self.limits[["arm", "mcmc_steps", "delta_min", "delta_med"]], on=["arm", "mcmc_steps"])
+        levels = sorted(self.grid.loc[self.grid["replicates"] > 0, "step_size"].unique())
+        panels, colour = [], colours(self.study.arms)
+        for i, (arm, own) in enumerate(frame[frame["mcmc_steps"] == self.common[1]].groupby("arm", sort=False)):
+            predicted = (float(own["delta_min"].iloc[0]), float(own["delta_med"].iloc[0]))
+            draw = partial(figures.limit_by_horizon, own, predicted=predicted, colour=colour[str(arm)],
+                           levels=levels)
+            alt = f"Observed step-size limit of {arm} by the number of updates; its CSV file holds it"
+            panels.append((str(arm), *self._panel(f"horizon_{i}_{slug(str(arm))}", own, draw, (3.6, 2.8), alt)[1:]))
+        return Section(
+            "The limit depends on how long one looks",
+            f"Step size from which half of the replicates have diverged, had the study ended after so many updates "
+            f"({self.common[1]:g} MCMC steps, {self._replicates('design')} a level). Shaded: where Wilson's 95 % "
+            "intervals leave it; triangles: beyond the largest level. Red: the predicted limit of the smallest "
+            "(solid) and of the median direction (dashed).",
+            panels,
+        )
+
+    def _survival(self) -> Section | None:
+        """Time to divergence at each step size at which a replicate diverged, at the common number of MCMC steps."""
+        frame = self._design(self.study.finals)
+        if frame.empty or self.common is None:
+            return None
+        knobs = self.study.cells.set_index("config_hash")["knobs"]
+        frame = frame[(frame["mcmc_steps"] == self.common[1]) & frame["config_hash"].isin(knobs.index)]
+        frame = frame.assign(updates=[int(knobs[key]["updates"]) for key in frame["config_hash"]])
+        panels = []
+        for step, cell in frame.groupby("step_size"):
+            if not cell["diverged"].any():
+                continue
+            data = pd.concat([horizons.survival(own).assign(arm=arm) for arm, own in cell.groupby("arm", sort=False)])
+
+            def draw(ax: Axes, data: pd.DataFrame = data) -> None:
+                figures.survival_curves(data, ax, arms=self.study.arms)
+                figures.legend(self._present(data), ax, dots=False)
+
+            _, svg, alt = self._panel(f"survival_{slug(f'{step:g}')}", data, draw, (4.4, 3.1),
+                                      f"Share of replicates not diverged against update at step size {step:g}")
+            panels.append((f"step size {step:g}", svg, alt))
+        return Section(
+            "Time to divergence",
+            f"Kaplan and Meier's estimate at {self.common[1]:g} MCMC steps with pointwise 95 % bounds, a mark where a "
+            f"replicate diverged; the others are censored at their last update ({self._replicates('design')} an arm). "
+            "Lines are lifted a little against each other. Step sizes at which none diverged are left out.",
+            panels,
+        ) if panels else None
 
     def _maps(self) -> list[Section]:
         seen = self.grid["mean"].dropna()

@@ -1,0 +1,92 @@
+"""How long a study looked: observed limits and survival by the number of updates, since near a limit divergence takes
+hundreds to thousands of them and a short run reports it stable."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.inference import wilson
+from analysis.load import Study
+
+NICE = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)  # horizons stand at these times a power of ten
+
+
+def horizons(updates: int) -> list[int]:
+    """Round numbers of updates from a hundredth of `updates` up to it, and `updates` itself."""
+    tens = [10**k for k in range(int(math.log10(updates)) + 1)]
+    round_ones = {round(a * ten) for a in NICE for ten in tens}
+    return sorted({u for u in round_ones if updates / 100 <= u < updates} | {updates})
+
+
+def observed_limit(steps: Sequence[float], diverged: Sequence[int], replicates: Sequence[int]) -> dict[str, float]:
+    """Where half of the replicates diverge, from counts at increasing step sizes.
+
+    limit: the geometric mean of the last level below one half and the first that is not, inf where none reaches it and
+    the smallest level where all do. low and high bound it: the largest level up to which every Wilson interval (95 %)
+    lies below one half, and the smallest from which every one lies above; 0 and inf where there is none.
+    """
+    level, k, n = np.asarray(steps, float), np.asarray(diverged), np.asarray(replicates)
+    over = np.flatnonzero(k >= 0.5 * n)
+    limit = math.inf
+    if len(over):
+        limit = float(math.sqrt(level[over[0] - 1] * level[over[0]]) if over[0] else level[0])
+    bounds = [wilson(int(a), int(b)) for a, b in zip(k, n, strict=True)]
+    below = [b.high < 0.5 for b in bounds]
+    above = [b.low > 0.5 for b in bounds]
+    quiet = next((i for i, ok in enumerate(below) if not ok), len(below))
+    loud = len(above) - next((i for i, ok in enumerate(reversed(above)) if not ok), len(above))
+    return {"limit": limit, "low": float(level[quiet - 1]) if quiet else 0.0,
+            "high": float(level[loud]) if loud < len(above) else math.inf}
+
+
+def limits_by_horizon(study: Study) -> pd.DataFrame:
+    """`observed_limit` of each arm and number of MCMC steps, had the study ended after `horizon` updates.
+
+    A row a horizon: arm, mcmc_steps, horizon, limit, low, high, diverged, replicates. None where one step size ran.
+    """
+    found = []
+    finals = study.finals[study.finals["phase"] == "design"]
+    knobs = study.cells.set_index("config_hash")["knobs"]
+    for (arm, steps), part in finals.groupby(["arm", "mcmc_steps"], sort=False):
+        updates = min(int(knobs[key]["updates"]) for key in part["config_hash"].unique())
+        if part["step_size"].nunique() < 2:
+            continue
+        n = part.groupby("step_size").size()
+        for horizon in horizons(updates):
+            k = (part["diverged"].astype(bool) & (part["diverged_at"] <= horizon)).groupby(part["step_size"]).sum()
+            found.append({"arm": arm, "mcmc_steps": steps, "horizon": horizon,
+                          **observed_limit(n.index.tolist(), k.tolist(), n.tolist()),
+                          "diverged": int(k.sum()), "replicates": int(n.sum())})
+    columns = ["arm", "mcmc_steps", "horizon", "limit", "low", "high", "diverged", "replicates"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def survival(frame: pd.DataFrame) -> pd.DataFrame:
+    """Kaplan and Meier's estimate of the share that has not diverged, with its pointwise 95 % bounds (log-log).
+
+    frame: replicates with `diverged`, `diverged_at` and `updates`, at which one that did not diverge is censored.
+    A row a time at which a replicate diverged, from update 0 on, and one at the last: update, alive, low, high.
+    """
+    gone = frame["diverged"].astype(bool).to_numpy()
+    at = frame["diverged_at"].to_numpy(float)
+    end = frame["updates"].to_numpy(float)
+    estimate = stats.ecdf(stats.CensoredData(uncensored=at[gone], right=end[~gone])).sf
+    when, alive = np.concatenate([[0.0], estimate.quantiles]), np.concatenate([[1.0], estimate.probabilities])
+    low, high = alive.copy(), alive.copy()
+    if gone.any():
+        with warnings.catch_warnings():  # none at 0: there the estimate stands for them
+            warnings.simplefilter("ignore", RuntimeWarning)
+            bounds: Any = estimate.confidence_interval(method="log-log")
+        low[1:] = np.where(np.isnan(bounds.low.probabilities), alive[1:], bounds.low.probabilities)
+        high[1:] = np.where(np.isnan(bounds.high.probabilities), alive[1:], bounds.high.probabilities)
+    out = pd.DataFrame({"update": when, "alive": alive, "low": low, "high": high})
+    last = out.iloc[[-1]].assign(update=float(end.max()))
+    kept = out[out["alive"].diff().fillna(-1.0) < 0]
+    return pd.concat([kept, last]).drop_duplicates("update", keep="last").reset_index(drop=True)

@@ -1,0 +1,101 @@
+"""Limits by horizon and survival, against counts and Kaplan and Meier's products by hand."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import figures, horizons
+from analysis.load import Store
+from analysis.tables import limits
+from tests import synthetic_study as toy
+
+
+@pytest.fixture
+def ax():
+    return matplotlib.figure.Figure().subplots()
+
+
+@pytest.mark.parametrize(("diverged", "limit", "low", "high"), [
+    ((0, 1, 4, 6), math.sqrt(0.1 * 0.2), 0.05, 0.4),  # 1/6 and 4/6 leave one half inside of Wilson's interval
+    ((0, 0, 6, 6), math.sqrt(0.1 * 0.2), 0.1, 0.2),
+    ((0, 0, 0, 0), math.inf, 0.4, math.inf),
+    ((6, 6, 6, 6), 0.05, 0.0, 0.05),
+    ((0, 3, 0, 6), math.sqrt(0.05 * 0.1), 0.05, 0.4),  # the first that reaches one half, for lack of a better word
+])
+def test_the_observed_limit_by_hand(diverged, limit, low, high):
+    found = horizons.observed_limit((0.05, 0.1, 0.2, 0.4), diverged, [6] * 4)
+    assert found == pytest.approx({"limit": limit, "low": low, "high": high})
+
+
+def test_horizons_are_round_and_end_with_the_run():
+    assert horizons.horizons(5000) == [50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000, 5000]
+    assert horizons.horizons(400)[-2:] == [300, 400] and horizons.horizons(1) == [1]
+
+
+def test_a_shorter_study_sees_a_larger_limit(tmp_path_factory):
+    """The seeds of the toy diverge at 100 + 20 * (seed): kl at 0.2 and 20 steps loses all six between 100 and 200."""
+    study = Store(toy.shared(tmp_path_factory.getbasetemp() / "toy")).read("toy", tmp_path_factory.mktemp("cache"))
+    frame = horizons.limits_by_horizon(study)
+    kl = frame[(frame["arm"] == "kl") & (frame["mcmc_steps"] == 20)].set_index("horizon")
+    finals = study.finals[(study.finals["arm"] == "kl") & (study.finals["mcmc_steps"] == 20)]
+    for horizon in (70, 100, 150, 400):
+        assert kl.loc[horizon, "diverged"] == (finals["diverged_at"] <= horizon).sum()
+    assert kl["limit"].is_monotonic_decreasing and math.isinf(kl.loc[70, "limit"])
+    assert kl.loc[400, "limit"] == pytest.approx(math.sqrt(0.1 * 0.2))
+    last = limits(study).set_index(["arm", "mcmc_steps"]).loc[("kl", 20)]
+    assert last["stable_to"] <= kl.loc[400, "low"] <= last["mostly_from"]
+
+
+def test_survival_by_hand_with_greenwoods_bounds():
+    frame = pd.DataFrame({"diverged": [True, True, True, False, False], "diverged_at": [10, 20, 20, np.nan, np.nan],
+                          "updates": [100, 100, 100, 15, 100]})
+    found = horizons.survival(frame)
+    assert found["update"].tolist() == [0, 10, 20, 100]
+    alive = 4 / 5 * (1 - 2 / 3)  # five at risk, then three: one was censored at 15
+    assert found["alive"].tolist() == pytest.approx([1, 4 / 5, alive, alive])
+    spread = 1.959964 * math.sqrt(1 / (5 * 4) + 2 / (3 * 1)) / math.log(alive)  # of log(-log), by Greenwood
+    assert found["low"].iloc[2] == pytest.approx(alive ** math.exp(-spread), rel=1e-5)
+    assert found["high"].iloc[2] == pytest.approx(alive ** math.exp(spread), rel=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("diverged", [True, False])
+def test_survival_of_all_and_of_none(diverged):
+    frame = pd.DataFrame({"diverged": diverged, "diverged_at": [3.0, 4.0] if diverged else np.nan, "updates": [9, 9]})
+    found = horizons.survival(frame)
+    assert found["alive"].tolist() == ([1, 0.5, 0, 0] if diverged else [1, 1]) and found["update"].iloc[-1] == 9
+    assert (found["low"] <= found["alive"]).all() and (found["alive"] <= found["high"]).all()
+
+
+def test_survival_bounds_cover_what_they_say():
+    """Exponential times, 20 replicates, censored at their median: the bounds at half of it hold the truth."""
+    rng, hits, draws = np.random.default_rng(3), 0, 400
+    truth = math.exp(-0.5 * math.log(2))
+    for _ in range(draws):
+        at = rng.exponential(1 / math.log(2), 20)
+        frame = pd.DataFrame({"diverged": at < 1, "diverged_at": at, "updates": 1.0})
+        found = horizons.survival(frame)
+        row = found[found["update"] <= 0.5].iloc[-1]
+        hits += row["low"] <= truth <= row["high"]
+    assert 0.92 <= hits / draws <= 0.985
+
+
+def test_figures_mark_every_divergence_and_every_limit(ax):
+    ends = {"kl": [5, 7, np.nan], "jko": [np.nan] * 3}
+    data = pd.concat([horizons.survival(pd.DataFrame({"diverged": np.isfinite(at), "diverged_at": at, "updates": 9}))
+                      .assign(arm=arm) for arm, at in ends.items()])
+    figures.survival_curves(data, ax, arms=["kl", "jko"])
+    assert sum(len(line.get_xdata()) for line in ax.lines if line.get_gid() == "diverged") == 2
+    other = matplotlib.figure.Figure().subplots()
+    frame = pd.DataFrame({"horizon": [10, 100, 1000], "limit": [math.inf, 0.2, 0.1], "low": [0.4, 0.1, 0.1],
+                          "high": [math.inf, 0.4, 0.2]})
+    figures.limit_by_horizon(frame, other, predicted=(0.06, math.inf), colour="#000000", levels=[0.1, 0.2, 0.4])
+    count = {gid: sum(len(line.get_xdata()) for line in other.lines if line.get_gid() == gid)
+             for gid in ("limit", "beyond")}
+    assert count == {"limit": 2, "beyond": 1}
+    assert [t.get_text() for t in other.get_yticklabels()] == ["0.1", "0.2", "0.4"]
