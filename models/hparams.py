@@ -46,6 +46,8 @@ class HParams:
     data_noise: float = knob(0.0, "standard deviation of Gaussian smoothing of the data", low=0)
     drift_clip: float | None = knob(None, "bound on the norm of one Langevin step's drift, a particle", above=0)
     grad_clip: float | None = knob(None, "bound on the norm of a replicate's parameter gradient", above=0)
+    score_scale: float = knob(1.0, "f is so many times the network's output; a code that descends a grad f with noise "
+                              "s has 2a/s^2 at step_size s", above=0)
     spectral_norm: bool = knob(False, "divide every weight of f by its largest singular value")
     energy_l2: float = knob(0.0, "weight of E f(data)^2 + E f(particles)^2 in the loss of f", low=0)
     precision: Literal["fp32", "bf16", "fp64"] = knob("fp32", "bf16: the networks while sampling; fp64: everything")

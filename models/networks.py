@@ -136,13 +136,13 @@ class ConvNetwork(Network, ABC):
 
 
 class ConvScore(ConvNetwork):
-    """f: a 3x3 convolution to w channels, 4x4 stride-2 convolutions to 2w each, a linear layer.
+    """f: a 3x3 convolution to w channels, 4x4 stride-2 convolutions to 2w each, a linear layer; times `scale`.
 
     x: (R, n, C, H, W) -> (R, n).
     """
 
     def __init__(self, shape: Sequence[int], width: int, generators: Sequence[torch.Generator], dtype: torch.dtype,
-                 fuse: Fuse, spectral: bool = False) -> None:
+                 fuse: Fuse, spectral: bool = False, scale: float = 1.0) -> None:
         stages = sides(shape[1])
         widths = [shape[0], width, *[2 * width] * (len(stages) - 1)]
         kernels = [3] + [4] * (len(stages) - 1)
@@ -150,6 +150,7 @@ class ConvScore(ConvNetwork):
                   for i, o, k in zip(widths, widths[1:], kernels, strict=False)]
         top = widths[-1] * stages[-1] ** 2
         super().__init__([*layers, Layer((1, top), top, 1, generators, dtype, spectral)], fuse)
+        self.scale = scale
 
     def _responses(self, x: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
         """What each convolution makes of x, (n, R C, H, W)."""
@@ -167,7 +168,7 @@ class ConvScore(ConvNetwork):
         *_, h = self._responses(x, parts)
         w, b = parts[-1]
         flat = h.reshape(n, r, -1).transpose(0, 1)
-        return torch.baddbmm(b.unsqueeze(1), flat, w.transpose(1, 2)).squeeze(-1)
+        return scaled(torch.baddbmm(b.unsqueeze(1), flat, w.transpose(1, 2)).squeeze(-1), self.scale)
 
 
 class ConvUpsampler(ConvNetwork):
@@ -197,10 +198,20 @@ class ConvUpsampler(ConvNetwork):
 
 
 class MLPScore(MLP):
-    """f in two dimensions. x: (R, n, 2) -> (R, n)."""
+    """f in two dimensions, times `scale`. x: (R, n, 2) -> (R, n)."""
+
+    def __init__(self, sizes: Sequence[int], generators: Sequence[torch.Generator], dtype: torch.dtype,
+                 spectral: bool = False, scale: float = 1.0) -> None:
+        super().__init__(sizes, generators, dtype, spectral)
+        self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).squeeze(-1)
+        return scaled(super().forward(x).squeeze(-1), self.scale)
+
+
+def scaled(f: Tensor, scale: float) -> Tensor:
+    """f times `score_scale` (E1)."""
+    return f if scale == 1 else f * scale
 
 
 def fuse_for(shape: Sequence[int], device: torch.device | str) -> Fuse:
@@ -209,11 +220,11 @@ def fuse_for(shape: Sequence[int], device: torch.device | str) -> Fuse:
 
 
 def score_network(shape: Sequence[int], width: int, generators: Sequence[torch.Generator], *, dtype: torch.dtype,
-                  fuse: Fuse, spectral: bool) -> Network:
+                  fuse: Fuse, spectral: bool, scale: float = 1.0) -> Network:
     """f for data of this shape: (C, H, W) with H = W from 4 pixels up, or (dim,)."""
     if len(shape) == 1:
-        return MLPScore([shape[0], 8 * width, 8 * width, 1], generators, dtype, spectral)
-    return ConvScore(shape, width, generators, dtype, fuse, spectral)
+        return MLPScore([shape[0], 8 * width, 8 * width, 1], generators, dtype, spectral, scale)
+    return ConvScore(shape, width, generators, dtype, fuse, spectral, scale)
 
 
 def upsampler_network(latent_dim: int, shape: Sequence[int], width: int, generators: Sequence[torch.Generator], *,

@@ -72,7 +72,8 @@ def init_state(method: Method, data: Data, seeds: Sequence[int], device: torch.d
     hp, dtype = method.hp, DTYPES[method.hp.precision]
     weights = generators_for(seeds, "weights")  # drawn on the CPU, so that every device starts from the same networks
     fuse = fuse_for(method.shape, device)
-    f = score_network(method.shape, hp.width, weights, dtype=dtype, fuse=fuse, spectral=hp.spectral_norm).to(device)
+    f = score_network(method.shape, hp.width, weights, dtype=dtype, fuse=fuse, spectral=hp.spectral_norm,
+                      scale=hp.score_scale).to(device)
     g = upsampler_network(hp.latent_dim, method.shape, hp.width, weights, dtype=dtype, fuse=fuse).to(
         device) if hp.uses_generator else None
     noise = Noise(generators_for(seeds, "chain", device), dtype)

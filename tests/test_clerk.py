@@ -19,13 +19,13 @@ from tests.test_launch_whole import Launch, done, launch, launches, run_round, s
 
 
 def test_what_only_mlflow_still_knows_is_not_trained_again(launch: Launch) -> None:  # noqa: F811
-    """Its records are read back, so that it counts in the summary."""
+    """Its records are written into the storage again, so that it counts in the summary."""
     code, first, _ = launch()
     assert code == 0
     for unit in done()[:2]:
         shutil.rmtree(unit.parent)
     code, lines, errors = launch()
-    assert (code, errors) == (0, []) and len(done()) == 2
+    assert (code, errors) == (0, []) and len(done()) == 4
     assert "4 units of work are finished, 0 are left" in lines and not any(line.startswith("[") for line in lines)
     counts = "units of work: 4 finished, 0 lost; 0/8 replicates diverged"
     assert counts in first and counts in lines

@@ -65,8 +65,9 @@ def test_the_global_generators_do_not_matter(name: str, shape: tuple[int, ...]) 
 OTHER = {  # a second value for every knob there is
     "updates": 3, "batch_size": 6, "width": 3, "lr_f": 1e-3, "adam_beta1": 0.8, "adam_beta2": 0.9, "step_size": 0.2,
     "mcmc_steps": 4, "temperature": 0.5, "negatives_drift": 1, "data_noise": 0.2, "drift_clip": 1e-3,
-    "grad_clip": 1e-8, "spectral_norm": True, "energy_l2": 0.5, "precision": "fp32", "sigma": 0.7, "particles": 10,
-    "refresh": 0.9, "jko_weight": 3.0, "beta": 0.4, "penalty_on": ("data", "both", "interpolates"), "penalty_of": "f",
+    "grad_clip": 1e-8, "score_scale": 3.0, "spectral_norm": True, "energy_l2": 0.5,
+    "precision": "fp32", "sigma": 0.7, "particles": 10, "refresh": 0.9, "jko_weight": 3.0, "beta": 0.4,
+    "penalty_on": ("data", "both", "interpolates"), "penalty_of": "f",
     "flow": "kl", "latent_dim": 4, "lr_g": 5e-4, "chain": ("noise", "data"), "latent_steps": 4,
     "latent_step_size": 0.3, "upsampler_loss": ("potential", "regression")}
 

@@ -69,6 +69,19 @@ def test_the_reference_has_its_width_in_the_potential_and_where_chains_start(sig
     assert abs(method.reference(noise(), 50_000).std() / sigma - 1) < 0.02
 
 
+@pytest.mark.parametrize("shape", [tiny.PLANE, tiny.IMAGES])
+def test_a_scaled_score_is_the_step_that_released_codes_write(shape: tuple[int, ...]) -> None:
+    """x + a grad f + s eps, with a and s apart, is E3 at step size s and the score 2a/s^2 times as large."""
+    a, s = 0.3, 0.02
+    method, _, state = setup("kl", shape, step_size=s, score_scale=2 * a / s**2, sigma=1e3, mcmc_steps=1)
+    _, _, plain = setup("kl", shape)
+    x = noise().normal(5, *shape).expand(2, 5, *shape).clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(plain.nets.f(x).sum(), x)
+    by_hand = x + a * gradient + s * noise((7, 8)).normal(5, *shape)
+    draw, _ = method.run(state.nets, x.detach(), noise((7, 8)), 1)
+    torch.testing.assert_close(draw.x, by_hand.detach(), rtol=0, atol=1e-8)
+
+
 def test_where_chains_start() -> None:
     x_data = noise((7,)).normal(8, 2)
     pool, block = torch.full((1, 12, 2), 5.0, dtype=F64), torch.arange(8)
