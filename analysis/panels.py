@@ -95,12 +95,14 @@ class Panels:
         frame = frame.merge(self.limits[["arm", "mcmc_steps", "delta_min", "delta_med"]], on=["arm", "mcmc_steps"])
         levels = sorted(self.grid.loc[self.grid["replicates"] > 0, "step_size"].unique())
         panels, colour = [], colours(self.study.arms)
-        for i, (arm, own) in enumerate(frame[frame["mcmc_steps"] == self.common[1]].groupby("arm", sort=False)):
+        frame = frame[frame["mcmc_steps"] == self.common[1]]
+        for i, arm in enumerate(self._present(frame)):
+            own = frame[frame["arm"] == arm]
             predicted = (float(own["delta_min"].iloc[0]), float(own["delta_med"].iloc[0]))
-            draw = partial(figures.limit_by_horizon, own, predicted=predicted, colour=colour[str(arm)],
+            draw = partial(figures.limit_by_horizon, own, predicted=predicted, colour=colour[arm],
                            levels=levels)
             alt = f"Observed step-size limit of {arm} by the number of updates; its CSV file holds it"
-            panels.append((str(arm), *self._panel(f"horizon_{i}_{slug(str(arm))}", own, draw, (3.6, 2.8), alt)[1:]))
+            panels.append((arm, *self._panel(f"horizon_{i}_{slug(arm)}", own, draw, (3.6, 2.8), alt)[1:]))
         return Section(
             "The limit depends on how long one looks",
             f"Step size from which half of the replicates have diverged, had the study ended after so many updates "

@@ -102,6 +102,8 @@ class Hidden(_Generator, _PersistentPool):
 
     method: ClassVar[str] = "hidden"
     latent_chain: ClassVar[bool] = True
+    step_size: float = knob(0.5, "Langevin step size delta of the chain in z (E3)", above=0)
+    mcmc_steps: int = knob(5, "Langevin steps T of one update, in z (E3)", low=1)
     chain: Literal["persistent", "noise"] = knob("persistent", "where a chain in z starts (E2)")
     upsampler_loss: Literal["potential", "regression"] = knob("potential", "how g learns: E11 or E10")
 
@@ -111,6 +113,8 @@ class Amortized(_Generator, _ImageChain):
     """Amortized sampling: chains start at g(z) (E9), g learns where they end (E10)."""
 
     method: ClassVar[str] = "amortized"
+    step_size: float = knob(0.2, "Langevin step size delta (E3)", above=0)
+    mcmc_steps: int = knob(5, "Langevin steps T of one update, from g(z) (E3, E9)", low=1)
     upsampler_loss: Literal["potential", "regression"] = knob("regression", "how g learns: E11 or E10")
 
 
@@ -119,9 +123,12 @@ class GGCN(_Generator, _ImageChain, _PersistentPool):
     """The union: a chain in z, then a chain in x from g(z_T) (E12)."""
 
     method: ClassVar[str] = "ggcn"
+    step_size: float = knob(0.2, "Langevin step size delta of the chain in x (E3)", above=0)
+    mcmc_steps: int = knob(5, "Langevin steps T of one update, in x from g(z_T) (E3)", low=1)
+    lr_g: float = knob(3e-4, "Adam's learning rate of the upsampler g; keep it well below lr_f", above=0)
     chain: Literal["persistent", "noise"] = knob("persistent", "where the chain in z starts (E2)")
-    latent_steps: int = knob(10, "Langevin steps in z", low=1)
-    latent_step_size: float = knob(0.1, "step size of the chain in z; the reference alone needs < sqrt 2", above=0,
+    latent_steps: int = knob(5, "Langevin steps in z", low=1)
+    latent_step_size: float = knob(0.3, "step size of the chain in z; the reference alone needs < sqrt 2", above=0,
                                    below=math.sqrt(2))
     upsampler_loss: Literal["potential", "regression"] = knob("regression", "how g learns: E11 or E10")
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 FIRST_SEED = {"design": 0, "search": 1000, "confirm": 2000}  
 SEEDS_APART = 10**6  # between two values of the study's seed, so that their replicates never meet
+# An identity leaves out knobs at their default. A method whose defaults were changed counts here, or work that was done
+# with the old ones would be taken for work with the new.
+DEFAULTS = {"hidden": 2, "amortized": 2, "ggcn": 2}
 # What extends a study, or only names, shows or places it; all else changes its meaning.
 EXTENDS = {"": {"study", "question", "baseline", "confirm", "resources"}, "search": {"trials", "equal"}}
 
@@ -85,7 +88,8 @@ def _judged_by(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_defaults(method: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {f.name: f.default for f in fields(METHODS[method])}
-    return {knob: value for knob, value in knobs.items() if knob not in defaults or defaults[knob] != value}
+    given = {knob: value for knob, value in knobs.items() if knob not in defaults or defaults[knob] != value}
+    return {**given, "defaults": DEFAULTS[method]} if method in DEFAULTS else given
 
 
 def _meaning(resolved: Mapping[str, Any]) -> dict[str, Any]:

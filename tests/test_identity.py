@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from models.hparams import JKO, knob_problem
+from study import identity
 from study.identity import canonical, changed_keys, config_hash, phase_seeds, study_version
 from study.search.space import design_configurations
 from study.spec import StudySpec, loads
@@ -150,3 +151,27 @@ def test_an_extractor_is_its_file_s_content_and_what_is_off_changes_no_hash() ->
     assert hashed() == hashed(ais_steps=0, features=None) != hashed(ais_steps=5)
     assert hashed(features=own) == hashed(features={**own, "file": "/b/own.pt2"}) != hashed(
         features={**own, "sha256": "1"})
+
+
+# The default of every knob whose default an identity leaves out. A change here needs a higher number in DEFAULTS.
+KNOWN = {
+    "kl": {"updates": 600, "batch_size": 64, "width": 16, "lr_f": 2e-3, "step_size": 0.1, "mcmc_steps": 20,
+           "refresh": 0.05, "particles": 256, "sigma": 1.0},
+    "jko": {"updates": 600, "batch_size": 64, "width": 16, "lr_f": 2e-3, "step_size": 0.1, "mcmc_steps": 20,
+            "jko_weight": 0.5},
+    "hidden": {"updates": 600, "lr_f": 2e-3, "lr_g": 1e-3, "step_size": 0.5, "mcmc_steps": 5, "latent_dim": 16},
+    "amortized": {"updates": 600, "lr_f": 2e-3, "lr_g": 1e-3, "step_size": 0.2, "mcmc_steps": 5, "latent_dim": 16},
+    "ggcn": {"updates": 600, "lr_f": 2e-3, "lr_g": 3e-4, "step_size": 0.2, "mcmc_steps": 5, "latent_steps": 5,
+             "latent_step_size": 0.3},
+}
+
+
+def test_changed_defaults_make_other_identities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An identity leaves defaults out, so a changed default would pass old work off as new."""
+    assert identity.DEFAULTS == {"hidden": 2, "amortized": 2, "ggcn": 2}
+    for method, known in KNOWN.items():
+        assert {name: getattr(METHODS[method], name) for name in known} == known
+    resolved = loads("study: s\ndata: digits\nmethod: [kl, hidden]\ndesign: {replicates: 2}\n").resolved()
+    old = study_version(resolved, "abc")
+    monkeypatch.setitem(identity.DEFAULTS, "hidden", 3)
+    assert study_version(resolved, "abc") != old
