@@ -25,7 +25,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=...")'
 	@echo "Setting up .venv: ray, torch, optuna, mlflow and the rest (2 to 4 minutes, 2.8 GB) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]" | awk \
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]" \
+	    2> >(grep -v "^WARNING: Location" >&2) | awk \
 	    '/^Collecting/ && ++n % 25 == 0 { print "  " n " packages found"; fflush() } \
 	     /^Installing collected/ { print "  " n " packages fetched; unpacking them"; fflush() }'
 	@$(BIN)/python -m pip check
