@@ -26,9 +26,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up .venv: ray, torch, optuna, mlflow and the rest (2 to 4 minutes, 2.8 GB) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]" \
-	    2> >(grep -v "^WARNING: Location" >&2) | awk \
-	    '/^Collecting/ && ++n % 25 == 0 { print "  " n " packages found"; fflush() } \
-	     /^Installing collected/ { print "  " n " packages fetched; unpacking them"; fflush() }'
+	    2> >(grep -v "^WARNING: Location" >&2) | { n=0; while read -r word rest; do case "$$word $$rest" in \
+	        Collecting*) n=$$((n + 1)); if ((n % 25 == 0)); then echo "  $$n packages found"; fi;; \
+	        "Installing collected"*) echo "  $$n packages fetched; unpacking them";; esac; done; }
 	@$(BIN)/python -m pip check
 	@touch $(STAMP)
 	@echo "Set up."

@@ -223,7 +223,7 @@ def _best(study: Study) -> list[Finding]:
             f"(n = {cell['n']}, {share(cell['diverged'], cell['replicates'])} diverged)"
         )
         if floor:
-            text += f"; the floor is {number(floor['mean'], 2)}"
+            text += f"; the floor is {number(floor['mean'], 2)} \u00b1 {number(floor['sd'], 2)} (sd)"
         if long in words and here.loc[long, "n"]:
             text += f"; after the long run {words[long]}"
         out.append(

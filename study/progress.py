@@ -80,7 +80,9 @@ class Progress:
         if is_better(outcome, self.best):
             self.best = outcome
         if not self.quiet:
-            self.say(f"[{self.done}/{self.total}] {outcome.phase} {outcome.line()}")
+            left = None if self._live else self.seconds_left()  # the live line below says it
+            rest = "" if left is None or self.done >= self.total else f" | about {duration(left)} left"
+            self.say(f"[{self.done}/{self.total}] {outcome.phase} {outcome.line()}{rest}")
 
     def say(self, line: str) -> None:
         """One plain line, above the live view if there is one."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from study.identity import study_version
+from study.identity import knobs_text, study_version
 from study.lock import holder
 from study.progress import duration
 from study.results import Result, Results
@@ -46,8 +46,9 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
     for unit, update, modified in store.checkpointed():
         updates = unit.configuration["knobs"]["updates"]
         c = unit.configuration
-        console.print(Text(f"begun: {c['phase']} {c['arm']} seeds {unit.block} ({unit.config_hash}): checkpoint at "
-                           f"update {update} of {updates}, {duration(max(0.0, time.time() - modified))} ago"),
+        name = " ".join([c["phase"], c["arm"], knobs_text(c["knobs"], plan.get("factors", ()))]).strip()
+        console.print(Text(f"begun: {name} seeds {unit.block} ({unit.config_hash}): checkpoint at update {update} of "
+                           f"{updates}, {duration(max(0.0, time.time() - modified))} ago"),
                       soft_wrap=True)
 
 

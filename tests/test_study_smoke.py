@@ -102,12 +102,10 @@ def test_termination_stops_in_order_and_says_how_to_continue(folder: Path) -> No
     assert 1 <= len(done(folder)) < 4 and list(runs("launch").values()) == ["KILLED"]
 
 
-@pytest.mark.parametrize(("words", "sentence"), [
-    (["--set", "resources.gpu=9"], "resources.gpu: found 9, expected at most "),
-    (["--address", "auto"], "--address auto: ")])  # nor that of another launch on this machine
-def test_a_cluster_that_cannot_run_it_is_refused(folder: Path, words: list[str], sentence: str) -> None:
-    code, lines = launch(*words)
-    assert code == 2 and lines[-1].startswith(sentence), "\n".join(lines)
+def test_a_cluster_that_cannot_be_joined_is_refused(folder: Path) -> None:
+    """Nor is that of another launch on this machine."""
+    code, lines = launch("--address", "auto")
+    assert code == 2 and lines[-1].startswith("--address auto: "), "\n".join(lines)
     assert runs("launch") == {} and done(folder) == []
 
 
