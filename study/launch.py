@@ -119,9 +119,9 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
         show_status(spec, store, console)
         return FINISHED
     away = ""
-    if arguments.address is None and (problem := gpu_problem(spec.resources.gpu)):
-        raise SpecError([located(arguments.space, arguments.overrides, ("resources", "gpu"), problem)])
     if not arguments.dry_run:  # the checks make a folder and a new store, and a dry run leaves no study behind
+        if arguments.address is None and (problem := gpu_problem(spec.resources.gpu)):
+            raise SpecError([located(arguments.space, arguments.overrides, ("resources", "gpu"), problem)])
         store.check_writable()
         check_free(store)
         if away := first_contact(Tracking(arguments.tracking_uri, spec.study, ""), store):
