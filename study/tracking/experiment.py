@@ -105,8 +105,8 @@ class Experiment:
                                 f"did you mean sqlite:///{database}?")
         if self.is_server:
             self._check_server(timeout)
-        self._check_kind()
         self._make_database()
+        self._check_kind()
         _ = self.experiment_id
 
     def _check_kind(self) -> None:
