@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 EXACT_UP_TO = 16  # pairs: 2**16 sign patterns are still enumerated one by one
+BCA_FROM, IQM_FROM = 20, 10  # replicates below which a bootstrap interval is too short to be shown
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,23 @@ class PairedDifference:
     difference: Interval
     p: float
     p_attainable: float
+
+
+@dataclass(frozen=True)
+class RankComparison:
+    """a against b by ranks, paired. p and the smallest p that so many pairs can give; in how many pairs a is better,
+    worse or tied; superiority: the chance that a is better, ties half, with Wilson's interval on the pairs (a half
+    count rounded to even); difference: t interval of a - b over the pairs in which both survived, which describes."""
+
+    p: float
+    p_attainable: float
+    n: int
+    better: int
+    worse: int
+    ties: int
+    superiority: Interval
+    both_survived: int
+    difference: Interval
 
 
 def t_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> Interval:
@@ -53,28 +72,95 @@ def wilson(count: int, n: int, confidence: float = 0.95) -> Interval:
     return Interval(count / n, float(bounds.low), float(bounds.high), n)
 
 
+def bca_interval(values: Sequence[float] | np.ndarray, rng: np.random.Generator, confidence: float = 0.95,
+                 resamples: int = 9_999) -> Interval:
+    """Mean with Efron's BCa bootstrap interval, which needs no symmetry; NaN bounds below n = 20, where it is short."""
+    x = np.asarray(values, dtype=float)
+    return _bootstrap(x, np.mean, rng, confidence, resamples) if x.size >= BCA_FROM else _bare(x, np.mean)
+
+
+def iqm(values: Sequence[float] | np.ndarray, rng: np.random.Generator, confidence: float = 0.95,
+        resamples: int = 9_999) -> Interval:
+    """Interquartile mean (the mean of the middle half) with its BCa bootstrap interval; NaN bounds below n = 10."""
+    x = np.asarray(values, dtype=float)
+    return _bootstrap(x, _middle, rng, confidence, resamples) if x.size >= IQM_FROM else _bare(x, _middle)
+
+
+def _middle(x: np.ndarray, axis: int = -1) -> Any:
+    return stats.trim_mean(x, 0.25, axis=axis)
+
+
+def _bare(x: np.ndarray, statistic: Any) -> Interval:
+    return Interval(float(statistic(x)) if x.size else math.nan, math.nan, math.nan, int(x.size))
+
+
+def _bootstrap(x: np.ndarray, statistic: Any, rng: np.random.Generator, confidence: float, resamples: int) -> Interval:
+    value = float(statistic(x))
+    if np.ptp(x) == 0:
+        return Interval(value, value, value, int(x.size))
+    found = stats.bootstrap((x,), statistic, confidence_level=confidence, n_resamples=resamples, method="BCa", rng=rng,
+                            vectorized=True)
+    return Interval(value, float(found.confidence_interval.low), float(found.confidence_interval.high), int(x.size))
+
+
+def sign_flip(d: np.ndarray, rng: np.random.Generator, resamples: int = 19_999) -> tuple[float, float]:
+    """Two-sided p of the mean of d under random signs, and the smallest p that so many values can give.
+
+    All 2**n sign patterns are enumerated up to n = 16; above that `rng` draws `resamples` of them. Below six values no
+    p can reach 0.05. A pattern counts as extreme up to rounding, so that ties are ties.
+    """
+    n = d.size
+    if n == 0:
+        return math.nan, math.nan
+    exact = n <= EXACT_UP_TO
+    signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1) if exact else rng.choice([-1, 1], (resamples, n))
+    observed = abs(d.sum())
+    extreme = int((np.abs(signs @ d) >= observed - 1e-9 * np.abs(d).sum()).sum())
+    return (extreme / 2**n if exact else (extreme + 1) / (resamples + 1)), p_attainable(n, resamples)
+
+
+def p_attainable(n: int, resamples: int = 19_999) -> float:
+    """The smallest two-sided p of n pairs: all signs alike, 2 of 2**n patterns, or what the draws can resolve."""
+    return 2 / 2**n if n <= EXACT_UP_TO else 2 / (resamples + 1)
+
+
+def enough_for_significance(n: int, comparisons: int, alpha: float = 0.05) -> bool:
+    """Whether the clearest result of n pairs could pass Holm's first step among so many comparisons."""
+    return n > 0 and comparisons * p_attainable(n) <= alpha
+
+
+def pairs_needed(comparisons: int, alpha: float = 0.05) -> int:
+    """The fewest pairs for which `enough_for_significance`: m 2 / 2**n <= alpha."""
+    return next(n for n in range(1, 64) if enough_for_significance(n, comparisons, alpha))
+
+
 def paired_difference(
     a: Sequence[float], b: Sequence[float], rng: np.random.Generator, resamples: int = 19_999
 ) -> PairedDifference:
-    """Difference a - b of replicates with the same seed, with the two-sided sign-flip permutation test.
-
-    All 2**n sign patterns are enumerated up to n = 16; above that `rng` draws `resamples` of them. The smallest
-    attainable p is 2 / 2**n (or 2 / (resamples + 1)): below six pairs no p can reach 0.05.
-    """
+    """Difference a - b of replicates with the same seed, with the two-sided sign-flip permutation test."""
     d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
-    if d.size == 0:
-        return PairedDifference(t_interval(d), math.nan, math.nan)
-    exact = d.size <= EXACT_UP_TO
-    test = stats.permutation_test(
-        (d,),
-        lambda x, axis: np.mean(x, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=2**d.size if exact else resamples,
-        rng=rng,
-    )
-    attainable = 2 / 2**d.size if exact else 2 / (resamples + 1)
-    return PairedDifference(t_interval(d), float(test.pvalue), attainable)
+    return PairedDifference(t_interval(d), *sign_flip(d, rng, resamples))
+
+
+def compare_by_ranks(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, *, lower_is_better: bool,
+                     rng: np.random.Generator, resamples: int = 19_999) -> RankComparison:
+    """a against b, paired by seed; NaN diverged, which is worse than any value and tied with any other.
+
+    Midranks over all 2 n values (1 is best), then the sign-flip test of the mean of rank a - rank b: a mean over
+    survivors would reward a method for losing its worst seeds, ranks do not.
+    """
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    both = np.isfinite(x) & np.isfinite(y)
+    key = np.concatenate([x, y]) * (1 if lower_is_better else -1)
+    ranks = stats.rankdata(np.where(np.isfinite(key), key, np.inf))
+    d = ranks[:x.size] - ranks[x.size:]
+    p, attainable = sign_flip(d, rng, resamples)
+    better, worse = int((d < 0).sum()), int((d > 0).sum())
+    ties = x.size - better - worse
+    bounds, chance = wilson(round(better + ties / 2), x.size), (better + ties / 2) / max(x.size, 1)
+    superiority = Interval(chance, bounds.low, bounds.high, x.size) if x.size else bounds
+    return RankComparison(p, attainable, int(x.size), better, worse, ties, superiority, int(both.sum()),
+                          t_interval((x - y)[both]))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -170,6 +170,7 @@ class Store:
             spec=self._text(planned, "spec.yaml", cache),
             packages=_packages(self._text(planned, "pip-freeze.txt", cache)),
             launch={
+                "run_id": planned.info.run_id,
                 "version": version,
                 "commit": planned.data.tags.get("commit", ""),
                 "dirty": planned.data.tags.get("dirty", ""),
@@ -186,6 +187,19 @@ class Store:
         if run_id is None:
             return None
         run, name = self.client.get_run(run_id), f"samples_{seed}.png"
+        return self._artifact(run, name, cache) if self._has(run, name) else None
+
+    def data_sheet(self, study: Study, cache: Path) -> Path | None:
+        """The sheet of training data (PNG) of the study's newest planned launch, or None where there is none."""
+        run, name = self.client.get_run(study.launch["run_id"]), "data_samples.png"
+        return self._artifact(run, name, cache) if self._has(run, name) else None
+
+    def nearest(self, study: Study, config_hash: str, seed: int, cache: Path) -> Path | None:
+        """The sheet of one replicate's samples above their nearest training images, or None where there is none."""
+        run_id = study.sheets.get((config_hash, seed))
+        if run_id is None:
+            return None
+        run, name = self.client.get_run(run_id), f"nearest_{seed}.png"
         return self._artifact(run, name, cache) if self._has(run, name) else None
 
     def _runs(self, experiments: list[str], query: str) -> list[Run]:

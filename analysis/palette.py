@@ -16,6 +16,8 @@ from markupsafe import Markup
 # Okabe and Ito's order, a little darker on light and lighter on dark so that each keeps a contrast of 3:1.
 ARMS_LIGHT = ("#0a6aa6", "#c8530a", "#0b8a63", "#b3558d", "#7a6400", "#5b5bb8", "#3f7f8c", "#8a4b3c")
 ARMS_DARK = ("#5db4ee", "#f2914e", "#3fc99a", "#e394c2", "#d6bd3c", "#a3a3f5", "#7cc3d1", "#d19583")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2)),
+          (0, (4, 1, 1, 1, 1, 1)), (0, (2, 2)))
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p")
 THEME = {  # name of the CSS variable: (light, dark)
     "ink": ("#20252b", "#e4e6e8"),
@@ -37,6 +39,11 @@ def colours(arms: Sequence[str]) -> dict[str, str]:
 def markers(arms: Sequence[str]) -> dict[str, str]:
     """The marker of each arm, so that colour is never the only difference."""
     return {arm: MARKERS[(i + i // len(MARKERS)) % len(MARKERS)] for i, arm in enumerate(arms)}
+
+
+def dashes(arms: Sequence[str]) -> dict[str, Any]:
+    """The line style of each arm: lines that lie on each other are still seen apart."""
+    return {arm: DASHES[(i + i // len(DASHES)) % len(DASHES)] for i, arm in enumerate(arms)}
 
 
 def themed(svg: str) -> str:

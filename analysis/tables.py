@@ -82,8 +82,8 @@ def grid(study: Study) -> pd.DataFrame:
 def common_cell(study: Study) -> tuple[float, int] | None:
     """The one cell where arms are compared, chosen without a look at quality.
 
-    The plan's `common_cell` if it declares one. Otherwise, of the cells that all arms finished (or most of them): the
-    cell with the fewest diverged replicates in its worst arm, then the largest step, then the most MCMC steps.
+    The plan's `common_cell` if it declares one. Otherwise, of the baseline's cells that most arms ran: the cell with
+    the fewest diverged replicates in its worst arm, then the largest step, then the most MCMC steps.
     """
     declared = study.plan.get("common_cell")
     if declared:
@@ -92,6 +92,9 @@ def common_cell(study: Study) -> tuple[float, int] | None:
     frame = frame[frame["replicates"] > 0]
     if frame.empty:
         return None
+    base = frame[frame["base_arm"] == study.plan.get("baseline")]
+    if len(base):
+        frame = frame[frame.set_index(CELL).index.isin(base.set_index(CELL).index)]
     ranked = frame.groupby(CELL).agg(arms=("arm", "nunique"), worst=("rate", "max")).reset_index()
     best = ranked.sort_values(["arms", "worst", *CELL], ascending=[False, True, False, False]).iloc[0]
     return float(best["step_size"]), int(best["mcmc_steps"])
@@ -266,10 +269,3 @@ def every_cell(study: Study, phase: str, measures: list[str]) -> pd.DataFrame:
     )
     words = words.join(table.drop(columns=["arm", "step size", "MCMC steps"], errors="ignore")).fillna(DASH)
     return words.assign(state=cells["state"]) if (cells["state"] != "complete").any() else words
-
-
-def latex(table: pd.DataFrame) -> str:
-    """The table for a paper, its names escaped; needs booktabs."""
-    return str(
-        table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1).to_latex(hrules=True)
-    )

@@ -18,6 +18,7 @@ from study.spec import StudySpec
 from study.storage import StorageError, Store, Unit
 from study.tracking import Tracking
 from study.tracking.drain import Drain
+from study.tracking.sheet import DATA_SHEET
 
 UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts, and between two lines of the last drain
 LAUNCH = "this launch"  # the key of the job that shows it
@@ -42,7 +43,8 @@ class Clerk:
 
     def start(self) -> None:
         """Show the launch in MLflow: once nothing can refuse it any more. What waits to be shown is shown now."""
-        self._inputs = (as_yaml(self.spec.resolved()), dict(self.plan), provenance(), self.store.place)
+        self._inputs = (as_yaml(self.spec.resolved()), dict(self.plan), provenance(), self.store.place,
+                        self.store.read(DATA_SHEET))
         self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), self.results.hashes), first=True)
         self._drain.start()
 

@@ -128,9 +128,11 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
             console.print(away, markup=False, soft_wrap=True)
 
     from models.data import load as load_data
+    from models.data import some
     from models.disk.options import DataError
     from study.plan import make_plan, show
     from study.resume import resume, what_changed
+    from study.tracking.sheet import DATA_SHEET, data_sheet
 
     try:
         data = load_data(spec.data, cache_dir=_cache_dir(store),
@@ -155,6 +157,8 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
         return FINISHED
     with terminable(), held(store, arguments.takeover,
                             lambda line: console.print(line, markup=False, soft_wrap=True)) as lock:
+        extent = data.extent if data.density is None else data.density.extent
+        store.write(DATA_SHEET, data_sheet(some(data.train), extent))
         clerk, work = resume(spec, plan, store, console, tracking_uri=arguments.tracking_uri,
                              quiet=arguments.quiet, ask_mlflow=not away)
         status, reason = "failed", ""

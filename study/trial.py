@@ -20,7 +20,7 @@ import numpy as np
 from study.identity import config_hash
 from study.provenance import commit, versions
 from study.storage import Store, Unit
-from study.tracking.sheet import sheet
+from study.tracking.sheet import pairs, sheet
 
 if TYPE_CHECKING:
     from models.training import TrainState
@@ -174,11 +174,15 @@ class UnitRun:
         report = self._report(state, final, "finished" if lived else "diverged", lived)
         if self.objective in report:
             progress.rungs[str(state.update)] = report[self.objective]
+        from models.data import some
+
         self.store.write(f"{unit.key}/records.parquet", records(progress.rows + final))
         extent = self._data.density.extent if self._data.density is not None else self._data.extent
         for seed, alive, images in zip(unit.seeds, state.alive.tolist(), samples, strict=True):
             if alive and np.isfinite(images).all():
                 self.store.write(f"{unit.key}/samples_{seed}.png", sheet(images, extent))
+                if images.ndim == 4:
+                    self.store.write(f"{unit.key}/nearest_{seed}.png", pairs(images, some(self._data.train), extent))
         self.store.write_done(unit, {
             "status": report["status"], "report": report, "rungs": progress.rungs, "primary": self._evaluator.primary,
             "direction": self._evaluator.direction, "started": progress.started, "ended": time.time(),

@@ -8,8 +8,8 @@ import pytest
 
 os.environ.update(OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true",
                   RAY_USAGE_STATS_ENABLED="0")
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started by a shell in the background, as CI may do: the tests of
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # an interrupt, and the launches they start, expect it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, as CI may be: the tests of an
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # interrupt, and the launches that they start, expect it
 
 
 @pytest.fixture(autouse=True)

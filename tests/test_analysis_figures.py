@@ -8,8 +8,9 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from analysis import figures, heatmaps
+from analysis.figures import key, limits, maps, replicates, samples, search
 from analysis.palette import THEME, colours, themed
 
 ARMS = ["kl", "jko"]
@@ -35,7 +36,9 @@ def grid():
 
 
 def words(ax):
-    return {(t.get_position()[0] - 0.5, round(t.get_position()[1] - 0.5)): t.get_text() for t in ax.texts}
+    """{(step size, row): text} of the cells."""
+    return {(float(t.get_position()[0]), int(t.get_position()[1])): t.get_text()
+            for t in ax.texts if t.get_gid() == "cell"}
 
 
 def marks(ax, gid):
@@ -43,36 +46,42 @@ def marks(ax, gid):
 
 
 def test_quality_map_says_mean_n_and_counts_in_every_cell(ax):
-    heatmaps.quality_map(grid(), ax, scale=(0, 0.2))
+    maps.quality_map(grid(), ax, scale=(0.01, 0.2), measure="kid", lower_is_better=True)
     assert words(ax) == {
-        (0, 0): "0.050\nn = 6\n0/6 div.",
-        (1, 0): "0.11\nn = 4\n2/6 div.",
-        (0, 1): "no survivor\n6/6 div.",
-        (1, 1): "not run",
+        (0.1, 0): "0.050\nn = 6\n0/6 div.",
+        (0.2, 0): "0.11\nn = 4\n2/6 div.",
+        (0.1, 1): "no survivor\n6/6 div.",
+        (0.2, 1): "not run",
     }
-    assert ax.collections[0].get_clim() == (0, 0.2)
+    assert ax.collections[0].get_clim() == (0.01, 0.2)
+    assert ax.figure.axes[1].get_ylabel() == "kid"
 
 
-def test_divergence_map_has_counts_and_both_limits_at_their_place(ax):
+@pytest.mark.parametrize("lower", [True, False])
+def test_the_better_is_darker(ax, lower):
+    maps.quality_map(grid(), ax, scale=(0.01, 0.2), measure="kid", lower_is_better=lower)
+    mesh = ax.collections[0]
+    low, high = (float(np.sum(mesh.to_rgba(v)[:3])) for v in (0.01, 0.2))
+    assert (low < high) == lower
+
+
+def test_phase_diagram_has_counts_and_limits_at_their_place(ax):
     limits = pd.DataFrame(
         {"arm": "kl", "mcmc_steps": [5, 20], "delta_min": [0.1, 0.1 * 2**0.5], "delta_med": [0.2, math.inf]}
     )
     limits = limits.assign(**{f"{k}_{e}": math.nan for k in ("delta_min", "delta_med") for e in ("low", "high")})
-    heatmaps.divergence_map(grid(), ax, limits=limits)
-    assert words(ax)[1, 0] == "2/6\n[0.17, 0.67]" and words(ax)[1, 1] == "not run"
-    drawn = [(line.get_gid(), line.get_xdata()[0]) for line in ax.lines if line.get_gid()]
-    assert drawn == [
-        ("delta_min", pytest.approx(0.5)),
-        ("delta_med", pytest.approx(1.5)),
-        ("delta_min", pytest.approx(1.0)),
-    ]
+    observed = pd.DataFrame({"mcmc_steps": [5, 20], "limit": [math.inf, 0.13], "low": [0.1, 0.0], "high": math.inf})
+    maps.divergence_map(grid(), ax, limits=limits, observed=observed)
+    assert words(ax)[0.2, 0] == "2/6\n[0.17, 0.67]" and words(ax)[0.2, 1] == "not run"
+    drawn = [(line.get_gid(), line.get_xdata()[0], int(line.get_ydata()[0])) for line in ax.lines if line.get_gid()]
+    assert drawn == [("delta_min", pytest.approx(0.1), 0), ("delta_med", pytest.approx(0.2), 0),
+                     ("delta_min", pytest.approx(0.1 * 2**0.5), 1), ("observed", pytest.approx(0.13), 1)]
 
 
-@pytest.mark.parametrize(
-    ("value", "where"), [(0.1, 0.5), (0.4, 2.5), (0.2 * 2**0.5, 2.0), (0.01, 0.0), (9.0, 3.0), (math.inf, 3.0)]
-)
-def test_limits_lie_by_their_logarithm_between_the_levels(value, where):
-    assert heatmaps.place([0.1, 0.2, 0.4], value) == pytest.approx(where)
+def test_cells_end_half_way_between_levels_and_hold_their_words():
+    assert maps.edges([0.1, 0.2, 0.8]) == pytest.approx([0.1 / 2**0.5, 0.1 * 2**0.5, 0.4, 1.6])
+    wide, _ = maps.size(pd.DataFrame({"step_size": [0.1, 0.2, 0.8], "mcmc_steps": 5}))
+    assert wide == pytest.approx(0.9 + maps.NARROWEST * 4.5)
 
 
 def finals():
@@ -87,7 +96,7 @@ def finals():
 
 
 def test_every_replicate_is_one_mark(ax):
-    figures.replicate_dots(finals(), ax, measure="kid", arms=ARMS)
+    replicates.replicate_dots(finals(), ax, measure="kid", arms=ARMS)
     assert (marks(ax, "survived"), marks(ax, "diverged")) == (22, 2)
     drawn = sorted(y for line in ax.lines if line.get_gid() == "survived" for y in line.get_ydata())
     assert drawn == pytest.approx(sorted(finals()["kid"].dropna()))
@@ -106,7 +115,7 @@ def curves():
 
 
 def test_a_mean_ends_where_a_replicate_diverges(ax):
-    figures.learning_curves(curves(), ax, measure="kid", arms=ARMS)
+    replicates.learning_curves(curves(), ax, measure="kid", arms=ARMS)
     mean = {line.get_label(): line for line in ax.lines if line.get_label() in ARMS}
     assert list(mean["kl"].get_xdata()) == [10, 20] and list(mean["jko"].get_xdata()) == [10, 20, 30, 40]
     assert list(mean["kl"].get_ydata()) == pytest.approx([0.2, 0.15])
@@ -115,7 +124,7 @@ def test_a_mean_ends_where_a_replicate_diverges(ax):
 
 
 def test_kappa_has_a_dot_a_replicate_open_where_it_diverged(ax):
-    figures.kappa(finals().assign(kappa=0.5), ax, arms=ARMS)
+    replicates.kappa(finals().assign(kappa=0.5), ax, arms=ARMS)
     opened = [len(line.get_xdata()) for line in ax.lines if line.get_gid() == "replicate" and line.get_mfc() == "none"]
     assert marks(ax, "replicate") == 24 and sum(opened) == 2
     assert [t.get_text()[:5] for t in ax.texts] == ["\u03ba = 1", "\u03ba = 2"]
@@ -129,23 +138,58 @@ def test_limit_chart_has_a_row_an_arm_and_steps(ax):
         "delta_med": 0.15,
         "stable_to": 0.1,
         "diverges_from": 0.2,
+        "strained_from": math.nan,
         "smallest": 0.05,
         "largest": 0.4,
     }
-    figures.limit_chart(
+    limits.limit_chart(
         pd.DataFrame([row, {**row, "arm": "jko", "delta_min": math.inf, "delta_med": math.inf}]), ax, arms=ARMS
     )
     assert [t.get_text() for t in ax.get_yticklabels()] == ["kl, 5 steps", "jko, 5 steps"]
-    assert [t.get_text() for t in ax.texts] == ["no finite limit"]
+    assert [t.get_text() for t in ax.texts] == ["no finite limit predicted"]
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_gid() == "diverges_from"] == [0.2, 0.2]
 
 
-def test_search_draws_finished_trials_and_marks_those_without_survivors(ax):
-    frame = pd.DataFrame(
-        {"arm": ["kl", "kl", "jko"], "step_size": [0.1, 0.3, 0.2], "n": [2, 0, 2], "mean": [0.1, math.nan, 0.2]}
-    )
-    figures.search_trials(frame, ax, measure="kid", arms=ARMS)
-    assert sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() == "x") == 1
-    assert sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() != "x") == 2
+def test_a_strained_level_is_hatched_and_named_in_the_key(ax):
+    row = {"arm": "jko", "mcmc_steps": 5, "delta_min": math.inf, "delta_med": math.inf, "stable_to": 0.4,
+           "diverges_from": math.nan, "strained_from": 0.2, "smallest": 0.05, "largest": 0.4}
+    limits.limit_chart(pd.DataFrame([row]), ax, arms=ARMS)
+    limits.limit_key(pd.DataFrame([row]), ax)
+    [hatched] = [bar for bar in ax.patches if bar.get_hatch()]
+    assert (hatched.get_x(), hatched.get_x() + hatched.get_width()) == pytest.approx((0.2 / 1.06, 0.4 * 1.06))
+    said = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert said == ["none diverged", "none diverged, \u03ba > 2"]
+
+
+def test_search_draws_finished_diverged_and_pruned_trials(ax):
+    frame = pd.DataFrame({"arm": ["kl", "kl", "jko"], "step_size": [0.1, 0.3, 0.2], "mcmc_steps": [5, 9, 7],
+                          "n": [2, 0, 2], "mean": [0.1, math.nan, 0.2]})
+    pruned = pd.DataFrame({"arm": ["jko", "kl", "kl"], "step_size": [0.05, 0.4, 0.5]})
+    search.search_trials(frame, pruned, ax, measure="kid", arms=ARMS)
+    assert (marks(ax, "finished"), marks(ax, "diverged"), marks(ax, "pruned")) == (2, 1, 3)
+    assert [t.get_text() for t in ax.texts] == ["5", "7"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0.05", "0.1", "0.2", "0.5"]
+
+
+def test_a_sheet_is_shown_pixel_for_pixel_and_named(ax, tmp_path):
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Image.fromarray(pixels).save(tmp_path / "s.png")
+    samples.sample_sheet(tmp_path / "s.png", ax, note="seed 3, stable")
+    assert np.array_equal(ax.images[0].get_array(), pixels) and ax.get_xlabel() == "seed 3, stable"
+
+
+def test_curves_have_a_logarithmic_axis_unless_a_value_is_not_positive(ax):
+    replicates.learning_curves(curves(), ax, measure="kid", arms=ARMS)
+    assert ax.get_yscale() == "log"
+    other = matplotlib.figure.Figure().subplots()
+    replicates.learning_curves(curves().assign(kid=lambda f: f["kid"] - 0.1), other, measure="kid", arms=ARMS)
+    assert other.get_yscale() == "linear"
+
+
+def test_a_key_names_those_present_in_the_colours_of_all(ax):
+    key.legend(["kl", "r1", "jko"], ax, present=["kl", "jko"])
+    found = {h.get_label(): h.get_color() for h in ax.get_legend().legend_handles}
+    assert found == {a: colours(["kl", "r1", "jko"])[a] for a in ("kl", "jko")}
 
 
 def test_every_theme_colour_becomes_a_variable_and_arms_stay_apart():

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import figures, horizons
+from analysis import horizons
+from analysis.figures import limits as figures
 from analysis.load import Store
 from analysis.tables import limits
 from tests import synthetic_study as toy

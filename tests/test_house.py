@@ -52,7 +52,7 @@ def test_the_packages_are_this_repositorys(package: object) -> None:
     ("import models.training, models.evaluation, models.checkpoint, models.features",
      ("ray", "optuna", "mlflow", "sklearn", "skimage", "scipy", "pandas")),
     ("import study.trial, study.storage", ("ray", "mlflow", "optuna", "torch")),
-    ("import analysis.report, analysis.load, analysis.page", ("torch", "ray", "mlflow", "seaborn")),
+    ("import analysis.report, analysis.load, analysis.page, analysis.sections", ("torch", "ray", "mlflow", "seaborn")),
 ])
 def test_what_an_import_must_not_load(statement: str, never: tuple[str, ...]) -> None:
     code = f"import sys; {statement}; print(*[name for name in {never!r} if name in sys.modules])"

@@ -22,6 +22,7 @@ from study.aggregates import aggregates, curves, final_rows, read_records
 from study.identity import knobs_text
 from study.storage import Store, Unit, block_name
 from study.tracking.experiment import NOTE, Experiment, TrackingError, metric, named
+from study.tracking.sheet import DATA_SHEET
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -78,7 +79,8 @@ class Tracking(Experiment):
         self._updates = 0
 
     @named
-    def start_launch(self, spec_yaml: str, plan: dict[str, Any], provenance: dict[str, Any], storage: str) -> None:
+    def start_launch(self, spec_yaml: str, plan: dict[str, Any], provenance: dict[str, Any], storage: str,
+                     data_sheet: bytes | None = None) -> None:
         """Create this launch's run. Launches of the same storage that never ended become KILLED: the study is locked
         there, so they died. Those of another storage may live. Once it has succeeded it does nothing.
         """
@@ -99,6 +101,8 @@ class Tracking(Experiment):
         for file, text in {"spec.yaml": spec_yaml, "plan.json": json.dumps(plan, indent=1, allow_nan=False),
                            "pip-freeze.txt": provenance["packages"], "git.diff": provenance["diff"]}.items():
             self.log_bytes(self._launch, file, text.encode())
+        if data_sheet:
+            self.log_bytes(self._launch, DATA_SHEET, data_sheet)
         self.log(self._launch, [], {"complete": "true"})
         self._is_started = True
 
@@ -206,9 +210,9 @@ class Tracking(Experiment):
         ended = _milliseconds(started + final["wall_seconds"])
         tags = {"seed": str(seed), "verdict": final["verdict"], "mlflow.parentRunId": trial_id, **_identity(unit)}
         run_id = run.info.run_id if run else self._create("replicate", f"seed {seed}", tags, _milliseconds(started))
-        sheet = f"samples_{seed}.png"
-        if sheet in manifest["files"]:
-            self.log_bytes(run_id, sheet, store.read_verified(unit, sheet, manifest))
+        for sheet in (f"samples_{seed}.png", f"nearest_{seed}.png"):
+            if sheet in manifest["files"]:
+                self.log_bytes(run_id, sheet, store.read_verified(unit, sheet, manifest))
         self.end(run_id, "FINISHED", ended)
         metrics = [metric(name, value, _milliseconds(started + row["wall_seconds"]), row["update"])
                    for name, value, row in curves(rows, manifest["primary"])]

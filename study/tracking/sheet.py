@@ -7,6 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
+DATA_SHEET = "data_samples.png"  # in the study's storage, and at its launches' runs
 COLUMNS = 8
 TILE = 32  # pixels a side of one image, at least: enlarged by a whole factor, without smoothing
 PLANE = 256  # pixels a side of a sheet of 2-D samples
@@ -25,6 +26,24 @@ def sheet(samples: np.ndarray, extent: tuple[float, float] | None = None) -> byt
     sink = io.BytesIO()
     Image.fromarray(pixels).save(sink, format="PNG", optimize=True)
     return sink.getvalue()
+
+
+def data_sheet(train: np.ndarray, extent: tuple[float, float]) -> bytes:
+    """The sheet of real data that stands beside those of samples: 64 images of the train split (256 points), drawn by a
+    fixed generator."""
+    chosen = np.random.default_rng(0).choice(len(train), min(len(train), COLUMNS**2 if train.ndim == 4 else 256), False)
+    return sheet(train[chosen], extent)
+
+
+def pairs(samples: np.ndarray, train: np.ndarray, extent: tuple[float, float]) -> bytes:
+    """PNG of the first 32 images (n, C, H, W), each with its nearest training image (pixel distance) right below."""
+    import torch
+
+    shown = samples[:4 * COLUMNS]
+    mine, real = (torch.from_numpy(np.array(x, np.float64)).flatten(1) for x in (shown, train))
+    nearest = train[torch.cdist(mine, real).argmin(1).numpy()]
+    starts = range(0, len(shown), COLUMNS)
+    return sheet(np.concatenate([x[i:i + COLUMNS] for i in starts for x in (shown, nearest)]), extent)
 
 
 def _images(images: np.ndarray, extent: tuple[float, float]) -> np.ndarray:

@@ -1,0 +1,112 @@
+"""What each part of the union buys: the ladder from GCN to GGCN, and the path from the baseline to the best cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.inference import Interval
+from analysis.load import CELL, COSTS, Study
+from analysis.tables import best_cells, common_cell, grid
+from analysis.wording import DASH, interval, number, share
+
+PARTS = ("JKO term", "hidden space", "amortized")  # of GGCN; a method has some of them
+_HAS: dict[str, frozenset[str]] = {
+    "kl": frozenset(), "jko": frozenset({"JKO term"}), "hidden": frozenset({"hidden space"}),
+    "amortized": frozenset({"amortized"}), "ggcn": frozenset({"hidden space", "amortized"})}
+
+
+def parts(study: Study, arm: str) -> frozenset[str] | None:
+    """The parts that an arm's method and flow have; None for a method unknown here, or with a control of its own."""
+    cells = study.cells[study.cells["arm"] == arm]
+    entry = study.plan.get("arms", {}).get(cells["base_arm"].iloc[0] if len(cells) else arm, {})
+    has = _HAS.get(entry.get("method", ""))
+    if has is None:
+        return None
+    flow = cells["knobs"].iloc[0].get("flow") if len(cells) else entry.get("fixed", {}).get("flow")
+    return has | {"JKO term"} if flow == "jko" else has
+
+
+def ladder(study: Study) -> pd.DataFrame:
+    """T2: the arms that differ by parts of the union only, each at its best design cell; a row an arm.
+
+    Of arms with the same parts the plan's first stands: the others are controls. Columns: arm, one of PARTS each
+    (bool), step, full_minus (the part that this arm lacks of GGCN, where it lacks one), the cell, mean with interval,
+    counts, and mean costs of a replicate. Empty with fewer than two such arms.
+    """
+    chosen: dict[frozenset[str], str] = {}
+    for arm in study.arms:
+        own = parts(study, arm)
+        if own is not None:
+            chosen.setdefault(own, arm)
+    best = best_cells(study).set_index("arm")
+    order = sorted((p for p, arm in chosen.items() if arm in best.index),
+                   key=lambda p: (len(p), [part not in p for part in PARTS]))
+    costs = [c for c in COSTS if c in study.finals]
+    spent = study.finals.groupby("config_hash")[costs].mean()
+    found: list[dict[str, Any]] = []
+    before: frozenset[str] = frozenset()
+    for own in order:
+        row = best.loc[chosen[own]]
+        gained = [p for p in PARTS if p in own - before]
+        found.append({
+            "arm": chosen[own], **{p: p in own for p in PARTS},
+            "step": "GCN" if not own else f"+ {' + '.join(gained)}" if own > before and gained else DASH,
+            "full_minus": next(iter(set(PARTS) - own)) if len(set(PARTS) - own) == 1 else "",
+            **{k: row[k] for k in (*CELL, "config_hash", "mean", "low", "high", "n", "diverged", "replicates")},
+            **{k: spent.loc[row["config_hash"], k] for k in costs}})
+        before = own
+    return pd.DataFrame(found) if len(found) > 1 else pd.DataFrame()
+
+
+def ladder_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
+    """`ladder` for a reader."""
+    out = pd.DataFrame({"arm": frame["arm"]})
+    for part in PARTS:
+        out[part] = frame[part].map({True: "yes", False: DASH})
+    out["full minus"] = frame["full_minus"].replace("", DASH)
+    out["cell"] = [f"{d:g}, {t:g} steps" for d, t in zip(frame["step_size"], frame["mcmc_steps"], strict=True)]
+    out[study.primary] = [f"{interval(Interval(r['mean'], r['low'], r['high'], r['n']))} (n = {r['n']})"
+                          for r in frame.to_dict("records")]
+    out["diverged"] = [share(int(r["diverged"]), int(r["replicates"])) for r in frame.to_dict("records")]
+    for cost, name in (("particle_gradients", "particle gradients"), ("cpu_seconds", "CPU seconds")):
+        if cost in frame:
+            out[name] = frame[cost].map(number)
+    return out
+
+
+def path(study: Study) -> pd.DataFrame:
+    """From the baseline at the common cell to the best design cell, one factor a step, each intermediate cell as it was
+    measured: greedy, the factor that helps most first (Biedenkapp et al. 2017, without a surrogate).
+
+    Better is: fewer diverged, then the better mean of survivors. Columns: changed, arm, step_size, mcmc_steps, mean,
+    low, high, n, diverged, replicates. A factor whose cell was not run is taken when it can be; the path ends early
+    where none can. Empty without a baseline or where it is the best already.
+    """
+    common, cells = common_cell(study), grid(study)
+    cells = cells[cells["n"] > 0]
+    ends = best_cells(study)
+    base = next((a for a in study.arms if study.baseline_of(a) is None), None)
+    if common is None or ends.empty or base is None:
+        return pd.DataFrame()
+    goal = ends.sort_values(["rate", "mean"], ascending=[True, study.lower_is_better]).iloc[0]
+    factors = ["arm", *CELL]
+    known = {tuple(c[f] for f in factors): c for c in cells.to_dict("records")}
+    at = (base, *common)
+    if at not in known:
+        return pd.DataFrame()
+    taken = [{"changed": "baseline", **known[at]}]
+    while left := [k for k in range(3) if at[k] != goal[factors[k]]]:
+        able = [(k, nearby) for k in left if (nearby := (*at[:k], goal[factors[k]], *at[k + 1:])) in known]
+        if not able:
+            break
+        k, at = min(able, key=lambda option: _badness(known[option[1]], study.lower_is_better))
+        name = ("method", "step size", "MCMC steps")[k]
+        taken.append({"changed": f"{name} to {at[k] if k == 0 else format(at[k], 'g')}", **known[at]})
+    keep = ["changed", *factors, "mean", "low", "high", "n", "diverged", "replicates"]
+    return pd.DataFrame(taken)[keep] if len(taken) > 1 else pd.DataFrame()
+
+
+def _badness(cell: Any, lower_is_better: bool) -> tuple[float, float]:
+    return cell["rate"], cell["mean"] if lower_is_better else -cell["mean"]

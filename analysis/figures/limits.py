@@ -1,0 +1,124 @@
+"""Where it breaks: predicted and observed limits, the limit by horizon, survival. `f(frame, ax) -> ax`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from analysis.figures.key import log_ticks
+from analysis.frames import rows
+from analysis.palette import ALARM, INK, PAPER, RULE, SOFT, colours, dashes, markers
+
+
+def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
+    """Predicted limit (red band from smallest to median direction) above what was observed, a line an arm and steps.
+
+    frame: `tables.limits`. A bar spans the step sizes that were run. Full: no replicate diverged; hatched: none did,
+    but most ended with kappa > 2; pale: up to the first level where one did (cross); grey: run beyond it.
+    """
+    colour, labels = colours(arms), []
+    left, right = frame["smallest"].min() / 1.25, 1.3 * frame["largest"].max()
+
+    def bar(y: int, start: float, end: float, tint: str, alpha: float = 1.0, hatch: str = "") -> None:
+        ax.barh(y, end - start, 0.34, left=start, color="none" if hatch else tint, alpha=alpha, hatch=hatch,
+                edgecolor=tint if hatch else "none", lw=0, zorder=2)
+
+    for y, row in enumerate(rows(frame)):
+        labels.append(f"{row.arm}, {row.mcmc_steps:g} steps")
+        tint, begin = colour[row.arm], row.smallest / 1.06  # a level has a width, so that one level is seen
+        bar(y, begin, row.largest * 1.06, RULE)
+        if not math.isnan(row.stable_to):
+            calm = min(row.stable_to * 1.06, row.strained_from / 1.06 if row.strained_from > 0 else math.inf)
+            bar(y, begin, row.stable_to * 1.06, PAPER)
+            bar(y, begin, calm, tint)
+            if calm < row.stable_to:
+                bar(y, calm, row.stable_to * 1.06, tint, hatch="////")
+        if not math.isnan(row.diverges_from):
+            bar(y, begin if math.isnan(row.stable_to) else row.stable_to * 1.06, row.diverges_from, tint, alpha=0.35)
+            ax.plot(row.diverges_from, y, marker="x", ms=7, mew=2, ls="", color=INK, zorder=5, gid="diverges_from")
+        if math.isfinite(row.delta_min) and math.isfinite(row.delta_med):
+            low, high = np.clip([row.delta_min, row.delta_med], left, right)
+            ax.plot([low, high], [y - 0.36] * 2, color=ALARM, lw=3, solid_capstyle="butt", zorder=4, gid="predicted")
+            ax.plot([low, high], [y - 0.36] * 2, ls="", marker="|", ms=8, mew=2, color=ALARM, zorder=4)
+        elif math.isinf(row.delta_min):
+            ax.annotate("no finite limit predicted", (right, y - 0.36), ha="right", va="center", fontsize=7.5,
+                        color=ALARM)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set_ylim(len(labels) - 0.6, -0.75)
+    ax.set(xscale="log", xlim=(left, right), xlabel="step size (data units)")
+    log_ticks(ax, [v for c in ("smallest", "stable_to", "diverges_from", "largest") for v in frame[c].dropna()])
+    ax.tick_params(axis="y", colors=INK)
+    ax.grid(False)
+    return ax
+
+
+def limit_key(frame: pd.DataFrame, ax: Axes) -> Axes:
+    """What the parts of `limit_chart` mean, above it; only the parts that it shows."""
+    handles: list[Any] = [Patch(color=SOFT, label="none diverged")]
+    if frame["strained_from"].notna().any():
+        handles.append(Patch(fc="none", ec=SOFT, hatch="////", lw=0, label="none diverged, \u03ba > 2"))
+    if frame["diverges_from"].notna().any():
+        handles += [Line2D([], [], marker="x", ls="", mew=2, color=INK, label="first diverged"),
+                    Patch(color=RULE, label="run beyond")]
+    if np.isfinite(frame["delta_min"]).any():
+        handles.append(Line2D([], [], color=ALARM, lw=3, marker="|", ms=8, mew=2, label="predicted limit"))
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=len(handles), borderpad=0.2,
+              handlelength=1.4, handletextpad=0.5, columnspacing=1.2)
+    return ax
+
+
+def limit_by_horizon(
+    frame: pd.DataFrame, ax: Axes, *, predicted: tuple[float, float], colour: str, levels: Sequence[float]
+) -> Axes:
+    """The step size at which half of one arm's replicates have diverged against the horizon, within its bounds.
+
+    frame: `horizons.limits_by_horizon` of one arm and number of MCMC steps. predicted: the law's limit in the smallest
+    and the median direction; infinite where it has none, NaN where it says nothing. levels: step sizes that were run.
+    A triangle on the upper edge: the limit lies beyond the largest of them.
+    """
+    low, high = min(levels) / 1.15, max(levels) * 1.25
+    x = frame["horizon"]
+    ax.fill_between(x, frame["low"].clip(low, high), frame["high"].clip(low, high), color=colour, alpha=0.18, lw=0)
+    seen = np.isfinite(frame["limit"])
+    ax.plot(x[seen], frame.loc[seen, "limit"], marker="o", ms=4, lw=1.4, color=colour, gid="limit")
+    ax.plot(x[~seen], np.full(int((~seen).sum()), high / 1.06), marker="^", ms=4, ls="", color=colour, gid="beyond")
+    for value, style, name in zip(predicted, ("-", "--"), ("smallest", "median"), strict=True):
+        if math.isfinite(value):
+            ax.axhline(value, color=ALARM, lw=1.4, ls=style, label=f"predicted, {name} direction")
+    if any(map(math.isfinite, predicted)):
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=1, borderpad=0.2, handlelength=1.8,
+                  fontsize=7.5)
+    if math.isinf(predicted[0]):
+        ax.annotate("no finite limit predicted", (0.98, 0.03), xycoords="axes fraction", ha="right", fontsize=7.5,
+                    color=ALARM)
+    ax.set(xscale="log", yscale="log", ylim=(low, high), xlabel="horizon (updates)", ylabel="step size (data units)")
+    log_ticks(ax, [u for u in x if str(u).strip("0") in ("1", "3") and u < 0.6 * x.max()] + [int(x.max())])
+    ax.set_yticks(sorted(set(levels)), [f"{v:g}" for v in sorted(set(levels))], minor=False)
+    ax.tick_params(axis="y", which="minor", labelleft=False)
+    return ax
+
+
+def survival_curves(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
+    """Share of the replicates that have not diverged against the update (Kaplan and Meier), with pointwise bounds.
+
+    frame: `horizons.survival` of each arm, with `arm`. A line that ends before the right edge has its last replicate
+    diverged there.
+    """
+    colour, marker, line = colours(arms), markers(arms), dashes(arms)
+    for arm in [a for a in arms if a in set(frame["arm"])]:
+        own = frame[frame["arm"] == arm]
+        ax.fill_between(own["update"], own["low"], own["high"], step="post", color=colour[arm], alpha=0.12, lw=0)
+        ax.step(own["update"], own["alive"], where="post", color=colour[arm], lw=1.8, ls=line[arm], label=arm,
+                gid="alive")
+        inner = own[own["alive"].diff() < 0]
+        ax.plot(inner["update"], inner["alive"], marker=marker[arm], ms=4.5, mec=PAPER, mew=0.4, ls="",
+                color=colour[arm], gid="diverged")
+    ax.set(xlim=(0, frame["update"].max()), ylim=(-0.03, 1.09), xlabel="update", ylabel="share not diverged")
+    return ax

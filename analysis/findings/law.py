@@ -1,0 +1,54 @@
+"""The predicted step-size limit beside the observed one."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from analysis.findings.finding import Finding, span
+from analysis.load import Study
+from analysis.tables import limits
+from analysis.wording import listed, number
+
+WIDE = 3  # a predicted band wider than this factor is said to be so
+
+
+def law(study: Study) -> list[Finding]:
+    """For each arm the limits at its largest number of MCMC steps."""
+    frame = limits(study) if len(study.cells) else pd.DataFrame()
+    out = []
+    for arm in study.arms if len(frame) else []:
+        found = frame[
+            (frame["arm"] == arm) & frame["stable_to"].notna() | (frame["arm"] == arm) & frame["diverges_from"].notna()
+        ]
+        if found.empty:
+            continue
+        row = found.sort_values("mcmc_steps").iloc[-1]
+        if row["outcome"] == "no prediction":
+            continue
+        seen = [
+            f"none diverged up to {row['stable_to']:g}" if not math.isnan(row["stable_to"]) else "",
+            f"the first diverged at {row['diverges_from']:g}" if not math.isnan(row["diverges_from"]) else "",
+            f"most at {row['mostly_from']:g}" if not math.isnan(row["mostly_from"]) else "",
+        ]
+        out.append(
+            Finding(
+                "law",
+                f"Step-size limit of {arm} at {row['mcmc_steps']:g} MCMC steps: predicted "
+                f"{span(row)}; observed{_horizon(row)}: {listed([s for s in seen if s])}. {_verdict(row)}",
+            )
+        )
+    return out
+
+
+def _horizon(row: pd.Series) -> str:
+    """Divergence near a limit takes hundreds to thousands of updates: without the horizon, "stable" says little."""
+    return "" if pd.isna(row["horizon"]) else f" within {row['horizon']:g} updates"
+
+
+def _verdict(row: pd.Series) -> str:
+    text = str(row["outcome"])
+    band = row["delta_med"] / row["delta_min"] if math.isfinite(row["delta_med"]) else 1.0
+    loose = f", within a band that is a factor {number(band, 2)} wide" if band > WIDE and "as pred" in text else ""
+    return text[0].upper() + text[1:] + loose + "."

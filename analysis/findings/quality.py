@@ -1,0 +1,63 @@
+"""Quality against the baseline, and which arms cannot be told from the best."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.comparisons import ALPHA, compared_cells, comparisons, not_separable_from_best
+from analysis.findings.finding import Finding, at, magnitude
+from analysis.inference import pairs_needed
+from analysis.load import CELL, Study
+from analysis.wording import count, listed, number, p_value
+
+
+def quality(study: Study) -> list[Finding]:
+    """Each comparison with the baseline, then what cannot be told from the best."""
+    out = []
+    frame = comparisons(study)
+    for row in frame.to_dict("records"):
+        i, m = row["test"].difference, len(frame)
+        other = "" if all(row[k] == row[f"{k}_baseline"] for k in CELL) else (
+            f" (at step size {row['step_size_baseline']:g} with {row['mcmc_steps_baseline']:g})")
+        sides = [("better", row["better"]), ("worse", row["worse"])]
+        (first, most), (second, fewer) = sides if row["better"] >= row["worse"] else sides[::-1]
+        text = (f"At {at(pd.Series(row))}, {row['arm']} ranks {first} than {row['baseline']}{other} on {most} of "
+                f"{count(row['pairs'], 'seed')}, {second} on {fewer}")
+        if i.n:
+            way = "lower" if i.estimate < 0 else "higher"
+            better = "better" if (i.estimate < 0) == study.lower_is_better else "worse"
+            where = "" if i.n == row["pairs"] else f" over the {count(i.n, 'seed')} on which both survived"
+            text += f": {study.primary} is {way} ({better}) by {magnitude(i)}{where}"
+        if row["decidable"]:
+            holm = f" after Holm over {m}" if m > 1 else ""
+            text += (f". {'Significant' if row['p_holm'] <= ALPHA else 'Not significant'} at {ALPHA} "
+                     f"({p_value(row['p_holm'])}{holm}).")
+        else:
+            text += "."
+        out.append(Finding("quality", text))
+    if len(frame) and not frame["decidable"].all():
+        out.append(_undecidable(frame[~frame["decidable"]], len(frame)))
+    return [*out, *_best_of_all(study)]
+
+
+def _undecidable(frame: pd.DataFrame, family: int) -> Finding:
+    """Said once: what the plan could have told beforehand."""
+    few = int(frame["pairs"].max())
+    least = min(1.0, float(frame["p_attainable"].min()) * family)
+    return Finding("quality", f"With {count(few, 'pair')} and {count(family, 'comparison')} no p could have reached "
+                              f"{ALPHA} (smallest {number(least, 2)}; {pairs_needed(family, ALPHA)} pairs would do): "
+                              "the counts and intervals are the evidence.")
+
+
+def _best_of_all(study: Study) -> list[Finding]:
+    """Which arms the test cannot tell from the best one; the comparisons above know the baseline alone."""
+    cells = compared_cells(study)
+    strong = not_separable_from_best(study, cells, study.primary, study.lower_is_better)
+    if not strong or len(cells) < 3:
+        return []
+    best, *others = [a for a in cells["arm"] if a in strong]
+    apart = [a for a in cells["arm"] if a not in strong]
+    text = f"Of all arms at their declared cells, {listed([best, *others])} " + (
+        "ranks best" if not others else "cannot be told from the best by ranks")
+    return [Finding("quality", text + (f"; {listed(apart)} {'is' if len(apart) == 1 else 'are'} worse (Holm, {ALPHA})."
+                                       if apart else f" (Holm, {ALPHA})."))]

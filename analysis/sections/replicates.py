@@ -1,0 +1,77 @@
+"""Every replicate: learning curves, end values, the gauge kappa."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import tables
+from analysis.figures import key
+from analysis.figures import replicates as figures
+from analysis.load import CELL
+from analysis.sections.canvas import Canvas, Section
+from analysis.wording import count, slug
+
+
+def curves(canvas: Canvas) -> Section | None:
+    """F4: the primary measure while training, at the common number of MCMC steps."""
+    frame, measure = canvas.design(canvas.study.curves), canvas.study.primary
+    if frame.empty or measure not in frame or canvas.common is None:
+        return None
+    ends = canvas.study.finals[["config_hash", "seed", "diverged"]]
+    frame = frame[frame["mcmc_steps"] == canvas.common[1]].dropna(subset=[measure])
+    frame = frame.merge(ends, on=["config_hash", "seed"])
+    panels = []
+    for step, cell in frame.groupby("step_size"):
+
+        def draw(ax: Axes, cell: pd.DataFrame = cell) -> None:
+            figures.learning_curves(cell, ax, measure=measure, arms=canvas.study.arms)
+            key.legend(canvas.study.arms, ax, present=canvas.present(cell), dots=False)
+
+        panels.append(canvas.panel(f"curves_{slug(f'{step:g}')}", f"step size {step:g}",
+                                   cell[["arm", *CELL, "seed", "update", "diverged", measure]], draw, (4.4, 3.1),
+                                   f"{measure} against update at step size {step:g}"))
+    return Section(
+        "Learning curves",
+        f"{measure} while training, at {canvas.common[1]:g} MCMC steps. Thin lines: replicates, a cross at the last "
+        "evaluation of one that diverged. Thick line and band: mean and 95 % t interval, drawn only while every one "
+        f"of the arm's replicates lives ({canvas.replicates('design')} a cell).", panels)
+
+
+def dots(canvas: Canvas) -> Section | None:
+    """F7: each design replicate one mark."""
+    frame, measure = canvas.design(canvas.study.finals), canvas.study.primary
+    if frame.empty:
+        return None
+    panels = []
+    for steps, part in frame.groupby("mcmc_steps"):
+
+        def draw(ax: Axes, part: pd.DataFrame = part) -> None:
+            figures.replicate_dots(part, ax, measure=measure, arms=canvas.study.arms)
+            key.legend(canvas.study.arms, ax, present=canvas.present(part))
+
+        panels.append(canvas.panel(f"replicates_{slug(f'{steps:g}')}", f"{steps:g} MCMC steps",
+                                   part[["arm", *CELL, "seed", "diverged", "diverged_at", measure]], draw, (4.7, 3.2),
+                                   f"Every replicate's {measure} at {steps:g} MCMC steps"))
+    return Section(
+        "Every replicate",
+        f"{count(len(frame), 'design replicate')}, each one mark; the diverged have no quality and stand on the line "
+        "above.", panels)
+
+
+def kappa(canvas: Canvas) -> Section | None:
+    """The gauge of E13 at the end of training."""
+    data = tables.late_kappa(canvas.study)
+    if data.empty:
+        return None
+
+    def draw(ax: Axes) -> None:
+        figures.kappa(data, ax, arms=canvas.study.arms)
+        key.legend(canvas.study.arms, ax, present=canvas.present(data))
+
+    panel = canvas.panel("kappa", "", data.drop(columns="config_hash"), draw, (6.4, 3.6),
+                         "The gauge kappa of each replicate against its step size")
+    return Section(
+        "The gauge \u03ba",
+        "\u03ba = step size\u00b2/2 \u00d7 the largest curvature at the particles: median of the last quarter of each "
+        f"of {count(len(data), 'replicate')}, sideways by arm. Open marks diverged.", [panel], wide=True)
