@@ -181,25 +181,18 @@ class Store:
             curves=records[records["stage"] == "train"].drop(columns=["stage", "verdict"]).reset_index(drop=True),
         )
 
-    def sheet(self, study: Study, config_hash: str, seed: int, cache: Path) -> Path | None:
-        """The sample sheet (PNG) of one replicate, or None where there is none."""
+    def sheet(self, study: Study, config_hash: str, seed: int, cache: Path, kind: str = "samples") -> Path | None:
+        """A sheet (PNG) of one replicate, or None where there is none. kind: samples, or nearest (each sample above its
+        nearest training image)."""
         run_id = study.sheets.get((config_hash, seed))
         if run_id is None:
             return None
-        run, name = self.client.get_run(run_id), f"samples_{seed}.png"
+        run, name = self.client.get_run(run_id), f"{kind}_{seed}.png"
         return self._artifact(run, name, cache) if self._has(run, name) else None
 
     def data_sheet(self, study: Study, cache: Path) -> Path | None:
         """The sheet of training data (PNG) of the study's newest planned launch, or None where there is none."""
         run, name = self.client.get_run(study.launch["run_id"]), "data_samples.png"
-        return self._artifact(run, name, cache) if self._has(run, name) else None
-
-    def nearest(self, study: Study, config_hash: str, seed: int, cache: Path) -> Path | None:
-        """The sheet of one replicate's samples above their nearest training images, or None where there is none."""
-        run_id = study.sheets.get((config_hash, seed))
-        if run_id is None:
-            return None
-        run, name = self.client.get_run(run_id), f"nearest_{seed}.png"
         return self._artifact(run, name, cache) if self._has(run, name) else None
 
     def _runs(self, experiments: list[str], query: str) -> list[Run]:

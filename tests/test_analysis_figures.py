@@ -75,7 +75,8 @@ def test_phase_diagram_has_counts_and_limits_at_their_place(ax):
     assert words(ax)[0.2, 0] == "2/6\n[0.17, 0.67]" and words(ax)[0.2, 1] == "not run"
     drawn = [(line.get_gid(), line.get_xdata()[0], int(line.get_ydata()[0])) for line in ax.lines if line.get_gid()]
     assert drawn == [("delta_min", pytest.approx(0.1), 0), ("delta_med", pytest.approx(0.2), 0),
-                     ("delta_min", pytest.approx(0.1 * 2**0.5), 1), ("observed", pytest.approx(0.13), 1)]
+                     ("delta_min", pytest.approx(0.1 * 2**0.5), 1),
+                     ("beyond", pytest.approx(0.2 * 2**0.5 / 1.02), 0), ("observed", pytest.approx(0.13), 1)]
 
 
 def test_cells_end_half_way_between_levels_and_hold_their_words():

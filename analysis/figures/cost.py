@@ -41,7 +41,8 @@ def pareto(frame: pd.DataFrame, ax: Axes, *, measure: str, cost: str, label: str
     ax.set(xscale="log", xlabel=label, ylabel=f"{measure}, mean over survivors")
     if (frame["mean"] > 0).all() and frame["mean"].max() > 5 * frame["mean"].min():
         ax.set_yscale("log")
-        plain_log(ax)
+        plain_log(ax.yaxis)
+    plain_log(ax.xaxis)
     return ax
 
 
@@ -57,6 +58,7 @@ def profiles(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]
         ax.step(own["threshold"], own["share"], where="post", color=colour[arm], lw=1.8, ls=line[arm], gid="profile")
     if (frame["threshold"] > 0).all() and frame["threshold"].max() > 8 * frame["threshold"].min():
         ax.set_xscale("log")
+        plain_log(ax.xaxis)
     if not lower_is_better:
         ax.invert_xaxis()
     ax.set(ylim=(-0.02, 1.02), xlabel=f"threshold of {measure}", ylabel="share of replicates within")

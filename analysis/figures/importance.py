@@ -44,7 +44,7 @@ def ablation_path(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence
             ax.plot([row.low, row.high], [i, i], color=colour[row.arm], lw=2, solid_capstyle="butt")
         ax.plot(row.mean, i, marker="o", ms=7, ls="", color=colour[row.arm], gid="cell")
         ax.annotate(f"{number(row.mean, 2)}, {share(row.diverged, row.replicates)} diverged", (row.mean, i),
-                    xytext=(0, 7), textcoords="offset points", ha="center", fontsize=7.5, color=SOFT)
+                    xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7.5, color=SOFT)
     ax.set_yticks(y, frame["changed"])
     ax.tick_params(axis="y", colors=INK)
     ax.set_ylim(len(frame) - 0.5, -0.75)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 
 from analysis.palette import colours, dashes, markers
@@ -38,9 +39,9 @@ def round_levels(low: float, high: float) -> list[float]:
     return [v for v in every if below[-1] <= v <= (above or every)[0]]
 
 
-def plain_log(ax: Axes) -> None:
-    """Round numbers written out on a logarithmic y axis."""
-    low, high = ax.get_ylim()
+def plain_log(axis: Axis) -> None:
+    """Round numbers written out on a logarithmic axis."""
+    low, high = axis.get_view_interval()
     ticks = [t for t in round_levels(low, high) if low <= t <= high]
-    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
-    ax.set_yticks([], minor=True)
+    axis.set_ticks(ticks, labels=[f"{t:,.10g}" for t in ticks])
+    axis.set_ticks([], minor=True)

@@ -35,7 +35,7 @@ def size(frame: pd.DataFrame, taller: float = 0.0) -> tuple[float, float]:
     """Width and height in inches at which the narrowest cell of `grid`'s arm still holds its words."""
     at = np.log(edges(sorted(frame["step_size"].unique())))
     wide = NARROWEST * (at[-1] - at[0]) / np.diff(at).min()
-    return 0.9 + min(wide, WIDEST), 0.95 + taller + 0.8 * frame["mcmc_steps"].nunique()
+    return 0.9 + min(max(wide, 2.0), WIDEST), 0.95 + taller + 0.8 * frame["mcmc_steps"].nunique()
 
 
 def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], measure: str,
@@ -87,16 +87,18 @@ def divergence_map(frame: pd.DataFrame, ax: Axes, *, limits: pd.DataFrame, obser
             ax.plot([x, x], [y + 0.02, y + 0.29], color=ALARM, lw=2.2, ls=style, zorder=5, gid=name)
     for seen in rows(observed):
         height = chains.index(seen.mcmc_steps) + 0.89
+        if not math.isfinite(seen.limit):
+            ax.plot(ends[-1] / 1.02, height, marker=">", ms=6, ls="", color=INK, mec=PAPER, zorder=6, gid="beyond")
+            continue
         low, high = np.clip([seen.low, seen.high], ends[0], ends[-1])
         for colour, width in ((PAPER, 3.4), (INK, 1.4)):
             ax.plot([low, high], [height, height], color=colour, lw=width, solid_capstyle="butt", zorder=5)
-        if math.isfinite(seen.limit):
-            ax.plot(seen.limit, height, marker="D", ms=5.5, ls="", color=INK, mec=PAPER, zorder=6, gid="observed")
+        ax.plot(seen.limit, height, marker="D", ms=5.5, ls="", color=INK, mec=PAPER, zorder=6, gid="observed")
     handles: list[Any] = []
-    if np.isfinite(limits["delta_min"]).any():
+    if np.isfinite(limits["delta_min"].astype(float)).any():
         handles = [Line2D([], [], color=ALARM, lw=2, label="predicted, smallest"),
                    Line2D([], [], color=ALARM, lw=2, ls=(0, (1.6, 1.0)), label="median direction")]
-    if np.isfinite(observed["limit"]).any():
+    if np.isfinite(observed["limit"].astype(float)).any():
         handles.append(Line2D([], [], color=INK, marker="D", ms=5, lw=1.2, label="observed"))
     none = len(limits) and np.isinf(limits["delta_min"]).all()
     if handles or none:

@@ -53,7 +53,7 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
         ax.set_ylim(0.85 * frame[measure].min() if log else min(0.0, frame[measure].min()), top)
     ax.set(xlabel="update", ylabel=measure)
     if log:
-        plain_log(ax)
+        plain_log(ax.yaxis)
     return ax
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.key import log_ticks, round_levels
+from analysis.figures.key import log_ticks, plain_log, round_levels
 from analysis.palette import PAPER, SOFT, colours, markers
 
 
@@ -33,6 +33,7 @@ def search_trials(frame: pd.DataFrame, pruned: pd.DataFrame, ax: Axes, *, measur
                     color=colour[arm], gid=gid, transform=ax.get_xaxis_transform())
     if (frame["mean"].dropna() > 0).all() and frame["mean"].max() > 10 * frame["mean"].min():
         ax.set_yscale("log")
+        plain_log(ax.yaxis)
     low, high = ax.get_ylim()
     ax.set_ylim(low, high * (high / low) ** 0.12 if ax.get_yscale() == "log" else high + 0.12 * (high - low))
     ax.set(xscale="log", xlabel="step size (data units)", ylabel=f"{measure}, mean over survivors")

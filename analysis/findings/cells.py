@@ -22,8 +22,10 @@ def best(study: Study) -> list[Finding]:
             [m for m in (study.primary, long) if m in study.finals],
         ).set_index("measure")
         words = {m: interval(Interval(s["mean"], s["low"], s["high"], s["n"])) for m, s in here.iterrows()}
+        only = (study.cells["arm"] == cell["arm"]).sum() == 1
         text = (
-            f"{cell['arm']}'s best design cell is {at(pd.Series(cell))}: {study.primary} {words[study.primary]} "
+            f"{cell['arm']}'s {'one' if only else 'best'} design cell is {at(pd.Series(cell))}: {study.primary} "
+            f"{words[study.primary]} "
             f"(n = {cell['n']}, {share(cell['diverged'], cell['replicates'])} diverged"
         )
         judged = verdicts(study.finals[study.finals["config_hash"] == cell["config_hash"]])
@@ -33,7 +35,8 @@ def best(study: Study) -> list[Finding]:
         if long in words and here.loc[long, "n"]:
             text += f"; after chains longer than in training (`long_run`) it is {words[long]}"
         out.append(
-            Finding("best cell", text + ". The cell was picked on these same seeds, so the value is optimistic.")
+            Finding("best cell", text + ("." if only else
+                                         ". The cell was picked on these same seeds, so the value is optimistic."))
         )
     return out
 

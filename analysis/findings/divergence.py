@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.comparisons import compared_cells
 from analysis.findings.finding import Finding, at, span
 from analysis.inference import wilson
 from analysis.load import CELL, Study
 from analysis.tables import grid, limits
-from analysis.wording import bounds, count, listed, share
+from analysis.wording import bounds, listed, share
 
 
 def divergence(study: Study) -> list[Finding]:
@@ -21,10 +22,14 @@ def divergence(study: Study) -> list[Finding]:
     law = limits(study) if len(cells) else pd.DataFrame()
     found: dict[tuple[Any, ...], dict[tuple[int, int], list[pd.Series]]] = {}
     equal: dict[tuple[str, int], list[str]] = {}
+    alone: list[str] = []
     for arm in study.arms:
         own, base = cells[cells["arm"] == arm], study.baseline_of(arm)
         both = own.merge(cells[cells["arm"] == base], on=CELL, suffixes=("", "_base"))
-        if base is None or both.empty:
+        if base is None or own.empty:
+            continue
+        if both.empty:
+            alone.append(arm)
             continue
         gap = (both["rate"] - both["rate_base"]).abs()
         if gap.max() == 0:
@@ -35,9 +40,22 @@ def divergence(study: Study) -> list[Finding]:
         alike.setdefault((int(cell["diverged"]), int(cell["replicates"])), []).append(cell)
     out = [Finding("divergence", _sentence(key[0], groups, law)) for key, groups in found.items()]
     for (base, n), arms in equal.items():
-        same = f"{listed([*arms, base])} diverged equally often in all {count(n, 'cell')} that both ran."
+        where = "the one cell" if n == 1 else f"all {n} cells"
+        same = f"{listed([*arms, base], 12)} diverged equally often in {where} that they share."
         out.append(Finding("divergence", same))
-    return out
+    return [*out, *_apart(study, alone)]
+
+
+def _apart(study: Study, arms: list[str]) -> list[Finding]:
+    """Arms that share no cell with the baseline, each at its declared cell."""
+    groups: dict[tuple[int, int], list[str]] = {}
+    for row in compared_cells(study).to_dict("records"):
+        if row["arm"] in arms:
+            where = f"{row['arm']} (at {row['step_size']:.4g}, {row['mcmc_steps']:g} steps)"
+            groups.setdefault((row["diverged"], row["replicates"]), []).append(where)
+    parts = [f"{listed(some, 12)} diverged on {share(k, n)}{' each' if len(some) > 1 else ''} {bounds(wilson(k, n))}"
+             for (k, n), some in sorted(groups.items(), key=lambda item: -item[0][0] / item[0][1])]
+    return [Finding("divergence", f"Of arms with cells of their own, {'; '.join(parts)}.")] if parts else []
 
 
 def _sentence(base: str, groups: dict[Any, list[pd.Series]], law: pd.DataFrame) -> str:

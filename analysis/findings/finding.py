@@ -21,7 +21,7 @@ class Finding:
 
 def at(cell: pd.Series) -> str:
     """`step size 0.2 with 20 MCMC steps`."""
-    return f"step size {cell['step_size']:g} with {cell['mcmc_steps']:g} MCMC steps"
+    return f"step size {cell['step_size']:.4g} with {cell['mcmc_steps']:g} MCMC steps"
 
 
 def span(row: pd.Series) -> str:

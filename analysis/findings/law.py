@@ -25,6 +25,8 @@ def law(study: Study) -> list[Finding]:
         if found.empty:
             continue
         row = found.sort_values("mcmc_steps").iloc[-1]
+        if row["smallest"] == row["largest"]:  # one step size brackets no limit
+            continue
         if row["outcome"] == "no prediction":
             continue
         seen = [

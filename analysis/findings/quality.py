@@ -59,5 +59,6 @@ def _best_of_all(study: Study) -> list[Finding]:
     apart = [a for a in cells["arm"] if a not in strong]
     text = f"Of all arms at their declared cells, {listed([best, *others])} " + (
         "ranks best" if not others else "cannot be told from the best by ranks")
-    return [Finding("quality", text + (f"; {listed(apart)} {'is' if len(apart) == 1 else 'are'} worse (Holm, {ALPHA})."
-                                       if apart else f" (Holm, {ALPHA})."))]
+    if apart:
+        text += f"; {listed(apart, 12)} {'is' if len(apart) == 1 else 'are'} worse"
+    return [Finding("quality", f"{text} (Holm, {ALPHA}).")]

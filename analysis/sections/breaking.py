@@ -20,7 +20,9 @@ def limits(canvas: Canvas) -> Section | None:
     frame = canvas.limits
     if frame.empty or frame["largest"].isna().all():
         return None
-    ran = frame.dropna(subset=["largest"])
+    ran = frame[frame["largest"] > frame["smallest"]]
+    if ran.empty:  # one step size an arm: nothing to bracket a limit with
+        return None
 
     def draw(ax: Axes) -> None:
         figures.limit_chart(ran, ax, arms=canvas.study.arms)

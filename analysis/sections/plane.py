@@ -21,7 +21,7 @@ def divergence(canvas: Canvas) -> Section | None:
     panels = []
     for i, arm in enumerate(canvas.study.arms):
         frame = canvas.grid[canvas.grid["arm"] == arm]
-        if frame.empty:
+        if len(frame) < 2:  # no plane; its cell stands in the tables
             continue
         draw = partial(maps.divergence_map, frame, limits=canvas.limits[canvas.limits["arm"] == arm],
                        observed=seen[seen["arm"] == arm])
@@ -34,7 +34,7 @@ def divergence(canvas: Canvas) -> Section | None:
         "smallest (solid) and of the median direction (dashed), their standard errors shaded. Black diamond: the "
         "observed limit, between the last level at which fewer than half diverged and the first at which half did; "
         "its bar reaches from the largest level that is surely below to the smallest that is surely above "
-        f"(Wilson, 95 %). {_each(canvas)}", panels, maps=True)
+        f"(Wilson, 95 %); an arrow: beyond the largest. {_each(canvas)}", panels, maps=True) if panels else None
 
 
 def quality(canvas: Canvas) -> Section | None:
@@ -46,7 +46,7 @@ def quality(canvas: Canvas) -> Section | None:
     panels = []
     for i, arm in enumerate(canvas.study.arms):
         frame: pd.DataFrame = canvas.grid[canvas.grid["arm"] == arm]
-        if frame.empty:
+        if len(frame) < 2:
             continue
         draw = partial(maps.quality_map, frame, scale=scale, measure=canvas.study.primary,
                        lower_is_better=canvas.study.lower_is_better)
@@ -59,7 +59,7 @@ def quality(canvas: Canvas) -> Section | None:
         "Quality",
         f"{canvas.study.primary} ({better} is better): mean over surviving replicates, n of them, and how many "
         "diverged. One colour scale for all arms, darker is better; few survivors flatter their cell. "
-        f"{_each(canvas)}", panels, maps=True)
+        f"{_each(canvas)}", panels, maps=True) if panels else None
 
 
 def _each(canvas: Canvas) -> str:

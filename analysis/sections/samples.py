@@ -6,47 +6,51 @@ from functools import partial
 
 import pandas as pd
 
+from analysis.comparisons import compared_cells
 from analysis.figures import samples as figures
+from analysis.load import CELL
 from analysis.sections.canvas import Canvas, Panel, Section
 from analysis.wording import slug
 
 
 def samples(canvas: Canvas) -> Section | None:
-    """Sheets of the first seed that has one, at the common cell and at the cell with the widest span of rates."""
+    """Sheets of one seed an arm, at its declared cell and at the cell with the widest span of divergence rates."""
     study, ran = canvas.study, canvas.grid[canvas.grid["replicates"] > 0]
     if canvas.common is None or ran.empty:
         return None
-    span = ran.groupby(["step_size", "mcmc_steps"])["rate"].agg(lambda r: r.max() - r.min())
-    widest = span.sort_values(ascending=False, kind="stable").index[0]
-    panels = []
-    for step, steps in dict.fromkeys([canvas.common, widest]):
-        here = ran[(ran["step_size"] == step) & (ran["mcmc_steps"] == steps)]
-        for arm in study.arms:
-            found = study.finals[study.finals["config_hash"].isin(here.loc[here["arm"] == arm, "config_hash"])]
-            panel = _sheet(canvas, arm, f"{arm} at {step:g}, {steps:g} steps", found)
-            if panel is not None:
-                panels.append(panel)
+    span = ran.groupby(CELL)["rate"].agg(lambda r: r.max() - r.min()).sort_values(ascending=False, kind="stable")
+    widest = ran.set_index(CELL).loc[[span.index[0]]] if span.iloc[0] > 0 else ran.iloc[:0]
+    chosen = dict.fromkeys([*compared_cells(study)["config_hash"], *widest["config_hash"]])
+    panels = [p for key in chosen for p in _sheets(canvas, study.finals[study.finals["config_hash"] == key])]
     if not panels:
         return None
     real = _real(canvas)
     return Section(
         "Samples",
-        "One seed an arm, the first that survived, not the best (none where all diverged): at the common cell, then "
-        "at the cell where the arms' divergence rates differ most." + (" First: training data." if real else ""),
+        "One seed an arm, the first that survived, not the best (none where all diverged): at its "
+        "declared cell, then at the cell where the arms' divergence rates differ most."
+        + (" First: training data." if real else "") + (" Rows of nearest: samples, each above the training image that "
+        "is nearest in pixels." if any("nearest" in p.name for p in panels) else ""),
         [*([real] if real else []), *panels])
 
 
-def _sheet(canvas: Canvas, arm: str, heading: str, found: pd.DataFrame) -> Panel | None:
+def _sheets(canvas: Canvas, found: pd.DataFrame) -> list[Panel]:
+    """The sample sheet of one configuration's first survivor, and its nearest training images; [] where none is."""
     for row in found.sort_values(["diverged", "seed"]).to_dict("records"):
-        path = canvas.store.sheet(canvas.study, row["config_hash"], int(row["seed"]), canvas.out / "cache")
-        if path is not None:
-            frame = pd.DataFrame([{k: row[k] for k in ("arm", "step_size", "mcmc_steps", "seed", "verdict")}])
-            note = f"seed {row['seed']}, {row['verdict']}"
-            step, i = slug(f"{row['step_size']:g}"), canvas.study.arms.index(arm)
-            name = f"samples_{step}_{row['mcmc_steps']:g}_{i}_{slug(arm)}"
-            draw = partial(figures.sample_sheet, path, note=note, alarm=row["verdict"] == "diverged")
-            return canvas.panel(name, heading, frame, draw, (3.0, 3.2), f"Samples of {heading}, {note}")
-    return None
+        heading = f"{row['arm']} at {row['step_size']:.4g}, {row['mcmc_steps']:g} steps"
+        note = f"seed {row['seed']}, {row['verdict']}"
+        frame = pd.DataFrame([{k: row[k] for k in ("arm", "step_size", "mcmc_steps", "seed", "verdict")}])
+        step, i = slug(f"{row['step_size']:g}"), canvas.study.arms.index(row["arm"])
+        end = f"{step}_{row['mcmc_steps']:g}_{i}_{slug(row['arm'])}"
+        panels = []
+        for kind, title in (("samples", heading), ("nearest", f"{heading}: nearest training images")):
+            path = canvas.store.sheet(canvas.study, row["config_hash"], int(row["seed"]), canvas.out / "cache", kind)
+            if path is not None:
+                draw = partial(figures.sample_sheet, path, note=note, alarm=row["verdict"] == "diverged")
+                panels.append(canvas.panel(f"{kind}_{end}", title, frame, draw, (3.0, 3.2), f"{title}; {note}"))
+        if panels:
+            return panels
+    return []
 
 
 def _real(canvas: Canvas) -> Panel | None:
