@@ -12,7 +12,8 @@ from analysis.load import CELL, Study
 from analysis.tables import grid
 from analysis.wording import DASH, bounds, number, share
 
-TREES, REPEATS, FEWEST = 200, 20, 8  # trees and permutations of `importance`; configurations that an arm needs
+TREES, REPEATS, FEWEST = 100, 10, 8  # trees and permutations of `importance`; configurations that an arm needs
+MOST = 600  # replicates that it looks at, drawn by a fixed generator
 
 
 def effects(study: Study) -> pd.DataFrame:
@@ -55,9 +56,9 @@ def effect_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
 def importance(study: Study) -> pd.DataFrame:
     """How much of the ranking of an arm's replicates each knob explains; a row an arm and knob that varied.
 
-    Evaluator: permutation importance (Breiman 2001) of a random forest of 200 trees, fitted to the replicates' ranks
+    Evaluator: permutation importance (Breiman 2001) of a random forest of 100 trees, fitted to the replicates' ranks
     (divergence the worst) of the design and search phases: the drop of R2 when the knob is shuffled within the fitted
-    data, 20 times, mean and standard deviation. r2: out of bag. An arm needs 8 configurations and two knobs that vary.
+    data, 10 times, mean and standard deviation. r2: out of bag. An arm needs 8 configurations and two knobs that vary.
     """
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
@@ -67,6 +68,7 @@ def importance(study: Study) -> pd.DataFrame:
     found = []
     for arm in study.arms:
         own = finals[finals["arm"] == arm]
+        own = own.sample(MOST, random_state=0) if len(own) > MOST else own
         hashes = list(own["config_hash"].unique())
         knobs = pd.DataFrame([json.loads(trials[h]) for h in hashes], index=hashes)
         knobs = knobs[[k for k in knobs if knobs[k].astype(str).nunique() > 1]]

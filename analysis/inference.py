@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -60,10 +61,16 @@ def t_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -
         raise ValueError(f"found {int((~np.isfinite(x)).sum())} values that are not finite among {x.size}")
     if x.size < 2:
         return Interval(float(x[0]) if x.size else math.nan, math.nan, math.nan, int(x.size))
-    half = stats.t.ppf((1 + confidence) / 2, x.size - 1) * x.std(ddof=1) / math.sqrt(x.size)
+    half = _t_quantile((1 + confidence) / 2, x.size - 1) * x.std(ddof=1) / math.sqrt(x.size)
     return Interval(float(x.mean()), float(x.mean() - half), float(x.mean() + half), int(x.size))
 
 
+@cache
+def _t_quantile(p: float, freedom: int) -> float:
+    return float(stats.t.ppf(p, freedom))
+
+
+@cache
 def wilson(count: int, n: int, confidence: float = 0.95) -> Interval:
     """Share count / n with Wilson's score interval: 0 of 5 is [0, 0.43], not [0, 0]."""
     if n == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,8 +14,8 @@ from analysis.palette import THEME
 from analysis.sections import sections
 
 
-def write(study: Study, store: Store, out: Path) -> Path:
-    """Writes everything under `out`; returns the page's path."""
+def write(study: Study, store: Store, out: Path, refresh: int | None = None) -> Path:
+    """Writes everything under `out`; returns the page's path. refresh: seconds after which a browser loads it again."""
     said = findings(study)
     env = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -25,6 +26,7 @@ def write(study: Study, store: Store, out: Path) -> Path:
     )
     page = env.get_template("template.html").render(
         study=study,
+        refresh=refresh,
         theme=THEME,
         findings=said,
         missing=missing(study),
@@ -34,7 +36,8 @@ def write(study: Study, store: Store, out: Path) -> Path:
         method=about.method(study),
         commands=about.commands(study),
     )
-    (out / "index.html").write_text(page, encoding="utf-8")
+    (out / ".index.html").write_text(page, encoding="utf-8")
+    os.replace(out / ".index.html", out / "index.html")  # a browser that loads it again never sees half of it
     lines = [f"# {study.name}", "", str(study.plan.get("question", "")), "", *(f"- {f.text}" for f in said)]
     (out / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return out / "index.html"

@@ -40,13 +40,19 @@ def summaries(finals: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
 
     Diverged replicates enter no mean; a configuration without survivors has n = 0 and no mean.
     """
-    found, counts = [], rates(finals)
-    for row in counts.to_dict("records"):
-        group = finals[(finals["config_hash"] == row["config_hash"]) & ~finals["diverged"]]
-        for measure in measures:
-            i = t_interval(group[measure].dropna().to_numpy(float))
-            found.append({**row, "measure": measure, "mean": i.estimate, "low": i.low, "high": i.high, "n": i.n})
-    return pd.DataFrame(found, columns=[*counts.columns, "measure", "mean", "low", "high", "n"])
+    counts = rates(finals)
+    alive = finals[~finals["diverged"].astype(bool)]
+    tall = alive.melt("config_hash", measures, "measure").dropna() if measures else pd.DataFrame()
+    if counts.empty or tall.empty:
+        found = {}
+    else:
+        found = {key: t_interval(part.to_numpy(float)) for key, part in
+                 tall.groupby(["config_hash", "measure"])["value"]}
+    none = t_interval([])
+    out = [{**row, "measure": measure, "mean": i.estimate, "low": i.low, "high": i.high, "n": i.n}
+           for row in counts.to_dict("records") for measure in measures
+           for i in [found.get((row["config_hash"], measure), none)]]
+    return pd.DataFrame(out, columns=[*counts.columns, "measure", "mean", "low", "high", "n"])
 
 
 @lru_cache(4)

@@ -11,7 +11,7 @@ import pytest
 
 from analysis import horizons
 from analysis.figures import limits as figures
-from analysis.load import Store
+from analysis.load import Store, read
 from analysis.tables import limits
 from tests import synthetic_study as toy
 
@@ -40,7 +40,7 @@ def test_horizons_are_round_and_end_with_the_run():
 
 def test_a_shorter_study_sees_a_larger_limit(tmp_path_factory):
     """The seeds of the toy diverge at 100 + 20 * (seed): kl at 0.2 and 20 steps loses all six between 100 and 200."""
-    study = Store(toy.shared(tmp_path_factory.getbasetemp() / "toy")).read("toy", tmp_path_factory.mktemp("cache"))
+    study = read(Store(toy.shared(tmp_path_factory.getbasetemp() / "toy")), "toy", tmp_path_factory.mktemp("cache"))
     frame = horizons.limits_by_horizon(study)
     kl = frame[(frame["arm"] == "kl") & (frame["mcmc_steps"] == 20)].set_index("horizon")
     finals = study.finals[(study.finals["arm"] == "kl") & (study.finals["mcmc_steps"] == 20)]

@@ -12,7 +12,7 @@ import pytest
 
 from analysis import findings, tables
 from analysis.comparisons import comparisons
-from analysis.load import ReportError, Store, Study, _planned_seeds, opened
+from analysis.load import ReportError, Store, Study, _planned_seeds, opened, read
 from tests import synthetic_study as toy
 
 
@@ -20,7 +20,7 @@ from tests import synthetic_study as toy
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     store = Store(toy.shared(tmp_path_factory.getbasetemp() / "toy"))
     cache = tmp_path_factory.mktemp("cache")
-    return store.read("toy", cache)
+    return read(store, "toy", cache)
 
 
 def cell(frame, arm, step, mcmc):
@@ -170,13 +170,13 @@ def test_a_store_that_is_not_there_is_not_created(tmp_path: Path):
 def test_records_are_fetched_once(study, tmp_path_factory, monkeypatch):
     store = Store(toy.shared(tmp_path_factory.getbasetemp() / "toy"))
     cache = tmp_path_factory.mktemp("again")
-    store.read("toy", cache)
+    read(store, "toy", cache)
     fetched: list[str] = []
     download = store.client.download_artifacts
     monkeypatch.setattr(
         store.client, "download_artifacts", lambda run, path, dst: fetched.append(path) or download(run, path, dst)
     )
-    again = store.read("toy", cache)
+    again = read(store, "toy", cache)
     assert not [f for f in fetched if f.startswith("records")]
     assert again.finals.equals(study.finals)
 

@@ -13,6 +13,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 
+from analysis.figures.key import log_ticks, round_levels
 from analysis.frames import rows
 from analysis.palette import ALARM, EMPTY, INK, PAPER, SOFT
 from analysis.wording import number, share
@@ -20,6 +21,7 @@ from analysis.wording import number, share
 QUALITY_MAP, RATE_MAP = "crest", "rocket_r"  # seaborn's perceptually uniform maps; the second one's own end is black
 NARROWEST = 0.72  # inches that a cell needs for its words
 WIDEST = 9.0
+CROWDED = 72  # cells beyond which no words are written into them
 
 
 def edges(levels: Sequence[float]) -> np.ndarray:
@@ -125,7 +127,8 @@ def _heat(frame: pd.DataFrame, ax: Axes, column: str, words: Sequence[str], norm
                          cmap=sns.color_palette(cmap, as_cmap=True), edgecolors=PAPER, linewidth=2)
     ax.set_facecolor(EMPTY)
     ax.grid(False)
-    for (i, j), word in np.ndenumerate(text):
+    crowded = text.size > CROWDED  # colours alone; the table of all cells has the numbers
+    for (i, j), word in np.ndenumerate(text) if not crowded else ():
         shade = mesh.to_rgba(values[i, j]) if math.isfinite(values[i, j]) else (1.0, 1.0, 1.0)
         dark = np.asarray(shade[:3]) @ (0.2126, 0.7152, 0.0722) < 0.5
         ink = SOFT if math.isnan(values[i, j]) else "#ffffff" if dark else "#14171a"
@@ -133,8 +136,7 @@ def _heat(frame: pd.DataFrame, ax: Axes, column: str, words: Sequence[str], norm
                 color=ink, fontsize=8, linespacing=1.35, gid="cell")
     ax.set(xscale="log", xlabel="step size (data units)", ylabel="MCMC steps", xlim=edges(levels)[[0, -1]],
            ylim=(0, len(text)))
-    ax.set_xticks(levels, [f"{v:g}" for v in levels])
-    ax.minorticks_off()
+    log_ticks(ax, levels if not crowded else round_levels(levels[0], levels[-1])[1:-1])
     ax.set_yticks(np.arange(len(text)) + 0.5, [f"{v:g}" for v in wide.index])
     ax.spines[:].set_visible(False)
     return mesh

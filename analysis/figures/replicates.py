@@ -13,6 +13,8 @@ from analysis.figures.key import log_ticks, plain_log
 from analysis.inference import t_interval
 from analysis.palette import ALARM, PAPER, RULE, SOFT, colours, dashes, markers
 
+CROWDED = 100  # replicates in one figure beyond which only means and bands are drawn
+
 
 def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
     """Every replicate a thin line; mean and t band while all replicates of the arm live, ending in a mark where one
@@ -28,12 +30,14 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
     first = frame.sort_values("update").groupby(["arm", "seed"])[measure].first()
     log = bool((frame[measure] > 0).all())
     top = (1.5 if log else 1.08) * max([*calm.dropna(), *first.dropna()], default=math.inf)
+    thin = frame.groupby(["arm", "seed"]).ngroups <= CROWDED
     for arm in [a for a in arms if a in set(frame["arm"])]:
         wide = frame[frame["arm"] == arm].pivot(index="update", columns="seed", values=measure)
         gone = set(frame.loc[(frame["arm"] == arm) & frame["diverged"], "seed"])
         for seed in wide.columns:
             own = wide[seed].dropna()
-            ax.plot(own.index, own, color=colour[arm], lw=0.6, alpha=0.35, gid="replicate")
+            if thin:
+                ax.plot(own.index, own, color=colour[arm], lw=0.6, alpha=0.35, gid="replicate")
             if seed in gone and len(own):
                 ax.plot(own.index[-1], min(own.iloc[-1], top), marker="x", ms=6, mew=1.6, ls="", color=colour[arm],
                         gid="diverged", clip_on=False)

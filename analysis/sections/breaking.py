@@ -77,9 +77,9 @@ def survival(canvas: Canvas) -> Section | None:
     frame = frame[(frame["mcmc_steps"] == canvas.common[1]) & frame["config_hash"].isin(knobs.index)]
     frame = frame.assign(updates=[int(knobs[k]["updates"]) for k in frame["config_hash"]])
     panels = []
-    for step, cell in frame.groupby("step_size"):
-        if not cell["diverged"].any():
-            continue
+    broken = frame.loc[frame["diverged"].astype(bool), "step_size"]
+    for step in canvas.some(broken):
+        cell = frame[frame["step_size"] == step]
         data = pd.concat([horizons.survival(own).assign(arm=arm) for arm, own in cell.groupby("arm", sort=False)])
 
         def draw(ax: Axes, data: pd.DataFrame = data) -> None:

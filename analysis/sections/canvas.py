@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from analysis import tables
 from analysis.load import Store, Study
 from analysis.palette import inline, style
 from analysis.wording import count
+
+MOST = 8  # panels by step size
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,13 @@ class Canvas:
         (self.out / "figures" / f"{name}.csv").write_text(csv, encoding="utf-8")
         self.drawn.add(name)
         return Panel(heading, inline(sink.getvalue(), name, alt), alt, name, csv)
+
+    def some(self, levels: Iterable[float]) -> list[float]:
+        """At most MOST of these levels, evenly chosen with both ends: a page shows so many panels of a kind."""
+        every = sorted(set(levels))
+        if len(every) <= MOST:
+            return every
+        return [every[round(i * (len(every) - 1) / (MOST - 1))] for i in range(MOST)]
 
     def design(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of the design phase."""

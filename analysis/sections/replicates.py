@@ -22,7 +22,8 @@ def curves(canvas: Canvas) -> Section | None:
     frame = frame[frame["mcmc_steps"] == canvas.common[1]].dropna(subset=[measure])
     frame = frame.merge(ends, on=["config_hash", "seed"])
     panels = []
-    for step, cell in frame.groupby("step_size"):
+    for step in canvas.some(frame["step_size"]):
+        cell = frame[frame["step_size"] == step]
 
         def draw(ax: Axes, cell: pd.DataFrame = cell) -> None:
             figures.learning_curves(cell, ax, measure=measure, arms=canvas.study.arms)

@@ -44,7 +44,8 @@ def _sheets(canvas: Canvas, found: pd.DataFrame) -> list[Panel]:
         end = f"{step}_{row['mcmc_steps']:g}_{i}_{slug(row['arm'])}"
         panels = []
         for kind, title in (("samples", heading), ("nearest", f"{heading}: nearest training images")):
-            path = canvas.store.sheet(canvas.study, row["config_hash"], int(row["seed"]), canvas.out / "cache", kind)
+            path = canvas.store.sheet(canvas.study.launch["experiment"], row["config_hash"], int(row["seed"]),
+                                      f"{kind}_{row['seed']}.png", canvas.out / "cache")
             if path is not None:
                 draw = partial(figures.sample_sheet, path, note=note, alarm=row["verdict"] == "diverged")
                 panels.append(canvas.panel(f"{kind}_{end}", title, frame, draw, (3.0, 3.2), f"{title}; {note}"))
@@ -54,7 +55,7 @@ def _sheets(canvas: Canvas, found: pd.DataFrame) -> list[Panel]:
 
 
 def _real(canvas: Canvas) -> Panel | None:
-    path = canvas.store.data_sheet(canvas.study, canvas.out / "cache")
+    path = canvas.store.picture(canvas.study.launch["run_id"], "data_samples.png", canvas.out / "cache")
     if path is None:
         return None
     name = str(canvas.study.plan.get("data", {}).get("name", "data"))

@@ -1,0 +1,119 @@
+"""A tracking store that is only read: studies by name, their runs, and artifacts, kept in a cache by run."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_PAGE = 1000  # runs a search may return at once
+
+
+class ReportError(Exception):
+    """One sentence for the user; the command line prints it and ends with 2."""
+
+
+def checked_uri(uri: str) -> str:
+    """`uri`, unless it names an SQLite file that is not there: opening it would create an empty store."""
+    parts = urlsplit(uri)
+    if parts.scheme.startswith("sqlite"):
+        path = Path(uri.split(":///", 1)[-1].split("?")[0])
+        if not path.exists():
+            raise ReportError(f"no tracking store at {path}: run a study first, or name its store with --tracking-uri")
+    return uri
+
+
+@contextmanager
+def opened(uri: str | None) -> Iterator[Store]:
+    """The store at `uri`. A store that cannot be reached becomes a ReportError, whenever it stops answering."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield Store(uri)
+    except (MlflowException, SQLAlchemyError, ConnectionError) as problem:
+        first = next(iter(str(problem).splitlines()), type(problem).__name__)
+        raise ReportError(f"cannot read the tracking store: {first[:200]}") from problem
+
+
+class Store:
+    """A tracking store that is only read."""
+
+    def __init__(self, uri: str | None = None) -> None:
+        import mlflow
+
+        self.uri = checked_uri(uri or mlflow.get_tracking_uri())
+        self.client = mlflow.MlflowClient(tracking_uri=self.uri)
+
+    def names(self) -> list[str]:
+        """Names of all studies, the one launched last first. A study is an experiment with a launch run."""
+        experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
+        launches = self.runs(list(experiments), "tags.kind = 'launch'")
+        newest: dict[str, int] = {}
+        for run in launches:
+            name = experiments[run.info.experiment_id]
+            newest[name] = max(newest.get(name, 0), run.info.start_time)
+        return sorted(newest, key=lambda name: (-newest[name], name))
+
+    def choose(self, wanted: str | None) -> str:
+        """The study `wanted`, or the newest. Raises ReportError with the nearest name and the list."""
+        names = self.names()
+        if not names:
+            raise ReportError("the tracking store holds no study yet: run `python -m study.launch --space FILE` first")
+        if wanted is None or wanted in names:
+            return wanted or names[0]
+        near = difflib.get_close_matches(wanted, names, 1, 0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ReportError(f"no study named {wanted!r}{hint} (studies: {', '.join(sorted(names))})")
+
+    def sheet(self, experiment: str, config_hash: str, seed: int, name: str, cache: Path) -> Path | None:
+        """An image of one replicate's run, or None where there is none. Of studies in one report: their experiments,
+        with commas, and the hash behind the study's name."""
+        known = config_hash.split("/")[-1]
+        found = self.runs(experiment.split(","), f"tags.kind = 'replicate' and tags.config_hash = '{known}' and "
+                                                 f"tags.seed = '{seed}'")
+        return next((self.artifact(run, name, cache) for run in found if self.has(run, name)), None)
+
+    def picture(self, run_id: str, name: str, cache: Path) -> Path | None:
+        """An image that a run holds, or None where there is none."""
+        run = self.client.get_run(run_id)
+        return self.artifact(run, name, cache) if self.has(run, name) else None
+
+    def runs(self, experiments: list[str], query: str) -> list[Run]:
+        """All runs of these experiments that the query finds, in the order of their ids."""
+        def pages() -> Iterator[Run]:
+            token = None
+            while True:
+                page = self.client.search_runs(experiments, query, max_results=_PAGE, page_token=token)
+                yield from page
+                token = page.token
+                if not token:
+                    return
+
+        return sorted(pages(), key=lambda r: r.info.run_id) if experiments else []
+
+    def has(self, run: Run, name: str) -> bool:
+        """Whether the run holds an artifact of this name at its top."""
+        return any(f.path == name for f in self.client.list_artifacts(run.info.run_id))
+
+    def text(self, run: Run, name: str, cache: Path) -> str:
+        """An artifact's text, or "" where there is none."""
+        return self.artifact(run, name, cache).read_text() if self.has(run, name) else ""
+
+    def artifact(self, run: Run, name: str, cache: Path, fixed: bool = False) -> Path:
+        """One artifact in the cache; fetched again unless it is `fixed` (never changes once written) and there."""
+        target = cache / run.info.run_id / name
+        if fixed and target.exists():
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            os.replace(self.client.download_artifacts(run.info.run_id, name, scratch), target)
+        return target
