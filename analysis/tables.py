@@ -7,10 +7,11 @@ from collections import Counter
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.frames import rows
-from analysis.inference import Interval, t_interval, wilson
+from analysis.inference import Interval, bca_interval, iqm, t_interval, wilson
 from analysis.load import CELL, VALID, Study
 from analysis.wording import DASH, bounds, interval, number, share
 
@@ -227,6 +228,32 @@ def main_table(study: Study, cells: pd.DataFrame, measures: list[str]) -> pd.Dat
         found.append(row)
     floor = floor_row(study, measures)
     return pd.DataFrame([*found, floor] if floor else found).fillna(DASH)
+
+
+def robust(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
+    """The primary measure of these configurations' survivors by estimators that fear no outlier, beside the t interval:
+    a row a configuration with mean and its t and BCa bounds (BCa from n = 20), iqm and its bounds (from n = 10)."""
+    found = []
+    for cell in rows(cells):
+        own = study.finals[(study.finals["config_hash"] == cell.config_hash) & ~study.finals["diverged"]]
+        x = own[study.primary].dropna().to_numpy(float)
+        t, bca, middle = t_interval(x), bca_interval(x, np.random.default_rng(0)), iqm(x, np.random.default_rng(0))
+        found.append({"arm": cell.arm, "step_size": cell.step_size, "mcmc_steps": cell.mcmc_steps, "n": t.n,
+                      "mean": t.estimate, "t_low": t.low, "t_high": t.high, "bca_low": bca.low, "bca_high": bca.high,
+                      "iqm": middle.estimate, "iqm_low": middle.low, "iqm_high": middle.high})
+    return pd.DataFrame(found)
+
+
+def robust_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
+    """`robust` for a reader."""
+    def words(row: Any, estimate: str, of: str) -> str:
+        return interval(Interval(row[estimate], row[f"{of}_low"], row[f"{of}_high"], row["n"]))
+
+    some = frame.to_dict("records")
+    return pd.DataFrame({"arm": frame["arm"], "n": frame["n"].map(str),
+                         f"{study.primary}, mean [t]": [words(r, "mean", "t") for r in some],
+                         "mean [BCa]": [words(r, "mean", "bca") for r in some],
+                         "interquartile mean [BCa]": [words(r, "iqm", "iqm") for r in some]})
 
 
 def verdicts(finals: pd.DataFrame) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from models.yardstick import Yardstick
 
 FLOOR_DRAWS = 20
+ALPHA = 0.05  # of the report's tests, after Holm
 SECONDS_A_CALL = 5e-4
 MAX_ROWS = 20  # of an arm, in the table for people; plan.json has them all
 
@@ -143,6 +144,8 @@ def show(plan: dict[str, Any], spec: StudySpec, console: Console) -> None:
             planned = {arm: sum(a["gradients"]) / 2 for arm, a in plan["estimate"]["arms"][phase].items()}
             console.print(Text(f"{phase}: {p['configurations']} configurations x {p['replicates']} replicates; "
                                f"{budgets(planned)}"), soft_wrap=True)
+    if few := too_few_replicates(len(plan["arms"]) - 1, plan["planned"].get("design", {}).get("replicates", 0)):
+        console.print(Text(few), soft_wrap=True)
     low, high = plan["estimate"]["seconds"]
     cost = duration(high) if duration(low) == duration(high) else f"{duration(low)} to {duration(high)}"
     floor = plan["floors"][plan["primary"]]
@@ -151,6 +154,19 @@ def show(plan: dict[str, Any], spec: StudySpec, console: Console) -> None:
     console.print(Text(f"estimated cost: roughly {cost} on {plan['estimate']['cpus']} CPUs, beside the start of Ray"))
     if data["shape"] == [2]:
         console.print(Text("in the plane both limits come from the density's own local standard deviation"))
+
+
+def too_few_replicates(comparisons: int, replicates: int) -> str:
+    """A sentence where no outcome could be significant, "" elsewhere.
+
+    The smallest sign-flip p of n pairs is 2 / 2**n, and Holm's first step multiplies it by the number of comparisons.
+    """
+    if comparisons < 1 or replicates < 1 or comparisons * 2 / 2**replicates <= ALPHA:
+        return ""
+    enough = math.ceil(math.log2(2 * comparisons / ALPHA))
+    plural = "s" if comparisons > 1 else ""
+    return (f"with {replicates} replicates and {comparisons} comparison{plural} with the baseline no p value can reach "
+            f"{ALPHA}; {enough} replicates would do (design.replicates)")
 
 
 def _data_line(plan: dict[str, Any]) -> str:

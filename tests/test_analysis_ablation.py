@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import ablation, cost, effects
+from analysis import ablation, cost, effects, tables
 from analysis.budget import budget
 from analysis.comparisons import compared_cells, comparisons, not_separable_from_best
 from analysis.figures.cost import front
@@ -136,3 +136,12 @@ def test_profiles_count_divergence_as_failure_and_pair_cells():
     assert (kl["low"] <= kl["share"]).all() and (kl["share"] <= kl["high"]).all() and kl["high"].iloc[0] > 0.25
     assert (frame[frame["arm"] == "jko"]["share"] == 1).all()
     assert cost.profile(runs, "kid", False).query("arm == 'kl'")["share"].iloc[-1] == 0.75
+
+
+def test_estimators_that_fear_no_outlier_stand_beside_the_mean():
+    toy = study({("kl", 0.1, 5): [*flat(1, 11), 50.0, None]})
+    found = tables.robust(toy, compared_cells(toy)).iloc[0]
+    assert found["n"] == 12 and found["mean"] > 5 and found["iqm"] == pytest.approx(1.0055)
+    assert found["iqm_low"] < 1.0055 < found["iqm_high"] < 2 and np.isnan(found["bca_low"])
+    words = tables.robust_words(toy, tables.robust(toy, compared_cells(toy)))
+    assert words.loc[0, "mean [BCa]"] == "5.09" and words.loc[0, "n"] == "12"

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.inference import holm, paired_difference, t_interval, wilson
+from analysis.inference import (
+    bca_interval,
+    compare_by_ranks,
+    enough_for_significance,
+    holm,
+    iqm,
+    paired_difference,
+    pairs_needed,
+    sign_flip,
+    t_interval,
+    wilson,
+)
 from analysis.wording import interval, number
 
 
@@ -91,3 +102,85 @@ def test_numbers_in_words():
         "3.00e\u221207",
     ]
     assert interval(t_interval([0.04, 0.05, 0.06])) == "0.050 [0.025, 0.075]"
+
+
+def test_a_t_interval_on_normal_means_covers_95_of_100():
+    """4,000 draws each; the standard error of the share is .0034."""
+    rng = np.random.default_rng(2)
+    for n in (6, 10, 20):
+        covered = np.mean([i.low < 1 < i.high for i in map(t_interval, rng.normal(1, 3, (4000, n)))])
+        assert covered == pytest.approx(0.95, abs=0.02)
+
+
+def test_wilsons_mean_coverage_over_all_rates_is_95_of_100():
+    """Exact: sum over k of the binomial probability where the interval holds p, averaged over a fine grid of p."""
+    p = np.linspace(0.0005, 0.9995, 1000)
+    for n in (5, 7, 10, 20):
+        inside = np.zeros_like(p)
+        for k in range(n + 1):
+            i = wilson(k, n)
+            inside += stats.binom.pmf(k, n, p) * ((i.low <= p) & (p <= i.high))
+        assert inside.mean() == pytest.approx(0.95, abs=0.01)
+
+
+def ranks(a, b, lower=True):
+    return compare_by_ranks(a, b, lower_is_better=lower, rng=np.random.default_rng(0))
+
+
+def test_ranks_with_divergence_as_worst_by_hand():
+    """Joint ranks of a: 1 2 7.5, of b: 4 3 7.5 and a value in the middle; the third pair diverged in both."""
+    test = ranks([0.1, 0.2, math.nan, 0.9], [0.5, 0.3, math.nan, 0.8])
+    d = np.array([1 - 4, 2 - 3, 0, 6 - 5])
+    share = np.mean([abs(np.dot(s, d)) >= abs(d.sum()) for s in itertools.product((-1, 1), repeat=4)])
+    assert (test.p, test.better, test.worse, test.ties, test.both_survived) == (share, 2, 1, 1, 3)
+    assert test.superiority.estimate == 2.5 / 4 and test.difference.estimate == pytest.approx((-0.4 - 0.1 + 0.1) / 3)
+    turned = ranks([0.1, 0.2, math.nan, 0.9], [0.5, 0.3, math.nan, 0.8], lower=False)
+    assert (turned.better, turned.worse) == (1, 2)
+
+
+def test_a_method_that_loses_every_seed_is_told_apart_with_seven():
+    test = ranks([math.nan] * 7, np.linspace(1, 2, 7))
+    assert test.p == test.p_attainable == 2 / 2**7 and test.superiority.estimate == 0 and test.difference.n == 0
+    assert ranks([math.nan] * 7, [math.nan] * 7).p == 1
+
+
+def test_a_survivor_s_mean_may_not_pay_for_lost_seeds():
+    """a's survivors are better than all of b, but five of its eight seeds diverged."""
+    a, b = [0.1, 0.1, 0.1, *[math.nan] * 5], [0.5 + 0.01 * i for i in range(8)]
+    assert ranks(a, b).difference.estimate < 0 and ranks(a, b).worse == 5 and ranks(a, b).superiority.estimate == 3 / 8
+
+
+def test_many_pairs_are_drawn_and_agree_with_scipy():
+    rng = np.random.default_rng(5)
+    d = rng.normal(0.35, 1, 24)
+    p, least = sign_flip(d, np.random.default_rng(0))
+    known = stats.permutation_test((d,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples",
+                                   vectorized=True, n_resamples=19_999, rng=np.random.default_rng(1)).pvalue
+    assert p == pytest.approx(known, abs=0.012) and least == 2 / 20_000
+
+
+@pytest.mark.parametrize(("family", "pairs"), [(1, 6), (2, 7), (5, 8), (8, 9), (12, 9), (16, 10)])
+def test_pairs_that_a_family_needs(family, pairs):
+    assert pairs_needed(family) == pairs
+    assert enough_for_significance(pairs, family) and not enough_for_significance(pairs - 1, family)
+
+
+def test_family_wise_error_of_a_thousand_null_studies():
+    """Four arms against one baseline on 8 shared seeds, a sixth of all replicates diverged: no arm differs."""
+    rng, wrong = np.random.default_rng(7), 0
+    for _ in range(1000):
+        values = rng.normal(size=(5, 8)) + rng.normal(size=8)
+        values[rng.random((5, 8)) < 1 / 6] = np.nan
+        wrong += min(holm([ranks(arm, values[0]).p for arm in values[1:]])) <= 0.05
+    assert wrong / 1000 <= 0.064
+
+
+def test_bootstrap_intervals_start_where_they_hold_and_follow_a_skewed_law():
+    rng = np.random.default_rng(3)
+    x = rng.exponential(1.0, 40)
+    i = bca_interval(x, np.random.default_rng(0))
+    assert i.low < x.mean() < i.high and i.high - i.estimate > i.estimate - i.low
+    assert math.isnan(bca_interval(x[:19], rng).low) and bca_interval([2.0] * 20, rng).high == 2
+    middle = iqm([*range(11), 1e9], np.random.default_rng(0))
+    assert middle.estimate == pytest.approx(np.mean([3, 4, 5, 6, 7, 8])) and middle.low < 5.5 < middle.high < 1e9
+    assert math.isnan(iqm([1.0, 2.0], rng).low) and math.isnan(iqm([], rng).estimate)

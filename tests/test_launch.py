@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from analysis.inference import enough_for_significance
 from study.launch import main
 from study.lock import held
+from study.plan import too_few_replicates
 from study.spec import load
 from study.storage import Store
 
@@ -147,6 +149,17 @@ def test_a_dry_run_shows_the_plan_and_makes_no_store(space: str, capsys: pytest.
     assert cells["jko"] == ["jko", "2", "none", "none", "0", "0", "2"]
     assert "design: 4 configurations x 2 replicates" in text and "estimated cost: roughly " in text
     assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
+
+
+@pytest.mark.parametrize(("comparisons", "replicates", "enough"), [
+    (2, 7, None), (2, 6, 7), (5, 7, 8), (5, 8, None), (16, 9, 10), (16, 10, None), (0, 3, None), (3, 0, None),
+])
+def test_the_plan_says_how_many_replicates_a_significant_result_needs(comparisons: int, replicates: int,
+                                                                      enough: int | None) -> None:
+    said = too_few_replicates(comparisons, replicates)
+    assert said == "" if enough is None else f"; {enough} replicates would do" in said
+    if comparisons and replicates:  # the analysis draws the same line
+        assert (said == "") == enough_for_significance(replicates, comparisons)
 
 
 def test_a_dry_run_says_what_a_changed_file_changes(space: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis import tables
 from analysis.comparisons import compared_cells, comparisons, not_separable_from_best
+from analysis.inference import IQM_FROM
 from analysis.load import COSTS
 from analysis.sections.canvas import Canvas, Section
 
@@ -29,6 +30,9 @@ def declared(canvas: Canvas) -> Section | None:
     compared = comparisons(canvas.study)
     if len(compared):
         section.raw["comparisons"] = compared.drop(columns="test")
+    section.raw["robust"] = tables.robust(canvas.study, cells)
+    if (section.raw["robust"]["n"] >= IQM_FROM).any():
+        section.tables.append(("robust", tables.robust_words(canvas.study, section.raw["robust"])))
     return section
 
 
