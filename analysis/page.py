@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from analysis import about
 from analysis.findings import RULE, findings, missing
@@ -24,6 +26,7 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    env.filters["prose"] = prose
     page = env.get_template("template.html").render(
         study=study,
         refresh=refresh,
@@ -41,3 +44,8 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None) -> 
     lines = [f"# {study.name}", "", str(study.plan.get("question", "")), "", *(f"- {f.text}" for f in said)]
     (out / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return out / "index.html"
+
+
+def prose(text: str) -> Markup:
+    """A sentence as HTML: escaped, with what stands between backticks as code, as Markdown shows it."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))

@@ -218,13 +218,13 @@ def main_table(study: Study, cells: pd.DataFrame, measures: list[str]) -> pd.Dat
             "MCMC steps": f"{cell.mcmc_steps:g}",
             "diverged": f"{share(cell.diverged, cell.replicates)} {bounds(wilson(cell.diverged, cell.replicates))}",
         }
-        if words := verdicts(study.finals[study.finals["config_hash"] == cell.config_hash]):
-            row["verdict"] = words
         for measure in measures:
             s = frame.loc[(cell.config_hash, measure)]
             row[measure] = (
                 f"{interval(Interval(s['mean'], s['low'], s['high'], s['n']))} (n = {s['n']})" if s["n"] else DASH
             )
+        if words := verdicts(study.finals[study.finals["config_hash"] == cell.config_hash]):
+            row["verdict"] = words  # last: it is long, and the numbers should be seen without scrolling
         found.append(row)
     floor = floor_row(study, measures)
     return pd.DataFrame([*found, floor] if floor else found).fillna(DASH)

@@ -27,7 +27,8 @@ def quality(study: Study) -> list[Finding]:
             way = "lower" if i.estimate < 0 else "higher"
             better = "better" if (i.estimate < 0) == study.lower_is_better else "worse"
             where = "" if i.n == row["pairs"] else f" over the {count(i.n, 'seed')} on which both survived"
-            text += f": {study.primary} is {way} ({better}) by {magnitude(i)}{where}"
+            link = ": " if better == first else ", though on average "  # ranks count seeds, a mean weighs them
+            text += f"{link}{study.primary} is {way} ({better}) by {magnitude(i)}{where}"
         if row["decidable"]:
             holm = f" after Holm over {m}" if m > 1 else ""
             text += (f". {'Significant' if row['p_holm'] <= ALPHA else 'Not significant'} at {ALPHA} "
