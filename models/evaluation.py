@@ -7,6 +7,7 @@ finite numbers come out: a replicate that diverged has no quality, and a measure
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,8 +22,9 @@ from models.batches import batch
 from models.chains import principal_axes
 from models.data import Data
 from models.feature_file import FileExtractor
-from models.long_run import long_run, told
+from models.long_run import LongRun, long_run, told
 from models.method import Draw, ImageChain, Method, first
+from models.naming import long_chains, long_name
 from models.noise import Noise, generators_for
 from models.signals import response_gap, saturation_excess, update_snr
 from models.stability import kappa
@@ -45,6 +47,7 @@ class Evaluator:
         self.method, self.samples, self.long_run, self.ais_steps = method, samples, long_run, ais_steps
         self.yardstick = Yardstick(data, samples, split, cache_dir, own)
         self.primary, self.direction = self.yardstick.primary, self.yardstick.direction
+        self.long_seconds = 0.0  # of CPU, that the last final evaluation spent on its long run
 
     def _noise(self, state: TrainState) -> Noise:
         return Noise(generators_for(state.seeds, "evaluation", state.device, state.update), state.noise.dtype)
@@ -60,7 +63,7 @@ class Evaluator:
             means["gap_sd"] = window["gap"].std(0).tolist()
         if infos:
             means["energy_scale"] = window["sd_f"].log().mean(0).tolist()
-        means["kappa"] = self._kappa(state, draw.x, noise).tolist()
+        means["kappa"] = self._kappa(state, draw, noise).tolist()
         means |= self._signals(state, draw, noise)
         rows: list[dict[str, float]] = []
         for r, images in enumerate(_arrays(draw.x)):
@@ -70,16 +73,14 @@ class Evaluator:
         return rows
 
     def final(self, state: TrainState) -> tuple[list[dict[str, float]], np.ndarray]:
-        """After training: all measures of short-run samples; of chains `long_run` times longer the primary one, and
-        whether they have converged.
+        """After training: all measures of short-run samples; of at most 64 chains `long_run` times longer the primary
+        one, and whether they have converged.
 
         Returns one dictionary a replicate (empty where it diverged) and the short-run samples, (R, n, *shape).
         """
         noise, method = self._noise(state), self.method
         x = method.draw(state.nets, state.pool, noise, self.samples).x
-        start = method.reference(noise, self.samples) if state.pool is None else first(state.pool, self.samples)
-        steps = self.long_run * method.hp.mcmc_steps
-        longer = long_run(method, state.nets, start, noise, steps, self._axes()) if steps else None
+        longer = self._longer(state, noise)
         ended = _arrays(longer.x) if longer is not None else None
         grid, rows = self._log_densities(state), []
         likelihoods = self._likelihoods(state, longer.x if longer is not None else None, noise)
@@ -88,19 +89,26 @@ class Evaluator:
             if state.alive[r] and np.isfinite(images).all():
                 row = self.yardstick.all(images)
                 if longer is not None and ended is not None and np.isfinite(ended[r]).all():
-                    row |= {f"{self.primary}_long": self.yardstick(ended[r])} | told(longer, r)
+                    row |= {long_name(self.primary): self.yardstick(ended[r])} | told(longer, r)
                 row |= self._saturation(images) | self._grid(grid, r) | likelihoods[r]
             rows.append(_finite(row))
         return rows, _arrays(x)
 
-    def _kappa(self, state: TrainState, x: Tensor, noise: Noise) -> Tensor:
-        """eta L at the particles, in the space of the last chain. Returns (R,)."""
-        points = x[:, :KAPPA_PARTICLES]
-        if self.method.hp.latent_chain:
-            points = state.pool if state.pool is not None else self.method.reference(noise, KAPPA_PARTICLES)
-            points = points[:, :KAPPA_PARTICLES]
-        return kappa(lambda p: self.method.potential(state.nets, p), points, self.method.hp.step_size,
-                     noise.generators)
+    def _longer(self, state: TrainState, noise: Noise) -> LongRun | None:
+        """The chains run on from where training left them; None with `long_run: 0`."""
+        steps, chains, begun = self.long_run * self.method.hp.mcmc_steps, long_chains(self.samples), time.process_time()
+        if not steps:
+            return None
+        start = self.method.reference(noise, chains) if state.pool is None else first(state.pool, chains)
+        found = long_run(self.method, state.nets, start, noise, steps, self._axes())
+        self.long_seconds = time.process_time() - begun
+        return found
+
+    def _kappa(self, state: TrainState, draw: Draw, noise: Noise) -> Tensor:
+        """eta L at the particles, of the chain that is nearest its limit. Returns (R,)."""
+        gauges = [kappa(potential, points[:, :KAPPA_PARTICLES], step_size, noise.generators)
+                  for potential, points, step_size in self.method.gauged(state.nets, draw)]
+        return torch.stack(gauges).amax(0)
 
     def _signals(self, state: TrainState, draw: Draw, noise: Noise) -> dict[str, list[float]]:
         """Response gap of every layer and their largest, against held-out data; signal to noise of the next update."""

@@ -12,7 +12,6 @@ from models.chains import LEAST, Array, convergence
 from models.method import Method, Networks
 from models.noise import Noise
 
-CHAINS = 64  # whose traces are kept
 RECORDS = 400  # of each, at most
 SCALARS = ("energy", "mean", "pc1", "pc2")
 
@@ -21,7 +20,7 @@ class LongRun(NamedTuple):
     """n chains of the last space a method samples in."""
 
     x: Tensor  # (R, n, *shape): where they ended, as data
-    traces: Array  # (R, len(SCALARS), min(n, CHAINS), records) float64
+    traces: Array  # (R, len(SCALARS), n, records) float64
     every: int  # Langevin steps between two records
 
 
@@ -34,12 +33,12 @@ def long_run(method: Method, nets: Networks, start: Tensor, noise: Noise, steps:
     every = -(-steps // RECORDS)
     directions = torch.as_tensor(axes, dtype=start.dtype, device=start.device)
     point = method.run(nets, start, noise, every)[0].point
-    seen = [_scalars(method, nets, point[:, :CHAINS], directions)]
+    seen = [_scalars(method, nets, point, directions)]
     for done in range(every, steps, every):
         point, _ = method.chain(lambda p: method.potential(nets, p), point, noise, min(every, steps - done),
                                 method.hp.step_size)
         if done + every <= steps:
-            seen.append(_scalars(method, nets, point[:, :CHAINS], directions))
+            seen.append(_scalars(method, nets, point, directions))
     with torch.no_grad():
         x = method.image(nets, point)
     return LongRun(x, torch.stack(seen, -1).permute(1, 0, 2, 3).double().cpu().numpy(), every)

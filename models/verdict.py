@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,7 +18,8 @@ VERDICTS = ("stable", "vanished", "oscillating", "collapsed", "diverged")
 BAD = 5.0  # quality is bad above so many times the 95 % floor of data against data
 NARROW, FEW_MODES, SATURATED = 0.25, 0.5, 0.5
 SWING, TREND, GROWTH, GROWN = 0.5, 1.0, 2.0, 0.25  # of D, which is in units of the pooled sd of F
-FLIP = 3.0  # quality rises and falls by this factor
+FLIP = 3.0  # quality rises and falls by this factor,
+CALM = 2.0  # counted from so many times the floor: below, an evaluation at n is mostly chance
 FLAT, BETTER = 0.05, 0.05
 BIASED, SHORT_RUN, COLLAPSED_G = 0.5, 3.0, 0.25
 
@@ -46,6 +47,8 @@ def verdict(t: Traces) -> tuple[str, tuple[str, ...]]:
     """(one of VERDICTS but diverged, flags). Raises ValueError for traces without an evaluation or an update."""
     if not len(t.gap) or not len(t.quality):
         raise ValueError("verdict: found traces of no update or no evaluation")
+    if not np.isfinite(t.gap).all():  # D has no value where F is constant over data and particles: no signal
+        t = replace(t, gap=np.where(np.isfinite(t.gap), t.gap, 0.0))
     name = ("collapsed" if is_collapsed(t) else "oscillating" if is_oscillating(t) else
             "vanished" if is_vanished(t) else "stable")
     return name, flags(t)
@@ -102,8 +105,12 @@ def drift(gap: Array, batch_size: int) -> float:
 
 
 def flips(t: Traces) -> bool:
-    """Whether quality, seen in the last half and no better than the floor, got 3 times worse and 3 times better."""
-    seen = np.maximum(_last(t.quality, 2), t.floor)
+    """Whether quality, in the last half, got 3 times worse and 3 times better, counted from twice the floor.
+
+    On digits an evaluation's own sd is .3 to .7 of the floor (n = 256): counted from the floor itself, chance alone
+    made one stable trace in ten flip.
+    """
+    seen = np.maximum(_last(t.quality, 2), CALM * t.floor)
     worse = float((seen / np.minimum.accumulate(seen)).max())
     better = float((np.maximum.accumulate(seen) / seen).max())
     return worse > FLIP and better > FLIP

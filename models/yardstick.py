@@ -52,25 +52,34 @@ class Yardstick:
 
     def __call__(self, samples: np.ndarray) -> float:
         """The primary measure of samples (n, *shape)."""
-        if self.extractor is None:
-            return quality.energy_distance(_flat(samples), self._held_out["pixels"])
-        return quality.kid(self.extractor(samples), self._held_out[self.extractor.name])
+        space = self.extractor or _flat
+        return self._primary({self._space: space(samples)}, self._held_out)
+
+    @property
+    def _space(self) -> str:
+        return self.extractor.name if self.extractor else "pixels"
+
+    def _primary(self, x: Rows, y: Rows) -> float:
+        measure = quality.kid if self.extractor else quality.energy_distance
+        return measure(x[self._space], y[self._space])
 
     def all(self, samples: np.ndarray) -> dict[str, float]:
         """Every measure of samples (n, *shape), by name, less those that these numbers of rows do not allow."""
         x = self._embedded(samples)
         return self._measures(x, self._held_out, self._to_train(x), self._held_out_to_train)
 
-    def floors(self, draws: int, rng: np.random.Generator) -> dict[str, quality.Floor]:
-        """Every measure, of real data against real data at the numbers of rows that `all` has.
+    def floors(self, draws: int, rng: np.random.Generator, primary_only: bool = False) -> dict[str, quality.Floor]:
+        """Every measure, or the primary one, of real data against real data at the numbers of rows that `all` has.
 
         The rows are those of both held-out splits in one: they choose nothing, and one split alone is too small to
         play both parts. Where splits differ in law (patches: other parts of the photographs) that is not in the floor.
         """
         pool = self._embedded(np.concatenate([self.data.search, self.data.confirm]))
-        to_train = self._to_train(pool)
+        to_train = {} if primary_only else self._to_train(pool)
 
         def measures(i: np.ndarray, j: np.ndarray) -> dict[str, float]:
+            if primary_only:
+                return {self.primary: self._primary(_take(pool, i), _take(pool, j))}
             return self._measures(_take(pool, i), _take(pool, j), _take(to_train, i), _take(to_train, j))
 
         rows = len(self.data.search) + len(self.data.confirm)

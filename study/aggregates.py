@@ -10,7 +10,8 @@ import numpy as np
 
 CURVES = ("gap", "sd_f", "grad_norm_f", "kappa", "acceptance")  # beside the objective; a few, each costs 2 ms
 COSTS = ("wall_seconds", "cpu_seconds", "particle_gradients")
-NOT_MEASURED = ("block", "seed", "stage", "update", "verdict", "reason", "flags", "diverged_at", *COSTS)
+NOT_MEASURED = ("block", "seed", "stage", "update", "verdict", "reason", "flags", "diverged_at", "delta_min",
+                "delta_med", "long_run_seconds", *COSTS)
 
 Row = Mapping[str, Any]
 
@@ -47,6 +48,7 @@ def aggregates(final: Sequence[Row]) -> dict[str, float]:
     found: dict[str, float] = {
         "replicates": len(final), "diverged": len(final) - len(survivors), "wall_seconds": sum(blocks.values()),
         "cpu_seconds": sum(row["cpu_seconds"] for row in final),
+        "long_run_seconds": sum(row.get("long_run_seconds") or 0.0 for row in final),
         "particle_gradients": sum(row["particle_gradients"] for row in final)}
     for name in dict.fromkeys(name for row in survivors for name in row):
         if name not in NOT_MEASURED:

@@ -20,7 +20,7 @@ SEEDS_APART = 10**6  # between two values of the study's seed, so that their rep
 # with the old ones would be taken for work with the new.
 DEFAULTS = {"hidden": 2, "amortized": 2, "ggcn": 2}
 # What extends a study, or only names, shows or places it; all else changes its meaning.
-EXTENDS = {"": {"study", "question", "baseline", "confirm", "resources"}, "search": {"trials", "equal"}}
+EXTENDS = {"": {"study", "question", "baseline", "compare_at", "confirm", "resources"}, "search": {"trials", "equal"}}
 
 
 def config_hash(configuration: Mapping[str, Any], content_hash: str) -> str:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.data import Data
+from models.naming import long_chains, long_name
 from study.cost import budgets
 from study.identity import config_hash, phase_seeds, study_version
 from study.prediction import arm_limits, spread_of
@@ -45,13 +46,17 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
     local = spread_of(data, spec.seed)
     spread = {key: float(getattr(local, key)) for key in ("s_min", "s_med", "se_min", "se_med")}
     floors = yardstick.floors(FLOOR_DRAWS, np.random.default_rng(spec.seed))
+    few = Yardstick(data, long_chains(spec.evaluation.samples), spec.evaluation.split, cache_dir)
+    long = long_name(spec.primary)
+    floors[long] = few.floors(FLOOR_DRAWS, np.random.default_rng(spec.seed), primary_only=True)[few.primary]
     sizes = estimate(spec)
     seconds = [_seconds(spec, data, sizes, end) / cpus for end in (0, 1)]
     plan: dict[str, Any] = {
         "study": spec.study, "study_version": study_version(resolved, data.content_hash), "question": spec.question,
         "data": {"name": data.name, "shape": list(data.shape), "content_hash": data.content_hash,
                  "n": {name: len(getattr(data, name)) for name in ("train", "search", "confirm")}, "notes": data.notes},
-        "primary": spec.primary, "direction": yardstick.direction, "baseline": spec.baseline, "factors": factors,
+        "primary": spec.primary, "primary_long": long, "direction": yardstick.direction, "baseline": spec.baseline,
+        "common_cell": common_cell(spec), "factors": factors,
         "arms": {name: {"method": arm.method, "fixed": dict(arm.knobs), "limits": arm_limits(spec, arm, spread)}
                  for name, arm in spec.arms.items()},
         "spread": spread, "seeds": {phase: phase_seeds(spec, phase) for phase in PHASES},
@@ -68,6 +73,20 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
                           "objectives": list(spec.search.objectives),
                           "diverged_value": {arm: diverged_values(spec, arm, data, yardstick) for arm in spec.arms}}
     return plan
+
+
+def common_cell(spec: StudySpec) -> dict[str, Any] | None:
+    """Where the report compares the arms, fixed before any result: `compare_at`, or of the baseline's design cells
+    those with the most MCMC steps, and of their step sizes the middle one (of two middle ones the smaller)."""
+    if spec.compare_at is not None:
+        return dict(spec.compare_at)
+    if spec.design is None:
+        return None
+    arm = spec.arms[spec.baseline]
+    cells = {(hp.mcmc_steps, hp.step_size) for hp in map(arm.hparams, cells_of(spec.design.factors[spec.baseline]))}
+    most = max(steps for steps, _ in cells)
+    levels = sorted(size for steps, size in cells if steps == most)
+    return {"step_size": levels[(len(levels) - 1) // 2], "mcmc_steps": most}
 
 
 def as_yaml(resolved: Mapping[str, Any]) -> str:
@@ -89,7 +108,7 @@ def diverged_values(spec: StudySpec, arm: str, data: Data, yardstick: Yardstick)
     rng = np.random.default_rng(spec.seed)
     samples = (sigma * rng.standard_normal((spec.evaluation.samples, *data.shape))).astype(np.float32)
     known = yardstick.all(samples)
-    known[f"{yardstick.primary}_long"] = known[yardstick.primary]
+    known[long_name(yardstick.primary)] = known[yardstick.primary]
     if data.density is not None:
         from models.quality import grid_kl
 
@@ -144,6 +163,9 @@ def show(plan: dict[str, Any], spec: StudySpec, console: Console) -> None:
             planned = {arm: sum(a["gradients"]) / 2 for arm, a in plan["estimate"]["arms"][phase].items()}
             console.print(Text(f"{phase}: {p['configurations']} configurations x {p['replicates']} replicates; "
                                f"{budgets(planned)}"), soft_wrap=True)
+    if at := plan["common_cell"]:
+        console.print(Text(f"compared at step size {at['step_size']:g} with {at['mcmc_steps']} MCMC steps "
+                           "(compare_at)"))
     if few := too_few_replicates(len(plan["arms"]) - 1, plan["planned"].get("design", {}).get("replicates", 0)):
         console.print(Text(few), soft_wrap=True)
     low, high = plan["estimate"]["seconds"]

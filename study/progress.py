@@ -27,12 +27,15 @@ class Outcome:
     cost: float
     limits: tuple[float | None, float | None] | None = None
     pruned: bool = False
+    kappa: float | None = None  # at the last evaluation, the median of the survivors
 
     def line(self) -> str:
-        """`jko step_size=0.12 mcmc_steps=20 | kid_clf64_256 0.0123 | 1/6 diverged | limit 0.10..0.35 | 12 s`."""
+        """`jko step_size=0.12 | kid_clf64_256 0.0123 | 1/6 diverged | kappa 0.41 | limit 0.10..0.35 | 12 s`."""
         value = "no survivor" if self.value is None else f"{self.value:.4g}"
         seen = [f"{self.measure} {value}", f"{self.diverged}/{self.replicates} diverged"]
         parts = [f"{self.arm} {self.knobs}", *(["pruned"] if self.pruned else seen)]  # pruned is part of no rate
+        if self.kappa is not None:
+            parts.append(f"kappa {self.kappa:.2g}")
         if self.limits is not None:
             parts.append("limit " + span(*self.limits))
         return " | ".join(parts if self.pruned else [*parts, duration(self.seconds)])

@@ -20,7 +20,8 @@ Row = dict[str, Any]
 class Result:
     """What is finished of a unit. value: mean of the primary measure over surviving replicates; told: what its search
     is told, an objective each. status: finished | diverged (all replicates) | pruned. gradients: particle-gradient
-    evaluations that its training took; of a pruned one its rungs tell."""
+    evaluations that its training took; of a pruned one its rungs tell. kappa: at the end, the survivors' mean. cpu and
+    long_run: seconds, the second a part of the first."""
 
     unit: Unit
     status: str
@@ -30,6 +31,9 @@ class Result:
     seconds: float
     gradients: float = 0.0
     told: tuple[float, ...] = ()
+    kappa: float | None = None
+    cpu: float = 0.0
+    long_run: float = 0.0
 
     @property
     def pruned(self) -> bool:
@@ -101,7 +105,8 @@ class Results:
             diverged = int(measured["diverged"])
             return Result(unit, "diverged" if diverged == len(rows) else "finished", len(rows), diverged,
                           measured.get(self._primary), measured["wall_seconds"], measured["particle_gradients"],
-                          self._told(unit, rows))
+                          self._told(unit, rows), measured.get("kappa"), measured["cpu_seconds"],
+                          measured["long_run_seconds"])
         return Result(unit, "pruned", len(unit.seeds), 0, None, 0.0) if unit.key in self._pruned else None
 
     def rest(self, unit: Unit) -> Unit | None:

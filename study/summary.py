@@ -15,7 +15,7 @@ from rich.text import Text
 from study.clerk import Clerk
 from study.cost import budgets, cost
 from study.prediction import predicted
-from study.progress import Outcome, is_better, span
+from study.progress import Outcome, duration, is_better, span
 from study.results import Result
 from study.spec import PHASES
 
@@ -34,6 +34,9 @@ def show_summary(clerk: Clerk, console: Console) -> None:
                           and r.unit.configuration["arm"] == arm) for arm in clerk.plan["arms"]}
         if phase in clerk.plan["planned"] and any(spent.values()):
             console.print(Text(f"spent on {phase}: {budgets(spent)}"), soft_wrap=True)
+    if long := sum(r.long_run for r in results):
+        console.print(Text(f"long runs after training: {duration(long)} of {duration(sum(r.cpu for r in results))} of "
+                           "CPU time"))
     rows = observed(results, clerk.plan)
     if rows:
         table = Table(title="Limits of the step size: predicted, and where half of the replicates diverged")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.naming import long_name
 from study.identity import config_hash
 from study.provenance import commit, versions
 from study.storage import Store, Unit
@@ -49,15 +50,18 @@ class UnitRun:
     objective: the measure to report (None: the evaluator's primary one). diverged_value: what a diverged replicate
     counts as in it; without one it is left out, and reported beside it as `diverged`. cache_dir: where the feature
     extractor of a data set is kept. floor: the 95 % floor of the primary measure, without which no verdict but
-    divergence can be given. Whatever a unit needs lives in its object, so that a worker may be used again.
+    divergence can be given. limits: the step-size limits that the law predicts (delta_min, delta_med; None: no limit),
+    for the records. Whatever a unit needs lives in its object, so that a worker may be used again.
     """
 
     def __init__(self, unit: Unit, store: Store, device: str = "cpu", cache_dir: str | None = None,
                  diverged_value: float | None = None, objective: str | None = None, floor: float | None = None,
-                 checkpoint_seconds: float | None = None) -> None:
+                 checkpoint_seconds: float | None = None,
+                 limits: tuple[float | None, float | None] | None = None) -> None:
         """Does nothing costly yet. checkpoint_seconds: between two checkpoints, at least (None: 20)."""
         self.unit, self.store, self.device, self.cache_dir = unit, store, device, cache_dir
         self.diverged_value, self.objective, self.floor = diverged_value, objective, floor
+        self.limits = dict(zip(("delta_min", "delta_med"), limits or (None, None), strict=True))
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = Progress()
         self._state: TrainState | None = None
@@ -166,8 +170,11 @@ class UnitRun:
         for r, (seed, found) in enumerate(zip(unit.seeds, measured, strict=True)):
             reason, update = self._divergence(state, r)
             final.append({"seed": seed, "stage": "final", "update": update, **found, **self._costs(update),
-                          "cpu_seconds": progress.cpu_seconds / len(unit.seeds), "reason": reason,
-                          "diverged_at": update if reason else None})
+                          "cpu_seconds": progress.cpu_seconds / len(unit.seeds),
+                          "long_run_seconds": self._evaluator.long_seconds / len(unit.seeds), "reason": reason,
+                          "diverged_at": update if reason else None, **self.limits})
+            final[-1] |= next(({"kappa": row["kappa"]} for row in progress.rows[-len(unit.seeds):]
+                               if row["seed"] == seed and row["update"] == update and "kappa" in row), {})
             name, flags = ("diverged", ()) if reason else self._verdict(final[-1], state.gaps[r, :update].cpu().numpy())
             final[-1] |= {"verdict": name, "flags": ", ".join(flags) or None}
         lived = sum(row["verdict"] != "diverged" for row in final)
@@ -212,7 +219,7 @@ class UnitRun:
         if self.floor is None or not quality:
             return "survived", ()
         n = self.unit.configuration["evaluation"]["samples"]
-        measures = {"variance_ratio": f"variance_ratio_{n}", "modes": f"modes_{n}", "long": f"{primary}_long",
+        measures = {"variance_ratio": f"variance_ratio_{n}", "modes": f"modes_{n}", "long": long_name(primary),
                     "saturation_excess": f"saturation_excess_{n}"}
         found = {name: final[column] for name, column in measures.items() if column in final}
         if "sd_ratio_g" in trace[-1]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from study.cost import cost
 from study.phases import confirm_units, design_units, make_search
+from study.prediction import predicted
 from study.results import Results
 from study.sources import Fixed, Phases, Source
 from study.spec import StudySpec
@@ -56,7 +57,8 @@ class Work:
     def options(self, unit: Unit) -> dict[str, Any]:
         """UnitRun's options of a study and a phase: only a search has a value for diverged replicates."""
         floor = self.plan["floors"][self.spec.primary]
-        found = {"objective": self.spec.primary, "floor": max(floor["high"], floor["sd"])}
+        found = {"objective": self.spec.primary, "floor": max(floor["high"], floor["sd"]),
+                 "limits": predicted(self.plan, unit.configuration)}
         if unit.configuration["phase"] == "search":
             diverged = self.plan["search"]["diverged_value"][unit.configuration["arm"]]
             found |= {"objective": self.objective, "diverged_value": diverged[0]}

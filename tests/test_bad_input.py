@@ -135,8 +135,8 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
 @pytest.mark.parametrize("more, sentence", [
     ("serch: {}", "5: serch: unknown key; did you mean search?"),
     ("step_size: 0.1", "5: step_size: unknown key; a knob of all arms belongs under train"),
-    ("xyz: 1", "5: xyz: unknown key; expected one of study, question, data, method, arms, baseline, seed, train, "
-               "design, search, confirm, evaluation, resources"),
+    ("xyz: 1", "5: xyz: unknown key; expected one of study, question, data, method, arms, baseline, compare_at, seed, "
+               "train, design, search, confirm, evaluation, resources"),
     ("train: {betta: 1}", "5: train.betta: unknown knob; did you mean beta?"),
     ("train: {kl: {lr: 1}}", "5: train.kl.lr: unknown knob; did you mean lr_f?"),
     ("train: 5", "5: train: found 5, expected a mapping"),
@@ -238,7 +238,7 @@ def test_a_problem_in_a_design(design: str, sentence: str) -> None:
     ("{objective: [primary, wall_seconds], prune: successive_halving}",
      "search.prune: found successive_halving with 2 objectives, expected one: a pruner compares single values"),
     ("{objective: kid_clf64_long, prune: successive_halving}",
-     "search.prune: found successive_halving with kid_clf64_256_long, which has no value before the end of training; "
+     "search.prune: found successive_halving with kid_clf64_64_long, which has no value before the end of training; "
      "take prune: null"),
     ("{prune: hyperband}", "search.prune: found 'hyperband', expected one of successive_halving, null"),
     ("{objective: [primary, wall_seconds], prune: hyperband}",

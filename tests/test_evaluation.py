@@ -48,6 +48,15 @@ def test_measuring_leaves_the_training_state_as_it_was(name: str) -> None:
     assert finals[1]["energy_distance_12"] == pytest.approx(energy_distance(samples[1], reference))
 
 
+def test_the_gauge_is_that_of_the_chain_nearest_its_limit() -> None:
+    """ggcn has two chains; its curvature in z grows with the latent step while the image chain's stays."""
+    evaluator, state, infos = trained(tiny.knobs("ggcn"))
+    short, hp = [row["kappa"] for row in evaluator.point(state, infos)], evaluator.method.hp
+    evaluator.method.hp = dataclasses.replace(hp, latent_step_size=1.4)
+    long = [row["kappa"] for row in evaluator.point(state, infos)]
+    assert all(b > 0.9 > a for a, b in zip(short, long, strict=True)), (short, long)  # ||z||^2/2 alone gives .98
+
+
 def test_a_diverged_replicate_has_no_quality() -> None:
     evaluator, state, infos = trained(tiny.knobs("kl"))
     state.alive[0] = False

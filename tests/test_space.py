@@ -1,6 +1,7 @@
 """Configurations: the whole grid in a fair order, and what a sampler may suggest."""
 
 import itertools
+import json
 import math
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from models.hparams import gradient_evaluations, knob_problem
 from models.law import limit
+from study.plan import common_cell
 from study.prediction import predicted
 from study.search.space import (
     COSTLY,
@@ -22,7 +24,7 @@ from study.search.space import (
     search_trials,
     suggest,
 )
-from study.spec import StudySpec, loads
+from study.spec import SpecError, StudySpec, loads
 from study.spec.knobs import KNOBS, METHODS
 
 HEAD = "study: s\ndata: digits\n"
@@ -122,7 +124,31 @@ def test_the_order_is_given_by_the_seed_and_survives_new_levels() -> None:
     assert [cell for cell in longer if cell in order()] == order()
 
 
+def test_the_cell_of_comparison_is_the_baseline_s_and_known_before_any_result() -> None:
+    spec = loads(GRID)
+    levels = sorted({c["knobs"]["step_size"] for c in design_configurations(spec) if c["arm"] == spec.baseline})
+    most = max(c["knobs"]["mcmc_steps"] for c in design_configurations(spec) if c["arm"] == spec.baseline)
+    assert common_cell(spec) == {"step_size": levels[(len(levels) - 1) // 2], "mcmc_steps": most}
+    other = {"step_size": levels[0], "mcmc_steps": most}
+    assert common_cell(loads(GRID, overrides=[f"compare_at={json.dumps(other)}"])) == other
+    assert common_cell(loads(SEARCH)) is None
+    with pytest.raises(SpecError, match=r"compare_at: found step_size 0.123 .* expected a cell of kl: "):
+        loads(GRID, overrides=['compare_at={"step_size": 0.123, "mcmc_steps": 5}'])
+    with pytest.raises(SpecError, match="compare_at: found a cell, expected none: only a design has cells"):
+        loads(SEARCH, overrides=['compare_at={"step_size": 0.1, "mcmc_steps": 5}'])
+
+
 # The search.
+
+def test_a_search_has_no_long_run_unless_it_is_judged_by_one() -> None:
+    """It would cost trials; the confirmation of what was found has it again."""
+    for overrides, steps in (((), 0), (["search.objective=kid_clf64_long"], 10)):
+        spec = loads(SEARCH, overrides=[*overrides, "search.prune=null"])
+        trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+        found = suggest(spec, spec.baseline, trial)
+        assert found["evaluation"]["long_run"] == steps
+        assert confirm_configuration(spec, found)["evaluation"]["long_run"] == 10
+
 
 def spec_of_search() -> StudySpec:
     return loads(SEARCH)

@@ -27,7 +27,7 @@ from study.trial import UnitRun, evaluation_points, records
 
 KNOBS = {"updates": 9, "batch_size": 8, "width": 1, "step_size": 0.1, "mcmc_steps": 2, "particles": 16}
 PRIMARY = "energy_distance_16"
-CLOCKS = ("wall_seconds", "cpu_seconds")
+CLOCKS = ("wall_seconds", "cpu_seconds", "long_run_seconds")
 
 
 def unit(seeds: tuple[int, ...] = (0, 1), method: str = "jko", data: str = "rings", size: int | None = None,

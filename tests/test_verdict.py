@@ -12,6 +12,7 @@ import pytest
 from models.verdict import Traces, swing, verdict
 
 DRAWS, FLOOR = 300, 0.02
+CHANCE = 0.7 * FLOOR  # sd of an evaluation: .3 to .65 of the floor on digits at n = 256
 Rng = np.random.Generator
 
 
@@ -31,7 +32,7 @@ def traces(rng: Rng, gap: Callable[[np.ndarray], Any], quality: Callable[[np.nda
     updates, batch, points = shape(rng)
     updates = max(updates, least)
     time, at = np.arange(1, updates + 1) / updates, np.arange(1, points + 1) / points
-    measured = quality(at) * np.exp(rng.normal(0, 0.1, points)) + rng.normal(0, FLOOR / 3, points)
+    measured = quality(at) * np.exp(rng.normal(0, 0.1, points)) + rng.normal(0, CHANCE, points)
     return Traces(gap=gap(time) + noise(rng, updates, batch), batch_size=batch, quality=measured,
                   kappa=kappa * np.exp(rng.normal(0, 0.1, points)), floor=FLOOR, final=final)
 
@@ -130,6 +131,17 @@ def test_each_flag_is_raised_alone(change: dict[str, Any], flag: str) -> None:
         t = Traces(gap=np.full(400, given["gap"]), batch_size=32, quality=np.full(10, given["quality"]),
                    kappa=np.full(10, given["kappa"]), floor=FLOOR, final=given["final"])
         assert verdict(t)[1] == flags
+
+
+def test_a_gap_without_a_value_is_no_signal() -> None:
+    """Where F is constant the gap is 0/0: bad samples then mean that the signal has vanished."""
+    rng = np.random.default_rng(9)
+    silent = replace(vanished(rng), gap=np.full(400, np.nan))
+    assert verdict(silent)[0] == "vanished"
+    one = stable(rng)
+    gap = one.gap.copy()
+    gap[-3] = np.nan
+    assert verdict(replace(one, gap=gap)) == verdict(one)
 
 
 def test_the_noise_of_a_batch_is_no_swing() -> None:

@@ -23,9 +23,15 @@ COSTLY = {"updates", "batch_size", "mcmc_steps", "latent_steps", "negatives_drif
 
 
 def configuration(spec: StudySpec, phase: str, arm: str, values: Mapping[str, Any]) -> Configuration:
-    """One trial's configuration: the arm's knobs with `values` over them, defaults filled in."""
+    """One trial's configuration: the arm's knobs with `values` over them, defaults filled in.
+
+    A search has no long run, which would cost it trials, unless an objective is measured there.
+    """
+    evaluation = asdict(spec.evaluation)
+    if phase == "search" and spec.search and not any(name.endswith("_long") for name in spec.search.objectives):
+        evaluation["long_run"] = 0
     return {"phase": phase, "arm": arm, "method": spec.arms[arm].method, "data": dict(spec.data),
-            "knobs": spec.arms[arm].full(values), "evaluation": asdict(spec.evaluation)}
+            "knobs": spec.arms[arm].full(values), "evaluation": evaluation}
 
 
 def design_configurations(spec: StudySpec) -> list[Configuration]:
@@ -73,7 +79,8 @@ def _suggest_one(trial: BaseTrial, knob: str, values: Range) -> Any:
 
 def confirm_configuration(spec: StudySpec, chosen: Configuration) -> Configuration:
     """A chosen configuration again, judged on the confirm split."""
-    return {**chosen, "phase": "confirm", "evaluation": {**chosen["evaluation"], "split": "confirm"}}
+    return {**chosen, "phase": "confirm", "evaluation": {**chosen["evaluation"], "split": "confirm",
+                                                            "long_run": spec.evaluation.long_run}}
 
 
 def estimate(spec: StudySpec) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from contextlib import suppress
+from typing import Any
 
 from study.spec.branches import Placed, Section
 from study.spec.check_arms import read_baseline, read_entries, read_methods
@@ -13,14 +14,14 @@ from study.spec.check_evaluation import read_evaluation
 from study.spec.check_search import read_search
 from study.spec.cross import arm_conflicts, factors_of, least_particles, same_cells, too_many_cells, wrong_together
 from study.spec.knobs import ALL_KNOBS, is_number, read_levels, read_range, read_value
-from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Resources, Search, StudySpec
+from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Resources, Search, StudySpec, cells_of
 from study.spec.objectives import primary
 from study.spec.problems import MAX_PROBLEMS, SpecError, suggestion
 from study.spec.reading import Reader, TooManyError
 from study.spec.yaml_text import Document
 
-KEYS = ("study", "question", "data", "method", "arms", "baseline", "seed", "train", "design", "search", "confirm",
-        "evaluation", "resources")
+KEYS = ("study", "question", "data", "method", "arms", "baseline", "compare_at", "seed", "train", "design", "search",
+        "confirm", "evaluation", "resources")
 MAX_SEED = 2**31
 Places = dict[str, dict[str, Placed]]
 
@@ -73,10 +74,11 @@ def _study(reader: Reader, base: str) -> StudySpec | None:
         for problem in [*wrong_together(methods, fixed, phases), *same_cells(arms, design, search)]:
             reader.report(*problem)
     _check_top(reader, confirm, design, search)
+    compare_at = _compare_at(reader, arms.get(baseline), design)
     if reader.problems:
         return None
-    return StudySpec(name, question, data, arms, baseline, seed, design, search, confirm, evaluation, resources,
-                     primary(kind, evaluation.samples))
+    return StudySpec(name, question, data, arms, baseline, compare_at, seed, design, search, confirm, evaluation,
+                     resources, primary(kind, evaluation.samples))
 
 
 def _name(reader: Reader) -> str:
@@ -126,6 +128,24 @@ def _check_top(reader: Reader, confirm: Confirm | None, design: Design | None, s
     most, what = (search.trials, "trials") if search else (min(cells, default=0), "cells of the design")
     if confirm.top > most:
         reader.report(("confirm", "top"), f"found {confirm.top}, expected at most {most}, the {what} of an arm")
+
+
+def _compare_at(reader: Reader, baseline: Arm | None, design: Design | None) -> dict[str, Any] | None:
+    """The cell at which the report compares the arms: one of the baseline's."""
+    where = ("compare_at",)
+    if reader.raw.get("compare_at") is None or baseline is None:
+        return None
+    given = reader.mapping(where, ("step_size", "mcmc_steps"))
+    if design is None:
+        reader.report(where, "found a cell, expected none: only a design has cells")
+        return None
+    cells = {(hp.step_size, hp.mcmc_steps) for hp in map(baseline.hparams, cells_of(design.factors[baseline.name]))}
+    if (given.get("step_size"), given.get("mcmc_steps")) not in cells:
+        known = "; ".join(f"{size:g} with {steps}" for size, steps in sorted(cells)[:12])
+        reader.report(where, f"found step_size {given.get('step_size')!r} with mcmc_steps {given.get('mcmc_steps')!r}, "
+                             f"expected a cell of {baseline.name}: {known}")
+        return None
+    return {"step_size": float(given["step_size"]), "mcmc_steps": int(given["mcmc_steps"])}
 
 
 def _resources(reader: Reader) -> Resources:

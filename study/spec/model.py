@@ -106,6 +106,7 @@ class StudySpec:
     data: Mapping[str, Any]  # {name, size}, or images on disk: models.disk.options
     arms: Mapping[str, Arm]
     baseline: str
+    compare_at: Mapping[str, Any] | None  # {step_size, mcmc_steps} where the report compares the arms; None: the plan's
     seed: int
     design: Design | None
     search: Search | None
@@ -123,7 +124,7 @@ class StudySpec:
         """Everything as plain JSON values, defaults filled in: for display, spec.json and MLflow."""
         return {
             "study": self.study, "question": self.question, "data": dict(self.data), "baseline": self.baseline,
-            "seed": self.seed, "primary": self.primary,
+            "compare_at": self.compare_at and dict(self.compare_at), "seed": self.seed, "primary": self.primary,
             "arms": {name: {"method": arm.method, "knobs": arm.full({})} for name, arm in self.arms.items()},
             "design": self.design and {
                 "replicates": self.design.replicates,

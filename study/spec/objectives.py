@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from models.datasets import DATASETS
 from models.disk.options import LABELLED
+from models.naming import long_name
 
 FEATURES = 64  # dimension of both extractors, clf64 and rnd64
 
@@ -43,4 +44,4 @@ def measures(data_name: str, samples: int) -> tuple[Measure, ...]:
 
 
 def _with_long(family: str, name: str) -> tuple[Measure, Measure]:
-    return Measure(family, name), Measure(f"{family}_long", f"{name}_long", at_end_only=True)
+    return Measure(family, name), Measure(f"{family}_long", long_name(name), at_end_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-TIMES = ("wall_seconds", "cpu_seconds")  # the only measures that differ from run to run
+TIMES = ("wall_seconds", "cpu_seconds", "long_run_seconds")  # the only measures that differ from run to run
 EXPERIMENT = "tiny"
 JOURNAL = ("unit", "params", "state", "values")  # beside it stands how the sampler came to it
 TAGS = ("complete", "status", "seeds", "verdict", "phase", "arm")
