@@ -24,7 +24,7 @@ from study.storage import Store, Unit
 from study.tracking.sheet import pairs, sheet
 
 if TYPE_CHECKING:
-    from models.training import TrainState
+    from models.training import Info, TrainState
 
 CHECKPOINT_SECONDS = 20.0  # between two checkpoints, at least
 CHECKPOINT_SHARE = 20  # and at least this many times what one costs, where storage is slow
@@ -42,6 +42,7 @@ class Progress:
     cpu_seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
     rungs: dict[str, float] = field(default_factory=dict)  # update -> what was reported there
+    window: dict[str, list[list[float]]] = field(default_factory=dict)  # since the last evaluation: Info, by update
 
 
 class UnitRun:
@@ -93,10 +94,13 @@ class UnitRun:
         self._tick = time.perf_counter(), time.process_time()
         state = self._state if self._state is not None else self._start()
         target = next(point for point in self._points if point > state.update)
-        infos = []
+        infos = self._since_the_last_point(state)
         while state.update < target and bool(state.alive.any()):
             state, info = train_step(self._method, self._data, state)
             infos.append(info)
+            if state.update < target and self._checkpoint_is_due():
+                self._clock()
+                self._checkpoint(state, infos)
         measured = self._evaluator.point(state, infos)
         self._clock()
         rows = [{"seed": seed, "stage": "train", "update": state.update, **found, **self._costs(state.update)}
@@ -151,15 +155,35 @@ class UnitRun:
         if self.objective in report:
             self._progress.rungs[str(state.update)] = report[self.objective]
         report["rungs"] = json.dumps([[int(update), value] for update, value in self._progress.rungs.items()])
-        since = time.monotonic() - self._saved
-        if since >= max(self._checkpoint_seconds, CHECKPOINT_SHARE * self._save_cost):
-            from models.checkpoint import save_state
-
-            begun = time.monotonic()
-            self.store.write_checkpoint(self.unit, state.update, _pack(self._progress, save_state(state)))
-            self._saved = time.monotonic()
-            self._save_cost = self._saved - begun
+        if self._checkpoint_is_due():
+            self._checkpoint(state, [])
         return report
+
+    def _checkpoint_is_due(self) -> bool:
+        return time.monotonic() - self._saved >= max(self._checkpoint_seconds, CHECKPOINT_SHARE * self._save_cost)
+
+    def _checkpoint(self, state: TrainState, infos: Sequence[Info]) -> None:
+        """Wherever training stands: between two evaluations more time may pass than a node lives."""
+        from models.checkpoint import save_state
+
+        begun = time.monotonic()
+        self._progress.window = {name: [value.tolist() for value in values]
+                                 for name, values in zip(infos[0]._fields, zip(*infos, strict=True), strict=True)
+                                 } if infos else {}
+        self.store.write_checkpoint(self.unit, state.update, _pack(self._progress, save_state(state)))
+        self._saved = time.monotonic()
+        self._save_cost = self._saved - begun
+
+    def _since_the_last_point(self, state: TrainState) -> list[Info]:
+        """What the updates before an interrupted checkpoint showed; the next evaluation has their means, too."""
+        import torch
+
+        from models.training import Info
+
+        window, self._progress.window = self._progress.window, {}
+        kept = zip(*(window[name] for name in Info._fields), strict=True) if window else ()
+        return [Info(*(torch.tensor(values, dtype=state.noise.dtype, device=state.device) for values in update))
+                for update in kept]
 
     def _finish(self, state: TrainState) -> dict[str, Any]:
         """The final evaluation, then every file of the unit, the manifest last."""
@@ -283,8 +307,8 @@ def _exact_on_gpu() -> None:
 
 
 def _pack(progress: Progress, state: bytes) -> bytes:
-    """Length of the header, the header as JSON (which keeps floats exactly), the training state."""
-    header = json.dumps(asdict(progress), allow_nan=False).encode()
+    """Length of the header, the header as JSON (Python's keeps floats exactly, NaN too), the training state."""
+    header = json.dumps(asdict(progress)).encode()
     return len(header).to_bytes(HEADER_BYTES, "little") + header + state
 
 

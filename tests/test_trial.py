@@ -142,6 +142,29 @@ def test_resumed_unit_equals_an_undisturbed_one(store: Store, tmp_path: Path, ki
 
 
 @pytest.mark.usefixtures("saves_always")
+def test_a_worker_lost_between_two_evaluations_loses_no_update(store: Store, tmp_path: Path,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial may train for hours between two of them; the means over that time are those of an undisturbed one."""
+    once, undisturbed = unit(points=1), Store(str(tmp_path / "undisturbed"), "jko")
+    run(UnitRun(once, undisturbed))
+    real, done = train_step, []
+
+    def dies_at_its_sixth(*given: Any) -> Any:
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        done.append(given[2].update)
+        return real(*given)
+
+    monkeypatch.setattr(training, "train_step", dies_at_its_sixth)
+    with pytest.raises(KeyboardInterrupt):
+        UnitRun(once, store).advance()
+    monkeypatch.setattr(training, "train_step", lambda *given: done.append(given[2].update) or real(*given))
+    run(UnitRun(once, store))
+    assert done == list(range(9))
+    assert rows(store, once) == rows(undisturbed, once)
+
+
+@pytest.mark.usefixtures("saves_always")
 def test_clocks_go_on_after_a_resume(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     first = UnitRun(unit(), store)
     first.advance()
