@@ -127,9 +127,9 @@ MUTANTS = (
            "x is g(z_T): the loss would be 0"),
     Mutant("ggcn's image chain from the old z", "models/ggcn.py", "super().run(nets, z, noise,",
            "super().run(nets, start, noise,", f"{PULL}[plane-ggcn]", "the chain in z would be for nothing"),
-    Mutant("ggcn's pool keeps the start", "models/ggcn.py", "draw._replace(z_start=start), z",
-           "draw._replace(z_start=start), start", TERMS + "ggcn_learns_g_on_the_pair_of_both_chains_ends",
-           "persistent chains that never move"),
+    Mutant("ggcn's pool keeps the start", "models/ggcn.py", "info=draw.info._replace(clip_fraction=clipped)), z",
+           "info=draw.info._replace(clip_fraction=clipped)), start",
+           TERMS + "ggcn_learns_g_on_the_pair_of_both_chains_ends", "persistent chains that never move"),
     # the update
     Mutant("Adam's moments shared", "models/training.py", "        adam.step()\n        return",
            '        adam.step()\n        for s in adam.state.values():\n'
