@@ -412,6 +412,32 @@ def test_deleted_experiment_is_one_sentence(uri: str) -> None:
         Tracking(uri, "jko", "v1").check_reachable()
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_two_launches_that_start_together_use_the_store_that_is_there_first(
+        template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """The other one is made while this one migrates its own, and is in use: its experiments have to stay."""
+    import mlflow
+
+    client, path = mlflow.MlflowClient, tmp_path / "mlflow.db"
+    monkeypatch.chdir(tmp_path)
+    if not links:
+        monkeypatch.setattr("os.link", lambda *paths: (_ for _ in ()).throw(PermissionError(1, "not permitted")))
+
+    def migrating(uri: str) -> Any:
+        if ".tmp" in uri:
+            monkeypatch.setattr(mlflow, "MlflowClient", client)
+            shutil.copy(template, uri.removeprefix("sqlite:///"))
+            shutil.copy(template, path)
+            client(f"sqlite:///{path}").create_experiment("the other's")
+        return client(uri)
+
+    monkeypatch.setattr(mlflow, "MlflowClient", migrating)
+    Tracking(f"sqlite:///{path}", "jko", "v1").check_reachable()
+    monkeypatch.undo()
+    names = {found.name for found in client(f"sqlite:///{path}").search_experiments()}
+    assert names >= {"the other's", "jko"} and not list(tmp_path.glob("*.tmp"))
+
+
 @pytest.mark.slow
 def test_first_start_in_an_empty_directory_is_silent_and_makes_the_store_of_a_bare_mlflow_ui(tmp_path: Path) -> None:
     code = ("from study.tracking import Tracking; t = Tracking(None, 'jko', 'v1'); t.check_reachable();"
