@@ -110,7 +110,8 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
 def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, cpus: int, console: Console) -> int:
     from study.lock import check_free, held
     from study.storage import StorageError, Store
-    from study.tracking import Tracking, first_contact
+    from study.tracking import Tracking
+    from study.tracking.contact import first_contact
 
     store = Store(arguments.storage, spec.study)
     if arguments.status:

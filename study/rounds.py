@@ -66,7 +66,7 @@ class Worker(tune.Trainable):
 
             job = self._job
             unit = Unit(job["configuration"], tuple(job["seeds"]), job["config_hash"])
-            self._unit_run = UnitRun(unit, Store(job["storage"], job["study"]), **job["options"])
+            self._unit_run = UnitRun(unit, Store(job["storage"], job["study"], job["stamp"]), **job["options"])
         return dict(self._unit_run.advance())
 
 
@@ -224,7 +224,8 @@ def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callab
 
     options: UnitRun's arguments beside unit and store. room: how many units to have at once, asked before each.
     """
-    desk = _Desk(source, watcher, {"storage": store.uri, "study": store.study}, options, room)
+    desk = _Desk(source, watcher, {"storage": store.uri, "study": store.study, "stamp": store.stamp}, options,
+                 room)
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "1" if verbose else "0"
     with tempfile.TemporaryDirectory(prefix="tune-", ignore_cleanup_errors=True) as folder:

@@ -59,9 +59,12 @@ class Unit:
 
 
 class Store:
-    """The storage of one study. Picklable: every worker gets a copy. Paths are relative to <storage>/<study>."""
+    """The storage of one study. Picklable: every worker gets a copy. Paths are relative to <storage>/<study>.
 
-    def __init__(self, uri: str, study: str) -> None:
+    stamp: what every manifest says of the launch (study_version; commit, where a worker has no checkout to ask).
+    """
+
+    def __init__(self, uri: str, study: str, stamp: Mapping[str, Any] | None = None) -> None:
         """uri: a path (made absolute here, since a worker has another working directory), s3://bucket/prefix, ...
 
         Raises StorageError for a URI that pyarrow does not know, or that holds a password.
@@ -71,7 +74,7 @@ class Store:
 
         if not uri.strip():
             raise StorageError(f"--storage {uri!r}: expected a path or a URI such as s3://bucket/prefix")
-        self.study = study
+        self.study, self.stamp = study, dict(stamp or {})
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
         if re.match(r"\w+://[^/?]*:[^?]*@", self.uri):
             scheme = self.uri.partition(":")[0]
@@ -178,14 +181,16 @@ class Store:
         """Write done.json, the last file of a unit: `manifest` (with its "status") and the checksum of every file.
 
         A unit that never trained to its end (status "pruned") needs no other file. "started" and "ended" (seconds
-        since the epoch) are now unless given. Then its checkpoints go. Returns what was written.
+        since the epoch) are now unless given, what the manifest leaves out or open is the stamp's. Then its checkpoints
+        go. Returns what was written.
         """
         self.write_config(unit)
         names = [n for n in self._names(unit) if n != DONE and not n.startswith(CHECKPOINT) and not n.endswith(".tmp")]
         payloads = {name: self.read(f"{unit.key}/{name}") or b"" for name in names}
         files = {name: {"sha256": hashlib.sha256(p).hexdigest(), "bytes": len(p)} for name, p in payloads.items()}
         now = time.time()
-        complete = {"started": now, "ended": now, **manifest, "files": files}
+        stamped = {key: value for key, value in self.stamp.items() if manifest.get(key) is None}
+        complete = {"started": now, "ended": now, **manifest, **stamped, "files": files}
         complete["sha256"] = _digest(complete)
         self.write_json(f"{unit.key}/{DONE}", complete)
         for name in self._checkpoints(unit):

@@ -44,6 +44,15 @@ def test_done_unit_reads_back(store: Store) -> None:
     assert set(manifest["files"]) == {"config.json", "records.parquet"}
 
 
+def test_a_manifest_says_of_which_launch_it_is(tmp_path: Path) -> None:
+    """A worker on a cluster has no checkout: its commit is the driver's. One that has a checkout knows better."""
+    copy = pickle.loads(pickle.dumps(Store(str(tmp_path), "jko", {"study_version": "v1", "commit": "abc"})))
+    assert copy.write_done(UNIT, {"status": "finished", "commit": "own"})["commit"] == "own"
+    written = copy.write_done(UNIT, {"status": "finished", "commit": None})
+    assert (written["study_version"], written["commit"]) == ("v1", "abc") and copy.done(UNIT) == written
+    assert "commit" not in Store(str(tmp_path), "jko").write_done(UNIT, {"status": "finished"})
+
+
 def test_unit_without_manifest_or_with_a_missing_file_is_not_done(tmp_path: Path) -> None:
     store = Store(str(tmp_path), "jko")
     finish(store)
