@@ -62,7 +62,7 @@ def test_what_mlflow_alone_holds_keeps_its_version_its_commit_and_all_its_rungs(
     assert launch(*words)[0] == 0
     before = {path: json.loads(path.read_text()) for path in done()}
     shutil.rmtree("runs")
-    assert launch(*words, "--set", "question=Another?")[0::2] == (0, [])
+    assert launch(*words, "--set", "search.sampler=tpe")[0::2] == (0, [])
     for path, manifest in before.items():
         again = json.loads(path.read_text())
         assert {key: again[key] for key in ("rungs", "commit", "study_version")} == {
