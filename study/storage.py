@@ -6,6 +6,7 @@ and, written last, done.json: a unit is done when its manifest is there and ever
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -13,15 +14,19 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 DONE, CONFIG, CHECKPOINT = "done.json", "config.json", "checkpoint-"
 CHECKPOINTS_KEPT = 2
 DIGEST_BYTES = hashlib.sha256().digest_size
+PAUSES = (0.2, 1.0, 3.0)  # seconds before another look at a disk
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # what a disk of the network says while its server starts again
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -137,17 +142,31 @@ class Store:
 
     def read(self, path: str) -> bytes | None:
         """The file's bytes, or None where there is none."""
-        with self.named("cannot be read"):
+        def read() -> bytes | None:
             try:
                 with self._fs.open_input_stream(self.path(path), compression=None) as stream:
                     return bytes(stream.read())
             except FileNotFoundError:
                 return None
 
+        with self.named(f"cannot be read: {path}"):
+            return self._patiently(read)
+
     def _found(self, what: Any) -> list[Any]:
         """pyarrow's FileInfo of paths, or of what a FileSelector selects."""
         with self.named("cannot be read"):
-            return list(self._fs.get_file_info(what))
+            return self._patiently(lambda: list(self._fs.get_file_info(what)))
+
+    def _patiently(self, read: Callable[[], T]) -> T:
+        """Read, some times more where a disk of the network was away for a moment; pyarrow does so for a bucket."""
+        for pause in PAUSES if self.local else ():
+            try:
+                return read()
+            except OSError as error:
+                if error.errno not in PASSING:
+                    raise
+            time.sleep(pause)
+        return read()
 
     def delete(self, path: str) -> None:
         """Remove a file, if it is there."""
@@ -255,13 +274,7 @@ class Store:
         return self._verified(unit.key, name, manifest)
 
     def _done(self, key: str) -> dict[str, Any] | None:
-        try:
-            manifest = self.read_json(f"{key}/{DONE}")
-        except StorageError as error:
-            if not self.local:  # away for a moment: to train a finished unit again would be worse than to stop
-                raise
-            log.warning("%s; the unit runs again", error)
-            return None
+        manifest = self.read_json(f"{key}/{DONE}")  # raises what it cannot read: to train a unit again would be worse
         if manifest is None:
             return None
         if not _is_manifest(manifest):

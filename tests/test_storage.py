@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow
 import pytest
@@ -109,6 +111,42 @@ def test_a_file_that_cannot_be_read_now_costs_no_finished_unit(store: Store, mon
             ask()
     monkeypatch.undo()
     assert store.done(UNIT) is not None
+
+
+class Away:
+    """A file system of which so many reads fail."""
+
+    def __init__(self, fs: Any, failures: int, number: int) -> None:
+        self.fs, self.failures, self.number = fs, failures, number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.fs, name)
+
+    def open_input_stream(self, path: str, **options: Any) -> Any:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise OSError(self.number, os.strerror(self.number))
+        return self.fs.open_input_stream(path, **options)
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EACCES])
+def test_a_manifest_that_cannot_be_read_now_is_waited_for_and_never_taken_for_absent(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """On a disk of the network, too: a finished unit would be trained again, and its results replaced."""
+    store, waited = Store(str(tmp_path), "jko"), []
+    finish(store)
+    fs = store._fs
+    monkeypatch.setattr("time.sleep", waited.append)
+    if number != errno.EACCES:
+        store._fs = Away(fs, 2, number)
+        assert store.done(UNIT) is not None and waited == [0.2, 1.0]
+    store._fs = Away(fs, 99, number)
+    for ask in (lambda: store.done(UNIT), lambda: list(store.done_units())):
+        with pytest.raises(StorageError, match=r"cannot be read: abc123def456/3-5/done\.json: \[Errno "):
+            ask()
+    store._fs = fs
+    (tmp_path / "jko" / UNIT.key / "done.json").unlink()
+    assert store.done(UNIT) is None
 
 
 def test_checkpoints_beside_a_manifest_are_no_work_in_progress(store: Store) -> None:

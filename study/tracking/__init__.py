@@ -175,7 +175,8 @@ class Tracking(Experiment):
         measured = aggregates(counted or list(final.values()))  # a unit of an earlier plan shows what it has
         earlier = trial.data.tags.get("commit", "") if trial and shown else ""
         tags = {"status": manifest["status"], "seeds": ",".join(map(block_name, sorted([*shown, unit.seeds]))),
-                "commit": joined([self._commit_of(manifest), earlier]), NOTE: NOTES["trial"], **self._common, "complete": "true"}
+                "commit": joined([self._commit_of(manifest), earlier]), NOTE: NOTES["trial"], **self._common,
+                "complete": "true"}
         if shown and final:
             tags["status"] = "diverged" if measured["diverged"] == measured["replicates"] else "finished"
         if unit.configuration["phase"] == "search":
