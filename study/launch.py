@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from study.cluster import ClusterError, RayError, address_problem, connect_problem, terminable
 from study.cluster.capacity import fits, gpu_problem
+from study.redaction import redacted
 from study.spec import StudySpec, load, located
 from study.spec.problems import SpecError
 
@@ -79,7 +80,7 @@ def _positive(text: str) -> int:
 
 
 def _how_to_continue(words: Sequence[str]) -> str:
-    return f"interrupted; to continue: {shlex.join(['python', '-m', 'study.launch', *words])}"
+    return redacted(f"interrupted; to continue: {shlex.join(['python', '-m', 'study.launch', *words])}")
 
 
 def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from study.redaction import redacted
+
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
@@ -33,11 +35,12 @@ T = TypeVar("T")
 class TrackingError(Exception):
     """The tracking store cannot be used; one sentence. Nothing is lost: storage remembers, a relaunch drains.
 
-    away: it does not answer, or its answer is that it cannot now; else it refuses what it was asked.
+    away: it does not answer, or its answer is that it cannot now; else it refuses what it was asked. A password in the
+    message, such as the URI's, is left out.
     """
 
     def __init__(self, message: str, away: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(redacted(message))
         self.away = away
 
 
@@ -52,7 +55,7 @@ def named(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any,
         try:
             return method(self, *args, **kwargs)
         except (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError) as error:
-            message = f"MLflow at {self.uri}: {' '.join(str(error).split())[:300]}"
+            message = f"MLflow at {self.uri}: {redacted(' '.join(str(error).split()))[:300]}"
             raise TrackingError(message, _status(error) in TRANSIENT) from error
     return wrapper
 
