@@ -13,6 +13,7 @@ from study.plan import as_yaml
 from study.prediction import predicted
 from study.progress import Outcome, Progress
 from study.provenance import commit, provenance
+from study.redaction import redacted
 from study.results import Result, Results
 from study.spec import StudySpec
 from study.storage import StorageError, Store, Unit
@@ -34,7 +35,7 @@ class Clerk:
         self.lost_units: list[tuple[Unit, str]] = []
         self.out_of_memory: list[Unit] = []  # to run again, a node each
         self._alone: set[str] = set()  # units' keys that had a node each
-        self._drain = Drain(tracking.uri, progress.say)
+        self._drain = Drain(redacted(tracking.uri), progress.say)
         tracking.on_answer = self._drain.answered
         self._to_show: set[str] = set()  # keys of the jobs that show a done unit
         self._started: dict[str, float] = {}

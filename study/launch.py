@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.cluster import ClusterError, address_problem, connect_problem, terminable
+from study.cluster import ClusterError, RayError, address_problem, connect_problem, terminable
 from study.cluster.capacity import fits, gpu_problem
+from study.redaction import redacted
 from study.spec import StudySpec, load, located
 from study.spec.problems import SpecError
 
@@ -79,7 +80,7 @@ def _positive(text: str) -> int:
 
 
 def _how_to_continue(words: Sequence[str]) -> str:
-    return f"interrupted; to continue: {shlex.join(['python', '-m', 'study.launch', *words])}"
+    return redacted(f"interrupted; to continue: {shlex.join(['python', '-m', 'study.launch', *words])}")
 
 
 def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
@@ -110,7 +111,8 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
 def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, cpus: int, console: Console) -> int:
     from study.lock import check_free, held
     from study.storage import StorageError, Store
-    from study.tracking import Tracking, first_contact
+    from study.tracking import Tracking
+    from study.tracking.contact import first_contact
 
     store = Store(arguments.storage, spec.study)
     if arguments.status:
@@ -130,18 +132,19 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
     from models.data import load as load_data
     from models.data import some
     from models.disk.options import DataError
+    from study.cache import cache_dir
     from study.plan import make_plan, show
     from study.resume import resume, what_changed
     from study.tracking.sheet import DATA_SHEET, data_sheet
 
     try:
-        data = load_data(spec.data, cache_dir=_cache_dir(store),
+        data = load_data(spec.data, cache_dir=cache_dir(store),
                          say=lambda line: console.print(line, markup=False, soft_wrap=True))
     except DataError as error:
         raise SpecError([located(arguments.space, arguments.overrides, ("data", *error.key), error.message)]) from error
     at_once = min(arguments.max_concurrent or cpus, cpus, fits([{"CPU": cpus}], {"cpu": spec.resources.cpu}))
     try:
-        plan = make_plan(spec, data, max(1, at_once), _cache_dir(store))
+        plan = make_plan(spec, data, max(1, at_once), cache_dir(store))
     except (ValueError, OSError) as error:
         if spec.evaluation.features is None:
             raise
@@ -176,7 +179,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
             status = "interrupted"
         except ClusterError as error:
             reason = str(error)
-        except StorageError as error:  # of the driver's own files, such as a search's journal: nothing can go on
+        except (StorageError, RayError) as error:  # of the driver's own files, such as a journal: nothing can go on
             print(f"stopped: {error}; the same command continues", file=sys.stderr)
         finally:
             if lock.is_lost:
@@ -195,22 +198,18 @@ def _last_line(error: Exception) -> str:
     return ([line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1][:400]
 
 
-def _cache_dir(store: Store) -> Path:
-    """Where feature extractors are kept: beside the studies, or in the user's cache for an object store."""
-    if store.local:
-        return Path(store.uri.removeprefix("file://")) / ".cache"
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ebm-study"
-
-
 def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
            cpus: int) -> bool:
-    """Start Ray and run what is left, in rounds; whether it came to its end. Raises ClusterError where Ray fails."""
+    """Start Ray and run what is left, in rounds; whether it came to its end.
+
+    Raises ClusterError where the study cannot run there, RayError where Ray fails, which is nobody's bad input.
+    """
     try:
         return _rounds(arguments, spec, store, clerk, work, cpus)
     except Exception as error:
         if arguments.verbose or not (type(error).__module__.startswith("ray.") or isinstance(error, OSError)):
             raise
-        raise ClusterError(f"Ray failed: {_last_line(error)} (--verbose shows all of it)") from error
+        raise RayError(f"Ray failed: {_last_line(error)} (--verbose shows all of it)") from error
 
 
 def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
@@ -228,7 +227,7 @@ def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk:
 
         from study.rounds import run_round
 
-        options = {"device": "cuda" if "gpu" in resources else "cpu", "cache_dir": str(_cache_dir(store))}
+        options = {"device": "cuda" if "gpu" in resources else "cpu"}
         say("training; a line follows for each unit of work that ends")
         with clerk.progress:
             for source, alone in work.rounds(clerk):
@@ -236,7 +235,7 @@ def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk:
                 room = capacity.room(arguments.address, wanted, arguments.max_concurrent, clerk.progress.say)
                 while not source.is_exhausted:
                     if not run_round(source, clerk, store, options=lambda unit: {**options, **work.options(unit)},
-                                     resources=wanted, room=room, verbose=arguments.verbose):
+                                     resources=wanted, room=room, alone=alone, verbose=arguments.verbose):
                         return False
     return True
 

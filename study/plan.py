@@ -19,7 +19,8 @@ from study.cost import budgets
 from study.identity import config_hash, phase_seeds, study_version
 from study.prediction import arm_limits, spread_of
 from study.progress import duration, span
-from study.search.space import design_configurations, estimate
+from study.search.budget import random_start
+from study.search.space import design_configurations, estimate, search_trials
 from study.spec import PHASES, StudySpec
 from study.spec.model import cells_of
 
@@ -163,6 +164,8 @@ def show(plan: dict[str, Any], spec: StudySpec, console: Console) -> None:
             planned = {arm: sum(a["gradients"]) / 2 for arm, a in plan["estimate"]["arms"][phase].items()}
             console.print(Text(f"{phase}: {p['configurations']} configurations x {p['replicates']} replicates; "
                                f"{budgets(planned)}"), soft_wrap=True)
+    if spec.search is not None and (early := random_start(spec.search.sampler, search_trials(spec))):
+        console.print(Text(early), soft_wrap=True)
     if at := plan["common_cell"]:
         console.print(Text(f"compared at step size {at['step_size']:g} with {at['mcmc_steps']} MCMC steps "
                            "(compare_at)"))

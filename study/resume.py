@@ -10,10 +10,12 @@ from rich.console import Console
 from study.clerk import Clerk
 from study.identity import changes
 from study.progress import Progress
+from study.provenance import commit
 from study.results import Results
 from study.spec import StudySpec
 from study.storage import Store, Unit
 from study.tracking import Finished, Tracking, TrackingError
+from study.tracking.tags import hashes_of
 from study.work import Work
 
 
@@ -41,9 +43,11 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
     The launch has no run in MLflow yet: whatever fails here leaves none that seems to be running. ask_mlflow: False
     where it is known to be away; then all that is done waits to be shown, and what is shown already is found out then.
     """
+    version = plan["study_version"]
+    store.stamp = {"study_version": version, "commit": commit()}
     store.write_json("spec.json", spec.resolved())
     store.write_json("plan.json", plan)
-    tracking = Tracking(tracking_uri, spec.study, plan["study_version"], plan["factors"], plan["seeds"])
+    tracking = Tracking(tracking_uri, spec.study, version, plan["factors"], plan["seeds"])
     search = plan.get("search", {})
     results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
     clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=quiet))
@@ -57,11 +61,13 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
                 raise
             console.print(f"{error}; training goes on, and what is missing there is added later", markup=False,
                           soft_wrap=True)
-    tagged = {f.config_hash for f in shown.values() if f.version == plan["study_version"]}
+    tagged = hashes_of(shown.values(), version)
     for unit, manifest in store.done_units(tidy=True):
         if store.discard_if_damaged(unit, manifest):
             continue
         results.add_done(unit, manifest)
+        if manifest.get("study_version") == version:  # MLflow may be away, and the journal lost
+            tagged.add(unit.config_hash)
         known = shown.pop((unit.config_hash, unit.seeds), None)
         if known is None or (known.status == "pruned") != (manifest["status"] == "pruned"):
             clerk.show(unit, manifest)
@@ -70,7 +76,7 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
             unit = Unit(found.configuration, found.seeds, found.config_hash)
             results.add_done(unit, store.restore(unit, payload, {
                 "status": found.status, "primary": spec.primary, "direction": plan["direction"],
-                "rungs": {str(update): value for update, value in found.rungs.items()}}))
+                "study_version": found.version, "commit": found.commit or None, "rungs": tracking.rungs(found)}))
             restored += 1
     if restored:
         console.print(f"{restored} units had no whole files in the storage; MLflow has their records, which are now "

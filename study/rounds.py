@@ -17,13 +17,16 @@ from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from study.cache import cache_dir
 from study.sources import Source
 from study.storage import StorageError, Store, Unit
 
 RETRIES = 1  # of a unit whose worker died or raised
 MOVES = 10  # of a unit whose node died: a spot machine's end is no fault of the unit, unless it is always there
+MOVED, DIED = "its node died", "its worker died"
 NODE_DIED = ("its node has died", "is unavailable")  # Ray's words; the second until it has missed enough heartbeats
 LOW_MEMORY = ("OutOfMemoryError", "running low on memory")  # Ray's memory monitor killed the worker
+DEADLY = 2  # workers or nodes that died under a unit, after which it is taken to have used up their memory: see _Gate
 ROUND = 500  # the driver's memory grows with every trial of one fit() (ray#64231)
 
 
@@ -66,7 +69,8 @@ class Worker(tune.Trainable):
 
             job = self._job
             unit = Unit(job["configuration"], tuple(job["seeds"]), job["config_hash"])
-            self._unit_run = UnitRun(unit, Store(job["storage"], job["study"]), **job["options"])
+            store = Store(job["storage"], job["study"], job["stamp"])
+            self._unit_run = UnitRun(unit, store, cache_dir=str(cache_dir(store)), **job["options"])
         return dict(self._unit_run.advance())
 
 
@@ -86,8 +90,10 @@ class _Desk:
     moves: Counter[str] = field(default_factory=Counter)
     rungs: dict[str, dict[int, float]] = field(default_factory=dict)
     pruned: set[str] = field(default_factory=set)
-    out_of_memory: set[str] = field(default_factory=set)
+    out_of_memory: dict[str, str] = field(default_factory=dict)  # Tune's trials, and what to say of them
     moved: set[str] = field(default_factory=set)  # Tune's trials whose node died
+    deaths: Counter[str] = field(default_factory=Counter)  # of workers and nodes, by the unit that they ran
+    is_alone: bool = False  # whether a unit has a node to itself
     error: StorageError | None = None  # of the driver's own files: the round ends with it
 
     def goes_on(self, unit: Unit) -> bool:
@@ -145,20 +151,33 @@ class _Dealer(Searcher):
 
 
 class _Gate(FIFOScheduler):
+    """Learns how a trial ended before searcher and callback are told, and asks the source whether to prune.
+
+    The kernel, or a pod's limit, that kills for memory kills a worker or a whole node, and says so to nobody but the
+    machine's log. A unit under which two have died gets a node to itself at the study's end, like one that ran out of
+    memory in words; there it is judged by the usual counts.
+    """
+
     def __init__(self, desk: _Desk) -> None:
         super().__init__()
         self._desk = desk
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        said = _said(trial)  # looked at here, before searcher and callback are told
+        desk, key, said, reason = self._desk, trial.trial_id, _said(trial), _reason(trial)
         if any(words in said for words in LOW_MEMORY):
-            self._desk.out_of_memory.add(trial.trial_id)
-        elif any(words in said for words in NODE_DIED):
-            self._desk.moved.add(trial.trial_id)
+            desk.out_of_memory[key] = "out of memory"
+            return
+        if reason == MOVED:
+            desk.moved.add(key)
+        if reason in (MOVED, DIED):
+            unit = desk.units[key].key
+            desk.deaths[unit] += 1
+            if desk.deaths[unit] >= DEADLY and not desk.is_alone:
+                desk.out_of_memory[key] = f"{DEADLY} workers or nodes died under it, perhaps for want of memory"
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         if result["status"] == "oom":
-            self._desk.out_of_memory.add(trial.trial_id)
+            self._desk.out_of_memory[trial.trial_id] = "out of memory"
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         desk = self._desk
@@ -186,14 +205,14 @@ class _Events(Callback):
         desk, key = self._desk, trial.trial_id
         unit, rungs = desk.units.pop(key), desk.rungs.pop(key, {})
         if key in desk.out_of_memory:
-            desk.watcher.lost(unit, "out of memory", True)
+            desk.watcher.lost(unit, desk.out_of_memory[key], True)
         else:
             desk.watcher.finished(unit, rungs if key in desk.pruned else None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         unit = self._desk.units.pop(trial.trial_id)
         if trial.trial_id in self._desk.out_of_memory:
-            self._desk.watcher.lost(unit, "out of memory", True)
+            self._desk.watcher.lost(unit, self._desk.out_of_memory[trial.trial_id], True)
         elif self._desk.goes_on(unit):
             self._desk.watcher.retried(unit, _reason(trial))
         else:
@@ -213,18 +232,21 @@ def _reason(trial: Any) -> str:
     """Its last line."""
     said = _said(trial)
     if any(words in said for words in NODE_DIED):
-        return "its node died"
+        return MOVED
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return "its worker died" if not lines or lines[-1].startswith("The actor") else lines[-1][:300]
+    return DIED if not lines or lines[-1].startswith("The actor") else lines[-1][:300]
 
 
 def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callable[[Unit], dict[str, Any]],
-              resources: dict[str, float], room: Callable[[], int], verbose: bool = False) -> bool:
+              resources: dict[str, float], room: Callable[[], int], alone: bool = False,
+              verbose: bool = False) -> bool:
     """Run up to 500 units; whether the round came to its end (False: SIGINT). Blocks.
 
-    options: UnitRun's arguments beside unit and store. room: how many units to have at once, asked before each.
+    options: UnitRun's arguments beside unit, store and cache_dir. room: how many units to have at once, asked before
+    each. alone: each has a node to itself.
     """
-    desk = _Desk(source, watcher, {"storage": store.uri, "study": store.study}, options, room)
+    desk = _Desk(source, watcher, {"storage": store.uri, "study": store.study, "stamp": store.stamp}, options,
+                 room, is_alone=alone)
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "1" if verbose else "0"
     with tempfile.TemporaryDirectory(prefix="tune-", ignore_cleanup_errors=True) as folder:

@@ -56,12 +56,15 @@ def read(spec: StudySpec, plan: dict[str, Any], store: Store) -> tuple[Results, 
     """What the storage holds of a study, and what is left of it."""
     search = plan.get("search", {})
     results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
+    tagged = set()
     for unit, manifest in store.done_units():
         try:
             results.add_done(unit, manifest)
         except DamagedError:  # the next launch says so, and trains it again
             continue
-    return results, Work(spec, plan, results, store, read_only=True)
+        if manifest.get("study_version") == plan["study_version"]:
+            tagged.add(unit.config_hash)
+    return results, Work(spec, plan, results, store, tagged, read_only=True)
 
 
 def _counts(found: Sequence[Result], planned: int) -> list[str]:

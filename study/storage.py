@@ -9,25 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import re
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+
+from study.files import Files, StorageError
+
+__all__ = ["DamagedError", "StorageError", "Store", "Unit", "block_name"]
 
 DONE, CONFIG, CHECKPOINT = "done.json", "config.json", "checkpoint-"
 CHECKPOINTS_KEPT = 2
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 log = logging.getLogger(__name__)
-
-
-class StorageError(Exception):
-    """The storage cannot be used, or a file in it is damaged; the message is one sentence for the user."""
 
 
 class DamagedError(StorageError):
@@ -58,114 +53,16 @@ class Unit:
         return f"{self.config_hash}/{self.block}"
 
 
-class Store:
-    """The storage of one study. Picklable: every worker gets a copy. Paths are relative to <storage>/<study>."""
+class Store(Files):
+    """The storage of one study.
 
-    def __init__(self, uri: str, study: str) -> None:
-        """uri: a path (made absolute here, since a worker has another working directory), s3://bucket/prefix, ...
+    stamp: what every manifest says of the launch (study_version; commit, where a worker has no checkout to ask).
+    """
 
-        Raises StorageError for a URI that pyarrow does not know, or that holds a password.
-        """
-        import pyarrow
-        from pyarrow.fs import FileSystem, LocalFileSystem
-
-        if not uri.strip():
-            raise StorageError(f"--storage {uri!r}: expected a path or a URI such as s3://bucket/prefix")
-        self.study = study
-        self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
-        if re.match(r"\w+://[^/?]*:[^?]*@", self.uri):
-            scheme = self.uri.partition(":")[0]
-            raise StorageError(f"storage {scheme}://...: found a password in the URI, which MLflow keeps; expected it "
-                               "in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-        try:
-            self._fs, root = FileSystem.from_uri(_one_put(self.uri))
-        except (pyarrow.ArrowException, OSError) as error:
-            raise StorageError(f"storage {uri!r} cannot be opened: {_one_line(error)}") from error
-        self.local = isinstance(self._fs, LocalFileSystem)  # a path of this machine or shared, not an object store
-        self._root = f"{root.rstrip('/')}/{study}"
-
-    @property
-    def place(self) -> str:
-        """The storage by a name that other machines understand: a path of this one goes with its host."""
-        return self.uri if "://" in self.uri else f"{socket.gethostname()}:{self.uri}"
-
-    def check_writable(self) -> None:
-        """Write and remove a small file. Raises StorageError in one sentence."""
-        probe = f".probe-{socket.gethostname()}-{os.getpid()}"
-        self.write(probe, b"probe")  # an empty file fits onto a full disk
-        self.delete(probe)
-
-    def path(self, path: str) -> str:
-        """A path below the study, as its file system names it."""
-        return f"{self._root}/{path}"
-
-    @contextmanager
-    def named(self, problem: str) -> Iterator[None]:
-        """What goes wrong in the block is a StorageError that names the storage and the problem."""
-        import pyarrow
-
-        try:
-            yield
-        except (OSError, pyarrow.ArrowException) as error:
-            raise StorageError(f"storage {self.uri!r} {problem}: {_one_line(error)}") from error
-
-    # Files: whole or not at all.
-
-    def write(self, path: str, payload: bytes) -> None:
-        """Local: a temporary file, then os.replace. Object store: one put, which is whole by itself."""
-        target = self.path(path)
-        with self.named("is not writable"):
-            if not self.local:
-                if not self.uri.startswith("s3://"):  # which has no folders: five requests for nothing
-                    self._fs.create_dir(target.rpartition("/")[0], recursive=True)
-                with self._fs.open_output_stream(target) as stream:
-                    stream.write(payload)
-                return
-            temporary = f"{target}.{os.getpid()}.tmp"
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            try:
-                with open(temporary, "wb") as file:
-                    file.write(payload)
-                os.replace(temporary, target)
-            except OSError:  # on a full disk what was written takes room
-                with suppress(OSError):
-                    os.unlink(temporary)
-                raise
-
-    def read(self, path: str) -> bytes | None:
-        """The file's bytes, or None where there is none."""
-        with self.named("cannot be read"):
-            try:
-                with self._fs.open_input_stream(self.path(path), compression=None) as stream:
-                    return bytes(stream.read())
-            except FileNotFoundError:
-                return None
-
-    def _found(self, what: Any) -> list[Any]:
-        """pyarrow's FileInfo of paths, or of what a FileSelector selects."""
-        with self.named("cannot be read"):
-            return list(self._fs.get_file_info(what))
-
-    def delete(self, path: str) -> None:
-        """Remove a file, if it is there."""
-        with self.named("is not writable"):
-            try:
-                self._fs.delete_file(self.path(path))
-            except FileNotFoundError:
-                pass
-
-    def write_json(self, path: str, value: Any) -> None:
-        """`value` as readable JSON. Raises ValueError for NaN or inf: JSON has neither."""
-        self.write(path, json.dumps(value, indent=1, allow_nan=False).encode())
-
-    def read_json(self, path: str) -> Any:
-        """The value, or None where there is no file or a damaged one, which is logged: whoever reads makes it again."""
-        payload = self.read(path)
-        try:
-            return None if payload is None else json.loads(payload)
-        except ValueError as error:
-            log.warning("%s/%s/%s is damaged and made again: %s", self.uri, self.study, path, _one_line(error))
-            return None
+    def __init__(self, uri: str, study: str, stamp: Mapping[str, Any] | None = None) -> None:
+        """uri: as of `Files`."""
+        super().__init__(uri, study)
+        self.stamp = dict(stamp or {})
 
     # Units of work.
 
@@ -178,14 +75,16 @@ class Store:
         """Write done.json, the last file of a unit: `manifest` (with its "status") and the checksum of every file.
 
         A unit that never trained to its end (status "pruned") needs no other file. "started" and "ended" (seconds
-        since the epoch) are now unless given. Then its checkpoints go. Returns what was written.
+        since the epoch) are now unless given, what the manifest leaves out or open is the stamp's. Then its checkpoints
+        go. Returns what was written.
         """
         self.write_config(unit)
         names = [n for n in self._names(unit) if n != DONE and not n.startswith(CHECKPOINT) and not n.endswith(".tmp")]
         payloads = {name: self.read(f"{unit.key}/{name}") or b"" for name in names}
         files = {name: {"sha256": hashlib.sha256(p).hexdigest(), "bytes": len(p)} for name, p in payloads.items()}
         now = time.time()
-        complete = {"started": now, "ended": now, **manifest, "files": files}
+        stamped = {key: value for key, value in self.stamp.items() if manifest.get(key) is None}
+        complete = {"started": now, "ended": now, **manifest, **stamped, "files": files}
         complete["sha256"] = _digest(complete)
         self.write_json(f"{unit.key}/{DONE}", complete)
         for name in self._checkpoints(unit):
@@ -250,13 +149,7 @@ class Store:
         return self._verified(unit.key, name, manifest)
 
     def _done(self, key: str) -> dict[str, Any] | None:
-        try:
-            manifest = self.read_json(f"{key}/{DONE}")
-        except StorageError as error:
-            if not self.local:  # away for a moment: to train a finished unit again would be worse than to stop
-                raise
-            log.warning("%s; the unit runs again", error)
-            return None
+        manifest = self.read_json(f"{key}/{DONE}")  # raises what it cannot read: to train a unit again would be worse
         if manifest is None:
             return None
         if not _is_manifest(manifest):
@@ -338,14 +231,3 @@ def _digest(manifest: Mapping[str, Any]) -> str:
     """The checksum of a manifest's own content."""
     content = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _one_put(uri: str) -> str:
-    """For S3, with pyarrow's option by which a small file is one request, not the three of an upload in parts."""
-    if not uri.startswith("s3://") or "allow_delayed_open" in uri:
-        return uri
-    return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

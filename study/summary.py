@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,10 +14,16 @@ from rich.text import Text
 
 from study.clerk import Clerk
 from study.cost import budgets, cost
+from study.identity import knobs_text
+from study.pareto import pareto_set
 from study.prediction import predicted
 from study.progress import Outcome, duration, is_better, span
+from study.redaction import redacted
 from study.results import Result
+from study.search.budget import unequal
 from study.spec import PHASES
+
+MAX_ROWS = 20  # of the Pareto set, for people; MLflow and the report have them all
 
 
 def show_summary(clerk: Clerk, console: Console) -> None:
@@ -34,6 +40,8 @@ def show_summary(clerk: Clerk, console: Console) -> None:
                           and r.unit.configuration["arm"] == arm) for arm in clerk.plan["arms"]}
         if phase in clerk.plan["planned"] and any(spent.values()):
             console.print(Text(f"spent on {phase}: {budgets(spent)}"), soft_wrap=True)
+            if phase == "search" and (warning := unequal(spent)):
+                console.print(Text(warning), soft_wrap=True)
     if long := sum(r.long_run for r in results):
         console.print(Text(f"long runs after training: {duration(long)} of {duration(sum(r.cpu for r in results))} of "
                            "CPU time"))
@@ -45,9 +53,25 @@ def show_summary(clerk: Clerk, console: Console) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
+    objectives = clerk.plan.get("search", {}).get("objectives", [])
+    for line in pareto_lines(results, objectives, clerk.plan["factors"]):
+        console.print(Text(line), soft_wrap=True)
     best = best_of(clerk)
     if best is not None:
-        console.print(Text(f"best {best.phase}: {best.line()}"), soft_wrap=True)
+        by = f" by {best.measure}" if objectives and objectives != [best.measure] else ""
+        console.print(Text(f"best {best.phase}{by}: {best.line()}"), soft_wrap=True)
+
+
+def pareto_lines(results: list[Result], objectives: Sequence[str], factors: Sequence[str]) -> list[str]:
+    """The Pareto set of a search with several objectives, a line each; none where there is one objective."""
+    told = sum(bool(r.told) and not r.pruned for r in results)
+    if len(objectives) < 2 or not told:
+        return []
+    found = pareto_set(results)
+    more = [f"  and {len(found) - MAX_ROWS} more"] if len(found) > MAX_ROWS else []
+    rows = [f"  {r.unit.configuration['arm']} {knobs_text(r.unit.configuration['knobs'], factors)}: "
+            + ", ".join(f"{value:.4g}" for value in r.told) for r in found[:MAX_ROWS]]
+    return [f"Pareto set of the search, {len(found)} of {told} ({', '.join(objectives)}):", *rows, *more]
 
 
 def _spent(clerk: Clerk, result: Result) -> float:
@@ -109,7 +133,7 @@ def next_commands(study: str, uri: str, experiment_id: str | None, given: str | 
                   from_environment: bool) -> list[str]:
     """What shows the study: MLflow's page, and the report. experiment_id: None where MLflow did not answer. given:
     --tracking-uri; from_environment: that MLflow's own variable names the store, which `mlflow ui` does not read. The
-    page's address is given since MLflow's first page is about agents."""
+    page's address is given since MLflow's first page is about agents. A password is left out."""
     option = "" if given is None else f" --tracking-uri {shlex.quote(given)}"
     runs = "" if experiment_id is None else f"#/experiments/{experiment_id}/runs"
     if uri.startswith(("http://", "https://")):
@@ -117,4 +141,4 @@ def next_commands(study: str, uri: str, experiment_id: str | None, given: str | 
     else:
         store = "" if given is None and not from_environment else f" --backend-store-uri {shlex.quote(uri)}"
         page = f"mlflow ui{store}   # then open http://127.0.0.1:5000/{runs}"
-    return [page, f"python analysis/report.py --study {shlex.quote(study)}{option}"]
+    return [redacted(line) for line in (page, f"python analysis/report.py --study {shlex.quote(study)}{option}")]

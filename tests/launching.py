@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,14 +13,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 POLL_SECONDS = 0.005
+DEADLINE = 600.0  # of one launch; the longest takes two minutes on a busy machine
 
 
 def launch(*words: str, on_line: Callable[[str, int], None] = lambda line, pid: None, kill_after: float | None = None,
-           module: str = "study.launch", environment: Mapping[str, str] | None = None) -> tuple[int, list[str]]:
+           module: str = "study.launch", environment: Mapping[str, str] | None = None,
+           deadline: float = DEADLINE) -> tuple[int, list[str]]:
     """Run the command on tiny.yaml here, in its own process group; (exit code, lines of stdout and stderr).
 
     on_line(line, pid) may interfere. kill_after: seconds after which the driver alone is killed (SIGKILL), as the
     kernel does when memory is short. The lines go through a file: a pipe would end only with the last orphan.
+    deadline: seconds after which all that the launch started is killed, and the test fails with what it had said.
     """
     command = [sys.executable, "-m", module, "--space", "tiny.yaml", *words]
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as file:
@@ -38,7 +43,17 @@ def launch(*words: str, on_line: Callable[[str, int], None] = lambda line, pid: 
                     on_line(line, process.pid)
                 if ended:
                     return process.returncode, [*lines, pending] if pending else lines
+                if time.monotonic() - begun >= deadline:
+                    kill_all(process.pid)
+                    raise AssertionError("\n".join([f"no end within {deadline:g} s:", *command, *lines, pending]))
                 time.sleep(POLL_SECONDS)
+
+
+def kill_all(ancestor: int) -> None:
+    """Kill a process and all that it started, Ray's with their own process group, too."""
+    for pid in [*below(ancestor), ancestor]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def done(folder: Path) -> list[Path]:

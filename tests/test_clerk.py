@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import threading
@@ -30,6 +31,42 @@ def test_what_only_mlflow_still_knows_is_not_trained_again(launch: Launch) -> No
     counts = "units of work: 4 finished, 0 lost; 0/8 replicates diverged"
     assert counts in first and counts in lines
     assert [line for line in lines if line.startswith("best ")] == [line for line in first if line.startswith("best ")]
+
+
+SEARCH = ("--set", "design=null", "--set",
+          "search={replicates: 1, trials: 2, sampler: random, space: {step_size: {log: [0.02, 0.5]}}}")
+
+
+def test_a_lost_journal_is_made_again_though_mlflow_is_away(launch: Launch,  # noqa: F811
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each manifest says of which version it is; the commit is the driver's, where a worker knows of none."""
+    monkeypatch.setattr("study.trial.commit", lambda: None)
+    monkeypatch.setattr("study.resume.commit", lambda: "c0ffee")
+    assert launch(*SEARCH)[0] == 0
+    manifests = [json.loads(path.read_text()) for path in done()]
+    assert [manifest["commit"] for manifest in manifests] == ["c0ffee"] * 4
+    for path in Path("runs/tiny/search").glob("*/*.json"):
+        path.unlink()
+    stamps = [path.stat().st_mtime_ns for path in done()]
+    assert "0 units are left" in launch("--status", *SEARCH)[1]
+    code, lines, errors = launch(*SEARCH, database="empty.db")
+    assert (code, errors) == (0, []) and not any(line.startswith("[") for line in lines)
+    assert [path.stat().st_mtime_ns for path in done()] == stamps
+
+
+def test_what_mlflow_alone_holds_keeps_its_version_its_commit_and_all_its_rungs(
+        launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr("study.trial.commit", lambda: "c0ffee")
+    monkeypatch.setattr("study.tracking.tags.LONGEST", 20)
+    words = (*SEARCH, "--set", "train.updates=8", "--set", "evaluation.points=8")
+    assert launch(*words)[0] == 0
+    before = {path: json.loads(path.read_text()) for path in done()}
+    shutil.rmtree("runs")
+    assert launch(*words, "--set", "search.sampler=tpe")[0::2] == (0, [])
+    for path, manifest in before.items():
+        again = json.loads(path.read_text())
+        assert {key: again[key] for key in ("rungs", "commit", "study_version")} == {
+            key: manifest[key] for key in ("rungs", "commit", "study_version")} and len(again["rungs"]) == 8
 
 
 def test_a_lost_unit_that_is_trained_by_the_next_launch_is_shown_as_finished(

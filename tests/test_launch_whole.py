@@ -180,6 +180,26 @@ def test_storage_that_fails_the_driver_ends_the_launch_as_lost(launch: Launch, m
     assert launches() == ["FAILED"]
 
 
+class GcsError(Exception):
+    """As Ray's own."""
+
+    __module__ = "ray.exceptions"
+
+
+@pytest.mark.parametrize("error", [GcsError("a page\nof text\nthe head does not answer"), OSError("the head does not "
+                                                                                                  "answer")])
+def test_ray_that_fails_in_the_middle_is_no_bad_input(launch: Launch, monkeypatch: pytest.MonkeyPatch,
+                                                      error: Exception) -> None:
+    def fails(source: Any, clerk: Any, store: Store, **options: Any) -> bool:
+        raise error
+
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=fails))
+    code, _, errors = launch()
+    assert (code, errors) == (1, ["stopped: Ray failed: the head does not answer (--verbose shows all of it); the same "
+                                  "command continues"])
+    assert launches() == ["FAILED"]
+
+
 def test_what_mlflow_does_not_show_is_said_last_and_added_later(launch: Launch,
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*arguments: Any) -> None:

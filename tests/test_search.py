@@ -28,8 +28,9 @@ def unit_of(arm: str, x: Any, k: int = 0, seeds: tuple[int, ...] = SEEDS) -> Uni
 class Shelf(Results):
     """Results whose every unit is worth a bowl in x and k, whatever its seeds."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(Store(str(folder), "study"), "kid", ["kid"], {"a": [None], "b": [None]})
+    def __init__(self, folder: Path, objectives: int = 1) -> None:
+        super().__init__(Store(str(folder), "study"), "kid", ["kid", "k"][:objectives],
+                         dict.fromkeys("ab", [None] * objectives))
 
     def train(self, unit: Unit, rungs: dict[int, float] | None = None) -> None:
         self.add(unit, "finished", [self.row(unit, seed) for seed in unit.seeds], rungs or {})
@@ -37,18 +38,21 @@ class Shelf(Results):
     def row(self, unit: Unit, seed: int) -> dict[str, Any]:
         knobs = unit.configuration["knobs"]
         return {"seed": seed, "stage": "final", "verdict": "survived", "diverged_at": None, "wall_seconds": 1.0,
-                "cpu_seconds": 1.0, "particle_gradients": 1.0, "kid": (knobs["x"] - 0.3) ** 2 + 0.1 * knobs["k"]}
+                "cpu_seconds": 1.0, "particle_gradients": 1.0, "k": 3.0 - knobs["k"],
+                "kid": (knobs["x"] - 0.3) ** 2 + 0.1 * knobs["k"]}
 
 
 def arm_search(folder: Path, shelf: Shelf | None = None, arm: str = "a", trials: int = 12, pruner: Any = None,
-               choices: int = 0, seeds: tuple[int, ...] = SEEDS, version: str = "v") -> ArmSearch:
+               choices: int = 0, seeds: tuple[int, ...] = SEEDS, version: str = "v", sampler: str = "tpe",
+               objectives: int = 1) -> ArmSearch:
     def make(trial: BaseTrial) -> Unit:
         if choices:
             return unit_of(arm, trial.suggest_categorical("x", list(range(choices))), seeds=seeds)
         return unit_of(arm, trial.suggest_float("x", 0.01, 1, log=True), trial.suggest_int("k", 0, 3), seeds)
 
-    search = ArmSearch(arm, trials=trials, seed=7, objectives=1, sampler=lambda s: make_sampler("tpe", s),
-                       pruner=pruner or optuna.pruners.NopPruner(), make=make, results=shelf or Shelf(folder),
+    search = ArmSearch(arm, trials=trials, seed=7, objectives=objectives, sampler=lambda s: make_sampler(sampler, s),
+                       pruner=pruner or optuna.pruners.NopPruner(), make=make,
+                       results=shelf or Shelf(folder, objectives),
                        store=Store(str(folder), "study"), journal=f"search/{version}/{arm}.json")
     return search
 
@@ -81,19 +85,54 @@ def states(search: ArmSearch) -> list[TrialState]:
     return [t.state for t in search.study.get_trials(deepcopy=False)]
 
 
-@pytest.mark.parametrize("stop", [1, 5, 11])
-def test_disturbed_equals_undisturbed(tmp_path: Path, stop: int) -> None:
+@pytest.mark.parametrize(("sampler", "objectives", "trials", "stops"), [
+    ("tpe", 1, 12, [1, 5, 11]), ("tpe", 2, 12, [11]), ("random", 1, 12, [5]), ("gp", 1, 12, [11]), ("gp", 2, 12, [11]),
+    ("nsga2", 1, 65, [1, 19, 20, 41, 64]), ("nsga2", 2, 65, [1, 19, 20, 41, 64])])  # in generations of 20
+def test_disturbed_equals_undisturbed(tmp_path: Path, sampler: str, objectives: int, trials: int,
+                                      stops: list[int]) -> None:
     """A launch that is stopped, with one unit in progress, and continued asks what one that was not would ask."""
-    whole, shelf = run(arm_search(tmp_path / "whole")), Shelf(tmp_path / "parts")
-    first = arm_search(tmp_path / "parts", shelf)
-    before = run(first, stop)
-    running = first.ask()
-    assert running is not None
-    first.tell(running, "interrupted")
-    assert TrialState.RUNNING not in states(first)
-    second = arm_search(tmp_path / "parts", shelf)
+    def search(folder: str, shelf: Shelf | None = None) -> ArmSearch:
+        return arm_search(tmp_path / folder, shelf, sampler=sampler, objectives=objectives, trials=trials)
+
+    whole = run(search("whole"))
+    for stop in stops:
+        shelf = Shelf(tmp_path / str(stop), objectives)
+        first = search(str(stop), shelf)
+        before = run(first, stop)
+        running = first.ask()
+        assert running is not None
+        first.tell(running, "interrupted")
+        assert TrialState.RUNNING not in states(first)
+        second = search(str(stop), shelf)
+        second.replay()
+        assert before + run(second) == whole and len(whole) == len(set(whole)) == trials, f"stopped after {stop}"
+
+
+def test_the_parents_of_a_generation_stay_though_a_late_unit_would_have_been_one(tmp_path: Path) -> None:
+    """The first unit runs on beside the others, and ends when the second generation has begun."""
+    shelf = Shelf(tmp_path)
+    first = arm_search(tmp_path, shelf, sampler="nsga2", trials=30)
+    late = first.ask()
+    assert late is not None
+    run(first, 24)
+    finish(first, late)
+    second = arm_search(tmp_path, shelf, sampler="nsga2", trials=30)
     second.replay()
-    assert before + run(second) == whole and len(whole) == len(set(whole)) == 12
+    noted = [search.study._storage.get_study_system_attrs(search.study._study_id) for search in (first, second)]
+    assert noted[0] == noted[1] and [len(parents) for parents in noted[0].values()] == [20]
+    assert first.ask() == second.ask()
+
+
+def test_what_a_worker_finished_after_the_driver_had_died_teaches_the_pruner_too(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    first = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    unit = first.ask()
+    assert unit is not None
+    shelf.train(unit, {10: 0.1, 30: 0.05})
+    second = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    second.replay()
+    other = second.ask()
+    assert states(second)[0] is TrialState.COMPLETE and other is not None and second.should_prune(other, {10: 0.4})
 
 
 def test_replay_does_not_repeat_the_first_suggestions(tmp_path: Path) -> None:

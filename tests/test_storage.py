@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow
 import pytest
@@ -42,6 +44,15 @@ def test_done_unit_reads_back(store: Store) -> None:
     assert manifest == written == store.done(UNIT)
     assert store.read_verified(UNIT, "records.parquet", manifest) == b"records"
     assert set(manifest["files"]) == {"config.json", "records.parquet"}
+
+
+def test_a_manifest_says_of_which_launch_it_is(tmp_path: Path) -> None:
+    """A worker on a cluster has no checkout: its commit is the driver's. One that has a checkout knows better."""
+    copy = pickle.loads(pickle.dumps(Store(str(tmp_path), "jko", {"study_version": "v1", "commit": "abc"})))
+    assert copy.write_done(UNIT, {"status": "finished", "commit": "own"})["commit"] == "own"
+    written = copy.write_done(UNIT, {"status": "finished", "commit": None})
+    assert (written["study_version"], written["commit"]) == ("v1", "abc") and copy.done(UNIT) == written
+    assert "commit" not in Store(str(tmp_path), "jko").write_done(UNIT, {"status": "finished"})
 
 
 def test_unit_without_manifest_or_with_a_missing_file_is_not_done(tmp_path: Path) -> None:
@@ -100,6 +111,42 @@ def test_a_file_that_cannot_be_read_now_costs_no_finished_unit(store: Store, mon
             ask()
     monkeypatch.undo()
     assert store.done(UNIT) is not None
+
+
+class Away:
+    """A file system of which so many reads fail."""
+
+    def __init__(self, fs: Any, failures: int, number: int) -> None:
+        self.fs, self.failures, self.number = fs, failures, number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.fs, name)
+
+    def open_input_stream(self, path: str, **options: Any) -> Any:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise OSError(self.number, os.strerror(self.number))
+        return self.fs.open_input_stream(path, **options)
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EACCES])
+def test_a_manifest_that_cannot_be_read_now_is_waited_for_and_never_taken_for_absent(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """On a disk of the network, too: a finished unit would be trained again, and its results replaced."""
+    store, waited = Store(str(tmp_path), "jko"), []
+    finish(store)
+    fs = store._fs
+    monkeypatch.setattr("time.sleep", waited.append)
+    if number != errno.EACCES:
+        store._fs = Away(fs, 2, number)
+        assert store.done(UNIT) is not None and waited == [0.2, 1.0]
+    store._fs = Away(fs, 99, number)
+    for ask in (lambda: store.done(UNIT), lambda: list(store.done_units())):
+        with pytest.raises(StorageError, match=r"cannot be read: abc123def456/3-5/done\.json: \[Errno "):
+            ask()
+    store._fs = fs
+    (tmp_path / "jko" / UNIT.key / "done.json").unlink()
+    assert store.done(UNIT) is None
 
 
 def test_checkpoints_beside_a_manifest_are_no_work_in_progress(store: Store) -> None:

@@ -231,6 +231,56 @@ def test_finished_reads_every_page_of_every_version(
     assert one.status == "finished"
 
 
+MANY = {str(update): update / 7 for update in range(5, 5000, 10)}  # 500 evaluation points
+
+
+def searched_unit(store: Store, rungs: dict[str, float], commit: str = "c0ffee", seeds: tuple[int, ...] = (0, 1, 2),
+                  ) -> Unit:
+    """A finished unit of a search."""
+    unit = finished_unit(store, seeds, phase="search")
+    store.write_done(unit, {**(store.done(unit) or {}), "rungs": rungs, "commit": commit})
+    return unit
+
+
+def test_rungs_that_no_tag_has_room_for_are_an_artifact(uri: str, store: Store) -> None:
+    """The tag has the first ones, among them those that a pruner compared."""
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, searched_unit(store, MANY))
+    [run] = runs(tracking, "trial")
+    assert len(run.data.tags["rungs"]) <= 5000
+    [shown] = tracking.finished().values()
+    assert tracking.rungs(shown) == MANY and list(shown.rungs) == list(MANY)[:len(shown.rungs)] != list(MANY)
+    tracking.log_bytes(run.info.run_id, "rungs.json", b"{cut")
+    assert tracking.rungs(shown) == shown.rungs
+
+
+def test_a_tag_that_an_earlier_release_let_mlflow_cut_is_no_traceback(
+        uri: str, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, searched_unit(store, {"10": 0.5}))
+    [run] = runs(tracking, "trial")
+    text = '{"10": 0.5, "20": 0.25, "30": 0.125}'
+    for length in range(len(text) + 1):
+        tracking.log(run.info.run_id, [], {"rungs": text[:length]})
+        [shown] = tracking.finished().values()
+        assert list(shown.rungs.items()) == [("10", 0.5), ("20", 0.25), ("30", 0.125)][:text[:length].count(",") + (
+            length == len(text))]
+    assert not caplog.messages
+    tracking.log(run.info.run_id, [], {"config": '{"phase": "sea'})
+    assert tracking.finished() == {}
+    assert caplog.messages == [f"the tags of run {run.info.run_id} in MLflow are damaged; what it shows counts only "
+                               "where the storage has it"]
+
+
+def test_a_trial_names_the_commits_of_all_its_blocks_and_a_replicate_its_own(uri: str, store: Store) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    for seeds, commit in (((0,), "b" * 40), ((1,), "a" * 40), ((2,), "b" * 40)):
+        drain(tracking, store, searched_unit(store, {}, commit, seeds))
+    [trial] = runs(tracking, "trial")
+    assert trial.data.tags["commit"] == ",".join(["a" * 40, "b" * 40])
+    assert [run.data.tags["commit"][0] for run in runs(tracking, "replicate")] == ["b", "a", "b"]
+
+
 def test_all_diverged_has_counts_and_no_measure(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
     drain(tracking, store, finished_unit(store, (0, 1), diverged=(0, 1)))
@@ -410,6 +460,32 @@ def test_deleted_experiment_is_one_sentence(uri: str) -> None:
     tracking._client.delete_experiment(tracking.experiment_id)
     with pytest.raises(TrackingError, match="experiment 'jko' was deleted in MLflow"):
         Tracking(uri, "jko", "v1").check_reachable()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_two_launches_that_start_together_use_the_store_that_is_there_first(
+        template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """The other one is made while this one migrates its own, and is in use: its experiments have to stay."""
+    import mlflow
+
+    client, path = mlflow.MlflowClient, tmp_path / "mlflow.db"
+    monkeypatch.chdir(tmp_path)
+    if not links:
+        monkeypatch.setattr("os.link", lambda *paths: (_ for _ in ()).throw(PermissionError(1, "not permitted")))
+
+    def migrating(uri: str) -> Any:
+        if ".tmp" in uri:
+            monkeypatch.setattr(mlflow, "MlflowClient", client)
+            shutil.copy(template, uri.removeprefix("sqlite:///"))
+            shutil.copy(template, path)
+            client(f"sqlite:///{path}").create_experiment("the other's")
+        return client(uri)
+
+    monkeypatch.setattr(mlflow, "MlflowClient", migrating)
+    Tracking(f"sqlite:///{path}", "jko", "v1").check_reachable()
+    monkeypatch.undo()
+    names = {found.name for found in client(f"sqlite:///{path}").search_experiments()}
+    assert names >= {"the other's", "jko"} and not list(tmp_path.glob("*.tmp"))
 
 
 @pytest.mark.slow

@@ -34,6 +34,10 @@ class ClusterError(Exception):
     """The cluster cannot run this study; one sentence."""
 
 
+class RayError(Exception):
+    """Ray failed in the middle of a study; one sentence. What is finished or checkpointed stays."""
+
+
 def address_problem(address: str | None) -> str | None:
     """Why this launch cannot go to that address, as one sentence, or None."""
     if address == "local":

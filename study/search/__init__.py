@@ -16,9 +16,11 @@ import optuna
 from optuna.trial import BaseTrial, TrialState
 
 from study.search.journal import Entry, read_journal, write_journal
+from study.search.memory import memory, restore_memory, what_is_new
 from study.storage import Store, Unit
 
 PATIENCE = 20  # repeated suggestions in a row after which an arm's space counts as exhausted
+FIXED = "fixed_params"  # Optuna's name for parameters that a trial is to have
 STATES = {"told": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "repeated": TrialState.FAIL}
 
 
@@ -66,6 +68,7 @@ class ArmSearch:
         self._running: dict[str, tuple[optuna.Trial, Unit]] = {}  # by config_hash
         self._left_out: set[str] = set()  # lost or interrupted in this launch
         self._journal: list[Entry] = []
+        self._units: list[str] = []  # keys, of each trial of the study in its order
 
     def replay(self, tagged: Sequence[Unit] = (), read_only: bool = False) -> None:
         """Rebuild the study from the journal and what is finished; call it once, before the first ask. What is learnt
@@ -92,9 +95,9 @@ class ArmSearch:
                 unit, params = found
                 entry = {"unit": unit.key, "params": params, "system_attrs": {}}
                 self._restore(entry, unit, self._results.rest(unit) is not None)
-                entry["system_attrs"] = self._rung_attrs(entry.get("rungs", {}))
                 self._journal.append(entry)
                 self._add(entry)
+        restore_memory(self.study, self._journal, self._units)
         if self._journal != before and not read_only:  # perhaps nothing is asked again, and this is the last word
             self._write()
 
@@ -114,10 +117,13 @@ class ArmSearch:
             entry["state"] = state
             entry["values"] = list(self._results.score(unit)) if state == "told" else []
             entry["rungs"] = {str(update): value for update, value in rungs.items()}
+            entry["system_attrs"] = {**entry["system_attrs"], **self._rung_attrs(entry["rungs"])}
 
     def _add(self, entry: Entry) -> None:
+        self._units.append(entry["unit"])
         if entry["state"] == "asked":  # ask() hands out waiting trials before it samples
-            self.study.enqueue_trial(entry["params"])
+            self.study.add_trial(optuna.trial.create_trial(  # as enqueue_trial, with what the sampler noted of it
+                state=TrialState.WAITING, system_attrs={**entry["system_attrs"], FIXED: entry["params"]}))
             return
         fixed = optuna.trial.FixedTrial(entry["params"])
         self._make(fixed)
@@ -180,12 +186,15 @@ class ArmSearch:
             again = self._waiting
             trials = self.study.get_trials(deepcopy=False)
             self.study.sampler = self._sampler(trial_seed(self.seed, self.arm, len(trials)))
+            known = memory(self.study)
             trial = self.study.ask()
             unit = self._make(trial)
             if not again:
+                self._units.append(unit.key)
                 is_new = all(entry["unit"] != unit.key for entry in self._journal)
                 self._journal.append({"unit": unit.key, "params": trial.params,
-                                      "state": "asked" if is_new else "repeated", "system_attrs": self._attrs(trial)})
+                                      "state": "asked" if is_new else "repeated", "system_attrs": self._attrs(trial),
+                                      **what_is_new(known, memory(self.study), self._units)})
                 self._write()
                 if not is_new:
                     self.study.tell(trial, state=TrialState.FAIL)
@@ -203,7 +212,8 @@ class ArmSearch:
         return None
 
     def _attrs(self, trial: optuna.Trial) -> dict[str, Any]:
-        return dict(self.study.get_trials(deepcopy=False)[trial.number].system_attrs)
+        found = self.study.get_trials(deepcopy=False)[trial.number].system_attrs
+        return {key: value for key, value in found.items() if key != FIXED}
 
     def should_prune(self, unit: Unit, rungs: Mapping[int, float]) -> bool:
         """Report to the pruner, and ask it. A unit that only adds seeds to finished ones is never pruned.
@@ -240,7 +250,6 @@ class ArmSearch:
         whole = self._make(optuna.trial.FixedTrial(entry["params"]))
         self._results.score(whole)  # a worker has just left it in the storage
         self._restore(entry, whole, False)
-        entry["system_attrs"] = self._rung_attrs(entry["rungs"])
         self._left_out.discard(whole.key)
         self._add(entry)
         self._write()

@@ -9,7 +9,8 @@ from typing import Any
 from study.spec.canonical import canonical
 from study.storage import Store
 
-# unit, params, system_attrs, state (asked | told | pruned | repeated); of what is told or pruned also values and rungs
+# unit, params, system_attrs, state (asked | told | pruned | repeated); of what is told or pruned also values and rungs;
+# where the sampler noted something of the study as a whole also that (noted, see `memory`)
 Entry = dict[str, Any]
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,6 @@ import logging
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from study.aggregates import aggregates, curves, final_rows, read_records
@@ -23,16 +22,16 @@ from study.identity import knobs_text
 from study.storage import Store, Unit, block_name
 from study.tracking.experiment import NOTE, Experiment, TrackingError, metric, named
 from study.tracking.sheet import DATA_SHEET
+from study.tracking.tags import RUNGS_FILE, Finished, blocks, finished_units, identity, joined, parameters, rungs_tag
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-__all__ = ["Finished", "Tracking", "TrackingError", "first_contact"]
+__all__ = ["Finished", "Tracking", "TrackingError"]
 
 log = logging.getLogger(__name__)
 
 RECORDS = "records.parquet"
-SHOWN = "tracking.json"  # in the study's storage: the server that has shown it
 IDENTITY = ("kind", "launch", "config_hash", "seed")  # tags that no two runs share
 LAUNCH_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 NOTES = {
@@ -43,19 +42,6 @@ NOTES = {
              "(`_low`, `_high`); n is `replicates` - `diverged`. Everything else is in records/*.parquet.",
     "replicate": "One seed of the configuration above it. Curves have the training update as their step.",
 }
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A unit of work that MLflow shows as complete."""
-
-    configuration: dict[str, Any]
-    seeds: tuple[int, ...]
-    config_hash: str
-    status: str  # finished | diverged | pruned
-    rungs: dict[str, float]  # update -> what was reported there; of search trials
-    version: str  # study_version
-    run_id: str  # of the trial run
 
 
 class Tracking(Experiment):
@@ -167,7 +153,7 @@ class Tracking(Experiment):
         """
         runs = self._runs_of(unit.config_hash)
         trial = next((run for run in runs if run.data.tags["kind"] == "trial"), None)
-        shown = _blocks(trial)
+        shown = blocks(trial)
         if trial and trial.data.tags.get("status") == "pruned" != manifest["status"]:
             shown = []  # an earlier version of the study stopped it, and this one trained it to its end
         if unit.seeds in shown:
@@ -187,17 +173,28 @@ class Tracking(Experiment):
         planned = self._seeds.get(unit.configuration["phase"], final)
         counted = [row for seed, row in final.items() if seed in planned]
         measured = aggregates(counted or list(final.values()))  # a unit of an earlier plan shows what it has
+        earlier = trial.data.tags.get("commit", "") if trial and shown else ""
         tags = {"status": manifest["status"], "seeds": ",".join(map(block_name, sorted([*shown, unit.seeds]))),
-                "commit": str(manifest.get("commit") or self._commit), NOTE: NOTES["trial"],
-                **self._common, "complete": "true"}
+                "commit": joined([self._commit_of(manifest), earlier]), NOTE: NOTES["trial"], **self._common,
+                "complete": "true"}
         if shown and final:
             tags["status"] = "diverged" if measured["diverged"] == measured["replicates"] else "finished"
         if unit.configuration["phase"] == "search":
-            tags["rungs"] = json.dumps(manifest.get("rungs", {}))
+            tags |= self._rungs_tags(trial_id, manifest.get("rungs", {}), trial)
         self.end(trial_id, "FINISHED", ended)
         # Step: the replicates that are shown, so that the aggregate that knows most is the latest.
         self.log(trial_id, [metric(name, value, ended, len(final)) for name, value in measured.items()], tags,
-                 None if shown else _flat(unit.configuration))
+                 None if shown else parameters(unit.configuration))
+
+    def _commit_of(self, manifest: dict[str, Any]) -> str:
+        return str(manifest.get("commit") or self._commit)
+
+    def _rungs_tags(self, trial_id: str, rungs: Mapping[str, float], trial: Run | None) -> dict[str, str]:
+        tag = rungs_tag(rungs)
+        if json.loads(tag).keys() == rungs.keys() and not (trial and "rungs_file" in trial.data.tags):
+            return {"rungs": tag}
+        self.log_bytes(trial_id, RUNGS_FILE, json.dumps(rungs).encode())
+        return {"rungs": tag, "rungs_file": RUNGS_FILE}
 
     def _drain_replicate(self, store: Store, unit: Unit, seed: int, rows: list[dict[str, Any]],
                          manifest: dict[str, Any], trial_id: str, run: Run | None) -> None:
@@ -208,7 +205,8 @@ class Tracking(Experiment):
         started = manifest["started"]
         [final] = [row for row in rows if row["stage"] == "final"]
         ended = _milliseconds(started + final["wall_seconds"])
-        tags = {"seed": str(seed), "verdict": final["verdict"], "mlflow.parentRunId": trial_id, **_identity(unit)}
+        tags = {"seed": str(seed), "verdict": final["verdict"], "mlflow.parentRunId": trial_id,
+                "commit": self._commit_of(manifest), **identity(unit)}
         run_id = run.info.run_id if run else self._create("replicate", f"seed {seed}", tags, _milliseconds(started))
         for sheet in (f"samples_{seed}.png", f"nearest_{seed}.png"):
             if sheet in manifest["files"]:
@@ -232,14 +230,19 @@ class Tracking(Experiment):
     @named
     def finished(self) -> dict[tuple[str, tuple[int, ...]], Finished]:
         """(config_hash, seeds) of every unit that is shown as complete, from tags alone."""
-        found = {}
-        for run in self.search("tags.kind = 'trial' and tags.complete = 'true'"):
-            tags = run.data.tags
-            for seeds in _blocks(run):
-                found[tags["config_hash"], seeds] = Finished(
-                    json.loads(tags["config"]), seeds, tags["config_hash"], tags["status"],
-                    json.loads(tags.get("rungs", "{}")), tags["study_version"], run.info.run_id)
-        return found
+        runs = self.search("tags.kind = 'trial' and tags.complete = 'true'")
+        return {(one.config_hash, one.seeds): one for run in runs for one in finished_units(run)}
+
+    @named
+    def rungs(self, shown: Finished) -> dict[str, float]:
+        """All that a unit that is shown had reported; what its tag has where the artifact is damaged."""
+        if not shown.rungs_file or shown.rungs_file not in self.artifacts(shown.run_id, ""):
+            return shown.rungs
+        try:
+            return dict(json.loads(self.read_artifact(shown.run_id, shown.rungs_file)))
+        except ValueError:
+            log.warning("%s of run %s in MLflow is damaged; the tag has the first", RUNGS_FILE, shown.run_id)
+            return shown.rungs
 
     @named
     def records(self, shown: Finished) -> bytes:
@@ -275,7 +278,7 @@ class Tracking(Experiment):
         c = unit.configuration
         name = f"{c['arm']} {knobs_text(c['knobs'], self._factors)}".rstrip()
         config = json.dumps(c, sort_keys=True, separators=(",", ":"))
-        return self._create("trial", name, {**_identity(unit), "config": config}, start)
+        return self._create("trial", name, {**identity(unit), "config": config}, start)
 
     def _final_rows(self, trial_id: str, shown: Sequence[tuple[int, ...]]) -> dict[int, dict[str, Any]]:
         """Of the blocks that are shown already, from MLflow itself: their storage may be gone."""
@@ -284,53 +287,6 @@ class Tracking(Experiment):
         for block in wanted & set(self.artifacts(trial_id, "records")):
             found |= final_rows(read_records(self.read_artifact(trial_id, block)), block)
         return found
-
-
-def first_contact(tracking: Tracking, store: Store) -> str:
-    """Reach MLflow before a launch begins: "", or what a person should know when the launch goes on without it.
-
-    A server that is away is refused where the study was never shown there: a person looks now, and the address may be
-    mistyped. A study that was shown there goes on, as it would had the server gone away a minute later. Without the
-    server this launch knows only of what is finished in the storage.
-
-    Raises TrackingError.
-    """
-    place = tracking.uri.rpartition("://")[2].rpartition("@")[2].rstrip("/")  # without a password
-    try:
-        tracking.check_reachable()
-    except TrackingError as error:
-        if error.away and _server_of(store) == place:
-            return f"{error}; the study was shown there before, so it goes on, and what is missing there is added later"
-        raise
-    if tracking.is_server:
-        store.write_json(SHOWN, {"server": place})
-    return ""
-
-
-def _server_of(store: Store) -> str | None:
-    found = store.read_json(SHOWN)
-    return found.get("server") if isinstance(found, dict) else None
-
-
-def _identity(unit: Unit) -> dict[str, str]:
-    c = unit.configuration
-    return {"config_hash": unit.config_hash, "method": c["method"], "arm": c["arm"], "phase": c["phase"]}
-
-
-def _flat(configuration: dict[str, Any]) -> dict[str, str]:
-    """The configuration as MLflow parameters: knobs by their names, the rest as `data.name`, `evaluation.points`."""
-    flat: dict[str, str] = {}
-    for key, value in configuration.items():
-        prefix = "" if key == "knobs" else f"{key}."
-        flat |= {prefix + k: str(v) for k, v in value.items()} if isinstance(value, dict) else {key: str(value)}
-    return flat
-
-
-def _blocks(trial: Run | None) -> list[tuple[int, ...]]:
-    """The blocks of seeds that a trial run shows in full: its tag `seeds`, `0-5` or `0-5,6-9`."""
-    tag = trial.data.tags.get("seeds", "") if trial else ""
-    ends = [tuple(map(int, block.split("-"))) for block in tag.split(",") if block]
-    return [tuple(range(first, last + 1)) for first, last in ends]
 
 
 def _milliseconds(seconds: float) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import logging
 import math
 import os
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from study.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -31,11 +35,12 @@ T = TypeVar("T")
 class TrackingError(Exception):
     """The tracking store cannot be used; one sentence. Nothing is lost: storage remembers, a relaunch drains.
 
-    away: it does not answer, or its answer is that it cannot now; else it refuses what it was asked.
+    away: it does not answer, or its answer is that it cannot now; else it refuses what it was asked. A password in the
+    message, such as the URI's, is left out.
     """
 
     def __init__(self, message: str, away: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(redacted(message))
         self.away = away
 
 
@@ -50,7 +55,7 @@ def named(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any,
         try:
             return method(self, *args, **kwargs)
         except (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError) as error:
-            message = f"MLflow at {self.uri}: {' '.join(str(error).split())[:300]}"
+            message = f"MLflow at {self.uri}: {redacted(' '.join(str(error).split()))[:300]}"
             raise TrackingError(message, _status(error) in TRANSIENT) from error
     return wrapper
 
@@ -119,16 +124,21 @@ class Experiment:
                                 "postgresql://..., or a server's http(s)://HOST:PORT") from error
 
     def _make_database(self) -> None:
-        """A new SQLite store, under another name at first: a kill between two migrations would spoil it for good."""
+        """A new SQLite store, under another name at first: a kill between two migrations would spoil it for good.
+
+        Another launch may do the same at the same moment: the store that is there first is everybody's, since its
+        launch may have begun to use it.
+        """
         path = Path(self.uri.removeprefix("sqlite:///"))
         if not self.uri.startswith("sqlite:///") or path.exists() or not path.parent.is_dir():
             return
         import mlflow
 
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             mlflow.MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
-            os.replace(temporary, path)
+            with contextlib.suppress(FileExistsError):
+                _put(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -225,6 +235,17 @@ class Experiment:
     def end(self, run_id: str, status: str, end: int | None = None) -> None:
         """status: FINISHED, FAILED or KILLED. end: milliseconds, None for now."""
         self._ask("set_terminated", run_id, status, end)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Give a file its name. Raises FileExistsError where that is taken, which os.replace would not."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links; a moment is left in which another launch may do the same
+        if not path.exists():
+            os.replace(temporary, path)
 
 
 def metric(name: str, value: float, timestamp: int, step: int) -> Metric:

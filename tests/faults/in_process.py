@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ Options = Callable[[Any], dict[str, Any]]
 
 
 class Round:
-    """As rounds.run_round. stop: (units trained to their end, advances of the next one) before it is interrupted.
+    """As rounds.run_round. stop: (units that have ended, at least; advances of the next one) before it is interrupted.
 
     on_advance is called between two evaluation points, with how many units are finished.
     """
@@ -28,16 +29,18 @@ class Round:
             worker = UnitRun(unit, store, **{**options(unit), "checkpoint_seconds": 0.0})
             self.advances = 0
             while True:
-                if self.stop == (self.done, self.advances):
+                if self.stop and self.stop[0] <= self.done and self.stop[1] == self.advances:
                     source.finished(unit, "interrupted")
                     clerk.interrupted(unit)
                     return False
                 report = worker.advance()
                 self.advances += 1
                 self.on_advance(self.done)
-                if report["done"]:
+                rungs = {} if report["done"] else dict(json.loads(report["rungs"]))
+                is_pruned = report["update"] in rungs and source.should_prune(unit, rungs)
+                if report["done"] or is_pruned:
                     break
             self.done += 1
-            source.finished(unit, report["status"])
-            clerk.finished(unit, None)
+            source.finished(unit, "pruned" if is_pruned else report["status"])
+            clerk.finished(unit, rungs if is_pruned else None)
         return True

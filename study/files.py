@@ -1,0 +1,160 @@
+"""Files of one study in its storage, a disk or a bucket: each written whole or not at all, read with patience."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+PAUSES = (0.2, 1.0, 3.0)  # seconds before another look at a disk
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # what a disk of the network says while its server starts again
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class StorageError(Exception):
+    """The storage cannot be used, or a file in it is damaged; the message is one sentence for the user."""
+
+
+class Files:
+    """Files below <storage>/<study>, by paths relative to it. Picklable: every worker gets a copy."""
+
+    def __init__(self, uri: str, study: str) -> None:
+        """uri: a path (made absolute here, since a worker has another working directory), s3://bucket/prefix, ...
+
+        Raises StorageError for a URI that pyarrow does not know, or that holds a password.
+        """
+        import pyarrow
+        from pyarrow.fs import FileSystem, LocalFileSystem
+
+        if not uri.strip():
+            raise StorageError(f"--storage {uri!r}: expected a path or a URI such as s3://bucket/prefix")
+        self.study = study
+        self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
+        if re.match(r"\w+://[^/?]*:[^?]*@", self.uri):
+            scheme = self.uri.partition(":")[0]
+            raise StorageError(f"storage {scheme}://...: found a password in the URI, which MLflow keeps; expected it "
+                               "in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        try:
+            self._fs, root = FileSystem.from_uri(_one_put(self.uri))
+        except (pyarrow.ArrowException, OSError) as error:
+            raise StorageError(f"storage {uri!r} cannot be opened: {_one_line(error)}") from error
+        self.local = isinstance(self._fs, LocalFileSystem)  # a path of this machine or shared, not an object store
+        self._root = f"{root.rstrip('/')}/{study}"
+
+    @property
+    def place(self) -> str:
+        """The storage by a name that other machines understand: a path of this one goes with its host."""
+        return self.uri if "://" in self.uri else f"{socket.gethostname()}:{self.uri}"
+
+    def check_writable(self) -> None:
+        """Write and remove a small file. Raises StorageError in one sentence."""
+        probe = f".probe-{socket.gethostname()}-{os.getpid()}"
+        self.write(probe, b"probe")  # an empty file fits onto a full disk
+        self.delete(probe)
+
+    def path(self, path: str) -> str:
+        """A path below the study, as its file system names it."""
+        return f"{self._root}/{path}"
+
+    @contextmanager
+    def named(self, problem: str) -> Iterator[None]:
+        """What goes wrong in the block is a StorageError that names the storage and the problem."""
+        import pyarrow
+
+        try:
+            yield
+        except (OSError, pyarrow.ArrowException) as error:
+            raise StorageError(f"storage {self.uri!r} {problem}: {_one_line(error)}") from error
+
+    # Files: whole or not at all.
+
+    def write(self, path: str, payload: bytes) -> None:
+        """Local: a temporary file, then os.replace. Object store: one put, which is whole by itself."""
+        target = self.path(path)
+        with self.named("is not writable"):
+            if not self.local:
+                if not self.uri.startswith("s3://"):  # which has no folders: five requests for nothing
+                    self._fs.create_dir(target.rpartition("/")[0], recursive=True)
+                with self._fs.open_output_stream(target) as stream:
+                    stream.write(payload)
+                return
+            temporary = f"{target}.{os.getpid()}.tmp"
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            try:
+                with open(temporary, "wb") as file:
+                    file.write(payload)
+                os.replace(temporary, target)
+            except OSError:  # on a full disk what was written takes room
+                with suppress(OSError):
+                    os.unlink(temporary)
+                raise
+
+    def read(self, path: str) -> bytes | None:
+        """The file's bytes, or None where there is none."""
+        def read() -> bytes | None:
+            try:
+                with self._fs.open_input_stream(self.path(path), compression=None) as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                return None
+
+        with self.named(f"cannot be read: {path}"):
+            return self._patiently(read)
+
+    def _found(self, what: Any) -> list[Any]:
+        """pyarrow's FileInfo of paths, or of what a FileSelector selects."""
+        with self.named("cannot be read"):
+            return self._patiently(lambda: list(self._fs.get_file_info(what)))
+
+    def _patiently(self, read: Callable[[], T]) -> T:
+        """Read, some times more where a disk of the network was away for a moment; pyarrow does so for a bucket."""
+        for pause in PAUSES if self.local else ():
+            try:
+                return read()
+            except OSError as error:
+                if error.errno not in PASSING:
+                    raise
+            time.sleep(pause)
+        return read()
+
+    def delete(self, path: str) -> None:
+        """Remove a file, if it is there."""
+        with self.named("is not writable"):
+            try:
+                self._fs.delete_file(self.path(path))
+            except FileNotFoundError:
+                pass
+
+    def write_json(self, path: str, value: Any) -> None:
+        """`value` as readable JSON. Raises ValueError for NaN or inf: JSON has neither."""
+        self.write(path, json.dumps(value, indent=1, allow_nan=False).encode())
+
+    def read_json(self, path: str) -> Any:
+        """The value, or None where there is no file or a damaged one, which is logged: whoever reads makes it again."""
+        payload = self.read(path)
+        try:
+            return None if payload is None else json.loads(payload)
+        except ValueError as error:
+            log.warning("%s/%s/%s is damaged and made again: %s", self.uri, self.study, path, _one_line(error))
+            return None
+
+
+def _one_put(uri: str) -> str:
+    """For S3, with pyarrow's option by which a small file is one request, not the three of an upload in parts."""
+    if not uri.startswith("s3://") or "allow_delayed_open" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,123 @@
+"""A search that prunes, interrupted or killed: pruned trials stay pruned, with what they had reported, and the pruner
+compares later trials with all rungs of earlier launches."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from study import trial
+from tests.faults.holdings import Holdings, differences, faults
+from tests.faults.in_process import Round
+from tests.faults.tiny import LAUNCHER, environment, held_here
+from tests.launching import done
+from tests.launching import launch as launch_with_ray
+from tests.test_launch_whole import Launch
+
+pytestmark = [pytest.mark.slow,
+              pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
+
+TRIALS = 7  # of each arm
+UPDATES = 18
+SPEC = f"""\
+study: tiny
+data: moons
+method: [kl, jko]
+train: {{updates: {UPDATES}, batch_size: 16, width: 4, particles: 64, mcmc_steps: 3}}
+search:
+  replicates: 1
+  sampler: random
+  trials: {TRIALS}
+  equal: trials
+  prune: successive_halving
+  space:
+    step_size: {{log: [0.02, 0.5]}}
+evaluation: {{points: 9, samples: 64, long_run: 2}}
+"""
+
+
+def check(held: Holdings) -> Counter[str]:
+    """Every trial is told as what its unit is, with its intermediate values; how many are what."""
+    assert faults(held) == []
+    [database] = Path("runs/tiny/search").glob("*/optuna.db")
+    url, states = f"sqlite:///{database.absolute()}", Counter[str]()
+    for name in optuna.get_all_study_names(url):
+        journal = json.loads((database.parent / f"{name.split()[1]}.json").read_text())["entries"]
+        trials = optuna.load_study(study_name=name, storage=url).get_trials()
+        assert len(trials) == len(journal) == TRIALS
+        for one, entry in zip(trials, journal, strict=True):
+            states[one.state.name] += 1
+            status = held.units[entry["unit"]]
+            assert one.state is (TrialState.PRUNED if status == "pruned" else TrialState.COMPLETE)
+            manifest = json.loads(Path("runs/tiny", entry["unit"], "done.json").read_text())
+            rungs = {int(u): v for u, v in manifest["rungs"].items()}
+            assert {u: v for u, v in rungs.items() if u < UPDATES} == {
+                u: v for u, v in one.intermediate_values.items() if u < UPDATES}  # at the last a pruner is not asked
+            assert ("completed_rung_0" in one.system_attrs) == (max(one.intermediate_values) >= 2)
+    assert states.keys() == {"PRUNED", "COMPLETE"}
+    assert Counter(run.tags["status"] for [run] in held.trials.values())["pruned"] == states["PRUNED"]
+    assert len(held.replicates) == states["COMPLETE"]
+    return states
+
+
+@pytest.fixture
+def study(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> Launch:
+    """Launches of it in this process, a unit at a time."""
+    Path("tiny.yaml").write_text(SPEC)
+    monkeypatch.setattr(trial, "CHECKPOINT_SHARE", 0)
+    return launch
+
+
+def restart(monkeypatch: pytest.MonkeyPatch, one: Round) -> None:
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=one.run_round))
+
+
+@pytest.mark.parametrize("stops", [[(3, 4), (2, 1)], [(9, 7)]])
+def test_interrupted_at_concurrency_1_equals_undisturbed(study: Launch, monkeypatch: pytest.MonkeyPatch,
+                                                         stops: list[tuple[int, int]]) -> None:
+    """Also where it prunes, since the pruner is asked in the same order with the same rungs."""
+    restart(monkeypatch, Round())
+    code, lines, errors = study(database="calm.db")
+    assert (code, errors) == (0, [])
+    calm = held_here("calm.db")
+    states = check(calm)
+    assert any(f"{states['PRUNED']} pruned" in line for line in lines if line.startswith("units of work"))
+    shutil.rmtree("runs")
+    for stop in stops:
+        restart(monkeypatch, Round(stop))
+        assert study()[0] == 130
+    restart(monkeypatch, Round())
+    code, lines, errors = study()
+    assert (code, errors) == (0, [])
+    held = held_here()
+    assert differences(calm, held) == [] and check(held) == states
+
+
+def test_killed_with_ray_no_trial_runs_on_and_none_is_asked_twice(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    Path("tiny.yaml").write_text(SPEC)
+
+    def interfere(line: str, pid: int) -> None:
+        if line.startswith("[4/"):
+            os.kill(pid, signal.SIGKILL)
+
+    code, lines = launch_with_ray(module=LAUNCHER, environment=environment(), on_line=interfere)
+    assert code == -signal.SIGKILL, "\n".join(lines)
+    stamps = {path: path.stat().st_mtime_ns for path in done(tmp_path)}
+    code, lines = launch_with_ray(module=LAUNCHER, environment=environment())
+    assert code == 0 and not any("Traceback" in line for line in lines), "\n".join(lines)
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    held = held_here()
+    assert check(held).total() == 2 * TRIALS == len(held.units)

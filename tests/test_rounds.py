@@ -1,0 +1,97 @@
+"""One round without Ray: what searcher, scheduler and callback make of what Tune tells them of workers that fail."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from study import trial as study_trial
+from study.rounds import MOVES, RETRIES, Worker, _Dealer, _Desk, _Events, _Gate
+from study.sources import Fixed
+from study.storage import Unit
+
+KILLED = "ray.exceptions.ActorDiedError\nThe actor died unexpectedly before finishing this task.\n"
+GONE = "ray.exceptions.ActorDiedError: The actor died because its node has died. Node Id: 1f\n"
+RAISED = "ValueError: no\n"
+
+
+class Watcher:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda unit, *rest: self.told.append((name, *rest))
+
+
+def play(folder: Path, errors: list[str], alone: bool = False) -> list[tuple[Any, ...]]:
+    """One unit whose workers fail with these words, one after the other, as long as it gets another."""
+    watcher, told = Watcher(), []
+    source = Fixed([Unit({}, (0,), "abc")], lambda unit, status: told.append(status))
+    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1, is_alone=alone)
+    dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
+    for number, said in enumerate(errors):
+        if dealer.suggest(str(number)) == dealer.FINISHED:
+            break
+        (folder / "error").write_text(said)
+        trial = SimpleNamespace(trial_id=str(number), error_file=folder / "error")
+        gate.on_trial_error(None, trial)
+        dealer.on_trial_complete(trial.trial_id, None, error=True)
+        events.on_trial_error(0, [], trial)
+    assert told == ["lost"] * sum(what == "lost" for what, *_ in watcher.told)
+    return watcher.told
+
+
+DEADLY = "2 workers or nodes died under it, perhaps for want of memory"
+
+
+@pytest.mark.parametrize("errors", [[KILLED, KILLED], [GONE, GONE], [KILLED, GONE], [RAISED, GONE, KILLED]])
+def test_what_two_workers_or_nodes_died_under_runs_again_alone(tmp_path: Path, errors: list[str]) -> None:
+    """The kernel, or a pod's limit, kills for memory without a word that Ray hears."""
+    *before, last = play(tmp_path, [*errors, RAISED])
+    assert {what for what, *_ in before} <= {"retried"} and last == ("lost", DEADLY, True)
+    assert len(before) == len(errors) - 1
+
+
+def test_alone_the_usual_counts_hold(tmp_path: Path) -> None:
+    """There a spot machine's end is no fault of the unit, and a worker's second one is."""
+    told = play(tmp_path, [GONE] * 99, alone=True)
+    assert told == [("retried", "its node died")] * MOVES + [("lost", "its node died", False)]
+    told = play(tmp_path, [KILLED] * 99, alone=True)
+    assert told == [("retried", "its worker died")] * RETRIES + [("lost", "its worker died", False)]
+
+
+def test_what_raises_twice_is_lost(tmp_path: Path) -> None:
+    assert play(tmp_path, [RAISED] * 9) == [("retried", "ValueError: no"), ("lost", "ValueError: no", False)]
+    assert play(tmp_path, ["ray.exceptions.OutOfMemoryError: Task was killed\n"]) == [("lost", "out of memory", True)]
+
+
+@pytest.mark.parametrize("home", ["its own", "none"])
+def test_a_worker_keeps_extractors_where_its_own_user_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                          home: str) -> None:
+    """The driver's home may be another user's, or on another machine."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    if home == "none":
+        (tmp_path / ".cache").write_text("a file")
+    given: dict[str, Any] = {}
+
+    def run(unit: Unit, store: Any, **options: Any) -> Any:
+        given.update(options)
+        return SimpleNamespace(advance=dict)
+
+    monkeypatch.setattr(study_trial, "UnitRun", run)
+    worker = Worker.__new__(Worker)
+    worker.reset_config({"job": json.dumps({
+        "configuration": {}, "seeds": [0], "config_hash": "abc", "storage": "mock:///bucket", "study": "s", "stamp": {},
+        "options": {"device": "cpu"}})})
+    worker.step()
+    expected = tmp_path / ".cache/ebm-study" if home == "its own" else tmp_path / f"tmp/ebm-study-{os.getuid()}"
+    assert given == {"device": "cpu", "cache_dir": str(expected)}

@@ -1,0 +1,114 @@
+"""The last lines of a launch: what a search spent and found, and what is kept to oneself."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from study import launch
+from study.pareto import pareto_set
+from study.phases import make_sampler
+from study.redaction import redacted
+from study.results import Result
+from study.search.budget import random_start, unequal
+from study.storage import Unit
+from study.summary import next_commands, pareto_lines
+from study.tracking import Tracking, TrackingError
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def result(number: int, told: tuple[float, ...], status: str = "finished") -> Result:
+    configuration = {"arm": "kl", "phase": "search", "knobs": {"step_size": number / 100}}
+    return Result(Unit(configuration, (0,), f"{number:03}"), status, 1, 0, 0.5, 1.0, told=told)
+
+
+@pytest.mark.parametrize("objectives", [2, 3])
+def test_the_pareto_set_is_optunas(objectives: int) -> None:
+    """Ties and twins among them."""
+    values = np.random.default_rng(objectives).integers(0, 6, (60, objectives)) / 4
+    study = optuna.create_study(directions=["minimize"] * objectives)
+    for row in values:
+        study.add_trial(optuna.trial.create_trial(values=row.tolist()))
+    results = [result(i, tuple(row.tolist())) for i, row in enumerate(values)]
+    best = {trial.number for trial in study.best_trials}
+    found = pareto_set([*results, result(99, (), "pruned")])
+    assert {int(r.unit.config_hash) for r in found} == best and 1 < len(best) < 60
+
+
+def test_a_search_with_several_objectives_tells_its_pareto_set() -> None:
+    results = [result(1, (0.5, 2.0)), result(2, (0.25, 3.0)), result(3, (0.75, 2.5)), result(4, (), "pruned")]
+    assert pareto_lines(results, ["kid", "cpu_seconds"], ["step_size"]) == [
+        "Pareto set of the search, 2 of 3 (kid, cpu_seconds):", "  kl step_size=0.02: 0.25, 3",
+        "  kl step_size=0.01: 0.5, 2"]
+    assert pareto_lines(results, ["kid"], ["step_size"]) == [] == pareto_lines([], ["kid", "fd"], [])
+    many = [result(i, (float(i), -float(i))) for i in range(25)]
+    assert pareto_lines(many, ["kid", "fd"], [])[-1] == "  and 5 more"
+
+
+@pytest.mark.parametrize(("spent", "said"), [
+    ({"kl": 100.0, "jko": 125.0}, ""), ({"kl": 100.0}, ""),
+    ({"kl": 100.0, "jko": 126.0, "r1": 110.0}, "search budgets are not equal: jko spent 1.26 times what kl did; "),
+    ({"kl": 0.0, "jko": 126.0}, "search budgets are not equal: jko spent and kl nothing; ")])
+def test_searches_that_spent_too_differently_are_named(spent: dict[str, float], said: str) -> None:
+    assert unequal(spent).startswith(said) and bool(unequal(spent)) == bool(said)
+
+
+def suggested(sampler: str, number: int, good: float) -> list[float]:
+    """The point suggested after so many told ones, of which those near `good` were the best."""
+    study = optuna.create_study()
+    for i in range(number + 1):
+        study.sampler = make_sampler(sampler, i)
+        trial = study.ask()
+        point = [trial.suggest_float(name, 0, 1) for name in "abcd"]
+        study.tell(trial, sum(abs(x - good) for x in point))
+    return point
+
+
+@pytest.mark.parametrize(("sampler", "first"), [("tpe", 10), ("gp", 10), ("nsga2", 20)])
+def test_a_sampler_that_never_comes_to_choose_is_named(sampler: str, first: int) -> None:
+    """The number is where what it was told begins to matter."""
+    assert suggested(sampler, first - 1, 0.0) == suggested(sampler, first - 1, 1.0)
+    assert suggested(sampler, first, 0.0) != suggested(sampler, first, 1.0)
+    assert random_start(sampler, {"kl": first + 1}) == "" == random_start("random", {"kl": 3})
+    assert random_start(sampler, {"kl": first, "jko": first + 1}) == (
+        f"search: random start only: the first {first} trials of {sampler} are drawn at random, and kl has no more "
+        "than that (search.trials)")
+
+
+URI = "postgresql://me:sec/ret@db.example:5432/mlflow".replace("/ret", "@ret")
+
+
+def test_no_password_is_printed() -> None:
+    assert redacted(f"a {URI} b") == "a postgresql://me:***@db.example:5432/mlflow b"
+    assert redacted("https://me:s3@host/#/x http://host:80/a?password=p&b=1 s3://bucket/a@b:c") == (
+        "https://me:***@host/#/x http://host:80/a?password=***&b=1 s3://bucket/a@b:c")
+    with pytest.raises(TrackingError) as found:
+        Tracking("http://me:secret@127.0.0.1:9", "jko", "v1").check_reachable(timeout=2)
+    said = [str(found.value), *next_commands("jko", URI, None, URI, False),
+            *next_commands("jko", URI, None, None, True),
+            launch._how_to_continue(["--space", "jko.yaml", "--tracking-uri", URI])]
+    for line in said:
+        assert "***@" in line or "--study jko" in line, line
+        assert "sec" not in line.replace("python", ""), line
+
+
+def test_what_ranks_the_best_is_said_where_the_search_has_other_objectives() -> None:
+    from rich.console import Console
+
+    from study import summary
+
+    for objectives, words in ((["cpu_seconds", "kid"], "best search by kid: "), (["kid"], "best search: ")):
+        plan = {"arms": {}, "cells": [], "planned": {}, "factors": [], "search": {"objectives": objectives}}
+        outcome = SimpleNamespace(phase="search", measure="kid", line=lambda: "kl | kid 0.1")
+        clerk: Any = SimpleNamespace(results=SimpleNamespace(all=lambda: []), lost_units=[], plan=plan)
+        console = Console(record=True, width=200, file=io.StringIO())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(summary, "best_of", lambda clerk, outcome=outcome: outcome)
+            summary.show_summary(clerk, console)
+        assert words in console.export_text()
