@@ -42,6 +42,7 @@ class Progress:
     cpu_seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
     rungs: dict[str, float] = field(default_factory=dict)  # update -> what was reported there
+    commits: list[str] = field(default_factory=list)  # that trained it: more than one where code changed under it
     window: dict[str, list[list[float]]] = field(default_factory=dict)  # since the last evaluation: Info, by update
 
 
@@ -146,9 +147,14 @@ class UnitRun:
                 logging.getLogger(__name__).warning("%s starts afresh: %s", self.unit.key, error)
             else:
                 self._progress = progress
+                self._told_commit()
                 return state
+        self._told_commit()
         self.store.write_config(self.unit)
         return init_state(self._method, self._data, seeds, self.device)
+
+    def _told_commit(self) -> None:
+        self._progress.commits = sorted({*self._progress.commits, *filter(None, [commit()])})
 
     def _go_on(self, state: TrainState, rows: Sequence[Row]) -> dict[str, Any]:
         report = self._report(state, rows, "running", int(state.alive.sum()))
@@ -218,7 +224,7 @@ class UnitRun:
             "status": report["status"], "report": report, "rungs": progress.rungs, "primary": self._evaluator.primary,
             "direction": self._evaluator.direction, "started": progress.started, "ended": time.time(),
             "wall_seconds": progress.wall_seconds, "cpu_seconds": progress.cpu_seconds, "device": self.device,
-            "host": platform.node(), "commit": commit(), "versions": versions()})
+            "host": platform.node(), "commit": ",".join(progress.commits) or None, "versions": versions()})
         return report
 
     def _divergence(self, state: TrainState, replicate: int) -> tuple[str | None, int]:

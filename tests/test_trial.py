@@ -165,6 +165,16 @@ def test_a_worker_lost_between_two_evaluations_loses_no_update(store: Store, tmp
 
 
 @pytest.mark.usefixtures("saves_always")
+def test_a_unit_that_goes_on_under_another_commit_names_both(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b" * 40, "a" * 40):
+        monkeypatch.setattr(trial, "commit", lambda name=name: name)
+        one = UnitRun(unit(), store)
+        one.advance()
+    run(one)
+    assert store.done(unit())["commit"] == f"{'a' * 40},{'b' * 40}"  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("saves_always")
 def test_clocks_go_on_after_a_resume(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     first = UnitRun(unit(), store)
     first.advance()

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from budget import budget
+from fuzz_outcome import dry_run, is_quick, loaded, remembered
 from hypothesis import given
 from hypothesis import strategies as st
 from mutants import Mutant, at, block, mutant, places
-from outcome import dry_run, is_quick, loaded, remembered
 from valid_specs import Tree, trees
 
 from study.spec import load

@@ -11,10 +11,10 @@ from typing import Any
 import optuna
 import pytest
 from budget import FACTOR, budget
+from fuzz_outcome import QUICK, check, finite, is_quick, remembered
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from mutants import block
-from outcome import QUICK, check, finite, is_quick, remembered
 from rich.console import Console
 from valid_specs import Tree, trees
 from written import written
