@@ -67,7 +67,7 @@ def test_dissipation_and_drift_ratio_of_a_chain_known_by_hand() -> None:
 
 @pytest.mark.parametrize("kappa", [0.95 * 2, 1.05 * 2])
 def test_langevin_is_stable_exactly_below_eta_lambda_two(kappa: float) -> None:
-    """Step by step the variance is (1 - kappa)^2 v + delta^2: it settles at 10 / lambda at kappa = 1.9, and grows by
+    """Step by step the variance is (1 - kappa)^2 v + delta^2: it settles at 20 / lambda at kappa = 1.9, and grows by
     1.21 a step at 2.1. In the second direction, of a tenth of the curvature, both settle."""
     step_size, steps = 0.5, 60
     eta = step_size**2 / 2
