@@ -49,7 +49,7 @@ test: $(STAMP)  ## all tests, the slow ones (Ray, servers) included
 test-fast: $(STAMP)  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
 
-mutants: $(STAMP)  ## plant each of the listed faults in a copy of the code; the test named for it must fail (5 minutes)
+mutants: $(STAMP)  ## plant each of the listed faults in a copy of the code; the test named for it must fail (8 minutes)
 	$(BIN)/python -m tests.mutants
 
 faults: $(STAMP)  ## kill the driver of a tiny study at 20 moments, finish it each time, print the table (15 minutes)

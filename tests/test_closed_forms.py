@@ -65,6 +65,28 @@ def test_dissipation_and_drift_ratio_of_a_chain_known_by_hand() -> None:
     torch.testing.assert_close(info.virial, curvature[:, 0] * x.square().sum(-1).mean(1) / (0.25 * 2))
 
 
+@pytest.mark.parametrize("kappa", [0.95 * 2, 1.05 * 2])
+def test_langevin_is_stable_exactly_below_eta_lambda_two(kappa: float) -> None:
+    """Step by step the variance is (1 - kappa)^2 v + delta^2: it settles at 20 / lambda at kappa = 1.9, and grows by
+    1.21 a step at 2.1. In the second direction, of a tenth of the curvature, both settle."""
+    step_size, steps = 0.5, 60
+    eta = step_size**2 / 2
+    curvature = torch.tensor([kappa / eta, kappa / eta / 10], dtype=torch.float64)
+    noise = Noise(generators_for([0], "chain"), torch.float64)
+    x, _ = langevin(lambda x: (curvature * x.square()).sum(-1) / 2, 3 + 0 * noise.normal(100_000, 2), steps=steps,
+                    step_size=step_size, noise=noise)
+    for k, value in enumerate(curvature.tolist()):
+        shrink = 1 - eta * value
+        powers = shrink ** np.arange(steps)
+        variance = step_size**2 * float(powers @ powers)
+        assert x[0, :, k].mean().item() == pytest.approx(3 * shrink**steps, abs=4 * math.sqrt(variance / 100_000))
+        assert x[0, :, k].var().item() == pytest.approx(variance, rel=0.02)
+        if eta * value < 2:
+            assert variance == pytest.approx(1 / (value * (1 - eta * value / 2)), rel=0.01)
+        else:
+            assert variance > 1e3 * step_size**2
+
+
 def test_temperature_scales_the_variance() -> None:
     noise = Noise(generators_for([0], "chain"), torch.float64)
     x, _ = langevin(lambda x: x.square().sum(-1) / 2, noise.normal(200_000, 1), steps=80, step_size=0.5, noise=noise,
