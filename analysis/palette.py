@@ -24,7 +24,8 @@ DARK = (("#70b1f9", "#c0d9fe", "#458dd2"), ("#c98a2b", "#ffddb7", "#f3ae4f"), ("
 METHODS = ("kl", "jko", "hidden", "amortized", "ggcn")  # have the first hues, in every study
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.1)), (0, (6, 1.5, 1.5, 1.5)), (0, (4, 1, 1, 1, 1, 1)), (0, (9, 2)),
           (0, (2.5, 1.2)), (0, (1.2, 2.6)))
-MARKERS = ("o", "s", "D", "^", "v", "P", "*", "p", "<", ">", "d", "h", (4, 1, 0), (3, 1, 0), (6, 1, 0), "8")
+MARKERS = ("o", "s", "D", "^", "v", "P", "*", "p", "<", ">", "d", "h", ((-1, -1), (1, 1), (1, -1), (-1, 1)),
+           ((-1, -1), (1, -1), (-1, 1), (1, 1)), (4, 1, 0), "8")  # corners: a bow tie, an hourglass
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "||||", "++++")
 THEME = {  # name of the CSS variable: (light, dark)
     "ink": ("#20252b", "#e4e6e8"),
@@ -67,7 +68,10 @@ def colours(arms: Sequence[str]) -> dict[str, str]:
 
 def markers(arms: Sequence[str]) -> dict[str, Any]:
     """The marker of each arm, so that colour is never the only difference; all differ up to sixteen arms."""
-    return {arm: MARKERS[i % len(MARKERS)] for i, arm in enumerate(arms)}
+    from matplotlib.path import Path
+
+    made = [Path([*m, m[0]], closed=True) if isinstance(m, tuple) and isinstance(m[0], tuple) else m for m in MARKERS]
+    return {arm: made[i % len(made)] for i, arm in enumerate(arms)}
 
 
 def dashes(arms: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.key import band, plain_log
+from analysis.figures.key import HATCHED, band, plain_log
 from analysis.frames import rows
 from analysis.palette import INK, PAPER, colours, dashes, hatches, markers
 
@@ -58,9 +58,11 @@ def profiles(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]
     frame: `arm`, `threshold`, `share`, `low`, `high` (`cost.profile` of each arm).
     """
     colour, line, hatch = colours(arms), dashes(arms), hatches(arms)
-    for arm in [a for a in arms if a in set(frame["arm"])]:
+    shown = [a for a in arms if a in set(frame["arm"])]
+    for arm in shown:
         own = frame[frame["arm"] == arm]
-        band(ax, own["threshold"], own["low"], own["high"], colour[arm], hatch[arm], step="post")
+        band(ax, own["threshold"], own["low"], own["high"], colour[arm], hatch[arm] if len(shown) <= HATCHED else "",
+             step="post")
         ax.step(own["threshold"], own["share"], where="post", color=colour[arm], lw=1.8, ls=line[arm], gid="profile")
     if (frame["threshold"] > 0).all() and frame["threshold"].max() > 8 * frame["threshold"].min():
         ax.set_xscale("log")

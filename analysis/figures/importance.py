@@ -25,7 +25,7 @@ def importances(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
         ax.barh(at, row.importance, 0.62, facecolor=colour[row.arm], edgecolor=PAPER, hatch=hatch[row.arm], lw=0,
                 gid="importance")
     ax.errorbar(frame["importance"], y, xerr=frame["sd"], fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-    ax.set_yticks(y, [f"{row.arm}: {row.knob.replace('_', ' ')}" for row in rows(frame)])
+    ax.set_yticks(y, [f"{row.arm}: {row.knob.replace('_', ' ').replace('mcmc', 'MCMC')}" for row in rows(frame)])
     ax.tick_params(axis="y", colors=INK)
     ax.set_ylim(len(frame) - 0.4, -0.6)
     ax.set_xlabel("drop of R\u00b2 when shuffled (mean \u00b1 sd over shuffles)")
@@ -43,7 +43,7 @@ def ablation_path(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence
     """
     colour, marker = colours(arms), markers(arms)
     measured = np.flatnonzero(np.isfinite(frame["mean"].to_numpy(float)))
-    for a, b in pairwise(measured):
+    for a, b in pairwise(measured.tolist()):
         ax.plot(frame["mean"].iloc[[a, b]], [a, b], color=SOFT, lw=1, ls="-" if b == a + 1 else (0, (3, 2)), zorder=1,
                 gid="way")
     for i, row in enumerate(rows(frame)):

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from analysis.palette import SOFT, colours, dashes, markers
 
+HATCHED = 3  # bands over each other whose hatches can still be read
 LETTER, DOT, LINE = 0.073, 0.3, 0.5  # inches in a key: a letter's width, and what stands before a name
 
 
@@ -27,8 +28,10 @@ def legend(arms: Sequence[str], ax: Axes, *, present: Sequence[str] | None = Non
     assert ax.figure is not None
     room = float(ax.figure.get_figwidth()) - 0.3  # type: ignore[union-attr]
     wide = [len(str(h.get_label())) * LETTER + (DOT if dots else LINE) for h in handles]
-    fits = [k for k in range(1, len(wide) + 1) if sum(map(max, _columns(wide, k))) <= room]
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=max(fits, default=1),
+    fits = [k for k in range(1, len(wide) + 1) if sum(map(max, _columns(wide, k))) <= room] or [1]
+    rows = math.ceil(len(wide) / max(fits))
+    columns = min(k for k in fits if math.ceil(len(wide) / k) == rows)  # rows of one length, as far as can be
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns,
               borderpad=0.2, handlelength=1.0 if dots else 2.4, handletextpad=0.4, columnspacing=1.2)
     return ax
 
@@ -46,7 +49,8 @@ def mark(marker: Any, label: str) -> Line2D:
 
 
 def band(ax: Axes, x: Any, low: Any, high: Any, colour: str, hatch: str, step: Any = None) -> None:
-    """A pale band between two lines, hatched so that bands over each other are told apart without colour."""
+    """A pale band between two lines, hatched so that bands over each other are told apart without colour; hatch "": of
+    more than HATCHED bands in one figure, whose hatches would hide the lines."""
     ax.fill_between(x, low, high, step=step, color=colour, alpha=0.12, lw=0)
     if hatch:
         ax.fill_between(x, low, high, step=step, facecolor="none", edgecolor=colour, alpha=0.3, lw=0, hatch=hatch,

@@ -1,4 +1,4 @@
-"""Where it breaks: predicted and observed limits, the limit by horizon, survival. `f(frame, ax) -> ax`."""
+"""Where it breaks: predicted and observed limits, the limit by horizon. `f(frame, ax) -> ax`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.figures.key import band, log_ticks
+from analysis.figures.key import log_ticks
 from analysis.figures.thresholds import arrow, outside
 from analysis.frames import rows
-from analysis.palette import ALARM, INK, PAPER, RULE, SOFT, colours, dashes, hatches, markers
+from analysis.palette import ALARM, INK, PAPER, RULE, SOFT, colours
 
 
 def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
@@ -71,7 +71,7 @@ def _bracket(ax: Axes, y: float, limits: tuple[float, float], ends: tuple[float,
             ax.plot(value, y, ls="", marker="|", ms=8, mew=2, color=ALARM, zorder=4)
     for side, values in beyond.items():
         if values and all(map(math.isfinite, values)):
-            arrow(ax, side, ends[0] if side == "<" else ends[1], y, values, ALARM)
+            arrow(ax, side, ends[0] if side == "<" else ends[1], y, values, text=(high if side == "<" else low, y))
         elif values:
             ax.plot(ends[1], y, marker=">", ms=5.5, ls="", color=ALARM, zorder=6, clip_on=False, gid="outside")
 
@@ -125,27 +125,4 @@ def limit_by_horizon(
     log_ticks(ax, [u for u in x if str(u).strip("0") in ("1", "3") and u < 0.6 * x.max()] + [int(x.max())])
     ax.set_yticks(sorted(set(levels)), [f"{v:g}" for v in sorted(set(levels))], minor=False)
     ax.tick_params(axis="y", which="minor", labelleft=False)
-    return ax
-
-
-def survival_curves(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str],
-                    censored: pd.DataFrame | None = None) -> Axes:
-    """Share of the replicates that have not diverged against the update (Kaplan and Meier), with pointwise bounds.
-
-    frame: `horizons.survival` of each arm, with `arm`. A line that ends before the right edge has its last replicate
-    diverged there. censored: `horizons.censored` of each arm, upright ticks on its line.
-    """
-    colour, marker, line, hatch = colours(arms), markers(arms), dashes(arms), hatches(arms)
-    for arm in [a for a in arms if a in set(frame["arm"])]:
-        own = frame[frame["arm"] == arm]
-        band(ax, own["update"], own["low"], own["high"], colour[arm], hatch[arm], step="post")
-        if censored is not None:
-            left = censored[censored["arm"] == arm]
-            ax.plot(left["update"], left["alive"], marker="|", ms=8, mew=1.4, ls="", color=colour[arm], gid="censored")
-        ax.step(own["update"], own["alive"], where="post", color=colour[arm], lw=1.8, ls=line[arm], label=arm,
-                gid="alive")
-        inner = own[own["alive"].diff() < 0]
-        ax.plot(inner["update"], inner["alive"], marker=marker[arm], ms=4.5, mec=PAPER, mew=0.4, ls="",
-                color=colour[arm], gid="diverged")
-    ax.set(xlim=(0, frame["update"].max()), ylim=(-0.03, 1.09), xlabel="update", ylabel="share not diverged")
     return ax

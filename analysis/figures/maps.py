@@ -70,7 +70,7 @@ def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], me
                 xticklabels=_every(mean.columns, crowded))
     ran = frame.pivot(index="mcmc_steps", columns="step_size", values="replicates").fillna(0)
     for i, j in np.argwhere(mean.isna().to_numpy()):
-        _blank(ax, (j, i, 1, 1), "" if crowded else text.iloc[i, j], bool(ran.iloc[i, j]))
+        _blank(ax, (j, i, 1, 1), "" if crowded else text.to_numpy()[i, j], bool(ran.to_numpy()[i, j]))
     ax.invert_yaxis()
     ax.grid(False)
     ax.tick_params(axis="both", rotation=0)
@@ -79,7 +79,7 @@ def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], me
     assert bar is not None
     if log:
         plain_log(bar.ax.yaxis)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.grid(False)
     bar.ax.tick_params(labelsize=7.5)
     return ax
@@ -100,12 +100,14 @@ def divergence_map(frame: pd.DataFrame, ax: Axes, *, limits: pd.DataFrame, obser
     ]
     wide = frame.assign(words=words).pivot(index="mcmc_steps", columns="step_size")
     rate, text = wide["rate"], wide["words"].fillna("not planned")
-    levels, values, borders = list(rate.columns), rate.to_numpy(float), edges(list(rate.columns))
+    levels, values = list(rate.columns), rate.to_numpy(float)
+    said: Any = text.to_numpy()
+    borders: Any = edges(levels)
     mesh = ax.pcolormesh(borders, np.arange(len(rate) + 1), np.ma.masked_invalid(values), norm=Normalize(0, 1.2),
                          cmap=sns.color_palette(RATE_MAP, as_cmap=True), edgecolors=PAPER, linewidth=2)
     crowded = text.size > CROWDED
     for i, j in np.ndindex(values.shape):
-        word = "" if crowded else text.iloc[i, j]
+        word = "" if crowded else said[i, j]
         if math.isnan(values[i, j]):
             _blank(ax, (borders[j], i, borders[j + 1] - borders[j], 1), word, False, (levels[j], i + 0.64))
         elif word:
@@ -118,7 +120,8 @@ def divergence_map(frame: pd.DataFrame, ax: Axes, *, limits: pd.DataFrame, obser
     ax.set_yticks(np.arange(len(rate)) + 0.5, [f"{v:g}" for v in rate.index])
     ax.grid(False)
     ax.spines[:].set_visible(False)
-    return draw_limits(ax, levels, borders[[0, -1]], list(rate.index), limits=limits, observed=observed)
+    right = {steps: borders[1:][row.notna().to_numpy()].max(initial=borders[0]) for steps, row in rate.iterrows()}
+    return draw_limits(ax, levels, borders, right, limits=limits, observed=observed)
 
 
 def _every(levels: Any, crowded: bool) -> list[str]:

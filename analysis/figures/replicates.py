@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.key import band, log_ticks, plain_log
+from analysis.figures.key import HATCHED, band, log_ticks, plain_log
 from analysis.inference import t_interval
 from analysis.palette import ALARM, PAPER, RULE, SOFT, colours, dashes, hatches, markers
 
@@ -32,7 +32,8 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
     log = bool((frame[measure] > 0).all())
     top = (1.5 if log else 1.08) * max([*calm.dropna(), *first.dropna()], default=math.inf)
     thin = frame.groupby(["arm", "seed"]).ngroups <= CROWDED
-    for arm in [a for a in arms if a in set(frame["arm"])]:
+    shown = [a for a in arms if a in set(frame["arm"])]
+    for arm in shown:
         wide = frame[frame["arm"] == arm].pivot(index="update", columns="seed", values=measure)
         gone = set(frame.loc[(frame["arm"] == arm) & frame["diverged"], "seed"])
         for seed in wide.columns:
@@ -46,7 +47,8 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
         if len(whole) and wide.shape[1] > 1:
             found = [t_interval(row) for row in whole.to_numpy()]
             low, high, middle = ([getattr(i, k) for i in found] for k in ("low", "high", "estimate"))
-            band(ax, whole.index, np.maximum(low, frame[measure].min()) if log else low, high, colour[arm], hatch[arm])
+            band(ax, whole.index, np.maximum(low, frame[measure].min()) if log else low, high, colour[arm],
+                 hatch[arm] if len(shown) <= HATCHED else "")
             ax.plot(whole.index, middle, color=colour[arm], lw=2, ls=line[arm], label=arm, gid="mean")
             if gone:
                 ax.plot(whole.index[-1], min(middle[-1], top), marker="X", ms=9, mec=PAPER, ls="", color=colour[arm],

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from analysis.palette import ALARM, INK, SOFT
 
 ACROSS, GAP = 8, 4  # images a row of a sheet and pixels between them, as study/tracking/sheet.py lays it out
-WIDE, NARROW, TITLE = 5, 2, 3  # columns a band; pixels between an image and its nearest; lines over a column
-LINE, PICTURE, PLANE = 0.14, 0.42, 1.25  # inches: a line of a title, an image, a sheet of points
+WIDE, NARROW, TITLE = 6, 2, 3  # columns a band; pixels between an image and its nearest; lines over a column
+LINE, COLUMN, PICTURE, PLANE = 0.14, 0.8, 0.42, 1.25  # inches: a line of a title, a column, an image, a plane
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,23 @@ def joint_size(columns: Sequence[Column]) -> tuple[float, float]:
 
 def _layout(columns: Sequence[Column]) -> tuple[np.ndarray, list[tuple[float, float]], float]:
     """The page (h, w, 3) with every image at its place, where the columns' titles stand, and inches a pixel."""
-    high, wide = columns[0].images[0].shape[:2]
-    inch = (PICTURE if len(columns[0].images) > 1 else PLANE) / wide
-    pair = 2 * wide + NARROW if any(c.nearest for c in columns) else wide
-    step, chains = pair + round(0.12 / inch), max(len(c.images) for c in columns)
-    over, row = round(TITLE * LINE / inch), high + NARROW
-    bands = [columns[i:i + WIDE] for i in range(0, len(columns), WIDE)]
-    page = np.full((len(bands) * (over + chains * row), min(len(columns), WIDE) * step, 3), 255, np.uint8)
+    first = next(c.images for c in columns if c.images)
+    (high, wide), chains = first[0].shape[:2], max(len(c.images) for c in columns)
+    inch = (PICTURE if chains > 1 else PLANE) / wide
+    over, row, gap, least = round(TITLE * LINE / inch), high + NARROW, round(0.12 / inch), round(COLUMN / inch)
+    spans = [max(wide + (wide + NARROW if c.nearest else 0), least) + gap for c in columns]
+    bands = [range(i, min(i + WIDE, len(columns))) for i in range(0, len(columns), WIDE)]
+    page = np.full((len(bands) * (over + chains * row), max(sum(spans[k] for k in band) for band in bands), 3), 255,
+                   np.uint8)
     places = []
     for b, band in enumerate(bands):
-        for k, column in enumerate(band):
-            x, y = k * step, b * (over + chains * row) + over
+        x, y = 0, b * (over + chains * row) + over
+        for k in band:
             places.append((float(x), y - 3.0))
-            for at, images in ((x, column.images), (x + wide + NARROW, column.nearest)):
+            for at, images in ((x, columns[k].images), (x + wide + NARROW, columns[k].nearest)):
                 for i, image in enumerate(images):
                     page[y + i * row:y + i * row + high, at:at + wide] = image if image.ndim == 3 else image[..., None]
+            x += spans[k]
     return page, places, inch
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,18 @@ STYLES = {"delta_min": "-", "delta_med": (0, (1.6, 1.0))}
 BOX = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
 
 
-def draw(ax: Axes, levels: Sequence[float], ends: np.ndarray, chains: Sequence[float], *, limits: pd.DataFrame,
-         observed: pd.DataFrame) -> Axes:
+def draw(ax: Axes, levels: Sequence[float], borders: np.ndarray, ran: Mapping[float, float], *,
+         limits: pd.DataFrame, observed: pd.DataFrame) -> Axes:
     """Predicted limits in the lower third of each row, the observed one along its top, and a key above.
 
-    levels: the step sizes of the columns; ends: the outer borders (2,); chains: the rows' numbers of MCMC steps.
+    levels: the step sizes of the columns; borders: of their cells; ran: each row's number of MCMC steps and the right
+    border of the largest step size that ran with it, beyond which an observed limit that was not reached lies.
     """
+    chains, ends = list(ran), borders[[0, -1]]
     for limit in rows(limits):
         _predicted(ax, limit, chains.index(limit.mcmc_steps), ends)
     for seen in rows(observed):
-        _observed(ax, seen, chains.index(seen.mcmc_steps) + 0.89, levels, ends)
+        _observed(ax, seen, chains.index(seen.mcmc_steps) + 0.89, levels, (ends[0], ran[seen.mcmc_steps]))
     handles: list[Any] = []
     if np.isfinite(limits["delta_min"].astype(float)).any():
         handles = [Line2D([], [], color=ALARM, lw=2, label="predicted, smallest"),
@@ -49,13 +51,15 @@ def outside(value: float, low: float, high: float) -> str:
     return "<" if value < low else ">" if value > high else ""
 
 
-def arrow(ax: Axes, side: str, at: float, y: float, values: Sequence[float], colour: str) -> None:
-    """A mark on the edge at `at` that points out of the plot, and the values that lie there in words."""
-    ax.plot(at, y, marker=side, ms=5.5, ls="", color=colour, mec=PAPER, mew=0.4, zorder=6, gid="outside",
+def arrow(ax: Axes, side: str, at: float, y: float, values: Sequence[float],
+          text: tuple[float, float] | None = None) -> None:
+    """A mark on the edge at `at` that points out of the plot, and the predictions that lie there in words, beside it or
+    at another place."""
+    ax.plot(at, y, marker=side, ms=5.5, ls="", color=ALARM, mec=PAPER, mew=0.4, zorder=6, gid="outside",
             clip_on=False)
-    text = " and ".join(f"{v:.2g}" for v in values) + (", below the grid" if side == "<" else ", beyond the grid")
-    ax.annotate(text, (at, y), xytext=(6 if side == "<" else -6, 0), textcoords="offset points", va="center",
-                ha="left" if side == "<" else "right", fontsize=7, color=colour, zorder=6, bbox=BOX)
+    said = " and ".join(f"{v:.2g}" for v in values) + (", below the grid" if side == "<" else ", beyond the grid")
+    ax.annotate(said, text or (at, y), xytext=(6 if side == "<" else -6, 0), textcoords="offset points", va="center",
+                ha="left" if side == "<" else "right", fontsize=7, color=ALARM, zorder=6, bbox=BOX)
 
 
 def _predicted(ax: Axes, limit: Any, y: int, ends: np.ndarray) -> None:
@@ -74,10 +78,10 @@ def _predicted(ax: Axes, limit: Any, y: int, ends: np.ndarray) -> None:
         ax.plot([at, at], [y + 0.02, y + 0.29], color=ALARM, lw=2.2, ls=style, zorder=5, gid=name)
     for side, values in beyond.items():
         if values:
-            arrow(ax, side, ends[0] if side == "<" else ends[1], y + 0.155, values, ALARM)
+            arrow(ax, side, ends[0] if side == "<" else ends[1], y + 0.39, values)
 
 
-def _observed(ax: Axes, seen: Any, height: float, levels: Sequence[float], ends: np.ndarray) -> None:
+def _observed(ax: Axes, seen: Any, height: float, levels: Sequence[float], ends: tuple[float, float]) -> None:
     """A diamond with its bar; an arrow where half diverge at the smallest level already, or at none."""
     if not math.isfinite(seen.limit) or seen.limit <= min(levels):
         side = "<" if seen.limit <= min(levels) else ">"

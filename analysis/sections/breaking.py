@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from analysis import horizons, tables
 from analysis.figures import key
 from analysis.figures import limits as figures
+from analysis.figures import survival as survival_figures
 from analysis.palette import colours
 from analysis.sections.canvas import Canvas, Panel, Section
 from analysis.wording import count, slug
@@ -109,13 +110,13 @@ def _survival(canvas: Canvas, cell: pd.DataFrame, name: str, heading: str) -> li
         ticks = pd.concat([horizons.censored(own).assign(arm=arm) for arm, own in arms])
 
         def draw(ax: Axes, data: pd.DataFrame = data, ticks: pd.DataFrame = ticks) -> None:
-            figures.survival_curves(data, ax, arms=canvas.arms, censored=ticks)
+            survival_figures.survival_curves(data, ax, arms=canvas.arms, censored=ticks)
             key.legend(canvas.arms, ax, present=canvas.present(data), dots=False,
                        extra=[key.mark("|", "censored")] if len(ticks) else [])
             key.say_n(ax, data["replicates"].unique(), "replicates an arm")
 
         said = heading + (f": {words}" if words else "")
         every = pd.concat([data.assign(event=""), ticks.assign(event="censored")]) if len(ticks) else data
-        panels.append(canvas.panel(f"{name}{end}", said, every, draw, (4.4, 3.3),
+        panels.append(canvas.panel(f"{name}{end}", said, every, draw, (4.6, 3.3),
                                    f"Share of replicates not diverged against update at {said}"))
     return panels

@@ -106,13 +106,17 @@ class Canvas:
         if len(present) <= CROWD:
             return [("", "", frame)]
         base = next((a for a in present if self.study.baseline_of(a) is None), present[0])
-        groups: list[list[str]] = []
+        large: list[list[str]] = []
+        small: list[list[str]] = []
         for method in dict.fromkeys(self.arms.methods[a] for a in present):
             own = [a for a in present if self.arms.methods[a] == method]
-            parts = [own[i:i + CROWD] for i in range(0, len(own), CROWD)]
-            if groups and len(groups[-1]) + len(parts[0]) <= CROWD:
-                groups[-1] += parts.pop(0)
-            groups += parts
+            if len(own) > CROWD // 2:
+                large += [own[i:i + CROWD] for i in range(0, len(own), CROWD)]
+            elif small and len(small[-1]) + len(own) <= CROWD:
+                small[-1] += own
+            else:
+                small.append(own)
+        groups = large + small
         named = [dict.fromkeys(self.arms.methods[a] for a in group) for group in groups]
         shown = [frame[frame["arm"].isin([*group, base])] for group in groups]
         return [(f"_{k}", ", ".join(names), rows) for k, (names, rows) in enumerate(zip(named, shown, strict=True))]

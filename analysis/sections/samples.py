@@ -35,7 +35,7 @@ def samples(canvas: Canvas) -> Section | None:
                 break
         else:
             sheets, own = [_fetch(canvas, row) for row in chosen], own or bool(chosen)
-        panels += _group(canvas, [sheet for sheet in sheets if sheet["samples"]], CELL)
+        panels += _group(canvas, sheets)
     if not panels:
         return None
     real = _real(canvas)
@@ -78,15 +78,14 @@ def _fetch(canvas: Canvas, row: dict[str, Any]) -> dict[str, Any]:
     return {**row, **paths}
 
 
-def _group(canvas: Canvas, sheets: list[dict[str, Any]], cell: list[str]) -> list[Panel]:
-    """The joint figure of these sheets, then each alone."""
-    if not sheets:
-        return []
-    panels = [_joint(canvas, sheets)] if len(sheets) > 1 else []
-    for row in sheets:
+def _group(canvas: Canvas, sheets: list[dict[str, Any]]) -> list[Panel]:
+    """The joint figure of these sheets, in which an arm that has none is named, then each alone."""
+    there = [sheet for sheet in sheets if sheet["samples"] is not None]
+    panels = [_joint(canvas, sheets)] if there and len(sheets) > 1 else []
+    for row in there:
         heading = f"{row['arm']} at {row['step_size']:.4g}, {row['mcmc_steps']:g} steps"
         note = f"seed {row['seed']}, {row['verdict']}" + ("" if row.get("common") else "; own seed")
-        frame = pd.DataFrame([{k: row[k] for k in ("arm", *cell, "seed", "verdict")}])
+        frame = pd.DataFrame([{k: row[k] for k in ("arm", *CELL, "seed", "verdict")}])
         step, i = slug(f"{row['step_size']:g}"), canvas.study.arms.index(row["arm"])
         end = f"{step}_{row['mcmc_steps']:g}_{i}_{slug(row['arm'])}"
         panels += [_panel(canvas, f"{kind}_{end}", title, row[kind], note, frame, row["verdict"] == "diverged")
@@ -100,14 +99,15 @@ def _joint(canvas: Canvas, sheets: list[dict[str, Any]]) -> Panel:
     shape = canvas.study.plan.get("data", {}).get("shape", [])
     columns = [figures.Column(
         f"{row['arm']}\n{row['step_size']:.4g}, {row['mcmc_steps']:g} steps"
-        + ("" if row.get("common") else f"\nseed {row['seed']}"),
-        figures.cut(row["samples"], shape, CHAINS),
+        + (("\ndiverged" if row["verdict"] == "diverged" else "\nno sheet") if row["samples"] is None else
+           "" if row.get("common") else f"\nseed {row['seed']}"),
+        figures.cut(row["samples"], shape, CHAINS) if row["samples"] else [],
         figures.cut(row["nearest"], shape, CHAINS, nearest=True) if row["nearest"] and len(shape) == 3 else [],
         row["verdict"] == "diverged") for row in sheets]
     real = _real(canvas)
     if real is not None:
         columns.insert(0, figures.Column("training data", figures.cut(real[2], shape, CHAINS), []))
-    seeds = sorted({int(row["seed"]) for row in sheets})
+    seeds = sorted({int(row["seed"]) for row in sheets if row["samples"]})
     heading = f"side by side, seed {seeds[0]}" if len(seeds) == 1 else "side by side, own seeds"
     frame = pd.DataFrame([{k: row[k] for k in ("arm", *CELL, "seed", "verdict")} for row in sheets])
     name = f"joint_{slug(f'''{sheets[0]['step_size']:g}''')}_{sheets[0]['mcmc_steps']:g}"
