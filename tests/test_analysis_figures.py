@@ -84,6 +84,13 @@ def test_what_did_not_run_is_grey_and_what_all_diverged_is_hatched(ax):
     assert [(p.get_gid(), to_hex(p.get_facecolor())) for p in other.patches if p.get_gid()] == [("not run", EMPTY)]
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_arm_that_no_replicate_survived_has_a_map_of_hatched_cells(ax):
+    frame = grid().assign(mean=math.nan, n=0, replicates=6, diverged=6)
+    maps.quality_map(frame, ax, scale=(0.01, 0.2), measure="kid", lower_is_better=True)
+    assert [p.get_gid() for p in ax.patches if p.get_gid()] == ["no survivor"] * 4
+
+
 def outside():
     row = {f"{k}_{e}": math.nan for k in ("delta_min", "delta_med") for e in ("low", "high")}
     return pd.DataFrame([{"mcmc_steps": 5, "delta_min": 0.01, "delta_med": 0.03, **row},
@@ -320,7 +327,8 @@ def test_the_way_leads_dashed_past_a_cell_without_a_value(ax):
     way = [(list(line.get_xdata()), list(line.get_ydata()), line.get_linestyle()) for line in ax.lines
            if line.get_gid() == "way"]
     assert way == [([0.3, 0.2], [0, 2], "--"), ([0.2, 0.1], [2, 3], "-")]
-    assert [line.get_ydata()[0] for line in ax.lines if line.get_gid() == "interval"] == [0, 3] and marks(ax, "cell") == 3
+    assert marks(ax, "cell") == 3
+    assert [line.get_ydata()[0] for line in ax.lines if line.get_gid() == "interval"] == [0, 3]
     assert [t.get_text() for t in ax.texts] == ["0.30 (n = 6), 0/6 diverged", "not run", "0.20 (n = 1), 5/6 diverged",
                                                 "0.10 (n = 6), 0/6 diverged"]
 

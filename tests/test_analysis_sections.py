@@ -47,9 +47,12 @@ def test_each_kind_of_figure_is_there_as_svg_png_and_csv(out, kind):
 
 def test_all_arms_show_the_smallest_seed_that_survived_in_all(out):
     """At 0.1 and 5 steps all survive: seed 0. At 0.2 and 20 steps kl lost all and kl_smooth all but 3 and 4, of which
-    no sheet was kept: each shows its own."""
+    no sheet was kept: each shows the first that it has."""
     at = pd.read_csv(out / "figures" / "joint_0-1_5.csv")
     assert at["arm"].tolist() == list(toy.ARMS) and set(at["seed"]) == {0}
+    lost = pd.read_csv(out / "figures" / "joint_0-2_20.csv")
+    assert lost["verdict"].tolist() == ["diverged", "survived", "diverged"] and set(lost["seed"]) == {0}
+    assert not (out / "figures" / "nearest_0-2_20_0_kl.svg").exists()  # the diverged have no nearest
 
 
 def finals(alive):

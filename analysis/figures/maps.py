@@ -62,7 +62,7 @@ def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], me
     wide = frame.assign(words=words).pivot(index="mcmc_steps", columns="step_size")
     mean, text = wide["mean"], wide["words"].fillna("not planned")
     crowded = text.size > CROWDED  # colours alone; the table of all cells has the numbers
-    sns.heatmap(mean, mask=mean.isna(), ax=ax, norm=LogNorm(low, high) if log else
+    sns.heatmap(mean, mask=mean.isna(), ax=ax, vmin=low, vmax=high, norm=LogNorm(low, high) if log else
                 Normalize(low, max(high, low + 1e-12)), linewidths=2, linecolor=PAPER, fmt="",
                 cmap=sns.color_palette(QUALITY_MAP + ("_r" if lower_is_better else ""), as_cmap=True),
                 annot=False if crowded else text, annot_kws={"fontsize": 8, "linespacing": 1.35, "gid": "cell"},

@@ -103,8 +103,9 @@ def survival(canvas: Canvas) -> Section | None:
 
 def _survival(canvas: Canvas, cell: pd.DataFrame, name: str, heading: str) -> list[Panel]:
     """Survival curves of a frame with `updates`, in as many panels as its arms need."""
-    panels = []
-    for end, words, part in canvas.crowds(cell):
+    panels: list[Panel] = []
+    cell = cell[cell["arm"].isin(canvas.arms)]
+    for end, words, part in canvas.crowds(cell) if len(cell) else []:
         arms = part.groupby("arm", sort=False)
         data = pd.concat([horizons.survival(own).assign(arm=arm, replicates=len(own)) for arm, own in arms])
         ticks = pd.concat([horizons.censored(own).assign(arm=arm) for arm, own in arms])

@@ -34,7 +34,7 @@ def samples(canvas: Canvas) -> Section | None:
             if all(sheet["samples"] for sheet in sheets if sheet["verdict"] != "diverged"):
                 break
         else:
-            sheets, own = [_fetch(canvas, row) for row in chosen], own or bool(chosen)
+            sheets, own = [_first_kept(canvas, row) for row in chosen], own or bool(chosen)
         panels += _group(canvas, sheets)
     if not panels:
         return None
@@ -76,6 +76,14 @@ def _fetch(canvas: Canvas, row: dict[str, Any]) -> dict[str, Any]:
                                       f"{kind}_{row['seed']}.png", canvas.out / "cache")
              for kind in ("samples", "nearest")}
     return {**row, **paths}
+
+
+def _first_kept(canvas: Canvas, row: dict[str, Any]) -> dict[str, Any]:
+    """`_fetch` of the same configuration's first replicate with a sheet, survivors first; the row without any else."""
+    finals = canvas.study.finals
+    every = finals[finals["config_hash"] == row["config_hash"]].sort_values(["diverged", "seed"])
+    found = (_fetch(canvas, {str(k): v for k, v in other.items()}) for other in every.to_dict("records"))
+    return next((sheet for sheet in found if sheet["samples"] is not None), {**row, "samples": None, "nearest": None})
 
 
 def _group(canvas: Canvas, sheets: list[dict[str, Any]]) -> list[Panel]:
