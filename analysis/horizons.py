@@ -3,6 +3,7 @@ hundreds to thousands of them and a short run reports it stable."""
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.inference import wilson
-from analysis.load import Study
+from analysis.load import Store, Study
 
 NICE = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)  # horizons stand at these times a power of ten
 
@@ -66,6 +67,48 @@ def limits_by_horizon(study: Study) -> pd.DataFrame:
                           "diverged": int(k.sum()), "replicates": int(n.sum())})
     columns = ["arm", "mcmc_steps", "horizon", "limit", "low", "high", "diverged", "replicates"]
     return pd.DataFrame(found, columns=columns)
+
+
+def search_ends(study: Study, store: Store) -> pd.DataFrame:
+    """Replicates of the search for `survival`: those of finished trials, and of pruned ones, censored at the update of
+    the last rung that their trial reported before it was stopped. arm, seed, config_hash, diverged, diverged_at,
+    updates. A pruned trial whose run holds no rungs is left out: when it was stopped is not known.
+    """
+    search = study.trials[(study.trials["phase"] == "search") & study.trials["complete"]]
+    planned = {h: int(json.loads(s).get("updates", 0)) for h, s in
+               zip(search["config_hash"], search["settings"], strict=True)}
+    ran = study.finals[(study.finals["phase"] == "search") & study.finals["config_hash"].isin(planned)]
+    ran = ran.assign(updates=[planned[h] for h in ran["config_hash"]])
+    if "diverged_at" not in ran:
+        ran = ran.assign(diverged_at=math.nan)
+    pruned = search[search["status"] == "pruned"].set_index("run_id")
+    found = store.runs(study.launch["experiment"].split(","), "tags.phase = 'search' and tags.status = 'pruned'")
+    cut = []
+    for run in found:
+        rungs = json.loads(run.data.tags.get("rungs", "{}"))
+        if run.info.run_id in pruned.index and rungs:
+            trial = pruned.loc[run.info.run_id]
+            cut += [{"arm": trial["arm"], "seed": seed, "config_hash": trial["config_hash"], "diverged": False,
+                     "updates": max(map(int, rungs)), "pruned": True} for seed in _seeds(trial["seeds"])]
+    columns = ["arm", "seed", "config_hash", "diverged", "diverged_at", "updates", "pruned"]
+    parts = [part for part in (ran.assign(pruned=False), pd.DataFrame(cut)) if len(part)]
+    return pd.concat(parts, ignore_index=True).reindex(columns=columns) if parts else pd.DataFrame(columns=columns)
+
+
+def _seeds(blocks: str) -> list[int]:
+    """[1000, 1001] of the tag `1000-1001`, blocks with commas between them."""
+    ends = [[int(end) for end in block.split("-")] for block in blocks.split(",") if block]
+    return [seed for first, *last in ends for seed in range(first, (last or [first])[0] + 1)]
+
+
+def censored(frame: pd.DataFrame) -> pd.DataFrame:
+    """Where replicates that did not diverge leave before the last update: update, alive (of `survival`), how many."""
+    curve, end = survival(frame), frame["updates"].max()
+    left = frame.loc[~frame["diverged"].astype(bool) & (frame["updates"] < end), "updates"].astype(float)
+    count = left.value_counts().sort_index()
+    at = np.searchsorted(curve["update"], count.index.to_numpy(float), side="right") - 1
+    return pd.DataFrame({"update": count.index.to_numpy(float), "alive": curve["alive"].to_numpy()[at],
+                         "replicates": count.to_numpy()})
 
 
 def survival(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,10 +13,11 @@ from pathlib import Path
 import matplotlib.figure
 import pandas as pd
 
-from analysis.figures import limit_by_horizon
-from analysis.palette import colours, style
+from analysis.figures.limits import limit_by_horizon
+from analysis.palette import Arms, colours, style
 
-ORDER = ("kl", "kl+noise", "r1", "jko-c0.125", "jko", "kl+drift")
+ORDER = Arms(("kl", "kl+noise", "r1", "jko-c0.125", "jko", "kl+drift"),
+             {"kl+noise": "kl", "kl+drift": "kl", "r1": "jko", "jko-c0.125": "jko"})
 
 
 def main(report: Path, out: Path) -> None:

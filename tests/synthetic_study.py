@@ -20,6 +20,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from PIL import Image
 
+from study.tracking.sheet import DATA_SHEET, sheet
+
 KAPPA_SCALE = {"jko": 0.5, "kl_smooth": 0.3}
 PRIMARY = "kid_clf64_256"
 ARMS = {"kl": "kl", "jko": "jko", "kl_smooth": "kl"}  # arm -> method
@@ -89,7 +91,11 @@ class _Writer:
         self.client.log_dict(run, plan(self.name, self.names), "plan.json")
         self.client.log_text(run, f"study: {json.dumps(self.name)}\nmethod: [kl, jko]\n", "spec.yaml")
         self.client.log_text(run, "numpy==2.4.0\ntorch==2.13.0\nray==2.60.0\n", "pip-freeze.txt")
+        self.image(run, sheet(pictures("data", "", 0)), DATA_SHEET)
         self.client.set_terminated(run)
+
+    def image(self, run: str, png: bytes, name: str) -> None:
+        self.client.log_image(run, Image.open(io.BytesIO(png)), name)
 
     def trial(
         self,
@@ -117,6 +123,7 @@ class _Writer:
                 "config": json.dumps({"knobs": knobs}),
                 "commit": "c0ffee1234567890",
                 "seeds": f"{seeds[0]}-{seeds[-1]}",
+                **({"rungs": '{"40": 0.5, "80": 0.4}'} if status == "pruned" else {}),
             },
         )
         if status != "crashed":  # also of unfinished and pruned trials: a report must not count them
@@ -135,7 +142,11 @@ class _Writer:
                     f"seed {seed}",
                     {**tags, "seed": str(seed), "verdict": verdict, "mlflow.parentRunId": run},
                 )
-                self.client.log_image(child, Image.open(io.BytesIO(sheet(arm, verdict, seed))), f"samples_{seed}.png")
+                images = pictures(arm, verdict, seed)
+                self.image(child, sheet(images), f"samples_{seed}.png")
+                if verdict != "diverged":
+                    rows = [images[:8], pictures("data", "", 0)[:8]]
+                    self.image(child, sheet(np.concatenate(rows)), f"nearest_{seed}.png")
         if complete:
             self.client.log_batch(run, tags=[RunTag("complete", "true")])
 
@@ -239,16 +250,12 @@ def records(arm: str, step: float, mcmc: int, seeds: range) -> pd.DataFrame:
     return frame.astype({c: "float64" for c in numbers} | {"seed": "int64", "update": "int64"})
 
 
-def sheet(arm: str, verdict: str, seed: int) -> bytes:
-    """A 4 x 4 sheet of 8 x 8 pictures: rings, or static where the replicate diverged."""
+def pictures(arm: str, verdict: str, seed: int) -> np.ndarray:
+    """64 images (64, 1, 8, 8) in [-1, 1]: rings, or static where the replicate diverged."""
     rng = np.random.default_rng(seed + len(arm))
     y, x = np.mgrid[:8, :8] - 3.5
-    tiles = [np.exp(-((np.hypot(x, y) - r) ** 2)) for r in rng.uniform(1, 3, 16)]
-    tiles = [rng.uniform(size=(8, 8)) for _ in tiles] if verdict == "diverged" else tiles
-    rows = [np.hstack([np.pad(t, 1) for t in tiles[i : i + 4]]) for i in range(0, 16, 4)]
-    out = io.BytesIO()
-    Image.fromarray((255 * np.vstack(rows)).astype("uint8")).save(out, "PNG")
-    return out.getvalue()
+    rings = np.exp(-((np.hypot(x, y) - rng.uniform(1, 3, (64, 1, 1))) ** 2))
+    return (2 * (rng.uniform(size=rings.shape) if verdict == "diverged" else rings) - 1)[:, None]
 
 
 def _file(frame: pd.DataFrame, name: str) -> str:

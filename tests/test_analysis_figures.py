@@ -8,10 +8,13 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
-from analysis.figures import key, limits, maps, replicates, samples, search
-from analysis.palette import THEME, colours, themed
+from analysis.figures import cost, importance, key, limits, maps, replicates, samples, search
+from analysis.palette import EMPTY, colours, hatches
+from study.tracking.sheet import pairs, sheet
 
 ARMS = ["kl", "jko"]
 
@@ -47,14 +50,75 @@ def marks(ax, gid):
 
 def test_quality_map_says_mean_n_and_counts_in_every_cell(ax):
     maps.quality_map(grid(), ax, scale=(0.01, 0.2), measure="kid", lower_is_better=True)
-    assert words(ax) == {
-        (0.1, 0): "0.050\nn = 6\n0/6 div.",
-        (0.2, 0): "0.11\nn = 4\n2/6 div.",
-        (0.1, 1): "no survivor\n6/6 div.",
-        (0.2, 1): "not run",
+    assert words(ax) == {  # at columns, by order of step size: cells are of one width
+        (0.5, 0): "0.050\nn = 6\n0/6 div.",
+        (1.5, 0): "0.11\nn = 4\n2/6 div.",
+        (0.5, 1): "no survivor\n6/6 div.",
+        (1.5, 1): "not run",
     }
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0.1", "0.2"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["5", "20"]
     assert ax.collections[0].get_clim() == (0.01, 0.2)
     assert ax.figure.axes[1].get_ylabel() == "kid"
+
+
+def test_what_did_not_run_is_grey_and_what_all_diverged_is_hatched(ax):
+    """As drawn, not only as asked for: the pixels between a cell's words and its border."""
+    maps.quality_map(grid(), ax, scale=(0.01, 0.2), measure="kid", lower_is_better=True)
+    canvas = FigureCanvasAgg(ax.figure)
+    canvas.draw()
+    page = np.asarray(canvas.buffer_rgba())[..., :3]
+
+    def seen(x, y):
+        """Colours of a patch near the upper left corner of the cell in column x, row y."""
+        (left, low), (right, high) = ax.transData.transform([(x + 0.05, y + 0.8), (x + 0.25, y + 0.95)])
+        return {tuple(int(v) for v in p) for p in page[round(len(page) - high):round(len(page) - low),
+                                                       round(left):round(right)].reshape(-1, 3)}
+
+    empty = tuple(round(255 * v) for v in to_rgb(EMPTY))
+    assert seen(1, 1) == {empty} and empty not in seen(0, 1) and len(seen(0, 1)) > 5
+    assert empty not in seen(0, 0) | seen(1, 0)
+    other = matplotlib.figure.Figure().subplots()
+    none = pd.DataFrame(columns=["mcmc_steps", "limit", "delta_min"])
+    maps.divergence_map(grid(), other, limits=none, observed=none)
+    assert [(p.get_gid(), to_hex(p.get_facecolor())) for p in other.patches if p.get_gid()] == [("not run", EMPTY)]
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_arm_that_no_replicate_survived_has_a_map_of_hatched_cells(ax):
+    frame = grid().assign(mean=math.nan, n=0, replicates=6, diverged=6)
+    maps.quality_map(frame, ax, scale=(0.01, 0.2), measure="kid", lower_is_better=True)
+    assert [p.get_gid() for p in ax.patches if p.get_gid()] == ["no survivor"] * 4
+
+
+def outside():
+    row = {f"{k}_{e}": math.nan for k in ("delta_min", "delta_med") for e in ("low", "high")}
+    return pd.DataFrame([{"mcmc_steps": 5, "delta_min": 0.01, "delta_med": 0.03, **row},
+                         {"mcmc_steps": 20, "delta_min": 0.15, "delta_med": 4.0, **row}])
+
+
+def test_a_limit_outside_of_the_grid_is_an_arrow_with_its_value(ax):
+    observed = pd.DataFrame({"mcmc_steps": [5, 20], "limit": [0.1, math.inf], "low": 0.0, "high": math.inf})
+    maps.divergence_map(grid(), ax, limits=outside(), observed=observed)
+    arrows = [(line.get_marker(), float(line.get_xdata()[0])) for line in ax.lines if line.get_gid() == "outside"]
+    ends = maps.edges([0.1, 0.2])
+    assert arrows == [("<", pytest.approx(ends[0])), (">", pytest.approx(ends[-1]))]
+    said = [t.get_text() for t in ax.texts if "grid" in t.get_text()]
+    assert said == ["0.01 and 0.03, below the grid", "4, beyond the grid"]
+    inside = [line.get_xdata()[0] for line in ax.lines if line.get_gid() in ("delta_min", "delta_med")]
+    assert inside == [0.15]
+    marks_of = {line.get_gid(): float(line.get_xdata()[0]) for line in ax.lines}
+    assert marks_of["below"] == pytest.approx(ends[0], rel=0.03)
+    assert marks_of["beyond"] == pytest.approx(ends[1], rel=0.03)  # 0.2 was not run with 20 steps
+
+
+def test_the_limit_chart_says_what_lies_outside_of_it(ax):
+    row = {"arm": "kl", "mcmc_steps": 5, "delta_min": 0.001, "delta_med": 0.1, "stable_to": 0.1, "diverges_from": 0.2,
+           "strained_from": math.nan, "smallest": 0.05, "largest": 0.4}
+    limits.limit_chart(pd.DataFrame([row, {**row, "mcmc_steps": 20, "delta_med": math.inf}]), ax, arms=ARMS)
+    assert sum("0.001, below the grid" in t.get_text() for t in ax.texts) == 2
+    arrows = [line.get_marker() for line in ax.lines if line.get_gid() == "outside"]
+    assert arrows == ["<", "<", ">"]  # the second row's median direction has no limit
 
 
 @pytest.mark.parametrize("lower", [True, False])
@@ -77,6 +141,7 @@ def test_phase_diagram_has_counts_and_limits_at_their_place(ax):
     assert drawn == [("delta_min", pytest.approx(0.1), 0), ("delta_med", pytest.approx(0.2), 0),
                      ("delta_min", pytest.approx(0.1 * 2**0.5), 1),
                      ("beyond", pytest.approx(0.2 * 2**0.5 / 1.02), 0), ("observed", pytest.approx(0.13), 1)]
+    assert not [t for t in ax.texts if "grid" in t.get_text()]
 
 
 def test_cells_end_half_way_between_levels_and_hold_their_words():
@@ -121,7 +186,8 @@ def test_a_mean_ends_where_a_replicate_diverges(ax):
     assert list(mean["kl"].get_xdata()) == [10, 20] and list(mean["jko"].get_xdata()) == [10, 20, 30, 40]
     assert list(mean["kl"].get_ydata()) == pytest.approx([0.2, 0.15])
     assert len([line for line in ax.lines if line.get_gid() == "replicate"]) == 6 and marks(ax, "diverged") == 1
-    assert len(ax.collections) == 2  # a band an arm
+    assert len([c for c in ax.collections if c.get_gid() != "hatch"]) == 2  # a band an arm
+    assert [c.get_hatch() for c in ax.collections if c.get_gid() == "hatch"] == [hatches(ARMS)["jko"]]
 
 
 def test_kappa_has_a_dot_a_replicate_open_where_it_diverged(ax):
@@ -179,6 +245,94 @@ def test_a_sheet_is_shown_pixel_for_pixel_and_named(ax, tmp_path):
     assert np.array_equal(ax.images[0].get_array(), pixels) and ax.get_xlabel() == "seed 3, stable"
 
 
+def test_the_joint_figure_cuts_the_images_that_the_sheets_hold(tmp_path):
+    rng = np.random.default_rng(0)
+    images, train = rng.uniform(-1, 1, (40, 1, 6, 8)), rng.uniform(-1, 1, (30, 1, 6, 8))
+    (tmp_path / "s.png").write_bytes(sheet(images))
+    (tmp_path / "n.png").write_bytes(pairs(images, train, (-1, 1)))
+    grey = np.rint((images[:, 0] + 1) * 127.5).astype(np.uint8)
+    near = ((images[:, None] - train[None]) ** 2).sum((2, 3, 4)).argmin(1)
+    real = np.rint((train[near][:, 0] + 1) * 127.5).astype(np.uint8)
+    mine, nearest = (samples.cut(tmp_path / f"{k}.png", (1, 6, 8), 5, k == "n") for k in "sn")
+    assert [np.array_equal(a[::6, ::6], b) for a, b in zip(mine, grey[:5], strict=True)] == [True] * 5
+    assert [np.array_equal(a[::6, ::6], b) for a, b in zip(nearest, real[:5], strict=True)] == [True] * 5
+    columns = [samples.Column("kl", mine, nearest), samples.Column("gone", [], [], alarm=True),
+               samples.Column("jko", mine[::-1], [])]
+    figure = matplotlib.figure.Figure(figsize=samples.joint_size(columns))
+    drawn = samples.side_by_side(columns, figure.subplots())
+    page, titles = drawn.images[0].get_array(), [t for t in drawn.texts if t.get_gid() == "title"]
+    assert [t.get_text() for t in titles] == ["kl", "gone", "jko"]
+    for column, title in ((columns[0], titles[0]), (columns[2], titles[2])):
+        x, y = (int(v) for v in title.get_position())
+        for i, image in enumerate(column.images):  # the same chain in the same row of every column
+            top = y + 3 + i * (36 + samples.NARROW)
+            assert np.array_equal(page[top:top + 36, x:x + 48, 0], image)
+    (tmp_path / "p.png").write_bytes(sheet(rng.normal(size=(9, 2))))
+    assert samples.cut(tmp_path / "p.png", (2,), 5)[0].shape == (256, 256)
+
+
+def cells():
+    return pd.DataFrame({
+        "arm": ["kl", "kl", "jko", "jko"], "step_size": [0.1, 0.2, 0.1, 0.2], "mcmc_steps": 5,
+        "mean": [0.2, 0.05, 0.1, 0.3], "diverged": [0, 2, 0, 0], "seconds": [1.0, 2.0, 3.0, 4.0]})
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_pareto_is_open_where_one_diverged_and_its_front_has_none_of_those(ax, lower):
+    cost.pareto(cells(), ax, measure="kid", cost="seconds", label="seconds a replicate", arms=ARMS,
+                lower_is_better=lower)
+    where = {gid: {(float(x), float(y)) for line in ax.lines if line.get_gid() == gid
+                   for x, y in zip(*line.get_data(), strict=True)} for gid in ("diverged", "whole", "front")}
+    assert where["diverged"] == {(2.0, 0.05)} and where["whole"] == {(1.0, 0.2), (3.0, 0.1), (4.0, 0.3)}
+    assert where["front"] == ({(1.0, 0.2), (3.0, 0.1)} if lower else {(1.0, 0.2), (4.0, 0.3)})
+    opened = [line.get_markerfacecolor() for line in ax.lines if line.get_gid() == "diverged" and len(line.get_xdata())]
+    assert opened == ["none"] and ax.get_xlabel() == "seconds a replicate"
+    assert [t.get_text() for t in ax.texts] == ["0.1, 5", "0.1, 5" if lower else "0.2, 5"]
+
+
+def test_profiles_step_to_the_share_and_keep_their_band(ax):
+    frame = pd.DataFrame({"arm": ["kl"] * 3 + ["jko"] * 3, "threshold": [0.1, 0.2, 0.3] * 2,
+                          "share": [0.0, 0.5, 0.5, 0.2, 0.6, 1.0], "low": 0.0, "high": 1.0})
+    cost.profiles(frame, ax, measure="kid", arms=ARMS, lower_is_better=True)
+    drawn = {line.get_color(): (list(line.get_ydata()), line.get_drawstyle()) for line in ax.lines}
+    assert drawn == {colours(ARMS)["kl"]: ([0.0, 0.5, 0.5], "steps-post"),
+                     colours(ARMS)["jko"]: ([0.2, 0.6, 1.0], "steps-post")}
+    assert ax.get_ylim()[1] > 1 and ax.get_xlim()[0] < ax.get_xlim()[1]
+    assert [c.get_hatch() for c in ax.collections if c.get_gid() == "hatch"] == [hatches(ARMS)["jko"]]
+    other = matplotlib.figure.Figure().subplots()
+    cost.profiles(frame, other, measure="accuracy", arms=ARMS, lower_is_better=False)
+    assert other.get_xlim()[0] > other.get_xlim()[1]  # easier thresholds stay on the right
+
+
+def test_importance_has_a_bar_a_knob_with_its_spread(ax):
+    frame = pd.DataFrame({"arm": ["jko", "kl", "kl"], "knob": ["step_size", "mcmc_steps", "step_size"],
+                          "importance": [0.7, 0.1, 0.9], "sd": [0.05, 0.01, 0.2]})
+    importance.importances(frame, ax, arms=ARMS)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["kl: step size", "kl: MCMC steps", "jko: step size"]
+    bars = [(p.get_width(), to_hex(p.get_facecolor()), p.get_hatch() or "") for p in ax.patches]
+    assert bars == [(width, colours(ARMS)[arm], hatches(ARMS)[arm])
+                    for width, arm in ((0.9, "kl"), (0.1, "kl"), (0.7, "jko"))]
+    [whiskers] = ax.containers[-1].lines[2]
+    ends = np.array([bar[:, 0] for bar in whiskers.get_segments()])
+    assert ends == pytest.approx(np.array([(0.7, 1.1), (0.09, 0.11), (0.65, 0.75)]))
+
+
+def test_the_way_leads_dashed_past_a_cell_without_a_value(ax):
+    frame = pd.DataFrame({
+        "changed": ["baseline", "method to jko", "step size to 0.2", "MCMC steps to 20"], "arm": ["kl", *["jko"] * 3],
+        "step_size": [0.1, 0.1, 0.2, 0.2], "mcmc_steps": [5, 5, 5, 20], "mean": [0.3, math.nan, 0.2, 0.1],
+        "low": [0.25, math.nan, math.nan, 0.05], "high": [0.35, math.nan, math.nan, 0.15], "n": [6, 0, 1, 6],
+        "diverged": [0, 0, 5, 0], "replicates": [6, 0, 6, 6]})
+    importance.ablation_path(frame, ax, measure="kid", arms=ARMS)
+    way = [(list(line.get_xdata()), list(line.get_ydata()), line.get_linestyle()) for line in ax.lines
+           if line.get_gid() == "way"]
+    assert way == [([0.3, 0.2], [0, 2], "--"), ([0.2, 0.1], [2, 3], "-")]
+    assert marks(ax, "cell") == 3
+    assert [line.get_ydata()[0] for line in ax.lines if line.get_gid() == "interval"] == [0, 3]
+    assert [t.get_text() for t in ax.texts] == ["0.30 (n = 6), 0/6 diverged", "not run", "0.20 (n = 1), 5/6 diverged",
+                                                "0.10 (n = 6), 0/6 diverged"]
+
+
 def test_curves_have_a_logarithmic_axis_unless_a_value_is_not_positive(ax):
     replicates.learning_curves(curves(), ax, measure="kid", arms=ARMS)
     assert ax.get_yscale() == "log"
@@ -193,24 +347,19 @@ def test_a_key_names_those_present_in_the_colours_of_all(ax):
     assert found == {a: colours(["kl", "r1", "jko"])[a] for a in ("kl", "jko")}
 
 
-def test_every_theme_colour_becomes_a_variable_and_arms_stay_apart():
-    assert themed(f"fill: {THEME['ink'][0]}; stroke: {THEME['arm1'][0]}") == "fill: var(--ink); stroke: var(--arm1)"
-    assert len(set(colours([str(i) for i in range(8)]).values())) == 8
-    for light, dark in THEME.values():
-        assert re_hex(light) and re_hex(dark)
-    assert len({light for light, _ in THEME.values()}) == len(THEME)
+def test_the_key_has_rows_of_one_length_that_fit_and_marks_explained():
+    names = [f"arm-{i}-of-many" for i in range(7)]
+    figure = matplotlib.figure.Figure(figsize=(4.4, 3))
+    key.legend(names, figure.subplots(), extra=[key.mark("x", "diverged")])
+    found = figure.axes[0].get_legend()
+    assert found._ncols == 3 and found.get_texts()[-1].get_text() == "diverged"
+    FigureCanvasAgg(figure).draw()
+    assert found.get_window_extent().x1 <= figure.bbox.x1
+    key.say_n(figure.axes[0], [6, 4, 6], "replicates an arm")
+    assert figure.axes[0].get_xlabel().endswith("n = 4 to 6 replicates an arm")
 
 
-@pytest.mark.parametrize(("paper", "which"), [("#fffffe", 0), ("#15191d", 1)])
-def test_arms_keep_a_contrast_of_three_on_their_paper(paper, which):
-    def luminance(code):
-        c = np.array([int(code[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722)
-
-    for name in [f"arm{i}" for i in range(8)] + ["soft", "alarm"]:
-        a, b = sorted((luminance(THEME[name][which]), luminance(paper)))
-        assert (b + 0.05) / (a + 0.05) >= 3, name
-
-
-def re_hex(code):
-    return len(code) == 7 and code.startswith("#") and int(code[1:], 16) >= 0
+def test_round_numbers_on_a_short_logarithmic_axis(ax):
+    ax.set(xscale="log", xlim=(1.4, 4.2))
+    key.plain_log(ax.xaxis)
+    assert len(ax.get_xticks()) >= 3 and ax.get_xticklabels()[0].get_text() in ("1.5", "2")

@@ -11,6 +11,7 @@ import pytest
 
 from analysis import horizons
 from analysis.figures import limits as figures
+from analysis.figures import survival as curves
 from analysis.load import Store, read
 from analysis.tables import limits
 from tests import synthetic_study as toy
@@ -90,13 +91,53 @@ def test_figures_mark_every_divergence_and_every_limit(ax):
     ends = {"kl": [5, 7, np.nan], "jko": [np.nan] * 3}
     data = pd.concat([horizons.survival(pd.DataFrame({"diverged": np.isfinite(at), "diverged_at": at, "updates": 9}))
                       .assign(arm=arm) for arm, at in ends.items()])
-    figures.survival_curves(data, ax, arms=["kl", "jko"])
+    curves.survival_curves(data, ax, arms=["kl", "jko"])
     assert sum(len(line.get_xdata()) for line in ax.lines if line.get_gid() == "diverged") == 2
     other = matplotlib.figure.Figure().subplots()
     frame = pd.DataFrame({"horizon": [10, 100, 1000], "limit": [math.inf, 0.2, 0.1], "low": [0.4, 0.1, 0.1],
                           "high": [math.inf, 0.4, 0.2]})
     figures.limit_by_horizon(frame, other, predicted=(0.06, math.inf), colour="#000000", levels=[0.1, 0.2, 0.4])
     count = {gid: sum(len(line.get_xdata()) for line in other.lines if line.get_gid() == gid)
-             for gid in ("limit", "beyond")}
-    assert count == {"limit": 2, "beyond": 1}
+             for gid in ("limit", "beyond", "below")}
+    assert count == {"limit": 1, "beyond": 1, "below": 1}  # half diverge at 0.1, the smallest, already
+    low = matplotlib.figure.Figure().subplots()
+    figures.limit_by_horizon(frame, low, predicted=(0.001, 0.2), colour="#000000", levels=[0.1, 0.2, 0.4])
+    said = {t.get_text(): line.get_linewidth() for t, line in zip(low.get_legend().get_texts(),
+                                                                   low.get_legend().get_lines(), strict=True)}
+    assert said == {"predicted, smallest direction: 0.001, below the grid": 0, "predicted, median direction": 1.4}
     assert [t.get_text() for t in other.get_yticklabels()] == ["0.1", "0.2", "0.4"]
+
+
+def test_pruned_trials_are_censored_at_the_last_rung_they_reported(tmp_path_factory, ax):
+    """The toy's search: three finished trials and one pruned, of two seeds each; its rungs end at update 80."""
+    store = Store(toy.shared(tmp_path_factory.getbasetemp() / "toy"))
+    study = read(store, "toy", tmp_path_factory.mktemp("cache"))
+    found = horizons.search_ends(study, store)
+    pruned = found[found["pruned"]]
+    assert pruned[["arm", "seed", "updates", "diverged"]].to_numpy().tolist() == [["kl", 1000, 80, False],
+                                                                                  ["kl", 1001, 80, False]]
+    assert len(found) == 8 and set(found.loc[~found["pruned"], "updates"]) == {400}
+    own = found[found["arm"] == "kl"]
+    ticks = horizons.censored(own).assign(arm="kl")
+    assert ticks[["update", "alive", "replicates"]].to_numpy().tolist() == [[80, 1, 2]]
+    curves.survival_curves(horizons.survival(own).assign(arm="kl"), ax, arms=["kl", "jko"], censored=ticks)
+    assert [list(line.get_xdata()) for line in ax.lines if line.get_gid() == "censored"] == [[80]]
+
+
+def test_what_is_censored_early_weighs_on_the_estimate():
+    """Two of four leave at 50 unharmed; the one that diverges at 60 is one of two, not one of four."""
+    frame = pd.DataFrame({"diverged": [True, False, False, False], "diverged_at": [60, np.nan, np.nan, np.nan],
+                          "updates": [100, 50, 50, 100]})
+    assert horizons.survival(frame)["alive"].tolist() == [1, 0.5, 0.5]
+    assert horizons.censored(frame).to_numpy().tolist() == [[50, 1, 2]]
+
+
+def test_of_many_arms_bounds_and_names_stand_at_the_end(ax):
+    arms = ["kl", "jko", "a", "b", "c"]
+    gone = {"kl": [5.0, 7.0], "jko": [5.0, np.nan]}
+    data = pd.concat([horizons.survival(pd.DataFrame({
+        "diverged": np.isfinite(at), "diverged_at": at, "updates": 9})).assign(arm=arm)
+        for arm in arms for at in [gone.get(arm, [np.nan] * 2)]])
+    curves.survival_curves(data, ax, arms=arms)
+    assert not ax.collections and len([line for line in ax.lines if line.get_gid() == "bounds"]) == 5
+    assert [t.get_text() for t in ax.texts if t.get_gid() == "end"] == ["kl", "jko", "a, b\nc"]

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.key import plain_log
-from analysis.palette import INK, PAPER, colours, dashes, markers
+from analysis.figures.key import HATCHED, band, plain_log
+from analysis.frames import rows
+from analysis.palette import INK, PAPER, colours, dashes, hatches, markers
 
 
 def front(cost: Any, value: Any, lower_is_better: bool) -> np.ndarray:
@@ -24,9 +25,9 @@ def front(cost: Any, value: Any, lower_is_better: bool) -> np.ndarray:
 def pareto(frame: pd.DataFrame, ax: Axes, *, measure: str, cost: str, label: str, arms: Sequence[str],
            lower_is_better: bool) -> Axes:
     """Each configuration at its cost a replicate; open where a replicate diverged. The line joins those that no other
-    configuration without divergence beats in both.
+    configuration without divergence beats in both, their step size and MCMC steps beside them.
 
-    frame: a row a configuration with `arm`, `mean`, `diverged` and `cost`.
+    frame: a row a configuration with `arm`, `step_size`, `mcmc_steps`, `mean`, `diverged` and `cost`.
     """
     colour, marker = colours(arms), markers(arms)
     for arm in [a for a in arms if a in set(frame["arm"])]:
@@ -38,6 +39,11 @@ def pareto(frame: pd.DataFrame, ax: Axes, *, measure: str, cost: str, label: str
     whole = frame[frame["diverged"] == 0]
     best = whole[front(whole[cost], whole["mean"], lower_is_better)].sort_values(cost)
     ax.plot(best[cost], best["mean"], color=INK, lw=1.0, drawstyle="steps-post", zorder=2, gid="front")
+    for row in rows(best):  # on the side where, by what a front is, no other cell without divergence can be
+        ax.annotate(f"{row.step_size:g}, {row.mcmc_steps:g}", (getattr(row, cost), row.mean),
+                    xytext=(-5, -4 if lower_is_better else 4), textcoords="offset points", ha="right",
+                    va="top" if lower_is_better else "bottom", fontsize=7, color=INK, gid="cell")
+    ax.margins(x=0.14, y=0.1)
     ax.set(xscale="log", xlabel=label, ylabel=f"{measure}, mean over survivors")
     if (frame["mean"] > 0).all() and frame["mean"].max() > 5 * frame["mean"].min():
         ax.set_yscale("log")
@@ -51,10 +57,12 @@ def profiles(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]
 
     frame: `arm`, `threshold`, `share`, `low`, `high` (`cost.profile` of each arm).
     """
-    colour, line = colours(arms), dashes(arms)
-    for arm in [a for a in arms if a in set(frame["arm"])]:
+    colour, line, hatch = colours(arms), dashes(arms), hatches(arms)
+    shown = [a for a in arms if a in set(frame["arm"])]
+    for arm in shown:
         own = frame[frame["arm"] == arm]
-        ax.fill_between(own["threshold"], own["low"], own["high"], step="post", color=colour[arm], alpha=0.13, lw=0)
+        band(ax, own["threshold"], own["low"], own["high"], colour[arm], hatch[arm] if len(shown) <= HATCHED else "",
+             step="post")
         ax.step(own["threshold"], own["share"], where="post", color=colour[arm], lw=1.8, ls=line[arm], gid="profile")
     if (frame["threshold"] > 0).all() and frame["threshold"].max() > 8 * frame["threshold"].min():
         ax.set_xscale("log")

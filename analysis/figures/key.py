@@ -1,26 +1,67 @@
-"""What the figures share: a key to the arms, ticks at levels that were run, round numbers on a log axis."""
+"""What the figures share: a key to the arms, ticks at levels that were run, round numbers on a log axis, n."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 
-from analysis.palette import colours, dashes, markers
+from analysis.palette import SOFT, colours, dashes, markers
+
+HATCHED = 3  # bands over each other whose hatches can still be read
+LETTER, DOT, LINE = 0.073, 0.3, 0.5  # inches in a key: a letter's width, and what stands before a name
 
 
-def legend(arms: Sequence[str], ax: Axes, *, present: Sequence[str] | None = None, dots: bool = True) -> Axes:
-    """One key to the arms, in the plan's order, above the axes. arms: all of the study, which fixes their colours;
-    present: those in the figure.
+def legend(arms: Sequence[str], ax: Axes, *, present: Sequence[str] | None = None, dots: bool = True,
+           extra: Sequence[Line2D] = ()) -> Axes:
+    """One key to the arms, in the plan's order, above the axes, in as many columns as the figure is wide. arms: all of
+    the study, which fixes their colours; present: those in the figure; extra: what other marks mean.
     """
     colour, marker, line = colours(arms), markers(arms), dashes(arms)
     handles = [Line2D([], [], color=colour[a], marker=marker[a] if dots else "", ls="" if dots else line[a], ms=6,
-                      label=a) for a in (arms if present is None else present)]
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, borderpad=0.2,
-              handlelength=1.0 if dots else 2.4, handletextpad=0.4, columnspacing=1.2)
+                      label=a) for a in (arms if present is None else present)] + list(extra)
+    assert ax.figure is not None
+    room = float(ax.figure.get_figwidth()) - 0.3  # type: ignore[union-attr]
+    wide = [len(str(h.get_label())) * LETTER + (DOT if dots else LINE) for h in handles]
+    fits = [k for k in range(1, len(wide) + 1) if sum(map(max, _columns(wide, k))) <= room] or [1]
+    rows = math.ceil(len(wide) / max(fits))
+    columns = min(k for k in fits if math.ceil(len(wide) / k) == rows)  # rows of one length, as far as can be
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns,
+              borderpad=0.2, handlelength=1.0 if dots else 2.4, handletextpad=0.4, columnspacing=1.2)
+    return ax
+
+
+def _columns(entries: list[float], k: int) -> list[list[float]]:
+    """Entries in k columns as Matplotlib fills them: the first ones are one longer where they do not divide."""
+    most, longer = divmod(len(entries), k)
+    ends = [i * most + min(i, longer) for i in range(k + 1)]
+    return [entries[a:b] for a, b in pairwise(ends)]
+
+
+def mark(marker: Any, label: str) -> Line2D:
+    """An entry of a key: what a mark means, whatever the arm."""
+    return Line2D([], [], color=SOFT, marker=marker, ls="", ms=6, mew=1.3, mfc="none", label=label)
+
+
+def band(ax: Axes, x: Any, low: Any, high: Any, colour: str, hatch: str, step: Any = None) -> None:
+    """A pale band between two lines, hatched so that bands over each other are told apart without colour; hatch "": of
+    more than HATCHED bands in one figure, whose hatches would hide the lines."""
+    ax.fill_between(x, low, high, step=step, color=colour, alpha=0.12, lw=0)
+    if hatch:
+        ax.fill_between(x, low, high, step=step, facecolor="none", edgecolor=colour, alpha=0.3, lw=0, hatch=hatch,
+                        gid="hatch")
+
+
+def say_n(ax: Axes, counts: Iterable[int], of: str) -> Axes:
+    """A line under the x axis' label that says n: `n = 7 replicates an arm`, or from the smallest to the largest."""
+    every = sorted({int(n) for n in counts})
+    ends = f"{every[0]}" if len(every) == 1 else f"{every[0]} to {every[-1]}"
+    ax.set_xlabel(f"{ax.get_xlabel()}\nn = {ends} {of}")
     return ax
 
 
@@ -40,8 +81,14 @@ def round_levels(low: float, high: float) -> list[float]:
 
 
 def plain_log(axis: Axis) -> None:
-    """Round numbers written out on a logarithmic axis."""
-    low, high = axis.get_view_interval()
+    """Round numbers written out on a logarithmic axis: 1, 2 and 5 times powers of ten, or, where fewer than three of
+    them are seen, multiples of a round step."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = sorted(axis.get_view_interval())
     ticks = [t for t in round_levels(low, high) if low <= t <= high]
+    if len(ticks) < 3:
+        ticks = [float(f"{t:.6g}") for t in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+                 if low <= t <= high]
     axis.set_ticks(ticks, labels=[f"{t:,.10g}" for t in ticks])
     axis.set_ticks([], minor=True)

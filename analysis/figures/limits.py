@@ -1,4 +1,4 @@
-"""Where it breaks: predicted and observed limits, the limit by horizon, survival. `f(frame, ax) -> ax`."""
+"""Where it breaks: predicted and observed limits, the limit by horizon. `f(frame, ax) -> ax`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.figures.key import log_ticks
+from analysis.figures.thresholds import arrow, outside
 from analysis.frames import rows
-from analysis.palette import ALARM, INK, PAPER, RULE, SOFT, colours, dashes, markers
+from analysis.palette import ALARM, INK, PAPER, RULE, SOFT, colours
 
 
 def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
@@ -43,10 +44,8 @@ def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
         if not math.isnan(row.diverges_from):
             bar(y, begin if math.isnan(row.stable_to) else row.stable_to * 1.06, row.diverges_from, tint, alpha=0.35)
             ax.plot(row.diverges_from, y, marker="x", ms=7, mew=2, ls="", color=INK, zorder=5, gid="diverges_from")
-        if math.isfinite(row.delta_min) and math.isfinite(row.delta_med):
-            low, high = np.clip([row.delta_min, row.delta_med], left, right)
-            ax.plot([low, high], [y - 0.36] * 2, color=ALARM, lw=3, solid_capstyle="butt", zorder=4, gid="predicted")
-            ax.plot([low, high], [y - 0.36] * 2, ls="", marker="|", ms=8, mew=2, color=ALARM, zorder=4)
+        if math.isfinite(row.delta_min) and not math.isnan(row.delta_med):
+            _bracket(ax, y - 0.36, (row.delta_min, row.delta_med), (left, right))
         elif math.isinf(row.delta_min):
             ax.annotate("no finite limit predicted", (right, y - 0.36), ha="right", va="center", fontsize=7.5,
                         color=ALARM)
@@ -57,6 +56,24 @@ def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
     ax.tick_params(axis="y", colors=INK)
     ax.grid(False)
     return ax
+
+
+def _bracket(ax: Axes, y: float, limits: tuple[float, float], ends: tuple[float, float]) -> None:
+    """From the one predicted limit to the other; an arrow with its value where one lies outside of the axis."""
+    low, high = np.clip(limits, *ends)
+    ax.plot([low, high], [y] * 2, color=ALARM, lw=3, solid_capstyle="butt", zorder=4, gid="predicted")
+    beyond: dict[str, list[float]] = {"<": [], ">": []}
+    for value in limits:
+        side = outside(value, *ends)
+        if side:
+            beyond[side].append(value)
+        else:
+            ax.plot(value, y, ls="", marker="|", ms=8, mew=2, color=ALARM, zorder=4)
+    for side, values in beyond.items():
+        if values and all(map(math.isfinite, values)):
+            arrow(ax, side, ends[0] if side == "<" else ends[1], y, values, text=(high if side == "<" else low, y))
+        elif values:
+            ax.plot(ends[1], y, marker=">", ms=5.5, ls="", color=ALARM, zorder=6, clip_on=False, gid="outside")
 
 
 def limit_key(frame: pd.DataFrame, ax: Axes) -> Axes:
@@ -81,17 +98,23 @@ def limit_by_horizon(
 
     frame: `horizons.limits_by_horizon` of one arm and number of MCMC steps. predicted: the law's limit in the smallest
     and the median direction; infinite where it has none, NaN where it says nothing. levels: step sizes that were run.
-    A triangle on the upper edge: the limit lies beyond the largest of them.
+    A triangle on the upper edge: the limit lies beyond the largest of them; on the lower: half of the replicates
+    diverge at the smallest already.
     """
     low, high = min(levels) / 1.15, max(levels) * 1.25
     x = frame["horizon"]
     ax.fill_between(x, frame["low"].clip(low, high), frame["high"].clip(low, high), color=colour, alpha=0.18, lw=0)
-    seen = np.isfinite(frame["limit"])
+    above, below = np.isinf(frame["limit"]), frame["limit"] <= min(levels)
+    seen = ~above & ~below
     ax.plot(x[seen], frame.loc[seen, "limit"], marker="o", ms=4, lw=1.4, color=colour, gid="limit")
-    ax.plot(x[~seen], np.full(int((~seen).sum()), high / 1.06), marker="^", ms=4, ls="", color=colour, gid="beyond")
+    for part, edge, shape, gid in ((above, high / 1.06, "^", "beyond"), (below, low * 1.06, "v", "below")):
+        ax.plot(x[part], np.full(int(part.sum()), edge), marker=shape, ms=4, ls="", color=colour, gid=gid)
     for value, style, name in zip(predicted, ("-", "--"), ("smallest", "median"), strict=True):
         if math.isfinite(value):
-            ax.axhline(value, color=ALARM, lw=1.4, ls=style, label=f"predicted, {name} direction")
+            side = outside(value, low, high)
+            where = {"": "", "<": f": {value:.2g}, below the grid", ">": f": {value:.2g}, beyond the grid"}[side]
+            ax.axhline(float(np.clip(value, low, high)), color=ALARM, ls=style, lw=0 if side else 1.4,
+                       label=f"predicted, {name} direction{where}")
     if any(map(math.isfinite, predicted)):
         ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=1, borderpad=0.2, handlelength=1.8,
                   fontsize=7.5)
@@ -102,23 +125,4 @@ def limit_by_horizon(
     log_ticks(ax, [u for u in x if str(u).strip("0") in ("1", "3") and u < 0.6 * x.max()] + [int(x.max())])
     ax.set_yticks(sorted(set(levels)), [f"{v:g}" for v in sorted(set(levels))], minor=False)
     ax.tick_params(axis="y", which="minor", labelleft=False)
-    return ax
-
-
-def survival_curves(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
-    """Share of the replicates that have not diverged against the update (Kaplan and Meier), with pointwise bounds.
-
-    frame: `horizons.survival` of each arm, with `arm`. A line that ends before the right edge has its last replicate
-    diverged there.
-    """
-    colour, marker, line = colours(arms), markers(arms), dashes(arms)
-    for arm in [a for a in arms if a in set(frame["arm"])]:
-        own = frame[frame["arm"] == arm]
-        ax.fill_between(own["update"], own["low"], own["high"], step="post", color=colour[arm], alpha=0.12, lw=0)
-        ax.step(own["update"], own["alive"], where="post", color=colour[arm], lw=1.8, ls=line[arm], label=arm,
-                gid="alive")
-        inner = own[own["alive"].diff() < 0]
-        ax.plot(inner["update"], inner["alive"], marker=marker[arm], ms=4.5, mec=PAPER, mew=0.4, ls="",
-                color=colour[arm], gid="diverged")
-    ax.set(xlim=(0, frame["update"].max()), ylim=(-0.03, 1.09), xlabel="update", ylabel="share not diverged")
     return ax

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.key import log_ticks, plain_log
+from analysis.figures.key import HATCHED, band, log_ticks, plain_log
 from analysis.inference import t_interval
-from analysis.palette import ALARM, PAPER, RULE, SOFT, colours, dashes, markers
+from analysis.palette import ALARM, PAPER, RULE, SOFT, colours, dashes, hatches, markers
 
+WIDE = 5.0  # ratio of the largest value to the smallest from which an axis is logarithmic
 CROWDED = 100  # replicates in one figure beyond which only means and bands are drawn
 
 
@@ -25,13 +26,14 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
     largest value or, where all diverged, the first evaluations': one replicate on its way to infinity would flatten
     all others; it leaves through the top, its cross on the edge.
     """
-    colour, line = colours(arms), dashes(arms)
+    colour, line, hatch = colours(arms), dashes(arms), hatches(arms)
     calm = frame.loc[~frame["diverged"].astype(bool), measure]
     first = frame.sort_values("update").groupby(["arm", "seed"])[measure].first()
     log = bool((frame[measure] > 0).all())
     top = (1.5 if log else 1.08) * max([*calm.dropna(), *first.dropna()], default=math.inf)
     thin = frame.groupby(["arm", "seed"]).ngroups <= CROWDED
-    for arm in [a for a in arms if a in set(frame["arm"])]:
+    shown = [a for a in arms if a in set(frame["arm"])]
+    for arm in shown:
         wide = frame[frame["arm"] == arm].pivot(index="update", columns="seed", values=measure)
         gone = set(frame.loc[(frame["arm"] == arm) & frame["diverged"], "seed"])
         for seed in wide.columns:
@@ -43,10 +45,10 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
                         gid="diverged", clip_on=False)
         whole = wide.dropna()
         if len(whole) and wide.shape[1] > 1:
-            band = [t_interval(row) for row in whole.to_numpy()]
-            low, high, middle = ([getattr(b, k) for b in band] for k in ("low", "high", "estimate"))
-            ax.fill_between(whole.index, np.maximum(low, frame[measure].min()) if log else low, high,
-                            color=colour[arm], alpha=0.15, lw=0)
+            found = [t_interval(row) for row in whole.to_numpy()]
+            low, high, middle = ([getattr(i, k) for i in found] for k in ("low", "high", "estimate"))
+            band(ax, whole.index, np.maximum(low, frame[measure].min()) if log else low, high, colour[arm],
+                 hatch[arm] if len(shown) <= HATCHED else "")
             ax.plot(whole.index, middle, color=colour[arm], lw=2, ls=line[arm], label=arm, gid="mean")
             if gone:
                 ax.plot(whole.index[-1], min(middle[-1], top), marker="X", ms=9, mec=PAPER, ls="", color=colour[arm],
@@ -64,14 +66,15 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
 def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
     """Every replicate a dot at its step size, arms side by side; the diverged as crosses on their own line on top.
 
-    frame: finals of one number of MCMC steps.
+    frame: finals of one number of MCMC steps. Logarithmic where all values are positive and span more than WIDE.
     """
     colour, marker = colours(arms), markers(arms)
     steps = sorted(frame["step_size"].unique())
     shown = [a for a in arms if a in set(frame["arm"])]
     alive = frame.loc[~frame["diverged"], measure].dropna()
     room, most = 0.84 / len(shown), int(frame.groupby(["arm", "step_size"]).size().max())
-    top = (alive.max() + 0.14 * max(np.ptp(alive), 1e-9)) if len(alive) else 1.0
+    log = bool(len(alive) and alive.min() > 0 and alive.max() > WIDE * alive.min())
+    top, end = _above(alive, log)
     for k, arm in enumerate(shown):
         own = frame[frame["arm"] == arm].sort_values("seed")
         spread = own.groupby("step_size")["seed"].rank(method="first") - 1
@@ -79,28 +82,35 @@ def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequenc
             k - (len(shown) - 1) / 2 + 0.8 * (spread - (most - 1) / 2) / most
         )
         gone = own["diverged"].to_numpy(bool)
-        ax.plot(
-            x[~gone],
-            own.loc[~gone, measure],
-            marker=marker[arm],
-            ls="",
-            ms=4.5,
-            color=colour[arm],
-            mec=PAPER,
-            mew=0.4,
-            label=arm,
-            gid="survived",
-        )
-        ax.plot(
-            x[gone], np.full(int(gone.sum()), top), marker="x", ls="", ms=5, mew=1.3, color=colour[arm], gid="diverged"
-        )
+        ax.plot(x[~gone], own.loc[~gone, measure], marker=marker[arm], ls="", ms=4.5, color=colour[arm], mec=PAPER,
+                mew=0.4, label=arm, gid="survived")
+        ax.plot(x[gone], np.full(int(gone.sum()), top), marker="x", ls="", ms=5, mew=1.3, color=colour[arm],
+                gid="diverged")
     ax.axhline(top, color=RULE, lw=0.8, zorder=0)
-    ax.annotate("diverged", (-0.48, top), xytext=(0, 4), textcoords="offset points", fontsize=7.5, color=SOFT)
+    ax.annotate("diverged", (0, top), xycoords=("axes fraction", "data"), xytext=(2, 5), textcoords="offset points",
+                fontsize=7.5, color=SOFT)
+    for border in np.arange(len(steps) - 1) + 0.5:
+        ax.axvline(border, color=RULE, lw=0.6, zorder=0)
     ax.set_xticks(range(len(steps)), [f"{s:g}" for s in steps])
     ax.set_xlim(-0.5, len(steps) - 0.5)
-    ax.set_ylim(top=top + 0.12 * (top - min(alive.min(), top) if len(alive) else 1.0))
+    if log:
+        ax.set_yscale("log")
+    ax.set_ylim(top=end)
+    if log:
+        plain_log(ax.yaxis)
     ax.set(xlabel="step size (data units)", ylabel=measure)
     return ax
+
+
+def _above(alive: pd.Series, log: bool) -> tuple[float, float]:
+    """The height of the line of the diverged above the survivors' values, and of the axis' end above that."""
+    if alive.empty:
+        return 1.0, 1.12
+    low, high = float(alive.min()), float(alive.max())
+    if log:
+        return high * (high / low) ** 0.12, high * (high / low) ** 0.25
+    span = max(high - low, 1e-9)
+    return high + 0.14 * span, high + 0.28 * span
 
 
 def kappa(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
@@ -130,7 +140,7 @@ def kappa(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
                 label=None if gone else arm,
                 gid="replicate",
             )
-    ax.set(xscale="log", yscale="log", xlabel="step size (data units)", ylabel="\u03ba, last quarter")
+    ax.set(xscale="log", yscale="log", xlabel="step size (data units)", ylabel="\u03ba, median of the last quarter")
     low, high = ax.get_ylim()
     ax.set_ylim(low, max(high, 2.6))
     for level, text in ((1, "\u03ba = 1: training feedback inverts"), (2, "\u03ba = 2: sampler breaks")):

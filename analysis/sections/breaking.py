@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import horizons, tables
 from analysis.figures import key
 from analysis.figures import limits as figures
+from analysis.figures import survival as survival_figures
 from analysis.palette import colours
-from analysis.sections.canvas import Canvas, Section
-from analysis.wording import slug
+from analysis.sections.canvas import Canvas, Panel, Section
+from analysis.wording import count, slug
 
 
 def limits(canvas: Canvas) -> Section | None:
@@ -25,10 +24,12 @@ def limits(canvas: Canvas) -> Section | None:
         return None
 
     def draw(ax: Axes) -> None:
-        figures.limit_chart(ran, ax, arms=canvas.study.arms)
+        figures.limit_chart(ran, ax, arms=canvas.arms)
         figures.limit_key(ran, ax)
+        n = canvas.grid.loc[canvas.grid["replicates"] > 0, "replicates"]
+        key.say_n(ax, n, "replicates a step size")
 
-    panel = canvas.panel("limits", "", frame, draw, (7.6, 1.3 + 0.46 * len(ran)),
+    panel = canvas.panel("limits", "", frame, draw, (7.6, 1.3 + (0.46 if len(ran) < 13 else 0.36) * len(ran)),
                          f"Predicted and observed step-size limits of {len(ran)} rows; the table below holds them")
     return Section(
         "Where it breaks: predicted and observed",
@@ -48,16 +49,20 @@ def by_horizon(canvas: Canvas) -> Section | None:
     frame = frame.merge(canvas.limits[["arm", "mcmc_steps", "delta_min", "delta_med"]], on=["arm", "mcmc_steps"])
     frame = frame[frame["mcmc_steps"] == canvas.common[1]]
     levels = sorted(canvas.grid.loc[canvas.grid["replicates"] > 0, "step_size"].unique())
-    panels, quiet, colour = [], [], colours(canvas.study.arms)
+    panels, quiet, colour = [], [], colours(canvas.arms)
     for i, arm in enumerate(canvas.present(frame)):
         own = frame[frame["arm"] == arm]
         if not own["diverged"].any():
             quiet.append(arm)
             continue
         predicted = (float(own["delta_min"].iloc[0]), float(own["delta_med"].iloc[0]))
-        draw = partial(figures.limit_by_horizon, own, predicted=predicted, colour=colour[arm], levels=levels)
+
+        def draw(ax: Axes, own: pd.DataFrame = own, predicted: tuple[float, float] = predicted, arm: str = arm) -> None:
+            figures.limit_by_horizon(own, ax, predicted=predicted, colour=colour[arm], levels=levels)
+            key.say_n(ax, own["replicates"].unique(), f"replicates over {count(len(levels), 'step size')}")
+
         alt = f"Observed step-size limit of {arm} by the number of updates; its CSV file holds it"
-        panels.append(canvas.panel(f"horizon_{i}_{slug(arm)}", arm, own, draw, (3.6, 2.8), alt))
+        panels.append(canvas.panel(f"horizon_{i}_{slug(arm)}", arm, own, draw, (3.6, 3.0), alt))
     if not panels:
         return None
     none = f" No replicate of {', '.join(quiet)} diverged." if quiet else ""
@@ -65,11 +70,12 @@ def by_horizon(canvas: Canvas) -> Section | None:
         "The limit depends on how long one looks",
         "Step size from which half of the replicates have diverged, had the study ended after so many updates "
         f"({canvas.common[1]:g} MCMC steps, {canvas.replicates('design')} a level). Shaded: where Wilson's 95 % "
-        f"intervals leave it; triangles: beyond the largest level.{none}", panels)
+        f"intervals leave it; triangles: beyond the largest level, or at the smallest already.{none}", panels)
 
 
 def survival(canvas: Canvas) -> Section | None:
-    """Time to divergence at each step size at which a replicate diverged, at the common number of MCMC steps."""
+    """F9: time to divergence at each step size at which a replicate diverged, at the common number of MCMC steps; and
+    in the search, over all that the sampler chose."""
     frame = canvas.design(canvas.study.finals)
     if frame.empty or canvas.common is None:
         return None
@@ -79,17 +85,39 @@ def survival(canvas: Canvas) -> Section | None:
     panels = []
     broken = frame.loc[frame["diverged"].astype(bool), "step_size"]
     for step in canvas.some(broken):
-        cell = frame[frame["step_size"] == step]
-        data = pd.concat([horizons.survival(own).assign(arm=arm) for arm, own in cell.groupby("arm", sort=False)])
-
-        def draw(ax: Axes, data: pd.DataFrame = data) -> None:
-            figures.survival_curves(data, ax, arms=canvas.study.arms)
-            key.legend(canvas.study.arms, ax, present=canvas.present(data), dots=False)
-
-        panels.append(canvas.panel(f"survival_{slug(f'{step:g}')}", f"step size {step:g}", data, draw, (4.4, 3.1),
-                                   f"Share of replicates not diverged against update at step size {step:g}"))
+        panels += _survival(canvas, frame[frame["step_size"] == step], f"survival_{slug(f'{step:g}')}",
+                            f"step size {step:g}")
+    searched = horizons.search_ends(canvas.study, canvas.store)
+    cut = int(searched["pruned"].sum())
+    if searched["diverged"].any():
+        panels += _survival(canvas, searched, "survival_search", "search, all step sizes")
+    said = (f" Search: all trials of an arm together, wherever its sampler looked; ticks: {count(cut, 'replicate')} of "
+            "pruned trials, censored at the last rung that was reported. Pruning looks at quality, so this curve "
+            "describes and proves nothing." if cut and searched["diverged"].any() else "")
     return Section(
         "Time to divergence",
         f"Kaplan and Meier's estimate at {canvas.common[1]:g} MCMC steps with pointwise 95 % bounds, a mark where a "
         f"replicate diverged; the others are censored at their last update ({canvas.replicates('design')} an arm). "
-        "Step sizes at which none diverged are left out.", panels) if panels else None
+        f"Step sizes at which none diverged are left out.{said}", panels) if panels else None
+
+
+def _survival(canvas: Canvas, cell: pd.DataFrame, name: str, heading: str) -> list[Panel]:
+    """Survival curves of a frame with `updates`, in as many panels as its arms need."""
+    panels: list[Panel] = []
+    cell = cell[cell["arm"].isin(canvas.arms)]
+    for end, words, part in canvas.crowds(cell) if len(cell) else []:
+        arms = part.groupby("arm", sort=False)
+        data = pd.concat([horizons.survival(own).assign(arm=arm, replicates=len(own)) for arm, own in arms])
+        ticks = pd.concat([horizons.censored(own).assign(arm=arm) for arm, own in arms])
+
+        def draw(ax: Axes, data: pd.DataFrame = data, ticks: pd.DataFrame = ticks) -> None:
+            survival_figures.survival_curves(data, ax, arms=canvas.arms, censored=ticks)
+            key.legend(canvas.arms, ax, present=canvas.present(data), dots=False,
+                       extra=[key.mark("|", "censored")] if len(ticks) else [])
+            key.say_n(ax, data["replicates"].unique(), "replicates an arm")
+
+        said = heading + (f": {words}" if words else "")
+        every = pd.concat([data.assign(event=""), ticks.assign(event="censored")]) if len(ticks) else data
+        panels.append(canvas.panel(f"{name}{end}", said, every, draw, (4.6, 3.3),
+                                   f"Share of replicates not diverged against update at {said}"))
+    return panels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from matplotlib.axes import Axes
 
 from analysis import tables
 from analysis.load import Store, Study
-from analysis.palette import inline, style
+from analysis.palette import Arms, inline, style
 from analysis.wording import count
 
 MOST = 8  # panels by step size
+CROWD = 6  # arms whose lines or dots one axes can hold
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,13 @@ class Canvas:
     """Draws one study's figures into `out`/figures."""
 
     def __init__(self, study: Study, store: Store, out: Path) -> None:
-        self.study, self.store, self.out = study, store, out
-        self.common, self.grid = tables.common_cell(study), tables.grid(study)
-        self.limits = tables.limits(study) if len(study.cells) else pd.DataFrame()
+        methods = {arm: str(entry.get("method", arm)) for arm, entry in study.plan.get("arms", {}).items()}
+        base = dict(zip(study.cells["arm"], study.cells["base_arm"], strict=True))
+        arms = Arms(study.arms, {a: methods.get(base.get(a, a), a) for a in study.arms})
+        self.study, self.store, self.out = replace(study, arms=arms), store, out
+        self.arms = arms
+        self.common, self.grid = tables.common_cell(self.study), tables.grid(self.study)
+        self.limits = tables.limits(self.study) if len(study.cells) else pd.DataFrame()
         self.every = tables.summaries(study.finals, study.measures)
         (out / "figures").mkdir(parents=True, exist_ok=True)
         self.drawn: set[str] = set()
@@ -90,6 +95,31 @@ class Canvas:
     def present(self, frame: pd.DataFrame) -> list[str]:
         """The arms that `frame` holds, in the plan's order."""
         return [a for a in self.study.arms if a in set(frame["arm"])]
+
+    def crowds(self, frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+        """`frame` in groups of arms that one axes can hold: a suffix for files, words for headings, and the rows.
+
+        All in one up to CROWD arms, without suffix and words. Else the arms of a method stay together and small
+        methods share a group; the baseline, with which all are compared, is in each.
+        """
+        present = self.present(frame)
+        if len(present) <= CROWD:
+            return [("", "", frame)]
+        base = next((a for a in present if self.study.baseline_of(a) is None), present[0])
+        large: list[list[str]] = []
+        small: list[list[str]] = []
+        for method in dict.fromkeys(self.arms.methods[a] for a in present):
+            own = [a for a in present if self.arms.methods[a] == method]
+            if len(own) > CROWD // 2:
+                large += [own[i:i + CROWD] for i in range(0, len(own), CROWD)]
+            elif small and len(small[-1]) + len(own) <= CROWD:
+                small[-1] += own
+            else:
+                small.append(own)
+        groups = large + small
+        named = [dict.fromkeys(self.arms.methods[a] for a in group) for group in groups]
+        shown = [frame[frame["arm"].isin([*group, base])] for group in groups]
+        return [(f"_{k}", ", ".join(names), rows) for k, (names, rows) in enumerate(zip(named, shown, strict=True))]
 
     def replicates(self, phase: str) -> str:
         """`7 replicates`: how many the plan gives each configuration of the phase."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-
+import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import cost
@@ -14,29 +13,36 @@ from analysis.figures import key
 from analysis.sections.canvas import Canvas, Section
 from analysis.wording import count
 
-LABELS = {"particle_gradients": "particle gradients a replicate", "cpu_seconds": "CPU seconds a replicate"}
+LABELS = {"particle_gradients": "particle-gradient evaluations a replicate", "gpu_seconds": "GPU seconds a replicate",
+          "cpu_seconds": "CPU seconds a replicate", "wall_seconds": "wall seconds a replicate"}
+TIMES = ("gpu_seconds", "cpu_seconds", "wall_seconds")  # the first that was recorded: wall time has waiting in it
 
 
 def pareto(canvas: Canvas) -> Section | None:
     """F3: a panel in particle-gradient evaluations and one in time."""
     frame, study = cost.costs(canvas.study), canvas.study
+    if "gpu_seconds" in study.finals and "gpu_seconds" not in frame:
+        frame = frame.merge(study.finals.groupby("config_hash")["gpu_seconds"].mean().reset_index(), on="config_hash")
     known = [c for c in LABELS if c in frame and (frame[c] > 0).any()]
+    time = next((c for c in TIMES if c in known), None)
     if len(frame) < 2 or not known:
         return None
     panels = []
-    for name in known:
+    for name in [c for c in known if c not in TIMES or c == time]:
 
         def draw(ax: Axes, name: str = name) -> None:
-            figures.pareto(frame, ax, measure=study.primary, cost=name, label=LABELS[name], arms=study.arms,
+            figures.pareto(frame, ax, measure=study.primary, cost=name, label=LABELS[name], arms=canvas.arms,
                            lower_is_better=study.lower_is_better)
-            key.legend(study.arms, ax, present=canvas.present(frame))
+            lost = [key.mark("o", "open: a replicate diverged")] if (frame["diverged"] > 0).any() else []
+            key.legend(canvas.arms, ax, present=canvas.present(frame), extra=lost)
+            key.say_n(ax, frame["n"], "surviving replicates a mark")
 
-        panels.append(canvas.panel(f"pareto_{name}", "", frame, draw, (4.9, 3.6),
+        panels.append(canvas.panel(f"pareto_{name}", "", frame, draw, (5.2, 3.9 + 0.05 * len(study.arms)),
                                    f"{study.primary} of each design cell against its {LABELS[name]}"))
     return Section(
         "Quality against cost",
         f"{count(len(frame), 'design cell')} with survivors; open marks: a replicate diverged there. The line joins "
-        "the cells that no other cell without divergence beats in both.", panels)
+        "the cells that no other cell without divergence beats in both, named by step size and MCMC steps.", panels)
 
 
 def profiles(canvas: Canvas) -> Section | None:
@@ -48,12 +54,16 @@ def profiles(canvas: Canvas) -> Section | None:
     frame = cost.profile(runs, study.primary, study.lower_is_better)
     if frame.empty:
         return None
-    draw = partial(figures.profiles, frame, measure=study.primary, arms=study.arms,
-                   lower_is_better=study.lower_is_better)
+    panels = []
+    for end, words, part in canvas.crowds(frame):
 
-    def with_key(ax: Axes) -> None:
-        key.legend(study.arms, draw(ax), present=canvas.present(frame), dots=False)
+        def draw(ax: Axes, part: pd.DataFrame = part) -> None:
+            figures.profiles(part, ax, measure=study.primary, arms=canvas.arms, lower_is_better=study.lower_is_better)
+            key.legend(canvas.arms, ax, present=canvas.present(part), dots=False)
+            key.say_n(ax, part["replicates"].unique(), "replicates an arm")
 
+        panels.append(canvas.panel(f"profiles{end}", words, part, draw, (6.4, 3.8),
+                                   f"Performance profiles of the arms {words}".strip()))
     cells = runs.groupby(["step_size", "mcmc_steps"]).ngroups
     each = sorted(set(frame["replicates"]))
     n = f"{each[0]}" if len(each) == 1 else f"{each[0]} to {each[-1]}"
@@ -62,7 +72,7 @@ def profiles(canvas: Canvas) -> Section | None:
         f"Share of an arm's replicates at least as good as a threshold, over the {count(cells, 'cell')} that all arms "
         f"ran ({n} replicates an arm). A diverged replicate never is: a line that stays below 1 lost the rest. Band: "
         "pointwise 95 % bootstrap within cells.",
-        [canvas.panel("profiles", "", frame, with_key, (6.4, 3.6), "Performance profiles of the arms")], wide=True)
+        panels, wide=True)
 
 
 def budget(canvas: Canvas) -> Section | None:

@@ -34,7 +34,8 @@ def divergence(canvas: Canvas) -> Section | None:
         "smallest (solid) and of the median direction (dashed), their standard errors shaded. Black diamond: the "
         "observed limit, between the last level at which fewer than half diverged and the first at which half did; "
         "its bar reaches from the largest level that is surely below to the smallest that is surely above "
-        f"(Wilson, 95 %); an arrow: beyond the largest. {_each(canvas)}", panels, maps=True) if panels else None
+        f"(Wilson, 95 %). An arrow on an edge: the limit lies outside of the grid. {_each(canvas)}",
+        panels, maps=True) if panels else None
 
 
 def quality(canvas: Canvas) -> Section | None:
@@ -50,7 +51,7 @@ def quality(canvas: Canvas) -> Section | None:
             continue
         draw = partial(maps.quality_map, frame, scale=scale, measure=canvas.study.primary,
                        lower_is_better=canvas.study.lower_is_better)
-        wide, high = maps.size(frame)
+        wide, high = maps.size(frame, even=True)
         panels.append(canvas.panel(f"quality_{i}_{slug(arm)}", arm, frame, draw, (wide + 0.9, high),
                                    f"{canvas.study.primary} of {arm} by step size and MCMC steps; the table of all "
                                    "cells holds it"))
@@ -58,10 +59,10 @@ def quality(canvas: Canvas) -> Section | None:
     return Section(
         "Quality",
         f"{canvas.study.primary} ({better} is better): mean over surviving replicates, n of them, and how many "
-        "diverged. One colour scale for all arms, darker is better; few survivors flatter their cell. "
-        f"{_each(canvas)}", panels, maps=True) if panels else None
+        "diverged. One colour scale for all arms, darker is better; few survivors flatter their cell. Hatched: "
+        f"all diverged. {_each(canvas)}", panels, maps=True) if panels else None
 
 
 def _each(canvas: Canvas) -> str:
     each = canvas.replicates("design")
-    return f"{each[0].upper()}{each[1:]} a cell; grey cells were not run."
+    return f"{each[0].upper()}{each[1:]} a cell; grey cells have no finished one."

@@ -23,15 +23,18 @@ def curves(canvas: Canvas) -> Section | None:
     frame = frame.merge(ends, on=["config_hash", "seed"])
     panels = []
     for step in canvas.some(frame["step_size"]):
-        cell = frame[frame["step_size"] == step]
+        for end, words, cell in canvas.crowds(frame[frame["step_size"] == step]):
 
-        def draw(ax: Axes, cell: pd.DataFrame = cell) -> None:
-            figures.learning_curves(cell, ax, measure=measure, arms=canvas.study.arms)
-            key.legend(canvas.study.arms, ax, present=canvas.present(cell), dots=False)
+            def draw(ax: Axes, cell: pd.DataFrame = cell) -> None:
+                figures.learning_curves(cell, ax, measure=measure, arms=canvas.arms)
+                lost = [key.mark("x", "diverged")] if cell["diverged"].any() else []
+                key.legend(canvas.arms, ax, present=canvas.present(cell), dots=False, extra=lost)
+                key.say_n(ax, cell.groupby("arm")["seed"].nunique(), "replicates an arm")
 
-        panels.append(canvas.panel(f"curves_{slug(f'{step:g}')}", f"step size {step:g}",
-                                   cell[["arm", *CELL, "seed", "update", "diverged", measure]], draw, (4.4, 3.1),
-                                   f"{measure} against update at step size {step:g}"))
+            heading = f"step size {step:g}" + (f": {words}" if words else "")
+            panels.append(canvas.panel(f"curves_{slug(f'{step:g}')}{end}", heading,
+                                       cell[["arm", *CELL, "seed", "update", "diverged", measure]], draw, (4.4, 3.3),
+                                       f"{measure} against update at {heading}"))
     return Section(
         "Learning curves",
         f"{measure} while training, at {canvas.common[1]:g} MCMC steps. Thin lines: replicates, a cross at the last "
@@ -45,15 +48,18 @@ def dots(canvas: Canvas) -> Section | None:
     if frame.empty:
         return None
     panels = []
-    for steps, part in frame.groupby("mcmc_steps"):
+    for steps, all_arms in frame.groupby("mcmc_steps"):
+        for end, words, part in canvas.crowds(all_arms):
 
-        def draw(ax: Axes, part: pd.DataFrame = part) -> None:
-            figures.replicate_dots(part, ax, measure=measure, arms=canvas.study.arms)
-            key.legend(canvas.study.arms, ax, present=canvas.present(part))
+            def draw(ax: Axes, part: pd.DataFrame = part) -> None:
+                figures.replicate_dots(part, ax, measure=measure, arms=canvas.arms)
+                key.legend(canvas.arms, ax, present=canvas.present(part))
+                key.say_n(ax, part.groupby(["arm", "step_size"]).size(), "replicates an arm and step size")
 
-        panels.append(canvas.panel(f"replicates_{slug(f'{steps:g}')}", f"{steps:g} MCMC steps",
-                                   part[["arm", *CELL, "seed", "diverged", "diverged_at", measure]], draw, (4.7, 3.2),
-                                   f"Every replicate's {measure} at {steps:g} MCMC steps"))
+            heading = f"{steps:g} MCMC steps" + (f": {words}" if words else "")
+            panels.append(canvas.panel(f"replicates_{slug(f'{steps:g}')}{end}", heading,
+                                       part[["arm", *CELL, "seed", "diverged", "diverged_at", measure]], draw,
+                                       (5.2, 3.5), f"Every replicate's {measure} at {heading}"))
     return Section(
         "Every replicate",
         f"{count(len(frame), 'design replicate')}, each one mark; the diverged have no quality and stand on the line "
@@ -65,14 +71,18 @@ def kappa(canvas: Canvas) -> Section | None:
     data = tables.late_kappa(canvas.study)
     if data.empty:
         return None
+    panels = []
+    for end, words, part in canvas.crowds(data):
 
-    def draw(ax: Axes) -> None:
-        figures.kappa(data, ax, arms=canvas.study.arms)
-        key.legend(canvas.study.arms, ax, present=canvas.present(data))
+        def draw(ax: Axes, part: pd.DataFrame = part) -> None:
+            figures.kappa(part, ax, arms=canvas.arms)
+            lost = [key.mark("o", "open: diverged")] if part["diverged"].any() else []
+            key.legend(canvas.arms, ax, present=canvas.present(part), extra=lost)
+            key.say_n(ax, part.groupby(["arm", "step_size"]).size(), "replicates an arm and step size")
 
-    panel = canvas.panel("kappa", "", data.drop(columns="config_hash"), draw, (6.4, 3.6),
-                         "The gauge kappa of each replicate against its step size")
+        panels.append(canvas.panel(f"kappa{end}", words, part.drop(columns="config_hash"), draw, (6.4, 3.8),
+                                   f"The gauge kappa of each replicate against its step size {words}".strip()))
     return Section(
         "The gauge \u03ba",
         "\u03ba = step size\u00b2/2 \u00d7 the largest curvature at the particles: median of the last quarter of each "
-        f"of {count(len(data), 'replicate')}, sideways by arm. Open marks diverged.", [panel], wide=True)
+        f"of {count(len(data), 'replicate')}, sideways by arm. Open marks diverged.", panels, wide=True)

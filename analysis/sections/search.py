@@ -20,10 +20,14 @@ def search(canvas: Canvas) -> Section | None:
     pruned = study.trials[(study.trials["phase"] == "search") & (study.trials["status"] == "pruned")]
 
     def draw(ax: Axes) -> None:
-        figures.search_trials(frame, pruned, ax, measure=study.primary, arms=study.arms)
-        key.legend(study.arms, ax, present=[a for a in study.arms if a in {*frame["arm"], *pruned["arm"]}])
+        figures.search_trials(frame, pruned, ax, measure=study.primary, arms=canvas.arms)
+        extra = [key.mark(m, words) for m, words, some in (
+            ("x", "all replicates diverged", (frame["n"] == 0).any()), ("o", "open: pruned", len(pruned))) if some]
+        key.legend(canvas.arms, ax, present=[a for a in study.arms if a in {*frame["arm"], *pruned["arm"]}],
+                   extra=extra)
+        key.say_n(ax, [len(frame) + len(pruned)], "trials; beside a mark: its MCMC steps")
 
-    panel = canvas.panel("search", "", frame, draw, (6.4, 3.6), "Each search trial's mean against its step size")
+    panel = canvas.panel("search", "", frame, draw, (6.4, 3.8), "Each search trial's mean against its step size")
     return Section(
         "Search, shown as search",
         f"{count(len(frame), 'finished trial')} with {canvas.replicates('search')} each and {len(pruned)} pruned, "
