@@ -1,13 +1,17 @@
-"""What the report says about itself: counts, how it was measured, how to make it again."""
+"""What the report says about itself: counts, and how it was measured."""
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
 from typing import Any
 
+from analysis.findings import missing
 from analysis.load import VALID, Study
+from analysis.origin import Origin, noted
 from analysis.tables import grid
-from analysis.wording import number
+from analysis.wording import listed, number
+
+FAILED_NAMED = 12  # trials that are named; beyond these they are counted
 
 
 def facts(study: Study) -> list[tuple[str, str]]:
@@ -25,17 +29,11 @@ def facts(study: Study) -> list[tuple[str, str]]:
     return facts if len(cells) else facts[1:]
 
 
-def method(study: Study) -> list[tuple[str, str]]:
-    """How it was measured, as (name, text) pairs."""
+def method(study: Study, origins: Sequence[Origin]) -> list[tuple[str, list[str]]]:
+    """How it was measured, as (name, lines) pairs. origins: of the studies that `study` is made of."""
     plan = study.plan
     data, spread, extractor = plan.get("data", {}), plan.get("spread") or {}, plan.get("extractor") or {}
     sizes = ", ".join(f"{k} {v:,}" for k, v in data.get("n", {}).items())
-    trials = study.trials.groupby(["phase", "status"]).size().reset_index()
-    dirty = (
-        " (with uncommitted changes; the launch run holds git.diff)"
-        if study.launch["dirty"] in ("true", "True")
-        else ""
-    )
     rows = [
         ("data", f"{data.get('name', '')}, {sizes}; content {str(data.get('content_hash', ''))[:12]}"),
         ("primary measure", f"{study.primary}, {'lower' if study.lower_is_better else 'higher'} is better"),
@@ -47,13 +45,9 @@ def method(study: Study) -> list[tuple[str, str]]:
             if spread
             else "",
         ),
-        (
-            "particle gradients spent",
-            number(study.finals["particle_gradients"].sum()) if "particle_gradients" in study.finals else "",
-        ),
-        (
-            "trials",
-            "; ".join(f"{phase}: {n} {status or 'unfinished'}" for phase, status, n in trials.itertuples(index=False)),
+        *(
+            ("predicted limit of " + arm, "; ".join(map(_limit, entry.get("limits") or [])) or "the law says nothing")
+            for arm, entry in plan.get("arms", {}).items()
         ),
         (
             "counted",
@@ -63,21 +57,33 @@ def method(study: Study) -> list[tuple[str, str]]:
             "intervals",
             "95 %; Student t across surviving replicates; Wilson for rates; paired differences by sign flips",
         ),
-        ("study version, commit", f"{study.launch['version']}, {study.launch['commit'][:12] or 'unknown'}{dirty}"),
         (
-            "packages",
-            ", ".join(
-                f"{p} {study.packages[p]}"
-                for p in ("torch", "ray", "optuna", "mlflow", "numpy", "scipy", "scikit-learn")
-                if p in study.packages
-            ),
-        ),
-        *(
-            ("predicted limit of " + arm, "; ".join(map(_limit, entry.get("limits") or [])) or "the law says nothing")
-            for arm, entry in plan.get("arms", {}).items()
+            "particle gradients spent",
+            f"{study.finals['particle_gradients'].sum():,.0f}" if "particle_gradients" in study.finals else "",
         ),
     ]
-    return [(k, v) for k, v in rows if v]
+    one = len(origins) == 1
+    notes = [(name if one else f"{of.study.name}: {name}", text) for of in origins for name, text in noted(of)]
+    lines = [(name, [text]) for name, text in [*rows, *notes] if text]
+    lost = [*missing(study), *_failed(study)] or ["nothing"]
+    return [*lines, ("trials", _trials(study)), ("missing and failed", lost)]
+
+
+def _trials(study: Study) -> list[str]:
+    """`design: 20 finished, 4 diverged`, a line a phase."""
+    trials = study.trials.assign(status=study.trials["status"].replace("", "unfinished"))
+    return [f"{phase}: " + ", ".join(f"{n} {status}" for status, n in of["status"].value_counts().sort_index().items())
+            for phase, of in trials.groupby("phase")]
+
+
+def _failed(study: Study) -> list[str]:
+    """The trials that ended in no result, named."""
+    bad = study.trials[~study.trials["status"].isin([*VALID, "pruned", ""])]
+    if bad.empty:
+        return []
+    named = [f"{t['arm']} at step size {number(t['step_size'])}, {t['mcmc_steps']:g} MCMC steps ({t['phase']}: "
+             f"{t['status'].replace('_', ' ')})" for t in bad.to_dict("records")]
+    return [f"Failed: {listed(named, FAILED_NAMED)}."]
 
 
 def _limit(entry: dict[str, Any]) -> str:
@@ -94,15 +100,3 @@ def _limit(entry: dict[str, Any]) -> str:
     finite = entry.get("delta_min") is not None or entry.get("delta_med") is not None
     limit = f"{words('min')} smallest, {words('med')} median direction" if finite else "no finite limit"
     return limit + (f" ({knobs})" if knobs else "")
-
-
-def commands(study: Study) -> list[str]:
-    """Commands that continue the study and write this report again."""
-    name = shlex.quote(study.name)
-    space = study.plan.get("space") or {}
-    given = "".join(f" --set {shlex.quote(text)}" for text in space.get("overrides", []))
-    return [
-        f"python -m study.launch --space {shlex.quote(space.get('file', 'SPEC.yaml'))}{given}   # the file below; "
-        "continues what is missing",
-        f"python analysis/report.py --study {name}",
-    ]

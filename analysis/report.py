@@ -58,7 +58,8 @@ def _write(store: Store, names: list[str], out: Path, options: argparse.Namespac
     from analysis.load import read
     from analysis.pool import pooled
 
-    study = pooled([read(store, name, out / "cache") for name in names])
+    parts = [read(store, name, out / "cache") for name in names]
+    study = pooled(parts)
     if len(study.finals) == known:
         return known, False
     from analysis.findings import missing
@@ -71,12 +72,21 @@ def _write(store: Store, names: list[str], out: Path, options: argparse.Namespac
         print(f"exported: {options.export}, {export(study, options.export)} rows")
     lacking = missing(study)
     again = round(options.watch) if options.watch is not None and lacking else None
-    page = write(study, store, out, again)
+    page = write(study, store, out, again, parts=parts, given=_given(store, options))
     if options.watch is None:
         for line in [*study.warnings, *lacking]:
             print(f"  {line}")
     print(f"written: {page}", flush=True)
     return len(study.finals), not lacking
+
+
+def _given(store: Store, options: argparse.Namespace) -> list[str]:
+    """The words of this command that are not the default, beside the studies' names."""
+    import os
+
+    elsewhere = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return [*(["--tracking-uri", store.uri] if elsewhere else []),
+            *(["--out", str(options.out)] if options.out is not None else [])]
 
 
 def _watch(store: Store, names: list[str], out: Path, options: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from models.data import Data
 from models.naming import long_chains, long_name
 from study.cost import budgets
 from study.identity import config_hash, phase_seeds, study_version
+from study.phases import sampler_arguments
 from study.prediction import arm_limits, spread_of
 from study.progress import duration, span
 from study.search.budget import random_start
@@ -70,8 +71,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
                    "knobs": c["knobs"]} for c in design_configurations(spec)],
         "estimate": {**sizes, "seconds": seconds, "cpus": cpus}}
     if spec.search is not None:
-        plan["search"] = {"sampler": spec.search.sampler, "prune": spec.search.prune,
-                          "objectives": list(spec.search.objectives),
+        plan["search"] = {"sampler": spec.search.sampler, "arguments": dict(sampler_arguments(spec.search.sampler)),
+                          "prune": spec.search.prune, "objectives": list(spec.search.objectives),
                           "diverged_value": {arm: diverged_values(spec, arm, data, yardstick) for arm in spec.arms}}
     return plan
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +27,13 @@ def provenance() -> dict[str, Any]:
         "diff": (_git("diff", "HEAD") or "") + "".join(f"# not in git: {name}\n" for name in new),
         "packages": packages(), "host": platform.node(), "cpu": _cpu(), "gpus": _gpus(),
         "python": platform.python_version(), "versions": versions()}
+
+
+def tags(found: Mapping[str, Any]) -> dict[str, str]:
+    """What a launch's run in MLflow says of `provenance` in tags; the diff and all packages are files of the run."""
+    gpus = ", ".join(found.get("gpus", ())) or "none"
+    named = {key: str(found.get(key) or "unknown") for key in ("commit", "host", "cpu", "python")}
+    return {**named, "gpus": gpus, "dirty": str(found["dirty"]).lower()}
 
 
 @lru_cache(maxsize=1)

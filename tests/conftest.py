@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -20,3 +20,12 @@ def _same_environment() -> Iterator[None]:
     for name in set(os.environ) - set(before):
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI (.ci/run), where .ci/packages installs what tests need, a skip for want of a program is a failure."""
+    report = yield
+    if report.skipped and os.environ.get("TESTS_NEED_PROGRAMS") and "not installed here" in str(report.longrepr):
+        report.outcome, report.longrepr = "failed", f"{item.nodeid}: {report.longrepr}"
+    return report

@@ -58,6 +58,8 @@ def test_one_page_of_two_studies(uri, tmp_path):
     assert report.main(["--study", "toy", "--study", "other", "--tracking-uri", uri, "--out", str(tmp_path)]) == 0
     text = (tmp_path / "index.html").read_text()
     assert "other: w" in text and "toy + other" in text and list((tmp_path / "figures").glob("samples_*.png"))
+    assert f"python analysis/report.py --study toy --study other --tracking-uri {uri} --out {tmp_path}" in text
+    assert text.count("python -m study.launch") == 2 and "<dt>other: hardware of the launch</dt>" in text
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])

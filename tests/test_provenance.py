@@ -61,3 +61,11 @@ def test_packages_read_like_pip_freeze() -> None:
     lines = provenance.packages().splitlines()
     assert f"numpy=={np.__version__}" in lines and lines == sorted(lines, key=lambda line: line.split("==")[0].lower())
     assert provenance.versions()["numpy"] == np.__version__
+
+
+def test_a_launch_is_tagged_with_its_hardware_in_words() -> None:
+    found = {"commit": None, "dirty": True, "host": "n1", "cpu": "EPYC", "gpus": ["H100", "H100"], "python": "3.12.1"}
+    assert provenance.tags(found) == {"commit": "unknown", "dirty": "true", "host": "n1", "cpu": "EPYC",
+                                      "gpus": "H100, H100", "python": "3.12.1"}
+    assert provenance.tags({**found, "gpus": []})["gpus"] == "none"
+    assert set(provenance.tags(provenance.provenance())) == set(provenance.tags(found))

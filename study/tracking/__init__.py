@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.aggregates import aggregates, curves, final_rows, read_records
 from study.identity import knobs_text
+from study.provenance import tags as noted
 from study.storage import Store, Unit, block_name
 from study.tracking.experiment import NOTE, Experiment, TrackingError, metric, named
 from study.tracking.sheet import DATA_SHEET
@@ -80,8 +81,7 @@ class Tracking(Experiment):
         if mine:
             self._launch = mine[0].info.run_id
         else:
-            tags = {"commit": self._commit, "host": provenance["host"], "dirty": str(provenance["dirty"]).lower(),
-                    "storage": storage, "launch": self._identity}
+            tags = {**noted(provenance), "storage": storage, "launch": self._identity}
             name = time.strftime("launch %Y-%m-%d %H:%M:%S", time.localtime(self._begun))
             self._launch = self._create("launch", name, tags, _milliseconds(self._begun))
         for file, text in {"spec.yaml": spec_yaml, "plan.json": json.dumps(plan, indent=1, allow_nan=False),

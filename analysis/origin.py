@@ -1,0 +1,122 @@
+"""Where a study's numbers come from: what its newest launch noted, and the commands that make them again."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from analysis.load import Store, Study
+from analysis.wording import count, listed, number
+
+DIFF_SHOWN = 60_000  # characters of a diff on the page; the launch's run holds all of it
+PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scipy", "scikit-learn")
+SAMPLERS = {"tpe": "tree-structured Parzen estimator (TPE)", "random": "random search", "gp": "Gaussian process",
+            "nsga2": "NSGA-II"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One study as launched. tags: of its newest launch with a plan. diff: its changes over the commit."""
+
+    study: Study
+    tags: dict[str, str]
+    started: int  # milliseconds
+    diff: str
+
+
+def origin(study: Study, store: Store, cache: Path) -> Origin:
+    """What the launch's run holds beside what `study` was read from."""
+    run = store.client.get_run(study.launch["run_id"])
+    return Origin(study, dict(run.data.tags), int(run.info.start_time or 0), store.text(run, "git.diff", cache))
+
+
+def noted(of: Origin) -> list[tuple[str, str]]:
+    """Version, commit, packages, hardware and search of one study, as (name, text) pairs; "" where nothing is known."""
+    launch, packages = of.study.launch, of.study.packages
+    begun = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(of.started / 1000))
+    dirty = ", with changes that are not committed (below)" if is_dirty(of) else ""
+    gpus = of.tags.get("gpus", "")
+    hardware = [of.tags.get("cpu", ""), "no GPU" if gpus == "none" else gpus,
+                f"host {of.tags['host']}" if of.tags.get("host") else ""]
+    return [
+        ("study version, commit", f"{launch['version']}, {launch['commit'][:12] or 'unknown'}{dirty}"),
+        ("launched", begun if launch["launches"] == "1" else f"{begun}, the last of {launch['launches']} launches"),
+        ("packages", ", ".join([*([f"Python {of.tags['python']}"] if of.tags.get("python") else []),
+                                *(f"{p} {packages[p]}" for p in PACKAGES if p in packages)])),
+        ("hardware of the launch", "; ".join(filter(None, hardware))),
+        ("search", _search(of.study.plan)),
+    ]
+
+
+def is_dirty(of: Origin) -> bool:
+    """Whether it was launched from files that no commit holds."""
+    return of.study.launch["dirty"].lower() == "true"
+
+
+def _search(plan: dict[str, Any]) -> str:
+    """The sampler, its arguments and what it saw, in words; "" without a search."""
+    search = plan.get("search")
+    if not search:
+        return ""
+    given = [f"{k} {v}" for k, v in (search.get("arguments") or {}).items()]
+    worst = {arm: ", ".join("its own value" if v is None else number(v) for v in values)
+             for arm, values in (search.get("diverged_value") or {}).items()}
+    differ = len(set(worst.values())) > 1
+    said = [f"{arm}: {value}" for arm, value in worst.items()] if differ else [*worst.values()][:1]
+    prune = str(search.get("prune") or "none").replace("_", " ")
+    sizes = plan.get("planned", {}).get("search", {})
+    return "; ".join(filter(None, [
+        SAMPLERS.get(search["sampler"], str(search["sampler"])) + (f" with {', '.join(given)}" if given else ""),
+        f"{count(sizes['configurations'], 'trial')} of {count(sizes['replicates'], 'replicate')}" if sizes else "",
+        f"objective: {listed(search.get('objectives', []))}", f"pruning: {prune}",
+        f"a diverged replicate counts as {listed(said)}" if said else ""]))
+
+
+def documents(of: Origin) -> list[tuple[str, str]]:
+    """What the page holds folded, as (title, text) pairs: the file, the resolved spec, the changes over the commit."""
+    space = of.study.plan.get("space") or {}
+    out = [(f"The file {space['file']}", str(space["text"]))] if space else []
+    if of.study.spec:
+        out.append(("The specification with every default filled in", of.study.spec))
+    if of.diff.strip():
+        cut = f", the first {DIFF_SHOWN:,} of {len(of.diff):,} characters" if len(of.diff) > DIFF_SHOWN else ""
+        out.append((f"Changes over the commit (git.diff of the launch's run{cut})", of.diff[:DIFF_SHOWN]))
+    return out
+
+
+def commands(origins: Sequence[Origin], given: Sequence[str] = ()) -> list[str]:
+    """Commands that make the studies and their report again. given: what the report's command had beside names."""
+    out, uri = [], _value(given, "--tracking-uri")
+    for of in origins:
+        if of.study.launch["commit"] not in ("", "unknown"):
+            out.append(f"git checkout {shlex.quote(of.study.launch['commit'])}"
+                       + ("   # and the changes below" if is_dirty(of) else ""))
+        space = of.study.plan.get("space") or {}
+        words = ["--space", space.get("file", "SPEC.yaml"),
+                 *(word for text in space.get("overrides", []) for word in ("--set", text)), *uri]
+        out.append(f"python -m study.launch {_line(words)}   # the file below")
+    names = [word for of in origins for word in ("--study", of.study.name)]
+    return [*out, f"python analysis/report.py {_line([*names, *given])}"]
+
+
+def _value(given: Sequence[str], option: str) -> list[str]:
+    """The option and its value where it was given, else nothing."""
+    return [word for i, word in enumerate(given) if option in (word, given[i - 1] if i else "")]
+
+
+def _line(words: Sequence[str]) -> str:
+    return " ".join(shlex.quote(without_password(word)) for word in words)
+
+
+def without_password(uri: str) -> str:
+    """A store's URI as a page may show it."""
+    parts = urlsplit(uri) if "://" in uri and "@" in uri else None
+    if parts is None or not parts.password:
+        return uri
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:PASSWORD@{host}"))
