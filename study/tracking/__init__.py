@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from study.aggregates import aggregates, curves, final_rows, read_records
+from study.cost import cost
 from study.identity import knobs_text
 from study.storage import Store, Unit, block_name
 from study.tracking.experiment import NOTE, Experiment, TrackingError, metric, named
@@ -192,6 +193,8 @@ class Tracking(Experiment):
                 **self._common, "complete": "true"}
         if shown and final:
             tags["status"] = "diverged" if measured["diverged"] == measured["replicates"] else "finished"
+        if "device" in manifest:
+            tags["device"] = manifest["device"]
         if unit.configuration["phase"] == "search":
             tags["rungs"] = json.dumps(manifest.get("rungs", {}))
         self.end(trial_id, "FINISHED", ended)
@@ -275,7 +278,9 @@ class Tracking(Experiment):
         c = unit.configuration
         name = f"{c['arm']} {knobs_text(c['knobs'], self._factors)}".rstrip()
         config = json.dumps(c, sort_keys=True, separators=(",", ":"))
-        return self._create("trial", name, {**_identity(unit), "config": config}, start)
+        full = cost(unit) / len(unit.seeds)  # of a replicate trained to its end: with `rungs` what a pruned one spent
+        return self._create("trial", name, {**_identity(unit), "config": config, "replicate_gradients": f"{full:.0f}"},
+                            start)
 
     def _final_rows(self, trial_id: str, shown: Sequence[tuple[int, ...]]) -> dict[int, dict[str, Any]]:
         """Of the blocks that are shown already, from MLflow itself: their storage may be gone."""
