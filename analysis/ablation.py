@@ -6,45 +6,75 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.cost import replicate_costs
 from analysis.inference import Interval
 from analysis.load import CELL, COSTS, Study
 from analysis.tables import best_cells, common_cell, grid
 from analysis.wording import DASH, interval, number, share
 
+DEVICE_TIME = {"cpu_seconds": "CPU seconds", "gpu_seconds": "GPU seconds"}
 PARTS = ("JKO term", "hidden space", "amortized")  # of GGCN; a method has some of them
 _HAS: dict[str, frozenset[str]] = {
     "kl": frozenset(), "jko": frozenset({"JKO term"}), "hidden": frozenset({"hidden space"}),
     "amortized": frozenset({"amortized"}), "ggcn": frozenset({"hidden space", "amortized"})}
+# What the parts are with nothing added: an arm that differs in one of these is a control, a question of its own.
+PLAIN: dict[str, Any] = {
+    "jko_weight": 0.5, "beta": None, "penalty_on": "synthesis", "penalty_of": "U", "negatives_drift": 0,
+    "data_noise": 0.0, "drift_clip": None, "grad_clip": None, "spectral_norm": False, "energy_l2": 0.0,
+    "score_scale": 1.0, "temperature": 1.0, "chain": "persistent", "precision": "fp32"}
 
 
 def parts(study: Study, arm: str) -> frozenset[str] | None:
-    """The parts that an arm's method and flow have; None for a method unknown here, or with a control of its own."""
-    cells = study.cells[study.cells["arm"] == arm]
-    entry = study.plan.get("arms", {}).get(cells["base_arm"].iloc[0] if len(cells) else arm, {})
-    has = _HAS.get(entry.get("method", ""))
+    """The parts that an arm's method and flow have; None for a method unknown here."""
+    has = _HAS.get(_entry(study, arm).get("method", ""))
     if has is None:
         return None
-    flow = cells["knobs"].iloc[0].get("flow") if len(cells) else entry.get("fixed", {}).get("flow")
-    return has | {"JKO term"} if flow == "jko" else has
+    return has | {"JKO term"} if _knobs(study, arm).get("flow") == "jko" else has
+
+
+def rungs(study: Study) -> dict[frozenset[str], str]:
+    """The arm that stands for each set of parts. No control is one; of several the arm that fixes the fewest knobs of
+    its own beyond its method, then the plan's first."""
+    found: dict[frozenset[str], str] = {}
+    for arm in sorted(study.arms, key=lambda arm: _own_knobs(study, arm)):  # stable: the plan's order decides ties
+        own = parts(study, arm)
+        knobs = _knobs(study, arm)
+        if own is not None and all(knobs.get(k, plain) == plain for k, plain in PLAIN.items()):
+            found.setdefault(own, arm)
+    return found
+
+
+def _entry(study: Study, arm: str) -> dict[str, Any]:
+    cells = study.cells[study.cells["arm"] == arm]
+    found: dict[str, Any] = study.plan.get("arms", {}).get(cells["base_arm"].iloc[0] if len(cells) else arm, {})
+    return found
+
+
+def _knobs(study: Study, arm: str) -> dict[str, Any]:
+    """An arm's knobs where its cells agree with the first; those that it fixes where it has no cell."""
+    cells = study.cells[study.cells["arm"] == arm]
+    return {**_entry(study, arm).get("fixed", {}), **(cells["knobs"].iloc[0] if len(cells) else {})}
+
+
+def _own_knobs(study: Study, arm: str) -> int:
+    """How many knobs an arm fixes that the study does not fix alike for all arms, and that are not its flow."""
+    every = [entry.get("fixed", {}) for entry in study.plan.get("arms", {}).values()]
+    fixed = _entry(study, arm).get("fixed", {})
+    return sum(k != "flow" and any(k not in other or other[k] != v for other in every) for k, v in fixed.items())
 
 
 def ladder(study: Study) -> pd.DataFrame:
     """T2: the arms that differ by parts of the union only, each at its best design cell; a row an arm.
 
-    Of arms with the same parts the plan's first stands: the others are controls. Columns: arm, one of PARTS each
-    (bool), step, full_minus (the part that this arm lacks of GGCN, where it lacks one), the cell, mean with interval,
-    counts, and mean costs of a replicate. Empty with fewer than two such arms.
+    Columns: arm (of `rungs`), one of PARTS each (bool), step, full_minus (the one part that it lacks of GGCN), the cell,
+    mean with interval, counts, and mean costs of a survivor. Empty with fewer than two such arms.
     """
-    chosen: dict[frozenset[str], str] = {}
-    for arm in study.arms:
-        own = parts(study, arm)
-        if own is not None:
-            chosen.setdefault(own, arm)
+    chosen = rungs(study)
     best = best_cells(study).set_index("arm")
     order = sorted((p for p, arm in chosen.items() if arm in best.index),
                    key=lambda p: (len(p), [part not in p for part in PARTS]))
     costs = [c for c in COSTS if c in study.finals]
-    spent = study.finals.groupby("config_hash")[costs].mean()
+    spent = replicate_costs(study)
     found: list[dict[str, Any]] = []
     before: frozenset[str] = frozenset()
     for own in order:
@@ -70,7 +100,7 @@ def ladder_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
     out[study.primary] = [f"{interval(Interval(r['mean'], r['low'], r['high'], r['n']))} (n = {r['n']})"
                           for r in frame.to_dict("records")]
     out["diverged"] = [share(int(r["diverged"]), int(r["replicates"])) for r in frame.to_dict("records")]
-    for cost, name in (("particle_gradients", "particle gradients"), ("cpu_seconds", "CPU seconds")):
+    for cost, name in (("particle_gradients", "particle gradients"), *DEVICE_TIME.items()):
         if cost in frame:
             out[name] = frame[cost].map(number)
     return out

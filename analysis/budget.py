@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import pandas as pd
 
-from analysis.load import Study
-from analysis.wording import DASH, number
+from analysis.load import VALID, Study
+from analysis.wording import DASH, number, share
+
+SPENT = {"particle_gradients": "particle gradients", "cpu_seconds": "CPU seconds", "gpu_seconds": "GPU seconds",
+         "wall_seconds": "wall seconds"}
+COUNTS = ("configurations", "finished", "pruned", "lost")
 
 
 def budget(study: Study) -> pd.DataFrame:
     """T3: what each arm was given in each phase, and what became of it; a row an arm and phase.
 
-    configurations, finished, pruned, lost (crashed, out of memory, interrupted), seeds (replicates that count),
-    diverged, particle gradients (sum over replicates, which the search's equal budgets are counted in), CPU and wall
-    seconds, and share: of the phase's largest sum of particle gradients.
+    configurations, finished, pruned, lost (crashed, out of memory, interrupted, unfinished), replicates that count,
+    diverged; then sums of SPENT over all replicates, the diverged and the pruned too, and `<sum>_lacks`: of how many
+    trials MLflow holds no such cost, so that the sum is at least that. wall_seconds is elapsed time, which replicates
+    of a block share: it counts once a block. share: of the phase's largest sum of particle gradients.
     """
     found = []
     for (phase, arm), trials in study.trials.groupby(["phase", "arm"], sort=False):
         status = trials["status"].where(trials["complete"], "unfinished")
         own = study.finals[(study.finals["phase"] == phase) & (study.finals["arm"] == arm)]
+        pruned, lost = trials[status == "pruned"], trials[~status.isin([*VALID, "pruned"])]
         found.append({
-            "phase": phase, "arm": arm, "configurations": len(trials),
-            "finished": int(status.isin(["finished", "diverged"]).sum()), "pruned": int((status == "pruned").sum()),
-            "lost": int((~status.isin(["finished", "diverged", "pruned"])).sum()), "seeds": len(own),
-            "diverged": int(own["diverged"].sum()),
-            **{c: float(own[c].sum()) if c in own else np.nan
-               for c in ("particle_gradients", "cpu_seconds", "wall_seconds")}})
+            "phase": phase, "arm": arm, "configurations": len(trials), "finished": int(status.isin(VALID).sum()),
+            "pruned": len(pruned), "lost": len(lost), "replicates": len(own), "diverged": int(own["diverged"].sum()),
+            **_spent(own, pruned, len(lost))})
     frame = pd.DataFrame(found)
     if frame.empty:
         return frame
@@ -38,12 +42,32 @@ def budget(study: Study) -> pd.DataFrame:
     return frame.assign(share=frame["particle_gradients"] / most.where(most > 0))
 
 
+def _spent(finals: pd.DataFrame, pruned: pd.DataFrame, lost: int) -> dict[str, float]:
+    """Sums of SPENT, and how many trials lack each: a pruned trial has no records, and no clock of its worker."""
+    known = {"particle_gradients": pruned.get("spent_gradients"), "wall_seconds": pruned.get("spent_seconds")}
+    found: dict[str, float] = {}
+    for name in SPENT:
+        extra = known.get(name)
+        if name not in finals and extra is None:
+            continue
+        own = finals.drop_duplicates(["config_hash", "block"]) if name == "wall_seconds" else finals
+        found[name] = sum(float(part.sum()) for part in (own.get(name), extra) if part is not None)
+        found[f"{name}_lacks"] = lost + (int(extra.isna().sum()) if extra is not None else len(pruned))
+    return found
+
+
 def budget_words(frame: pd.DataFrame) -> pd.DataFrame:
     """`budget` for a reader."""
-    return pd.DataFrame({
-        "arm": frame["arm"], "phase": frame["phase"],
-        **{k: frame[k].map("{:,}".format)
-           for k in ("configurations", "finished", "pruned", "lost", "seeds", "diverged")},
-        "particle gradients": frame["particle_gradients"].map(number),
-        "of the largest": frame["share"].map(lambda s: DASH if np.isnan(s) else f"{s:.0%}"),
-        "CPU seconds": frame["cpu_seconds"].map(number), "wall seconds": frame["wall_seconds"].map(number)})
+    def words(row: dict[str, Any], name: str) -> str:
+        return ("\u2265 " if row[f"{name}_lacks"] and row[name] else "") + number(row[name])
+
+    some = frame.to_dict("records")
+    out = pd.DataFrame({"arm": frame["arm"], "phase": frame["phase"],
+                        **{k: frame[k].map("{:,}".format) for k in COUNTS},
+                        "diverged": [share(r["diverged"], r["replicates"]) for r in some]})
+    for name, words_of in SPENT.items():
+        if name in frame:
+            out[words_of] = [words(r, name) for r in some]
+            if name == "particle_gradients":
+                out["of the largest"] = frame["share"].map(lambda s: DASH if pd.isna(s) else f"{s:.0%}")
+    return out

@@ -12,11 +12,19 @@ RESAMPLES = 2000
 
 
 def costs(study: Study) -> pd.DataFrame:
-    """Rows of `grid` with survivors, beside the mean cost of one replicate in each of COSTS that was recorded."""
-    known = [c for c in COSTS if c in study.finals]
-    spent = study.finals.groupby("config_hash")[known].mean().reset_index()
+    """Rows of `grid` with survivors, beside `replicate_costs`."""
     frame = grid(study)
-    return frame[frame["n"] > 0].merge(spent, on="config_hash")
+    return frame[frame["n"] > 0].merge(replicate_costs(study).reset_index(), on="config_hash")
+
+
+def replicate_costs(study: Study) -> pd.DataFrame:
+    """By config_hash: the mean cost of one survivor, in each of COSTS that was recorded.
+
+    Of survivors, as quality is: a replicate that diverged stopped early and would make its configuration look cheap.
+    What was spent on all of them is `budget`'s.
+    """
+    known = [c for c in COSTS if c in study.finals]
+    return study.finals[~study.finals["diverged"]].groupby("config_hash")[known].mean()
 
 
 def shared_cells(study: Study) -> pd.DataFrame:

@@ -3,54 +3,89 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.inference import wilson
+from analysis.comparisons import values_of
+from analysis.inference import Interval, t_interval, wilson
 from analysis.load import CELL, Study
 from analysis.tables import grid
-from analysis.wording import DASH, bounds, number, share
+from analysis.wording import DASH, bounds, interval, share
 
+ALL = "all"  # stands for the arm where arms are the levels
 TREES, REPEATS, FEWEST = 100, 10, 8  # trees and permutations of `importance`; configurations that an arm needs
 MOST = 600  # replicates that it looks at, drawn by a fixed generator
 
 
 def effects(study: Study) -> pd.DataFrame:
-    """T4: the design's factors, each level averaged over the others; a row an arm, factor and level.
+    """T4: the design's factors, each level averaged over the others; a row an arm (of the plan), factor and level.
 
-    Only levels of factors with several, over the levels of the other factors that all of them ran with (a full
-    crossing), so that no level is helped by where it stood. mean: of the cells' means over survivors, cells counting
-    alike; diverged: pooled over the cells, with Wilson's interval.
+    The factors are those of the plan that an arm's cells vary, and last, over the arms that share cells with the
+    baseline, the method: its levels are arms. Only levels of factors with several, over the levels of the other
+    factors that all of them ran with (a full crossing), so that no level is helped by where it stood. mean, low, high:
+    t interval over the `n` seeds that survived in all of the level's cells, of a seed's mean over these cells: cells of
+    one seed are no independent draws. diverged: pooled over the cells, with Wilson's interval.
     """
-    frame = grid(study)
-    frame = frame[frame["replicates"] > 0]
+    cells, factors = _factors(study)
+    cells = cells[cells["replicates"] > 0]
     found = []
-    for arm, cells in ((a, frame[frame["arm"] == a]) for a in study.arms):
-        for factor, other in (CELL, CELL[::-1]):
-            levels = sorted(cells[factor].unique())
-            crossed = cells.groupby(other)[factor].nunique()
-            full = cells[cells[other].isin(crossed.index[crossed == len(levels)])]
-            if len(levels) < 2 or full.empty:
-                continue
-            for level, own in full.groupby(factor):
-                i = wilson(int(own["diverged"].sum()), int(own["replicates"].sum()))
-                found.append({"arm": arm, "factor": factor, "level": level, "cells": len(own),
-                              "mean": own["mean"].mean(), "survivors": int(own["n"].sum()),
-                              "diverged": int(own["diverged"].sum()), "replicates": i.n, "rate_low": i.low,
-                              "rate_high": i.high})
-    return pd.DataFrame(found)
+    for arm in dict.fromkeys(cells["base_arm"]):
+        own = cells[cells["base_arm"] == arm]
+        for factor in factors:
+            found += _levels(study, own, arm, factor, [f for f in factors if f != factor])
+    base = cells[cells["base_arm"] == study.plan.get("baseline")].set_index(factors).index
+    shared = cells[cells.set_index(factors).index.isin(base)]
+    return pd.DataFrame([*found, *_levels(study, shared, ALL, "base_arm", factors)])
+
+
+def _factors(study: Study) -> tuple[pd.DataFrame, list[str]]:
+    """`grid` with a column a factor of the plan that some cell has, and the names of these columns."""
+    extra = [f for f in study.plan.get("factors", []) if f not in CELL and any(f in k for k in study.cells["knobs"])]
+    knobs = dict(zip(study.cells["config_hash"], study.cells["knobs"], strict=True))
+    frame = grid(study)
+    return frame.assign(**{f: [_level(knobs[h].get(f)) for h in frame["config_hash"]] for f in extra}), [*CELL, *extra]
+
+
+def _level(value: Any) -> Any:
+    """A level that can be sorted: numbers as they are, the rest as text."""
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+
+def _levels(study: Study, cells: pd.DataFrame, arm: str, factor: str, others: list[str]) -> list[dict[str, Any]]:
+    levels = list(dict.fromkeys(cells[factor])) if factor == "base_arm" else sorted(set(cells[factor]), key=_order)
+    crossed = cells.groupby(others)[factor].nunique()
+    full = cells[cells.set_index(others).index.isin(crossed.index[crossed == len(levels)])]
+    if len(levels) < 2 or full.empty:
+        return []
+    found = []
+    for level in levels:
+        own = full[full[factor] == level]
+        values = pd.concat({h: values_of(study, h) for h in own["config_hash"]}, axis=1).dropna().mean(axis=1)
+        i, rate = t_interval(values.to_numpy()), wilson(int(own["diverged"].sum()), int(own["replicates"].sum()))
+        found.append({"arm": arm, "factor": "method" if factor == "base_arm" else factor, "level": level,
+                      "cells": len(own), "mean": i.estimate, "low": i.low, "high": i.high, "n": i.n,
+                      "diverged": int(own["diverged"].sum()), "replicates": rate.n, "rate_low": rate.low,
+                      "rate_high": rate.high})
+    return found
+
+
+def _order(level: Any) -> tuple[bool, Any]:
+    return isinstance(level, str), level
 
 
 def effect_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
     """`effects` for a reader."""
-    rates = [wilson(int(k), int(n)) for k, n in zip(frame["diverged"], frame["replicates"], strict=True)]
+    some = frame.to_dict("records")
     return pd.DataFrame({
-        "arm": frame["arm"], "factor": frame["factor"].map({"step_size": "step size", "mcmc_steps": "MCMC steps"}),
-        "level": frame["level"].map("{:g}".format),
-        "diverged": [f"{share(int(k), i.n)} {bounds(i)}" for k, i in zip(frame["diverged"], rates, strict=True)],
-        f"{study.primary}, survivors": [DASH if np.isnan(m) else f"{number(m)} (n = {n})"
-                                        for m, n in zip(frame["mean"], frame["survivors"], strict=True)]})
+        "arm": frame["arm"], "factor": frame["factor"].replace({"step_size": "step size", "mcmc_steps": "MCMC steps"}),
+        "level": [r["level"] if isinstance(r["level"], str) else f"{r['level']:g}" for r in some],
+        "cells": frame["cells"].map(str),
+        "diverged": [f"{share(r['diverged'], r['replicates'])} {bounds(wilson(r['diverged'], r['replicates']))}"
+                     for r in some],
+        study.primary: [f"{interval(Interval(r['mean'], r['low'], r['high'], r['n']))} (n = {r['n']})" if r["n"] else
+                        DASH for r in some]})
 
 
 def importance(study: Study) -> pd.DataFrame:

@@ -36,7 +36,7 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class RankComparison:
-    """a against b by ranks, paired. p and the smallest p that so many pairs can give; in how many pairs a is better,
+    """a against b by ranks, paired. p and the smallest p that its untied pairs can give; in how many pairs a is better,
     worse or tied; superiority: the chance that a is better, ties half, with Wilson's interval on the pairs (a half
     count rounded to even); difference: t interval of a - b over the pairs in which both survived, which describes."""
 
@@ -111,28 +111,36 @@ def _bootstrap(x: np.ndarray, statistic: Any, rng: np.random.Generator, confiden
 
 
 def sign_flip(d: np.ndarray, rng: np.random.Generator, resamples: int = 19_999) -> tuple[float, float]:
-    """Two-sided p of the mean of d under random signs, and the smallest p that so many values can give.
+    """Two-sided p of the mean of d under random signs, and the smallest p that so many values other than 0 can give.
 
-    All 2**n sign patterns are enumerated up to n = 16; above that `rng` draws `resamples` of them. Below six values no
-    p can reach 0.05. A pattern counts as extreme up to rounding, so that ties are ties.
+    Zeros (ties) have no sign: they are left out, which changes no p. All 2**n sign patterns of the others are
+    enumerated up to n = 16; above that `rng` draws `resamples` of them. Below six no p can reach 0.05. A pattern counts
+    as extreme up to rounding, so that ties are ties. NaN for no values at all.
     """
-    n = d.size
-    if n == 0:
+    if d.size == 0:
         return math.nan, math.nan
+    d = d[d != 0]
+    n = d.size
     exact = n <= EXACT_UP_TO
-    signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1) if exact else rng.choice([-1, 1], (resamples, n))
+    signs = _signs(n) if exact else rng.choice([-1, 1], (resamples, n))
     observed = abs(d.sum())
     extreme = int((np.abs(signs @ d) >= observed - 1e-9 * np.abs(d).sum()).sum())
     return (extreme / 2**n if exact else (extreme + 1) / (resamples + 1)), p_attainable(n, resamples)
 
 
+@cache
+def _signs(n: int) -> np.ndarray:
+    """Every pattern of n signs, one a row: (2**n, n)."""
+    return np.asarray(1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1))
+
+
 def p_attainable(n: int, resamples: int = 19_999) -> float:
     """The smallest two-sided p of n pairs: all signs alike, 2 of 2**n patterns, or what the draws can resolve."""
-    return 2 / 2**n if n <= EXACT_UP_TO else 2 / (resamples + 1)
+    return min(1.0, 2 / 2**n) if n <= EXACT_UP_TO else 2 / (resamples + 1)
 
 
 def enough_for_significance(n: int, comparisons: int, alpha: float = 0.05) -> bool:
-    """Whether the clearest result of n pairs could pass Holm's first step among so many comparisons."""
+    """Whether the clearest result of n untied pairs could pass Holm's first step among so many comparisons."""
     return n > 0 and comparisons * p_attainable(n) <= alpha
 
 
@@ -170,11 +178,14 @@ def compare_by_ranks(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.nd
                           t_interval((x - y)[both]))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values, in the order given: what a p is worth among m comparisons made at once."""
-    m, running = len(p_values), 0.0
-    adjusted = [math.nan] * m
-    for rank, i in enumerate(sorted(range(m), key=lambda i: p_values[i])):
+def holm(p_values: Sequence[float], family: int = 0) -> list[float]:
+    """Holm's adjusted p values, in the order given: what a p is worth among m comparisons made at once.
+
+    family: m, where more comparisons were declared than have a p yet; the others count as p = 1.
+    """
+    m, running = max(len(p_values), family), 0.0
+    adjusted = [math.nan] * len(p_values)
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
         running = max(running, min(1.0, (m - rank) * p_values[i]))
         adjusted[i] = running
     return adjusted

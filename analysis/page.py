@@ -16,6 +16,7 @@ from analysis import about
 from analysis.compact import compacted
 from analysis.findings import RULE, findings, missing
 from analysis.load import Store, Study
+from analysis.markup import markdown_prose
 from analysis.origin import commands, documents, origin
 from analysis.palette import THEME
 from analysis.sections import Section, sections
@@ -61,7 +62,8 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
     )
     (out / ".index.html").write_text(page, encoding="utf-8")
     os.replace(out / ".index.html", out / "index.html")  # a browser that loads it again never sees half of it
-    lines = [f"# {study.name}", "", str(study.plan.get("question", "")), "", *(f"- {f.text}" for f in said)]
+    lines = [f"# {markdown_prose(study.name)}", "", markdown_prose(study.plan.get("question", "")), "",
+             *(f"- {markdown_prose(f.text)}" for f in said)]
     (out / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return out / "index.html"
 

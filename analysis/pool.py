@@ -36,7 +36,8 @@ def pooled(studies: Sequence[Study]) -> Study:
     return replace(
         first, name=" + ".join(s.name for s in named), plan=plan, **together,
         spec="\n".join(f"# {s.name}\n{s.spec}" for s in named), arms=[a for s in named for a in s.arms],
-        launch={**first.launch, "experiment": ",".join(s.launch["experiment"] for s in named)},
+        launch={**first.launch, "experiment": ",".join(s.launch["experiment"] for s in named),
+                "status": "RUNNING" if any(s.is_running for s in named) else first.launch.get("status", "")},
         warnings=[f"{s.name}: {line}" for s in named for line in s.warnings])
 
 

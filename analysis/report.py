@@ -13,13 +13,13 @@ if not __package__:  # run as a file: Python put analysis/ first, where our modu
 if TYPE_CHECKING:
     import argparse
 
+    from analysis.load import Study
     from analysis.store import Store
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 written, 2 when there is nothing to read."""
     import argparse
-    import os
 
     parser = argparse.ArgumentParser(prog="report.py", description=__doc__)
     parser.add_argument("--study", metavar="NAME", action="append", help="the study to report; default: the one "
@@ -30,12 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--export", metavar="FILE", type=Path, help="also write every finished replicate, its knobs "
                         "and measures as columns, to FILE (.parquet or .csv)")
     parser.add_argument("--watch", metavar="SECONDS", nargs="?", type=_seconds, const=30.0, help="look for new results "
-                        "every SECONDS (%(const)g) and write the page again, until the study is complete")
+                        "every SECONDS (%(const)g) and write the page again, until the study is complete or no launch "
+                        "of it runs")
     options = parser.parse_args(arguments)
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is away is said so in seconds
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
     from analysis.load import ReportError, opened
 
     try:
@@ -45,24 +42,26 @@ def main(arguments: list[str] | None = None) -> int:
             (out / "cache").mkdir(parents=True, exist_ok=True)
             if options.watch is None:
                 _write(store, names, out, options)
-            else:
-                _watch(store, names, out, options)
+        if options.watch is not None:
+            _watch(names, out, options)
     except ReportError as problem:
         print(f"report: {problem}", file=sys.stderr)
         return 2
     return 0
 
 
-def _write(store: Store, names: list[str], out: Path, options: argparse.Namespace, known: int = -1) -> tuple[int, bool]:
-    """Writes the report unless it has `known` replicates already; how many there are, and whether none is missing."""
+def _write(store: Store, names: list[str], out: Path, options: argparse.Namespace, known: str = "") -> tuple[str, bool]:
+    """Writes the report unless the study is in the state `known`; its state, and whether more is to come."""
     from analysis.load import read
     from analysis.pool import pooled
 
     parts = [read(store, name, out / "cache") for name in names]
     study = pooled(parts)
-    if len(study.finals) == known:
-        return known, False
     from analysis.findings import missing
+
+    lacking, state = missing(study), _state(study)
+    if state == known:
+        return known, bool(lacking) and study.is_running
     from analysis.page import write
 
     print(f"{study.name}: {len(study.finals)} replicates of {len(study.trials)} trials", flush=True)
@@ -70,14 +69,13 @@ def _write(store: Store, names: list[str], out: Path, options: argparse.Namespac
         from analysis.export import write as export
 
         print(f"exported: {options.export}, {export(study, options.export)} rows")
-    lacking = missing(study)
-    again = round(options.watch) if options.watch is not None and lacking else None
+    again = round(options.watch) if options.watch is not None and lacking and study.is_running else None
     page = write(study, store, out, again, parts=parts, given=_given(store, options))
-    if options.watch is None:
+    if again is None:
         for line in [*study.warnings, *lacking]:
             print(f"  {line}")
     print(f"written: {page}", flush=True)
-    return len(study.finals), not lacking
+    return state, bool(lacking)
 
 
 def _given(store: Store, options: argparse.Namespace) -> list[str]:
@@ -89,18 +87,33 @@ def _given(store: Store, options: argparse.Namespace) -> list[str]:
             *(["--out", str(options.out)] if options.out is not None else [])]
 
 
-def _watch(store: Store, names: list[str], out: Path, options: argparse.Namespace) -> None:
-    """Writes the report whenever there are new replicates, until nothing is missing or at Ctrl-C."""
+def _state(study: Study) -> str:
+    """What a page depends on that may change while a study runs: its launch, its trials, the count of replicates."""
+    trials = study.trials[["run_id", "status", "complete", "seeds"]].to_json(orient="values")
+    return f"{study.launch.get('run_id')} {study.is_running} {len(study.finals)} {trials}"
+
+
+def _watch(names: list[str], out: Path, options: argparse.Namespace) -> None:
+    """Writes the report whenever the study's state changed: until nothing is missing, until no launch runs and a second
+    look finds nothing new, or until Ctrl-C. What may pass by itself (a store that is away, no plan yet) is tried again.
+    """
     import time
 
-    known, complete = -1, False
+    from analysis.store import PassingError, opened
+
+    known, more = "", True
     try:
-        while not complete:
-            known, complete = _write(store, names, out, options, known)
-            if not complete:
+        while more:
+            try:
+                with opened(options.tracking_uri) as store:
+                    known, more = _write(store, names, out, options, known)
+            except PassingError as problem:
+                print(f"report: {problem}; looking again in {options.watch:g} s", file=sys.stderr, flush=True)
+            if more:
                 time.sleep(options.watch)
+        print("the page is final: no launch of the study runs, or nothing is missing")
     except KeyboardInterrupt:  # the usual way to end it: the last page written stands
-        print(f"stopped watching; the page has {known} replicates")
+        print("stopped watching; the last page written stands" if known else "stopped watching; no page was written")
 
 
 def _seconds(text: str) -> float:

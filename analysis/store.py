@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 _PAGE = 1000  # runs a search may return at once
 
 
+# MLflow's own: no bar for each artifact, and a server that is away is said to be so in seconds.
+_ENVIRONMENT = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+                "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+
+
 class ReportError(Exception):
     """One sentence for the user; the command line prints it and ends with 2."""
+
+
+class PassingError(ReportError):
+    """What may pass by itself: a store that does not answer, a study whose plan is not written yet."""
 
 
 def checked_uri(uri: str) -> str:
@@ -33,7 +42,7 @@ def checked_uri(uri: str) -> str:
 
 @contextmanager
 def opened(uri: str | None) -> Iterator[Store]:
-    """The store at `uri`. A store that cannot be reached becomes a ReportError, whenever it stops answering."""
+    """The store at `uri`. A store that cannot be reached becomes a PassingError, whenever it stops answering."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -41,13 +50,15 @@ def opened(uri: str | None) -> Iterator[Store]:
         yield Store(uri)
     except (MlflowException, SQLAlchemyError, ConnectionError) as problem:
         first = next(iter(str(problem).splitlines()), type(problem).__name__)
-        raise ReportError(f"cannot read the tracking store: {first[:200]}") from problem
+        raise PassingError(f"cannot read the tracking store: {first[:200]}") from problem
 
 
 class Store:
-    """A tracking store that is only read."""
+    """A tracking store that is only read. To open one sets MLflow's options that this process lacks."""
 
     def __init__(self, uri: str | None = None) -> None:
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         import mlflow
 
         self.uri = checked_uri(uri or mlflow.get_tracking_uri())

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.frames import rows
-from analysis.inference import Interval, bca_interval, iqm, t_interval, wilson
+from analysis.horizons import observed_limit
+from analysis.inference import t_interval, wilson
 from analysis.load import CELL, VALID, Study
-from analysis.wording import DASH, bounds, interval, number, share
+from analysis.wording import DASH, number, share
 
 GROUP = ["phase", "arm", *CELL, "config_hash"]
 
@@ -87,24 +86,25 @@ def grid(study: Study) -> pd.DataFrame:
 
 
 def common_cell(study: Study) -> tuple[float, int] | None:
-    """The one cell where arms are compared, chosen without a look at quality.
+    """The one cell where arms are compared: the plan's `common_cell`, chosen before any result. None without cells.
 
-    The plan's `common_cell` if it declares one. Otherwise, of the baseline's cells that most arms ran: the cell with
-    the fewest diverged replicates in its worst arm, then the largest step, then the most MCMC steps.
+    A plan that declares none (of an earlier version) gets the plan's own rule: of the baseline's planned cells those
+    with its largest number of MCMC steps, of their step sizes those that most arms share, and of these the middle one,
+    the lower of two. No outcome is looked at.
     """
     declared = study.plan.get("common_cell")
     if declared:
         return float(declared["step_size"]), int(declared["mcmc_steps"])
-    frame = grid(study)
-    frame = frame[frame["replicates"] > 0]
-    if frame.empty:
+    base = study.cells[study.cells["base_arm"] == study.plan.get("baseline")]
+    base = base if len(base) else study.cells
+    if base.empty:
         return None
-    base = frame[frame["base_arm"] == study.plan.get("baseline")]
-    if len(base):
-        frame = frame[frame.set_index(CELL).index.isin(base.set_index(CELL).index)]
-    ranked = frame.groupby(CELL).agg(arms=("arm", "nunique"), worst=("rate", "max")).reset_index()
-    best = ranked.sort_values(["arms", "worst", *CELL], ascending=[False, True, False, False]).iloc[0]
-    return float(best["step_size"]), int(best["mcmc_steps"])
+    steps = base["mcmc_steps"].max()
+    row = study.cells[(study.cells["mcmc_steps"] == steps)
+                      & study.cells["step_size"].isin(base.loc[base["mcmc_steps"] == steps, "step_size"])]
+    arms = row.groupby("step_size")["arm"].nunique()
+    sizes = sorted(arms.index[arms == arms.max()])
+    return float(sizes[(len(sizes) - 1) // 2]), int(steps)
 
 
 def best_cells(study: Study) -> pd.DataFrame:
@@ -138,23 +138,31 @@ def limits(study: Study) -> pd.DataFrame:
     """Predicted and observed limits, one row an arm and number of MCMC steps.
 
     delta_min, delta_med (with bounds): the law's limits, inf where it predicts none, NaN where it says nothing.
+    half, half_low, half_high: `observed_limit`, where half of the replicates diverge, NaN where one step size ran.
     stable_to: the largest step size up to which no replicate diverged; diverges_from: the smallest at which one did;
-    mostly_from: the smallest at which more than half did; strained_from: the smallest at which most survivors ended
-    with kappa > 2, where the sampler is unstable and only time is missing. NaN where there is none. horizon: updates.
+    mostly_from: the smallest at which more than half did (_k of _n replicates diverged there; for stable_to _n is over
+    all step sizes up to it); strained_from: the smallest at which most survivors ended with kappa > 2, where the
+    sampler is unstable and only time is missing. NaN where there is none. horizon: updates.
     """
     found, kappas = [], late_kappa(study)
     for (arm, steps), cells in grid(study).groupby(["arm", "mcmc_steps"], sort=False):
         seen = cells[cells["replicates"] > 0].sort_values("step_size")
-        hit, most = seen[seen["diverged"] > 0]["step_size"], seen[seen["rate"] > 0.5]["step_size"]
-        quiet = seen[seen["step_size"] < (hit.min() if len(hit) else math.inf)]["step_size"]
+        hit, most = seen[seen["diverged"] > 0], seen[seen["rate"] > 0.5]
+        quiet = seen[seen["step_size"] < (hit["step_size"].min() if len(hit) else math.inf)]
         knobs = study.cells.loc[study.cells["config_hash"] == cells["config_hash"].iloc[0], "knobs"].iloc[0]
+        half = observed_limit(seen["step_size"].tolist(), seen["diverged"].tolist(), seen["replicates"].tolist()) if (
+            len(seen) > 1) else {}
         row = {
             "arm": arm,
             "mcmc_steps": steps,
             **_predicted(study.plan, cells["base_arm"].iloc[0], knobs),
-            "stable_to": quiet.max(),
-            "diverges_from": hit.min(),
-            "mostly_from": most.min(),
+            "half": half.get("limit", math.nan),
+            "half_low": half.get("low", math.nan),
+            "half_high": half.get("high", math.nan),
+            "stable_to": quiet["step_size"].max(),
+            "stable_n": int(quiet["replicates"].sum()),
+            **_first(hit, "diverges"),
+            **_first(most, "mostly"),
             "strained_from": _strained_from(kappas[(kappas["arm"] == arm) & (kappas["mcmc_steps"] == steps)]),
             "horizon": knobs.get("updates"),
         }
@@ -162,6 +170,12 @@ def limits(study: Study) -> pd.DataFrame:
             {**row, "outcome": _outcome(row), "smallest": seen["step_size"].min(), "largest": seen["step_size"].max()}
         )
     return pd.DataFrame(found)
+
+
+def _first(cells: pd.DataFrame, name: str) -> dict[str, float]:
+    """The smallest step size of these cells, and how many of its replicates diverged."""
+    step, k, n = cells[["step_size", "diverged", "replicates"]].iloc[0] if len(cells) else (math.nan, 0, 0)
+    return {f"{name}_from": float(step), f"{name}_k": int(k), f"{name}_n": int(n)}
 
 
 _LIMITS = ["delta_min", "delta_min_low", "delta_min_high", "delta_med", "delta_med_low", "delta_med_high"]
@@ -196,109 +210,31 @@ def _outcome(row: dict[str, Any]) -> str:
 
 def limit_words(frame: pd.DataFrame) -> pd.DataFrame:
     """`limits` for a reader."""
-    columns = {
-        "arm": frame["arm"],
-        "MCMC steps": frame["mcmc_steps"],
-        "limit, smallest": frame["delta_min"].map(lambda v: number(v, 2)),
-        "limit, median": frame["delta_med"].map(lambda v: number(v, 2)),
-    }
-    for name, column in (("none up to", "stable_to"), ("first at", "diverges_from"), ("most from", "mostly_from")):
-        columns[name] = frame[column].map(lambda v: DASH if math.isnan(v) else f"{v:g}")
-    return pd.DataFrame({**columns, "outcome": frame["outcome"]})
-
-
-def main_table(study: Study, cells: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
-    """Words for a reader: an arm a row, a measure a column; `cells` says which configuration stands for the arm."""
-    frame = summaries(study.finals, measures).set_index(["config_hash", "measure"])
     found = []
-    for cell in rows(cells):
-        row = {
-            "arm": cell.arm,
-            "step size": f"{cell.step_size:g}",
-            "MCMC steps": f"{cell.mcmc_steps:g}",
-            "diverged": f"{share(cell.diverged, cell.replicates)} {bounds(wilson(cell.diverged, cell.replicates))}",
-        }
-        for measure in measures:
-            s = frame.loc[(cell.config_hash, measure)]
-            row[measure] = (
-                f"{interval(Interval(s['mean'], s['low'], s['high'], s['n']))} (n = {s['n']})" if s["n"] else DASH
-            )
-        if words := verdicts(study.finals[study.finals["config_hash"] == cell.config_hash]):
-            row["verdict"] = words  # last: it is long, and the numbers should be seen without scrolling
-        found.append(row)
-    floor = floor_row(study, measures)
-    return pd.DataFrame([*found, floor] if floor else found).fillna(DASH)
-
-
-def robust(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
-    """The primary measure of these configurations' survivors by estimators that fear no outlier, beside the t interval:
-    a row a configuration with mean and its t and BCa bounds (BCa from n = 20), iqm and its bounds (from n = 10)."""
-    found = []
-    for cell in rows(cells):
-        own = study.finals[(study.finals["config_hash"] == cell.config_hash) & ~study.finals["diverged"]]
-        x = own[study.primary].dropna().to_numpy(float)
-        t, bca, middle = t_interval(x), bca_interval(x, np.random.default_rng(0)), iqm(x, np.random.default_rng(0))
-        found.append({"arm": cell.arm, "step_size": cell.step_size, "mcmc_steps": cell.mcmc_steps, "n": t.n,
-                      "mean": t.estimate, "t_low": t.low, "t_high": t.high, "bca_low": bca.low, "bca_high": bca.high,
-                      "iqm": middle.estimate, "iqm_low": middle.low, "iqm_high": middle.high})
+    for row in frame.to_dict("records"):
+        none = DASH if math.isnan(row["stable_to"]) else f"{row['stable_to']:g} ({share(0, row['stable_n'])})"
+        found.append({
+            "arm": row["arm"], "MCMC steps": f"{row['mcmc_steps']:g}",
+            "limit, smallest": _bounded(row, "delta_min"), "limit, median": _bounded(row, "delta_med"),
+            "half diverged from": _observed(row), "none up to": none,
+            **{words: DASH if math.isnan(row[f"{name}_from"]) else
+               f"{row[f'{name}_from']:g} ({share(row[f'{name}_k'], row[f'{name}_n'])})"
+               for words, name in (("first at", "diverges"), ("most from", "mostly"))},
+            "outcome": row["outcome"]})
     return pd.DataFrame(found)
 
 
-def robust_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
-    """`robust` for a reader."""
-    def words(row: Any, estimate: str, of: str) -> str:
-        return interval(Interval(row[estimate], row[f"{of}_low"], row[f"{of}_high"], row["n"]))
-
-    some = frame.to_dict("records")
-    return pd.DataFrame({"arm": frame["arm"], "n": frame["n"].map(str),
-                         f"{study.primary}, mean [t]": [words(r, "mean", "t") for r in some],
-                         "mean [BCa]": [words(r, "mean", "bca") for r in some],
-                         "interquartile mean [BCa]": [words(r, "iqm", "iqm") for r in some]})
+def _bounded(row: dict[str, Any], name: str) -> str:
+    """A predicted limit with the bounds that the plan gives it."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    known = math.isfinite(row[name]) and not (math.isnan(low) or math.isnan(high))
+    return number(row[name], 2) + (f" [{number(low, 2)}, {number(high, 2)}]" if known else "")
 
 
-def verdicts(finals: pd.DataFrame) -> str:
-    """How replicates ended, the most frequent first, and how many raised which flag: `5 stable, 2 oscillating; poor
-    quality (3)`. Empty for records that hold no verdict but divergence.
-    """
-    judged = finals["verdict"][~finals["verdict"].isin(["survived", "diverged"])]
-    if judged.empty:
-        return ""
-    ended = ", ".join(f"{count} {name}" for name, count in judged.value_counts().items())
-    flags = finals["flags"].dropna() if "flags" in finals else pd.Series(dtype=str)
-    raised = Counter(name for words in flags for name in words.split(", "))
-    return "; ".join([ended, *(f"{name} ({count})" for name, count in sorted(raised.items()))])
-
-
-def floor_row(study: Study, measures: list[str]) -> dict[str, str]:
-    """Real samples against real samples at the same n: what no model can be told apart from. {} without floors."""
-    floors = study.plan.get("floors") or {}
-    known = {m: floors.get(m) or (floors.get(m.removesuffix("_long"))) for m in measures}
-    if not any(known.values()):
-        return {}
-    words = {
-        m: f"{number(f['mean'], 2)} \N{PLUS-MINUS SIGN} {number(f['sd'], 2)} (n = {f['n']})" if f else DASH
-        for m, f in known.items()
-    }
-    return {"arm": "floor: real against real", "step size": DASH, "MCMC steps": DASH, "diverged": DASH, **words}
-
-
-def every_cell(study: Study, phase: str, measures: list[str]) -> pd.DataFrame:
-    """Words for a reader: every configuration of a phase with its state; cells that were not run stand there too."""
-    if phase == "design":
-        cells = grid(study)
-    else:
-        cells = rates(study.finals[study.finals["phase"] == phase]).assign(state="complete")
-    if cells.empty:
-        return pd.DataFrame()
-    ran = cells[cells["replicates"] > 0]
-    table = main_table(study, ran, measures) if len(ran) else pd.DataFrame()
-    if len(table):
-        table = table.iloc[: len(ran)].set_index(ran.index)
-    words = cells[["arm"]].assign(
-        **{
-            "step size": cells["step_size"].map(lambda d: f"{d:g}"),
-            "MCMC steps": cells["mcmc_steps"].map(lambda t: f"{t:g}"),
-        }
-    )
-    words = words.join(table.drop(columns=["arm", "step size", "MCMC steps"], errors="ignore")).fillna(DASH)
-    return words.assign(state=cells["state"]) if (cells["state"] != "complete").any() else words
+def _observed(row: dict[str, Any]) -> str:
+    """The observed boundary: `0.14 [0.05, 0.4]`, `> 0.4` where no step size reached one half."""
+    if math.isnan(row["half"]):
+        return DASH
+    low = f"{row['half_low']:g}" if row["half_low"] > 0 else f"< {row['smallest']:g}"
+    high = f"{row['half_high']:g}" if math.isfinite(row["half_high"]) else f"> {row['largest']:g}"
+    return (number(row["half"], 2) if math.isfinite(row["half"]) else f"> {row['largest']:g}") + f" [{low}, {high}]"

@@ -28,7 +28,7 @@ def write(uri: str, artifacts: Path, trials: int) -> int:
              for k, (arm, step, steps) in enumerate(grid)]
     limit = {"delta_min": 0.06, "delta_med": 0.17}
     plan = toy.plan("large", dict(zip(toy.ARMS, toy.ARMS, strict=True))) | {
-        "baseline": arms[0], "cells": cells,
+        "baseline": arms[0], "cells": cells, "common_cell": None,
         "arms": {a: {"method": "kl", "fixed": {}, "limits": [limit]} for a in arms},
         "planned": {"design": {"configurations": trials, "replicates": len(SEEDS)}}}
     common = {"study": "large", "study_version": "v1"}

@@ -24,10 +24,12 @@ def study(values: Mapping[Cell, Sequence[float | None]], *, arms: Mapping[str, d
         knobs = {"step_size": step, "mcmc_steps": steps, "updates": 100, **entries[arm]["fixed"]}
         where = {"config_hash": key, "arm": arm, "base_arm": arm, "step_size": step, "mcmc_steps": steps}
         cells.append({**where, "knobs": knobs})
-        trials.append({**where, "phase": phase, "status": "finished", "complete": True, "settings": json.dumps(knobs)})
+        trials.append({**where, "phase": phase, "status": "finished", "complete": True, "settings": json.dumps(knobs),
+                       "spent_gradients": float("nan"), "spent_seconds": float("nan")})
         finals += [{**where, "phase": phase, "seed": seed, "verdict": "diverged" if v is None else "survived",
                     "diverged": v is None, "diverged_at": 50.0 if v is None else None, "kid": v,
-                    "particle_gradients": cost * steps, "cpu_seconds": 2.0} for seed, v in enumerate(seeds)]
+                    "block": f"0-{len(seeds) - 1}", "particle_gradients": cost * steps * (0.5 if v is None else 1),
+                    "cpu_seconds": 2.0, "wall_seconds": 7.0} for seed, v in enumerate(seeds)]
     most = max(len(seeds) for seeds in values.values())
     return Study(
         name="small", spec="", launch={}, packages={}, arms=list(entries), cells=pd.DataFrame(cells),

@@ -188,6 +188,7 @@ def plan(name: str, names: dict[str, str]) -> dict[str, Any]:
             "content_hash": "ab" * 32,
             "n": {"train": 1000, "search": 397, "confirm": 400},
         },
+        "common_cell": {"step_size": 0.1, "mcmc_steps": 5},  # as a user's compare_at
         "factors": ["step_size", "mcmc_steps"],
         "extractor": {"name": "clf64", "accuracy": 0.97},
         "arms": {

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from analysis import ablation, cost, effects, tables
-from analysis.budget import budget
+from analysis import ablation, cost, effects, main_table, tables
+from analysis.budget import budget, budget_words
 from analysis.comparisons import compared_cells, comparisons, not_separable_from_best
 from analysis.figures.cost import front
+from analysis.findings.quality import quality
 from tests.small_study import study
 
 UNION = {"kl": {"method": "kl"}, "jko": {"method": "jko"}, "hidden": {"method": "hidden", "fixed": {"flow": "jko"}},
@@ -53,10 +57,11 @@ def test_bold_is_the_best_and_what_cannot_be_told_from_it():
     noise = rng.normal(size=10)
     toy = study({("a", 0.1, 5): list(1 + noise), ("b", 0.1, 5): list(1 + rng.permutation(noise)),
                  ("c", 0.1, 5): list(9 + noise), ("d", 0.1, 5): [None] * 10})
-    assert not_separable_from_best(toy, compared_cells(toy), "kid", True) == {"a", "b"}
-    assert not_separable_from_best(toy, compared_cells(toy), "kid", False) == {"c"}
+    found = not_separable_from_best(toy, compared_cells(toy), "kid", True)
+    assert set(found.strong) == {"a", "b"} and set(found.apart) == {"c", "d"}
+    assert not_separable_from_best(toy, compared_cells(toy), "kid", False).strong == ["c"]
     few = study({("a", 0.1, 5): [1.0, 2.0], ("b", 0.1, 5): [3.0, 4.0]})
-    assert not_separable_from_best(few, compared_cells(few), "kid", True) == set()
+    assert not_separable_from_best(few, compared_cells(few), "kid", True) == ([], [])
 
 
 def test_the_ladder_goes_up_by_parts_and_names_what_each_lacks():
@@ -98,7 +103,14 @@ def test_the_budget_counts_what_became_of_each_trial():
     object.__setattr__(toy, "trials", pd.concat([toy.trials, lost], ignore_index=True))
     frame = budget(toy).set_index("arm")
     assert frame.loc["kl", ["configurations", "finished", "pruned", "lost"]].tolist() == [5, 2, 1, 2]
-    assert frame.loc["kl", ["seeds", "diverged", "particle_gradients"]].tolist() == [6, 3, 300]
+    assert frame.loc["kl", ["replicates", "diverged", "particle_gradients"]].tolist() == [6, 3, 3 * 50 + 3 * 25]
+    assert frame.loc["kl", "wall_seconds"] == 14  # two blocks of three, which trained together
+    assert frame.loc["kl", ["particle_gradients_lacks", "cpu_seconds_lacks"]].tolist() == [3, 3]
+    assert budget_words(frame.reset_index()).loc[0, "particle gradients"] == "\u2265 225"
+    told = toy.trials.assign(spent_gradients=np.where(toy.trials["status"] == "pruned", 40.0, np.nan))
+    object.__setattr__(toy, "trials", told)
+    again = budget(toy).set_index("arm").loc["kl"]
+    assert again[["particle_gradients", "particle_gradients_lacks"]].tolist() == [265, 2]
 
 
 def test_effects_average_over_the_full_crossing_only():
@@ -140,8 +152,125 @@ def test_profiles_count_divergence_as_failure_and_pair_cells():
 
 def test_estimators_that_fear_no_outlier_stand_beside_the_mean():
     toy = study({("kl", 0.1, 5): [*flat(1, 11), 50.0, None]})
-    found = tables.robust(toy, compared_cells(toy)).iloc[0]
+    found = main_table.robust(toy, compared_cells(toy)).iloc[0]
     assert found["n"] == 12 and found["mean"] > 5 and found["iqm"] == pytest.approx(1.0055)
     assert found["iqm_low"] < 1.0055 < found["iqm_high"] < 2 and np.isnan(found["bca_low"])
-    words = tables.robust_words(toy, tables.robust(toy, compared_cells(toy)))
+    words = main_table.robust_words(toy, main_table.robust(toy, compared_cells(toy)))
     assert words.loc[0, "mean [BCa]"] == "5.09" and words.loc[0, "n"] == "12"
+    assert words.loc[0, "diverged"] == "1/13"
+
+
+def compare_yaml() -> dict[str, dict[str, Any]]:
+    """The arms of search_spaces/compare.yaml in their order: controls come before what they control."""
+    train = {"updates": 400, "width": 8}
+    fixed: dict[str, tuple[str, dict[str, Any]]] = {
+        "kl+noise": ("kl", {"data_noise": 0.1}), "kl": ("kl", {}), "kl+drift": ("kl", {"negatives_drift": 1}),
+        "r1": ("jko", {"penalty_on": "data"}), "jko-c0.125": ("jko", {"jko_weight": 0.125}),
+        "jko": ("jko", {"jko_weight": 0.5}), "jko-c1": ("jko", {"jko_weight": 1.0}),
+        "ggcn": ("ggcn", {"flow": "jko"})}
+    return {arm: {"method": method, "fixed": {**train, **knobs}} for arm, (method, knobs) in fixed.items()}
+
+
+def test_no_control_is_a_rung_whatever_the_order_of_the_plan():
+    arms = compare_yaml()
+    toy = study({(arm, 0.1, 5): flat(1) for arm in arms}, arms=arms)
+    assert ablation.ladder(toy)["arm"].tolist() == ["kl", "jko", "ggcn"]
+    del arms["jko"]
+    assert ablation.ladder(study({(arm, 0.1, 5): flat(1) for arm in arms}, arms=arms))["arm"].tolist() == ["kl", "ggcn"]
+
+
+def test_of_two_arms_with_the_same_parts_the_one_with_fewer_knobs_of_its_own_stands():
+    arms = {"slow": {"method": "kl", "fixed": {"lr_f": 1e-4, "width": 8}},
+            "kl": {"method": "kl", "fixed": {"width": 8}},
+            "jko": {"method": "jko", "fixed": {"width": 8}}}
+    toy = study({(arm, 0.1, 5): flat(1) for arm in arms}, arms=arms, baseline="kl")
+    assert ablation.ladder(toy)["arm"].tolist() == ["kl", "jko"]
+
+
+def test_plain_knobs_are_the_methods_defaults():
+    from models import hparams
+
+    for method in (hparams.KL, hparams.JKO, hparams.Hidden, hparams.Amortized, hparams.GGCN):
+        own = {f.name: f.default for f in dataclasses.fields(method)}
+        assert {k: own[k] for k in ablation.PLAIN if k in own} == {k: v for k, v in ablation.PLAIN.items() if k in own}
+
+
+def test_costs_are_of_survivors_as_quality_is():
+    toy = study({("kl", 0.1, 5): [1.0, 2.0, None, None], ("jko", 0.1, 5): [1.0] * 4},
+                arms={"kl": {"method": "kl"}, "jko": {"method": "jko"}})
+    assert cost.costs(toy)["particle_gradients"].tolist() == [50, 50]  # of all replicates kl's were 37.5
+    assert ablation.ladder(toy)["particle_gradients"].tolist() == [50, 50]
+
+
+def test_an_arm_that_is_not_finished_takes_no_bold_from_the_others():
+    toy = study({("a", 0.1, 5): flat(1), ("b", 0.1, 5): flat(2), ("late", 0.1, 5): flat(9, 2)})
+    found = not_separable_from_best(toy, compared_cells(toy), "kid", True)
+    assert found.strong == ["a"] and found.apart == ["b"]
+
+
+def test_the_best_is_named_first_wherever_it_stands_in_the_plan():
+    toy = study({("a", 0.1, 5): flat(2), ("b", 0.1, 5): flat(2.0005), ("c", 0.1, 5): [1.9, 1.9, *flat(1.9999, 8)[2:]]})
+    assert not_separable_from_best(toy, compared_cells(toy), "kid", True).strong[0] == "c"
+    text = next(f.text for f in quality(toy) if "Of all arms" in f.text)
+    assert text.startswith("Of all arms at their declared cells c ranks best")
+
+
+def test_the_family_is_what_the_plan_declares_not_what_has_finished():
+    """One of three declared arms has run: its p is worth what it will be worth in the end."""
+    toy = study({("kl", 0.1, 5): flat(2), ("a", 0.1, 5): flat(1), ("b", 0.1, 5): flat(1), ("c", 0.1, 5): flat(1)})
+    early = dataclasses.replace(toy, finals=toy.finals[toy.finals["arm"].isin(["kl", "a"])])
+    assert comparisons(early)["p_holm"].tolist() == pytest.approx([3 * 2 / 2**8])
+    assert comparisons(toy)["p_holm"].tolist() == pytest.approx([3 * 2 / 2**8] * 3)
+    assert comparisons(early)["family"].tolist() == [3]
+
+
+def test_seeds_lost_in_both_arms_say_nothing():
+    """Eight pairs of which four are ties: no outcome of the other four could be significant."""
+    lost: list[float | None] = [None] * 4
+    found = comparisons(study({("kl", 0.1, 5): [*lost, 2, 2, 2, 2], ("a", 0.1, 5): [*lost, 1, 1, 1, 1]})).iloc[0]
+    assert found["p"] == found["p_attainable"] == 2 / 2**4 and not found["decidable"]
+
+
+def test_a_declared_cell_stays_whatever_became_of_it():
+    """`fast` has the common cell in the plan, where nothing has run: it may not stand with another cell meanwhile."""
+    toy = study({(arm, d, 5): flat(1) for arm in ("kl", "fast") for d in (0.1, 0.2)})
+    early = dataclasses.replace(toy, finals=toy.finals[toy.finals["config_hash"] != "fast-0.1-5"])
+    assert compared_cells(early)["arm"].tolist() == ["kl"] and len(compared_cells(toy)) == 2
+
+
+def test_the_rule_for_the_common_cell_takes_the_lower_middle_and_the_most_steps():
+    values = {(arm, d, t): flat(1) for arm in ("kl", "jko") for d in (0.1, 0.2, 0.3, 0.4) for t in (5, 20)}
+    assert tables.common_cell(study(values)) == (0.2, 20)
+    values |= {("fast", d, 2): flat(1) for d in (0.1, 0.2)} | {("slow", d, 20): flat(1) for d in (0.3, 0.4)}
+    assert tables.common_cell(study(values)) == (0.3, 20)  # of 0.3 and 0.4, which all three share at 20
+
+
+def test_effects_of_the_method_and_of_further_factors_have_intervals_over_seeds():
+    rng = np.random.default_rng(0)
+    base = 1 + 0.1 * rng.normal(size=8)
+    values: dict[tuple[str, float, int], Any] = {
+        (arm, d, 5): list(base + shift + d) for arm, shift in (("kl", 0.0), ("jko", -0.5)) for d in (0.1, 0.2)}
+    values["jko", 0.2, 5][3] = None
+    frame = effects.effects(study(values)).set_index(["arm", "factor", "level"])
+    seen = frame.loc[(effects.ALL, "method", "jko")]
+    seeds = [base[s] - 0.5 + 0.15 for s in range(8) if s != 3]  # seed 3 did not survive in both cells
+    low, high = stats.t.interval(0.95, 6, np.mean(seeds), stats.sem(seeds))
+    assert (seen["mean"], seen["low"], seen["high"], seen["n"]) == pytest.approx((np.mean(seeds), low, high, 7))
+    assert (seen["diverged"], seen["replicates"], seen["cells"]) == (1, 16, 2)
+    toy = study({(arm, 0.1, 5): flat(1 + i) for i, arm in enumerate(("kl (lr_f=1)", "kl (lr_f=2)"))},
+                factors=["step_size", "lr_f"])
+    for i, knobs in enumerate(toy.cells["knobs"]):
+        knobs["lr_f"] = i + 1
+    object.__setattr__(toy, "cells", toy.cells.assign(base_arm="kl"))
+    found = effects.effects(toy)
+    assert found[["arm", "factor", "level"]].to_numpy().tolist() == [["kl", "lr_f", 1], ["kl", "lr_f", 2]]
+    assert found["mean"].tolist() == pytest.approx([1.0035, 2.0035])
+
+
+def test_the_observed_boundary_stands_in_the_words_with_bounds_and_counts():
+    arms = {"kl": {"limits": [{"delta_min": 0.06, "delta_min_low": 0.05, "delta_min_high": 0.07, "delta_med": None}]}}
+    toy = study({("kl", 0.1, 5): flat(1), ("kl", 0.2, 5): [None] * 8}, arms=arms)
+    row = tables.limit_words(tables.limits(toy)).iloc[0]
+    assert row["limit, smallest"] == "0.060 [0.050, 0.070]" and row["limit, median"] == "no limit"
+    assert row["half diverged from"] == "0.14 [0.1, 0.2]" and row["none up to"] == "0.1 (0/8)"
+    assert row["first at"] == row["most from"] == "0.2 (8/8)"

@@ -12,7 +12,9 @@ import pytest
 
 from analysis import findings, tables
 from analysis.comparisons import comparisons
-from analysis.load import ReportError, Store, Study, _planned_seeds, opened, read
+from analysis.load import ReportError, Store, Study, opened, read
+from analysis.main_table import every_frame, every_words, main_frame, main_words, verdicts
+from analysis.records import planned_seeds
 from tests import synthetic_study as toy
 
 
@@ -70,11 +72,13 @@ def test_pruned_and_crashed_trials_are_in_no_rate(study):
     assert len(tables.rates(study.finals[study.finals["phase"] == "search"])) == 3
 
 
-def test_the_common_cell_does_not_depend_on_quality(study):
-    assert tables.common_cell(study) == (0.1, 5)
+def test_the_common_cell_is_the_plan_s_or_follows_its_rule_without_a_look_at_outcomes(study):
+    assert tables.common_cell(study) == (0.1, 5)  # declared
     worse = study.finals.assign(**{toy.PRIMARY: -study.finals[toy.PRIMARY]})
     other = replace(study, finals=worse)
-    assert tables.common_cell(other) == (0.1, 5)
+    undeclared = {**study.plan, "common_cell": None}
+    for finals in (study.finals, study.finals.iloc[:0], study.finals.assign(diverged=True)):
+        assert tables.common_cell(replace(study, plan=undeclared, finals=finals)) == (0.1, 20)
     assert not tables.best_cells(other)[["step_size", "mcmc_steps"]].equals(
         tables.best_cells(study)[["step_size", "mcmc_steps"]]
     )
@@ -109,14 +113,14 @@ def test_limits_stand_beside_what_happened(study):
 
 
 def test_the_main_table_says_n_interval_and_floor(study):
-    words = tables.main_table(study, tables.best_cells(study), [toy.PRIMARY])
+    words = main_words(main_frame(study, tables.best_cells(study), [toy.PRIMARY]), [toy.PRIMARY])
     assert list(words[toy.PRIMARY][:1]) == ["0.0700 [0.0617, 0.0783] (n = 6)"]
     assert words["diverged"][0] == "0/6 [0.00, 0.39]"
     assert words.iloc[-1]["arm"] == "floor: real against real" and words.iloc[-1][toy.PRIMARY].endswith("(n = 256)")
 
 
 def test_every_cell_of_the_design_stands_in_its_table(study):
-    words = tables.every_cell(study, "design", [toy.PRIMARY])
+    words = every_words(every_frame(study, "design", [toy.PRIMARY]), [toy.PRIMARY])
     assert len(words) == 24 and words["diverged"].str.match(r"\d/\d \[|\u2013$").all()
 
 
@@ -137,7 +141,7 @@ def test_no_significance_is_claimed_that_no_result_could_reach(study):
 
 
 def test_one_comparison_of_six_pairs_can_be_significant(study):
-    two = replace(study, arms=["kl", "jko"])
+    two = replace(study, arms=["kl", "jko"])  # of a plan that declares no third
     said = [f.text for f in findings.findings(two) if f.about == "quality"]
     assert said == [
         "At step size 0.1 with 5 MCMC steps, jko ranks worse than kl on 6 of 6 seeds, better on 0: kid_clf64_256 is "
@@ -183,14 +187,14 @@ def test_records_are_fetched_once(study, tmp_path_factory, monkeypatch):
 
 def test_seeds_outside_the_plan_are_left_out():
     frame = pd.DataFrame({"phase": ["design", "design", "search"], "seed": [0, 9, 9], "value": [1.0, 2.0, 3.0]})
-    kept = _planned_seeds(frame, {"design": [0, 1], "search": [9]})
-    assert kept["value"].to_list() == [1.0, 3.0] and _planned_seeds(frame, None) is frame
-    assert _planned_seeds(frame.iloc[:0], {"design": [0]}).empty
+    kept = planned_seeds(frame, {"design": [0, 1], "search": [9]})
+    assert kept["value"].to_list() == [1.0, 3.0] and planned_seeds(frame, None) is frame
+    assert planned_seeds(frame.iloc[:0], {"design": [0]}).empty
 
 
 def test_verdicts_and_flags_are_counted_and_old_records_have_none() -> None:
     finals = pd.DataFrame({"verdict": ["stable", "diverged", "oscillating", "stable"],
                            "flags": [None, None, "kappa > 1, poor quality", "kappa > 1"]})
-    assert tables.verdicts(finals) == "2 stable, 1 oscillating; kappa > 1 (2); poor quality (1)"
-    assert tables.verdicts(finals.assign(verdict="survived")) == ""
-    assert tables.verdicts(finals.drop(columns="flags").iloc[:1]) == "1 stable"
+    assert verdicts(finals) == "2 stable, 1 oscillating; kappa > 1 (2); poor quality (1)"
+    assert verdicts(finals.assign(verdict="survived")) == ""
+    assert verdicts(finals.drop(columns="flags").iloc[:1]) == "1 stable"

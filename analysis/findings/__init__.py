@@ -14,10 +14,11 @@ __all__ = ["RULE", "Finding", "findings", "missing"]
 
 RULE = (
     "Each arm gets one sentence on divergence: the design cell where its count differs most from the baseline's (of "
-    "equals the smallest step); one on quality at its declared cell, which is chosen without a look at quality; and "
+    "equals the smallest step); one on quality at its declared cell, which the plan chose before any result; and "
     "one on the predicted limit at the largest number of MCMC steps. Quality is compared by ranks, paired by seed, "
     "with divergence as the worst rank (sign-flip permutation test); the difference of means is over seeds that "
-    f"survived in both arms and describes. Significant: Holm's p over these comparisons is at most {ALPHA}."
+    "survived in both arms and describes. Significant: Holm's p, over the comparisons that the plan declares, is at "
+    f"most {ALPHA}."
 )
 
 

@@ -8,7 +8,8 @@ from analysis.findings.finding import Finding, at
 from analysis.frames import rows
 from analysis.inference import Interval
 from analysis.load import VALID, Study
-from analysis.tables import best_cells, grid, rates, summaries, verdicts
+from analysis.main_table import verdicts
+from analysis.tables import best_cells, grid, rates, summaries
 from analysis.wording import DASH, count, interval, listed, number, share
 
 

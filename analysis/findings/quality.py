@@ -16,7 +16,7 @@ def quality(study: Study) -> list[Finding]:
     out = []
     frame = comparisons(study)
     for row in frame.to_dict("records"):
-        i, m = row["test"].difference, len(frame)
+        i, m = row["test"].difference, row["family"]
         other = "" if all(row[k] == row[f"{k}_baseline"] for k in CELL) else (
             f" (at step size {row['step_size_baseline']:g} with {row['mcmc_steps_baseline']:g})")
         sides = [("better", row["better"]), ("worse", row["worse"])]
@@ -37,29 +37,29 @@ def quality(study: Study) -> list[Finding]:
             text += "."
         out.append(Finding("quality", text))
     if len(frame) and not frame["decidable"].all():
-        out.append(_undecidable(frame[~frame["decidable"]], len(frame)))
+        out.append(_undecidable(frame[~frame["decidable"]]))
     return [*out, *_best_of_all(study)]
 
 
-def _undecidable(frame: pd.DataFrame, family: int) -> Finding:
-    """Said once: what the plan could have told beforehand."""
-    few = int(frame["pairs"].max())
+def _undecidable(frame: pd.DataFrame) -> Finding:
+    """Said once: what the plan could have told beforehand, and ties (seeds lost in both arms) that took more."""
+    family, few = int(frame["family"].iloc[0]), int((frame["pairs"] - frame["ties"]).max())
+    untied = "untied " if frame["ties"].any() else ""
     least = min(1.0, float(frame["p_attainable"].min()) * family)
-    return Finding("quality", f"With {count(few, 'pair')} and {count(family, 'comparison')} no p could have reached "
-                              f"{ALPHA} (smallest {number(least, 2)}; {pairs_needed(family, ALPHA)} pairs would do): "
-                              "the counts and intervals are the evidence.")
+    return Finding("quality", f"With {count(few, f'{untied}pair')} and {count(family, 'comparison')} no p could have "
+                              f"reached {ALPHA} (smallest {number(least, 2)}; {pairs_needed(family, ALPHA)} pairs "
+                              "would do): the counts and intervals are the evidence.")
 
 
 def _best_of_all(study: Study) -> list[Finding]:
     """Which arms the test cannot tell from the best one; the comparisons above know the baseline alone."""
     cells = compared_cells(study)
-    strong = not_separable_from_best(study, cells, study.primary, study.lower_is_better)
+    strong, apart = not_separable_from_best(study, cells, study.primary, study.lower_is_better)
     if not strong or len(cells) < 3:
         return []
-    best, *others = [a for a in cells["arm"] if a in strong]
-    apart = [a for a in cells["arm"] if a not in strong]
-    text = f"Of all arms at their declared cells, {listed([best, *others])} " + (
-        "ranks best" if not others else "cannot be told from the best by ranks")
+    best, *others = strong
+    text = f"Of all arms at their declared cells {best} ranks best" + (
+        f"; {listed(others, 12)} cannot be told from it by ranks" if others else "")
     if apart:
         text += f"; {listed(apart, 12)} {'is' if len(apart) == 1 else 'are'} worse"
     return [Finding("quality", f"{text} (Holm, {ALPHA}).")]

@@ -12,7 +12,7 @@ from analysis.sections.files import write_tables
 __all__ = ["Panel", "Section", "sections"]
 
 _ORDER = (
-    main.declared, main.best, main.confirmed,
+    main.declared, main.compared, main.best, main.confirmed,
     breaking.limits, plane.divergence, breaking.by_horizon, breaking.survival, replicates.kappa,
     plane.quality, samples.samples, cost.profiles, cost.pareto,
     ablation.ladder, ablation.path, ablation.importance,

@@ -18,8 +18,9 @@ def ladder(canvas: Canvas) -> Section | None:
         return None
     return Section(
         "Ablation: from GCN to GGCN",
-        "Arms that differ only by parts of the union, each at its own best design cell (picked on these seeds, so "
-        "optimistic); full minus: the one part that it lacks. Costs are a replicate's.",
+        "Arms that differ only by parts of the union (no controls), each at its own best design cell (picked on these "
+        "seeds, so optimistic); full minus: the one part that it lacks. Costs are a surviving replicate's, as quality "
+        "is: one that diverged stopped early.",
         tables=[("ladder", ablation.ladder_words(canvas.study, frame))], raw={"ladder": frame})
 
 
@@ -44,8 +45,9 @@ def effects(canvas: Canvas) -> Section | None:
         return None
     return Section(
         "What each factor does",
-        "Each level of the design averaged over the levels of the other factor that all levels ran with; divergence "
-        "pooled over those cells with Wilson's 95 % interval.",
+        "Each level of the design averaged over the levels of the other factors that all levels ran with; the method's "
+        "levels are the arms that share cells with the baseline. Mean [95 % t interval] over the n seeds that survived "
+        "in all of a level's cells; divergence pooled over those cells with Wilson's 95 % interval.",
         tables=[("effects", factors.effect_words(canvas.study, frame))], raw={"effects": frame}, late=True)
 
 

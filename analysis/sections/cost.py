@@ -82,6 +82,8 @@ def budget(canvas: Canvas) -> Section | None:
         return None
     return Section(
         "Budget and fairness",
-        "What each arm was given. Particle gradients are what the search's budgets are equal in; in the design a cell "
-        "costs what its method costs. Lost: crashed, out of memory, interrupted or unfinished.",
+        "What each arm was given: sums over all replicates, the diverged and the pruned too. Particle gradients are "
+        "what the search's budgets are equal in; in the design a cell costs what its method costs. Wall seconds are "
+        "elapsed, once for the replicates that trained together. Lost: crashed, out of memory, interrupted or "
+        "unfinished. \u2265: MLflow holds no such cost of some pruned or lost trials.",
         tables=[("budget", budget_words(frame))], raw={"budget": frame})

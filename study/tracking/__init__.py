@@ -18,6 +18,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from study.aggregates import aggregates, curves, final_rows, read_records
+from study.cost import cost
 from study.identity import knobs_text
 from study.provenance import tags as noted
 from study.storage import Store, Unit, block_name
@@ -179,6 +180,8 @@ class Tracking(Experiment):
                 "complete": "true"}
         if shown and final:
             tags["status"] = "diverged" if measured["diverged"] == measured["replicates"] else "finished"
+        if "device" in manifest:
+            tags["device"] = manifest["device"]
         if unit.configuration["phase"] == "search":
             tags |= self._rungs_tags(trial_id, manifest.get("rungs", {}), trial)
         self.end(trial_id, "FINISHED", ended)
@@ -278,7 +281,9 @@ class Tracking(Experiment):
         c = unit.configuration
         name = f"{c['arm']} {knobs_text(c['knobs'], self._factors)}".rstrip()
         config = json.dumps(c, sort_keys=True, separators=(",", ":"))
-        return self._create("trial", name, {**identity(unit), "config": config}, start)
+        full = cost(unit) / len(unit.seeds)  # of a replicate trained to its end: with `rungs` what a pruned one spent
+        return self._create("trial", name, {**identity(unit), "config": config, "replicate_gradients": f"{full:.0f}"},
+                            start)
 
     def _final_rows(self, trial_id: str, shown: Sequence[tuple[int, ...]]) -> dict[int, dict[str, Any]]:
         """Of the blocks that are shown already, from MLflow itself: their storage may be gone."""

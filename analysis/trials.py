@@ -1,0 +1,74 @@
+"""Trial runs and planned cells as rows, from MLflow's tags and the plan alone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+CELL = ["step_size", "mcmc_steps"]  # the two knobs that every method has and every report spans
+VALID = ("finished", "diverged")  # statuses whose replicates count; pruned is censored, the others are lost
+OF_RECORDS = ["config_hash", "arm", "base_arm", "method", "phase", *CELL]  # trial columns that each record carries
+TRIAL = ["run_id", "config_hash", "arm", "base_arm", "method", "phase", "status", "complete", "commit", "seeds",
+         "device", *CELL, "settings", "spent_gradients", "spent_seconds"]
+
+
+def trial_row(run: Run, labels: dict[str, str]) -> dict[str, Any]:
+    """One row of the frame of trials, from tags alone (`labels`: config_hash -> arm, of the design).
+
+    spent_gradients, spent_seconds: of a pruned trial, which has no records: particle gradients of all its replicates up
+    to the last rung that it reported, and the elapsed time of its run. NaN where MLflow does not say.
+    """
+    tags = run.data.tags
+    knobs = json.loads(tags.get("config", "{}")).get("knobs", {})
+    return {
+        **{k: tags.get(k, "") for k in ("config_hash", "method", "phase", "status", "commit", "seeds", "device")},
+        "run_id": run.info.run_id,
+        "base_arm": tags.get("arm", ""),
+        "complete": tags.get("complete") == "true",
+        "arm": labels.get(tags.get("config_hash", ""), tags.get("arm", "")),
+        **{k: knobs.get(k, float("nan")) for k in CELL},
+        "settings": json.dumps(knobs, sort_keys=True),
+        **_pruned(run, knobs),
+    }
+
+
+def _pruned(run: Run, knobs: dict[str, Any]) -> dict[str, float]:
+    tags, spent = run.data.tags, {"spent_gradients": float("nan"), "spent_seconds": float("nan")}
+    if tags.get("status") != "pruned":
+        return spent
+    reached = max(map(int, json.loads(tags.get("rungs", "{}"))), default=0)
+    ends = [list(map(int, block.split("-"))) for block in tags.get("seeds", "").split(",") if block]
+    if "replicate_gradients" in tags and knobs.get("updates"):
+        seeds = sum(last - first + 1 for first, last in ends)
+        spent["spent_gradients"] = float(tags["replicate_gradients"]) * seeds * reached / knobs["updates"]
+    if run.info.end_time:
+        spent["spent_seconds"] = (run.info.end_time - run.info.start_time) / 1000
+    return spent
+
+
+def planned_cells(plan: dict[str, Any]) -> pd.DataFrame:
+    """The planned design cells. An arm's name is extended by its factors beyond step size and MCMC steps."""
+    design = [cell for cell in plan.get("cells", []) if cell.get("phase", "design") == "design"]
+    extra = [f for f in plan.get("factors", []) if f not in CELL]
+    levels = {
+        (c["arm"], f): {str(o["knobs"].get(f)) for o in design if o["arm"] == c["arm"]} for c in design for f in extra
+    }
+    rows = []
+    for cell in design:
+        arm, knobs = cell["arm"], cell["knobs"]
+        suffix = ", ".join(f"{f}={knobs[f]}" for f in extra if len(levels[arm, f]) > 1)
+        rows.append(
+            {
+                "config_hash": cell["config_hash"],
+                "arm": f"{arm} ({suffix})" if suffix else arm,
+                "base_arm": arm,
+                **{k: knobs[k] for k in CELL},
+                "knobs": knobs,
+            }
+        )
+    return pd.DataFrame(rows, columns=["config_hash", "arm", "base_arm", *CELL, "knobs"])
