@@ -35,4 +35,5 @@ def study(values: Mapping[Cell, Sequence[float | None]], *, arms: Mapping[str, d
         name="small", spec="", launch={}, packages={}, arms=list(entries), cells=pd.DataFrame(cells),
         plan={"primary": "kid", "direction": "minimize", "baseline": baseline or names[0], "arms": entries,
               "planned": {"design": {"replicates": most}}, **plan},
-        trials=pd.DataFrame(trials), finals=pd.DataFrame(finals), curves=pd.DataFrame())
+        trials=pd.DataFrame(trials), finals=pd.DataFrame(finals),
+        curves=pd.DataFrame(columns=["arm", "phase", "step_size", "mcmc_steps", "config_hash", "seed", "update"]))
