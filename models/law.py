@@ -16,9 +16,12 @@ with D = delta^2. h is negative at kappa = 0 and training raises lambda while h 
 root below kappa = 2, where E3 itself breaks. Wherever h > 0 it falls with D at a given kappa, so each kappa has one
 D(kappa) that it can balance, and the largest stable step is sqrt(max D(kappa)): no search over delta is needed.
 
-`drift_clip`, `grad_clip` and `spectral_norm` do not enter: they bound moves and slopes, not the balance. Where the law
-is silent, functions return nan: chains in z of a trained g (`hidden`, `ggcn`; for an affine g of gain w the limit is
-that of s / w), `energy_l2` (it ties all directions together) and temperature 0 (particles without a spread).
+`drift_clip` and `grad_clip` do not enter: they bound moves, not the balance. Where the law is silent, functions return
+nan: chains in z of a trained g (`hidden`, `ggcn`; for an affine g of gain w the limit is that of s / w), `energy_l2`
+(it ties all directions together), temperature 0 (particles without a spread) and `spectral_norm`, where lambda is not
+free to grow. With singular values of 1 and SiLU (slope <= 1.1, curvature <= 1/2) the curvature of an MLP f with H
+hidden layers is at most score_scale / 2 sum_{l=1}^{H} 1.1^(H + l - 2), and its slope at most score_scale 1.1^H, so that
+for delta < 2 sigma particles stay within a bounded distance: where a free quadratic breaks, the model is biased.
 The law is exact for equilibrium chains and small learning rates. For KL flow s / sqrt(tau) bounds every chain that ends
 in E3, however short, because its last noise alone has variance tau delta^2: so for `amortized`, too. The other limits
 assume equilibrium. Few steps far from the data, or a large learning rate, diverge earlier.
@@ -61,7 +64,8 @@ def _arm(s: float, hp: HParams) -> _Arm | None:
     """The knobs that move the balance, or None where the law is silent."""
     if not (math.isfinite(s) and s >= 0):
         raise ValueError(f"found s = {s!r}, expected a finite local standard deviation >= 0")
-    if hp.latent_chain or hp.method == "ggcn" or hp.energy_l2 or hp.temperature < SMALLEST:
+    if (hp.latent_chain or hp.method == "ggcn" or hp.energy_l2 or getattr(hp, "spectral_norm", False)
+            or hp.temperature < SMALLEST):
         return None
     data = (s**2 + hp.data_noise**2) / hp.temperature
     if not hasattr(hp, "jko_weight") or getattr(hp, "flow", "jko") == "kl":

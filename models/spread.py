@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 Axes = Literal["pixel", "principal"]
 Array = NDArray[np.float32]
 
+NEIGHBOURS = 20
+LOCAL = 10  # times the neighbours: with fewer points these are no small part of the data
 _POINTS = 1000  # beyond this, neighbours are sought among a random subset: in many dimensions distances barely move
 _CENTRES = 250  # neighbourhoods that are measured
 _REFERENCES = 4  # Gaussian samples behind the correction
@@ -29,9 +31,17 @@ class Spread:
     se_med: float
     per_direction: NDArray[np.float64]  # (dim,); ascending along principal axes
     axes: Axes
+    n: int  # points among which neighbours were sought, and k of them; both 0 where s is known
+    k: int
+
+    @property
+    def coarse(self) -> bool:
+        """Whether k is more than a tenth of the points. A mode of fewer than about 2 k points is not seen as one: its
+        neighbourhoods reach into others, and s comes out too large, at worst as large as the spread of all data."""
+        return self.n < LOCAL * self.k
 
 
-def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = 20, draws: int = 16,
+def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = NEIGHBOURS, draws: int = 16,
                  axes: Axes = "pixel") -> Spread:
     """Local standard deviation of points (n, dim) in each direction, with standard errors over points.
 
@@ -41,7 +51,8 @@ def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = 20, dr
     Gaussians of the same n and dimension *with the covariance just pooled*, direction by direction. (Standard
     Gaussians overstate the smallest directions, which carry the limit: by 15 % on digits, where a constant pixel's
     spread is known.) On Gaussians whose spreads range over a factor of 16 it is then right to a few per cent in the
-    smallest directions, up to 10 % too large in the middle and up to 20 % too small in the largest.
+    smallest directions, up to 10 % too large in the middle and up to 20 % too small in the largest. On mixtures of them
+    the same holds while a mode has at least 2 k points; with fewer it is off by any factor (`Spread.coarse`).
 
     Dequantise first. `axes`: the coordinates, or the principal axes of the pooled local covariance (at most 512
     dimensions). Above 1,000 points a random subset stands for them; 250 neighbourhoods are measured. Standard errors:
@@ -77,7 +88,7 @@ def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = 20, dr
         return float((variances[0] + variances[1] / _REFERENCES) ** 0.5)
 
     return Spread(float(per_direction.min()), float(np.median(per_direction)), error(np.min), error(np.median),
-                  per_direction, axes)
+                  per_direction, axes, len(x), k)
 
 
 def _deviations(x: Array, k: int, rng: np.random.Generator) -> Array:

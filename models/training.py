@@ -74,8 +74,8 @@ def init_state(method: Method, data: Data, seeds: Sequence[int], device: torch.d
     fuse = fuse_for(method.shape, device)
     f = score_network(method.shape, hp.width, weights, dtype=dtype, fuse=fuse, spectral=hp.spectral_norm,
                       scale=hp.score_scale).to(device)
-    g = upsampler_network(hp.latent_dim, method.shape, hp.width, weights, dtype=dtype, fuse=fuse).to(
-        device) if hp.uses_generator else None
+    g = upsampler_network(hp.latent_dim, method.shape, hp.width, weights, dtype=dtype, fuse=fuse,
+                          extent=data.extent).to(device) if hp.uses_generator else None
     noise = Noise(generators_for(seeds, "chain", device), dtype)
     persistent = getattr(hp, "chain", None) == "persistent"
     rows = (len(seeds),)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.cpus import usable_cpus
 from study.cluster import ClusterError, RayError, address_problem, connect_problem, terminable
 from study.cluster.capacity import fits, gpu_problem
 from study.redaction import redacted
@@ -89,7 +90,7 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     spec = load(arguments.space, arguments.overrides)
     if arguments.address and not arguments.dry_run and (problem := connect_problem(arguments.address)):
         raise SpecError([problem])
-    cpus = len(os.sched_getaffinity(0))
+    cpus = usable_cpus()
     if arguments.address is None and spec.resources.cpu > cpus:
         raise SpecError([f"{arguments.space}: resources.cpu: found {spec.resources.cpu:g}, expected at most {cpus}, "
                          "the CPUs of this machine"])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FLOOR_DRAWS = 20
 ALPHA = 0.05  # of the report's tests, after Holm
 SECONDS_A_CALL = 5e-4
+UNKNOWN = ("no prediction", "", "", "", "", "")  # columns of an arm that the law says nothing of
 MAX_ROWS = 20  # of an arm, in the table for people; plan.json has them all
 
 
@@ -61,7 +62,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
         "common_cell": common_cell(spec), "factors": factors,
         "arms": {name: {"method": arm.method, "fixed": dict(arm.knobs), "limits": arm_limits(spec, arm, spread)}
                  for name, arm in spec.arms.items()},
-        "spread": spread, "seeds": {phase: phase_seeds(spec, phase) for phase in PHASES},
+        "spread": {**spread, "n": local.n, "k": local.k, "coarse": local.coarse},
+        "seeds": {phase: phase_seeds(spec, phase) for phase in PHASES},
         "floors": {name: floor._asdict() for name, floor in floors.items()},
         "planned": {phase: {"configurations": p["configurations"], "replicates": p["replicates"]}
                     for phase, p in sizes["phases"].items()},
@@ -146,11 +148,13 @@ def show(plan: dict[str, Any], spec: StudySpec, console: Console) -> None:
     console.print(Text(f"{plan['study']} (version {plan['study_version']})", style="bold"))
     local = (f"local spread s: {spread['s_min']:.3g} +- {spread['se_min']:.1g} in the smallest direction, "
              f"{spread['s_med']:.3g} +- {spread['se_med']:.1g} in the median one")
-    for line in (plan["question"], _data_line(plan), data["notes"], local):
+    for line in (plan["question"], _data_line(plan), data["notes"], local, _coarse(spread)):
         if line:
             console.print(Text(line), soft_wrap=True)
-    table = Table(title="Predicted limits of the step size (law E13): the smallest direction's, and the median one's")
-    for name in ("arm", "method", "cells", "delta*_min", "delta*_med", "above both", "between", "below"):
+    table = Table(title="Predicted limits of the step size (law E13): the smallest direction's, and the median one's, "
+                        "where kappa* passes 1, too")
+    for name in ("arm", "method", "cells", "delta*_min", "delta*_med", "kappa* = 1 at", "above both", "between",
+                 "below"):
         table.add_column(name, justify="left" if name in ("arm", "method") else "right")
     for arm in spec.arms:
         rows = _arm_rows(plan, spec, arm)
@@ -195,6 +199,15 @@ def too_few_replicates(comparisons: int, replicates: int) -> str:
             f"{ALPHA}; {enough} replicates would do (design.replicates)")
 
 
+def _coarse(spread: Mapping[str, Any]) -> str:
+    """What to think of limits from few points; "" where the spread is local."""
+    if not spread["coarse"]:
+        return ""
+    n, k = spread["n"], spread["k"]
+    return (f"coarse: {k} neighbours are {k / n:.0%} of {n} points, so a mode with fewer than {2 * k} is not told "
+            "from its surroundings; s and the limits may be too large")
+
+
 def _data_line(plan: dict[str, Any]) -> str:
     data, extractor = plan["data"], plan["extractor"]
     n = " / ".join(str(data["n"][split]) for split in ("train", "search", "confirm"))
@@ -211,7 +224,7 @@ def _arm_rows(plan: dict[str, Any], spec: StudySpec, arm: str) -> list[list[str]
     entries = plan["arms"][arm]["limits"]
     cells = [] if spec.design is None else list(cells_of(spec.design.factors[arm]))
     if not entries:
-        return [[arm, spec.arms[arm].method, str(len(cells)), "no prediction", "", "", "", ""]]
+        return [[arm, spec.arms[arm].method, str(len(cells)), *UNKNOWN]]
     default = spec.arms[arm].hparams({}).step_size
     varied = [k for k in entries[0] if not k.startswith("delta_")]
     steps_at: dict[tuple[Any, ...], list[float]] = {}
@@ -225,5 +238,9 @@ def _arm_rows(plan: dict[str, Any], spec: StudySpec, arm: str) -> list[list[str]
         counts = [sum(s > high for s in steps), sum(low < s <= high for s in steps), sum(s <= low for s in steps)]
         bounds = [f"{span(entry[k], entry[k])} ({span(entry[k + '_low'], entry[k + '_high'])})"
                   if entry[k] is not None else "none" for k in ("delta_min", "delta_med")]
-        rows.append([f"{arm} {own}".strip(), spec.arms[arm].method, str(len(steps)), *bounds, *map(str, counts)])
+        practical = "none" if entry["delta_kappa1"] is None else span(entry["delta_kappa1"], entry["delta_kappa1"])
+        rows.append([f"{arm} {own}".strip(), spec.arms[arm].method, str(len(steps)), *bounds, practical,
+                     *map(str, counts)])
+    if rest := len(cells) - sum(int(row[2]) for row in rows):
+        rows.append([f"{arm}, other knobs", spec.arms[arm].method, str(rest), *UNKNOWN])
     return rows

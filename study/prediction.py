@@ -10,7 +10,7 @@ import numpy as np
 
 from models.data import Data, some
 from models.hparams import HParams
-from models.law import limit
+from models.law import limit, step_at
 from models.spread import Spread, local_spread
 from study.spec import Arm, StudySpec
 from study.spec.knobs import METHODS
@@ -18,7 +18,7 @@ from study.spec.model import cells_of
 
 # The knobs that the law looks at; step_size is what it limits.
 LAW = ("flow", "jko_weight", "beta", "penalty_on", "penalty_of", "negatives_drift", "temperature", "data_noise",
-       "sigma", "energy_l2")
+       "sigma", "energy_l2", "spectral_norm")
 Z = 1.96  # two-sided 95 %
 MAX_LIMITS = 200  # predictions for an arm in the plan: each costs about 8 ms, and nobody reads more
 
@@ -27,21 +27,27 @@ def spread_of(data: Data, seed: int) -> Spread:
     """The local spread of the train split (on disk: of `some` of its images); in the plane, the density's own."""
     if data.density is not None:
         s = float(data.density.local_sd)
-        return Spread(s, s, 0.0, 0.0, np.full(2, s), "pixel")
+        return Spread(s, s, 0.0, 0.0, np.full(2, s), "pixel", 0, 0)
     points = some(data.train)
     return local_spread(points.reshape(len(points), -1), np.random.default_rng(seed))
 
 
 def limits(spread: Mapping[str, float], hp: HParams) -> dict[str, float | None]:
-    """delta_min and delta_med with their 95 % bounds; None: no finite limit. Empty where the law is silent."""
+    """delta_min and delta_med with their 95 % bounds; delta_kappa1, the step size at which the law's kappa* passes 1
+    in the median direction, where KL's feedback changes sign. None: no finite one. Empty where the law is silent."""
     found: dict[str, float | None] = {}
     for name, s, error in (("min", spread["s_min"], spread["se_min"]), ("med", spread["s_med"], spread["se_med"])):
         for suffix, at in (("", s), ("_low", max(0.0, s - Z * error)), ("_high", s + Z * error)):
             delta = limit(at, hp)
             if math.isnan(delta):
                 return {}
-            found[f"delta_{name}{suffix}"] = None if math.isinf(delta) else delta
+            found[f"delta_{name}{suffix}"] = _or_none(delta)
+    found["delta_kappa1"] = _or_none(step_at(1.0, spread["s_med"], hp))
     return found
+
+
+def _or_none(delta: float) -> float | None:
+    return None if math.isinf(delta) else delta
 
 
 def arm_limits(spec: StudySpec, arm: Arm, spread: Mapping[str, float]) -> list[dict[str, Any]]:

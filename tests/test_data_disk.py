@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import subprocess
 import sys
@@ -336,3 +337,18 @@ def test_twenty_thousand_images_take_little_memory(tmp_path: Path) -> None:
                           capture_output=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stderr
     assert 1 < float(done.stdout) < 110, done.stdout
+
+
+def test_a_system_that_cannot_say_which_cpus_are_free_still_reads_images(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Linux has `sched_getaffinity`; looked up on import, it would end every study there."""
+    path = images.folder(tmp_path / "faces", FILES)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.delattr(os, "sched_getaffinity")
+        elsewhere.setattr(os, "cpu_count", lambda: None)
+        assert disk_index.threads() == 1
+        importlib.reload(disk_index)
+        found = at("folder", path)
+        found.train.prefetch(np.arange(5))
+        assert np.array_equal(np.concatenate(everything(found)), expected(PNGS).astype(np.float32))
+    importlib.reload(disk_index)

@@ -145,8 +145,8 @@ def test_a_dry_run_shows_the_plan_and_makes_no_store(space: str, capsys: pytest.
     text = capsys.readouterr().out
     rows = {words[1]: words[3:] for line in text.splitlines() if len(words := line.split()) > 3 and words[0] == "│"}
     cells = {arm: [w for w in words if w != "│"] for arm, words in rows.items()}
-    assert cells["kl"] == ["kl", "2", "0.1", "(0.1)", "0.1", "(0.1)", "1", "0", "1"]
-    assert cells["jko"] == ["jko", "2", "none", "none", "0", "0", "2"]
+    assert cells["kl"] == ["kl", "2", "0.1", "(0.1)", "0.1", "(0.1)", "0.1", "1", "0", "1"]
+    assert cells["jko"] == ["jko", "2", "none", "none", "none", "0", "0", "2"]
     assert "design: 4 configurations x 2 replicates" in text and "estimated cost: roughly " in text
     assert [path.name for path in Path().iterdir()] == ["tiny.yaml"]
 

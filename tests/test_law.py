@@ -141,7 +141,8 @@ def test_penalty_of_the_score_solves_its_equation() -> None:
 
 
 def test_where_the_law_is_silent() -> None:
-    for hp in (Hidden(), GGCN(), KL(energy_l2=0.1), KL(temperature=0.0)):
+    for hp in (Hidden(), GGCN(), KL(energy_l2=0.1), KL(temperature=0.0), KL(spectral_norm=True),
+               JKO(spectral_norm=True)):
         assert math.isnan(limit(S, hp)) and math.isnan(fixed_point(S, hp)) and math.isnan(step_at(1.0, S, hp))
     with pytest.raises(ValueError, match="found s = nan"):
         limit(math.nan, KL())
@@ -152,8 +153,43 @@ def test_amortized_has_the_last_noise_bound_of_its_image_chain() -> None:
     assert limit(S, Amortized(flow="jko", jko_weight=0.125)) == pytest.approx(2 * S, rel=1e-6)
 
 
-def test_bounds_on_moves_and_slopes_leave_the_law_alone() -> None:
-    assert limit(S, KL(drift_clip=0.01, grad_clip=0.1, spectral_norm=True)) == limit(S, KL())
+def test_bounds_on_moves_leave_the_law_alone() -> None:
+    assert limit(S, KL(drift_clip=0.01, grad_clip=0.1)) == limit(S, KL())
+
+
+def test_spectral_normalisation_bounds_slope_and_curvature_as_the_sheet_says() -> None:
+    """Why the law is silent there: f cannot have any lambda. The bounds hold, and not by a factor of ten."""
+    x = np.linspace(-20, 20, 400_001)
+    sigmoid = 1 / (1 + np.exp(-x))
+    slope, bend = sigmoid * (1 + x * (1 - sigmoid)), sigmoid * (1 - sigmoid) * (2 + x * (1 - 2 * sigmoid))
+    assert 1.09 < abs(slope).max() < 1.1 and abs(bend).max() == pytest.approx(0.5)
+    hidden, scale = 2, 3.0
+    most_bent = scale / 2 * sum(1.1 ** (hidden + k - 2) for k in range(1, hidden + 1))
+    bent, steep = zip(*(_bent_and_steep(shift, scale) for shift in (-1.5, -0.6, 0.0, 1.0, 2.4)), strict=True)
+    assert most_bent == pytest.approx(1.155 * scale)
+    assert most_bent / 2 < max(bent) < most_bent
+    assert 1.1**hidden * scale / 1.2 < max(steep) < 1.1**hidden * scale
+
+
+def _bent_and_steep(shift: float, scale: float) -> tuple[float, float]:
+    """The largest curvature and slope of a spectrally normalised f along a line. Its weights are of rank one, aligned
+    from layer to layer (where slopes multiply fully) and 50 times too large; `shift` is the second layer's bias."""
+    import torch
+
+    from models.networks import score_network
+
+    f = score_network((2,), 2, [torch.Generator().manual_seed(0)], dtype=torch.float64, fuse="loop", spectral=True,
+                      scale=scale)
+    with torch.no_grad():
+        for k, layer in enumerate(f.layers):
+            layer.weight.zero_()[0, 0, 0] = 50
+            layer.bias.zero_()[0, 0] = shift if k == 1 else 0
+            layer.follow_spectrum()
+    line = torch.linspace(-6, 6, 1001, dtype=torch.float64)
+    x = torch.stack([line, torch.zeros_like(line)], -1).unsqueeze(0).requires_grad_()
+    (slope,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), x)
+    return bend.abs().max().item(), slope.abs().max().item()
 
 
 def test_discrete_langevin_variance() -> None:

@@ -90,3 +90,24 @@ def test_refusals() -> None:
         local_spread(np.zeros((43, 4)), rng)
     with pytest.raises(ValueError, match="found 600 dimensions, expected at most 512"):
         local_spread(np.zeros((100, 600)), rng, axes="principal")
+
+
+def mixture(per_mode: int, modes: int, seed: int) -> NDArray[np.float64]:
+    """Modes of the same shape, ten times as far apart as each is wide."""
+    rng = np.random.default_rng(seed)
+    return np.concatenate([gaussian(seed + m, per_mode) + 3 * rng.standard_normal(DIM) for m in range(modes)])
+
+
+def test_modes_of_2k_points_are_seen_and_modes_of_fewer_than_k_are_not() -> None:
+    """The rule that docs/stability-law.md states: it is the points of a mode that count, not those of all data."""
+    rng = np.random.default_rng(0)
+    seen = local_spread(mixture(40, 10, 1), rng, 20, draws=2)
+    assert seen.s_med == pytest.approx(np.median(TRUTH), rel=0.2) and not seen.coarse
+    unseen = local_spread(mixture(12, 10, 1), rng, 20, draws=2)
+    assert unseen.s_med > 5 * np.median(TRUTH) and unseen.coarse
+    assert local_spread(mixture(12, 10, 1), rng, 5, draws=2).s_med == pytest.approx(np.median(TRUTH), rel=0.2)
+
+
+@pytest.mark.parametrize(("n", "k", "coarse"), [(60, 20, True), (199, 20, True), (200, 20, False), (60, 5, False)])
+def test_coarse_is_a_tenth_of_the_points(n: int, k: int, coarse: bool) -> None:
+    assert local_spread(gaussian(0, n), np.random.default_rng(0), k, draws=2).coarse is coarse

@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow
 from pyarrow import ipc
 
+from models.cpus import usable_cpus
 from models.disk.cifar import cifar_items, cifar_stats
 from models.disk.options import DataError, DiskOptions
 from models.disk.pixels import inspect
@@ -42,7 +43,7 @@ from models.disk.sources import (
 )
 
 VERSION = 1  # to be raised when an index holds something else
-THREADS = min(4, len(os.sched_getaffinity(0)))
+MAX_THREADS = 4
 CHUNK = 512  # images looked at in one go; those of a container, which are in memory then, at most CHUNK_BYTES in all
 CHUNK_BYTES = 2**26
 MANY, LARGE = 5000, 2**27  # files, and bytes of containers, from which on it is said that they are read
@@ -52,6 +53,11 @@ SCHEMA = pyarrow.schema([
     ("digest", pyarrow.binary(32)), ("facts", pyarrow.uint8()), ("side", pyarrow.int32()), ("broken", pyarrow.string()),
     ("label", pyarrow.int16()), ("part", pyarrow.uint8())])
 Say = Callable[[str], None]
+
+
+def threads() -> int:
+    """How many look at images, or decode them, at once."""
+    return min(MAX_THREADS, usable_cpus())
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +160,12 @@ def _container(options: DiskOptions, cache: Path, say: Say) -> Index:
 def _copied(items: Iterable[Item], bulk: Any) -> Iterator[list[tuple[Any, ...]]]:
     offset, held = 0, 0
     waiting: list[Item] = []
+    workers = threads()
 
     def rows() -> list[tuple[Any, ...]]:
         nonlocal offset
         found = []
-        looks = _each(pool, lambda item: _look(item.data), waiting)
+        looks = _each(pool, workers, lambda item: _look(item.data), waiting)
         for item, look in zip(waiting, looks, strict=True):
             bulk.write(item.data or b"")
             size = len(item.data or b"")
@@ -166,7 +173,7 @@ def _copied(items: Iterable[Item], bulk: Any) -> Iterator[list[tuple[Any, ...]]]
             offset += size
         return found
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         for item in items:
             waiting.append(item)
             held += len(item.data or b"")
@@ -188,15 +195,15 @@ def _looked_at(root: str, stats: Iterable[FileStat]) -> Iterator[tuple[Any, ...]
         except ValueError as error:
             return bytes(32), 0, 0, str(error)
 
-    todo = iter(stats)
-    with ThreadPoolExecutor(THREADS) as pool:
+    todo, workers = iter(stats), threads()
+    with ThreadPoolExecutor(workers) as pool:
         while chunk := list(islice(todo, CHUNK)):
-            yield from _each(pool, look, chunk)
+            yield from _each(pool, workers, look, chunk)
 
 
-def _each(pool: ThreadPoolExecutor, look: Callable[[Any], Any], things: list[Any]) -> Iterator[Any]:
+def _each(pool: ThreadPoolExecutor, workers: int, look: Callable[[Any], Any], things: list[Any]) -> Iterator[Any]:
     """`look` at each thing, in order: a piece a thread, since handing over one by one costs more than most looks."""
-    piece = -(-len(things) // THREADS) or 1
+    piece = -(-len(things) // workers) or 1
     pieces = [things[i:i + piece] for i in range(0, len(things), piece)]
     for found in pool.map(lambda part: [look(thing) for thing in part], pieces):
         yield from found

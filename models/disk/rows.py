@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.disk.index import THREADS, Index
+from models.disk.index import Index, threads
 from models.disk.options import DataError
 from models.disk.pixels import pixels
 from models.disk.splits import Layout
@@ -72,7 +72,7 @@ class Rows:
         for place in map(int, places):
             if place not in self._waiting and len(self._waiting) < most:
                 if self._pool is None:
-                    self._pool = ThreadPoolExecutor(THREADS, "decode")
+                    self._pool = ThreadPoolExecutor(threads(), "decode")
                 self._waiting[place] = self._pool.submit(self._make, place)
 
     def _load(self, place: int, into: np.ndarray) -> bool:

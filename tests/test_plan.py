@@ -1,0 +1,88 @@
+"""What the plan says of predicted limits and of the local spread they come from."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from models.data import load as load_data
+from models.spread import NEIGHBOURS
+from study.plan import make_plan, show
+from study.spec import StudySpec, load
+
+SPEC = """\
+study: limits
+data: gaussians8
+arms:
+  kl: {method: kl}
+  eighth: {method: jko, jko_weight: 0.125}
+  fifth: {method: jko, jko_weight: 0.2}
+  half: {method: jko, jko_weight: 0.5}
+  normed: {method: kl, spectral_norm: true, score_scale: 3}
+  tied: {method: kl, energy_l2: 0.1}
+design: {step_size: [0.1, 0.3], fifth: {mcmc_steps: [5, 20]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudySpec, dict[str, Any]]:
+    path = tmp_path_factory.mktemp("plan") / "limits.yaml"
+    path.write_text(SPEC)
+    spec = load(path)
+    return spec, make_plan(spec, load_data("gaussians8"), 2, path.parent)
+
+
+def shown(spec: StudySpec, plan: dict[str, Any]) -> list[str]:
+    out = io.StringIO()
+    show(plan, spec, Console(file=out, width=200))
+    return out.getvalue().splitlines()
+
+
+def test_kappa_passes_one_where_the_closed_form_says(planned: tuple[StudySpec, dict[str, Any]]) -> None:
+    """`s / sqrt(1 - 4c)`: for 1/8 < c < 1/4 the only bound that the law knows; from 1/4 on none."""
+    limits = {arm: entry["limits"] for arm, entry in planned[1]["arms"].items()}
+    s = planned[1]["spread"]["s_med"]
+    at = {arm: entries[0]["delta_kappa1"] for arm, entries in limits.items() if entries}
+    assert at == {"kl": pytest.approx(s), "eighth": pytest.approx(s * math.sqrt(2)),
+                  "fifth": pytest.approx(s / math.sqrt(0.2)), "half": None}
+    assert limits["fifth"][0]["delta_med"] is None and limits["eighth"][0]["delta_med"] == pytest.approx(2 * s)
+    assert limits["normed"] == limits["tied"] == []
+
+
+def test_the_table_shows_where_kappa_passes_one(planned: tuple[StudySpec, dict[str, Any]]) -> None:
+    lines = shown(*planned)
+    [head] = [line for line in lines if "kappa* = 1 at" in line]
+    column = [cell.strip() for cell in head.replace("┃", "│").split("│")].index("kappa* = 1 at")
+    found = {cells[1]: cells[column] for line in lines if len(cells := [c.strip() for c in line.split("│")]) > column}
+    assert {arm: found[arm] for arm in ("kl", "eighth", "fifth", "half")} == {
+        "kl": "0.2", "eighth": "0.28", "fifth": "0.45", "half": "none"}
+    assert sum("no prediction" in line for line in lines) == 2  # normed, tied
+
+
+def test_cells_that_the_law_says_nothing_of_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "some.yaml"
+    path.write_text("study: some\ndata: gaussians8\nmethod: kl\ndesign: {step_size: [0.1, 0.3], "
+                    "spectral_norm: [true, false], energy_l2: [0.0, 0.1]}\n")
+    spec = load(path)
+    plan = make_plan(spec, load_data("gaussians8"), 2, tmp_path)
+    [entry] = plan["arms"]["kl"]["limits"]
+    assert entry["spectral_norm"] is False and entry["energy_l2"] == 0
+    [line] = [line for line in shown(spec, plan) if "no prediction" in line]
+    assert "kl, other knobs" in line and line.split("│")[3].strip() == "6"
+
+
+@pytest.mark.parametrize(("data", "coarse"), [("faces", True), ("digits", False), ("gaussians8", False)])
+def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, coarse: bool, tmp_path: Path) -> None:
+    path = tmp_path / "few.yaml"
+    path.write_text(f"study: few\ndata: {data}\nmethod: kl\ndesign: {{step_size: [0.1]}}\n")
+    spec = load(path)
+    plan = make_plan(spec, load_data(data), 2, tmp_path)
+    assert plan["spread"]["coarse"] is coarse and plan["spread"]["k"] == (0 if data == "gaussians8" else NEIGHBOURS)
+    found = [line for line in shown(spec, plan) if line.startswith("coarse: ")]
+    assert found == ["coarse: 20 neighbours are 33% of 60 points, so a mode with fewer than 40 of them is not told "
+                     "from its surroundings; s and the limits may be too large"][:coarse]
