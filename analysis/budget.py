@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -58,7 +59,7 @@ def _spent(finals: pd.DataFrame, pruned: pd.DataFrame, lost: int) -> dict[str, f
 
 def budget_words(frame: pd.DataFrame) -> pd.DataFrame:
     """`budget` for a reader."""
-    def words(row: dict[str, Any], name: str) -> str:
+    def words(row: Mapping[Any, Any], name: str) -> str:
         return ("\u2265 " if row[f"{name}_lacks"] and row[name] else "") + number(row[name])
 
     some = frame.to_dict("records")

@@ -40,13 +40,13 @@ def comparisons(study: Study) -> pd.DataFrame:
     """
     cells = compared_cells(study).set_index("arm")
     values = {arm: values_of(study, cell["config_hash"]) for arm, cell in cells.iterrows()}
-    pairs = {str(arm): base for arm in cells.index if (base := study.baseline_of(str(arm))) in values}
+    pairs = {arm: of for arm in map(str, cells.index) if (of := study.baseline_of(arm)) is not None and of in values}
     found = paired_tests({str(a): v for a, v in values.items()}, pairs, family=len(study.family),
                    lower_is_better=study.lower_is_better)
     if found.empty:
         return found
-    of = cells[[*CELL, "diverged", "replicates"]]
-    own, base = of.loc[found["arm"]].reset_index(drop=True), of.loc[found["baseline"]].reset_index(drop=True)
+    counts = cells[[*CELL, "diverged", "replicates"]]
+    own, base = (counts.loc[found[who]].reset_index(drop=True) for who in ("arm", "baseline"))
     return pd.concat([found[["arm", "baseline"]], own, base.add_suffix("_baseline"),
                       found.drop(columns=["arm", "baseline"])], axis=1)
 

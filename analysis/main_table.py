@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ def main_words(frame: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     return out
 
 
-def _measure(row: dict[str, Any], name: str) -> str:
+def _measure(row: Mapping[Any, Any], name: str) -> str:
     if pd.isna(row[name]):
         return DASH
     if row["arm"] == FLOOR:

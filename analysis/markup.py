@@ -20,7 +20,7 @@ _LATEX = {
         "\u03c7\u03c8\u03c9\u0394\u03a3\u03a9",
         "alpha beta gamma delta varepsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
         "Delta Sigma Omega".split(), strict=True)}}
-_LETTERS = "\u00c0\u00d6\u00d8\u00f6\u00f8\u00ff"  # ends of three ranges of Latin-1 letters, which LaTeX knows
+_LETTERS = re.compile("[ -~\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]")  # ASCII, and Latin-1 letters, which LaTeX knows
 
 
 def latex_text(value: Any) -> str:
@@ -32,10 +32,7 @@ def latex_text(value: Any) -> str:
 def _latex_letter(letter: str) -> str:
     if letter in _LATEX:
         return _LATEX[letter]
-    a, b, c, d, e, f = _LETTERS
-    if " " <= letter <= "~" or a <= letter <= b or c <= letter <= d or e <= letter <= f:
-        return letter
-    return f"U+{ord(letter):04X}"
+    return letter if _LETTERS.match(letter) else f"U+{ord(letter):04X}"
 
 
 def markdown_text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -224,14 +225,14 @@ def limit_words(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _bounded(row: dict[str, Any], name: str) -> str:
+def _bounded(row: Mapping[Any, Any], name: str) -> str:
     """A predicted limit with the bounds that the plan gives it."""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     known = math.isfinite(row[name]) and not (math.isnan(low) or math.isnan(high))
     return number(row[name], 2) + (f" [{number(low, 2)}, {number(high, 2)}]" if known else "")
 
 
-def _observed(row: dict[str, Any]) -> str:
+def _observed(row: Mapping[Any, Any]) -> str:
     """The observed boundary: `0.14 [0.05, 0.4]`, `> 0.4` where no step size reached one half."""
     if math.isnan(row["half"]):
         return DASH

@@ -10,7 +10,7 @@ from analysis.inference import Interval
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
-MOST_DECIMALS = 6
+MOST_DECIMALS, SMALL = 6, 1e-4  # more decimals than these, of numbers below: `1.0e-07`
 
 
 def number(x: float | None, digits: int = 3) -> str:
@@ -27,14 +27,14 @@ def number(x: float | None, digits: int = 3) -> str:
 
 
 def interval(i: Interval) -> str:
-    """`0.052 [0.041, 0.063]`: the bounds decide how many decimals all three have; powers of ten beyond six of them."""
+    """`0.052 [0.041, 0.063]`: the bounds decide how many decimals all three have; small numbers as powers of ten."""
     half = (i.high - i.low) / 2
     if math.isnan(half) or half <= 1e-9 * abs(i.estimate):
         return number(i.estimate)
     decimals = max(0, 1 - math.floor(math.log10(half)))
     form = f",.{decimals}f"
-    if decimals > MOST_DECIMALS:
-        largest = max(abs(v) for v in (i.estimate, i.low, i.high))
+    largest = max(abs(v) for v in (i.estimate, i.low, i.high))
+    if decimals > MOST_DECIMALS and largest < SMALL:
         form = f".{max(1, decimals + math.floor(math.log10(largest)))}e"
     estimate, low, high = (f"{v + 0.0:{form}}".replace("-", MINUS) for v in (i.estimate, i.low, i.high))
     return f"{estimate} [{low}, {high}]"

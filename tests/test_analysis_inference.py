@@ -108,7 +108,7 @@ def test_numbers_in_words():
     assert interval(t_interval([0.04, 0.05, 0.06])) == "0.050 [0.025, 0.075]"
     assert interval(Interval(1e-7, 5e-8, 1.5e-7, 6)) == "1.00e\u221207 [5.00e\u221208, 1.50e\u221207]"
     assert interval(Interval(2e-7, -1e-9, 4e-7, 6)) == "2.0e\u221207 [\u22121.0e\u221209, 4.0e\u221207]"
-    assert interval(Interval(0.5, 0.49999, 0.50001, 6)) == "0.500000 [0.499990, 0.500010]"
+    assert interval(Interval(0.5, 0.49999, 0.50001, 6)) == "0.5000000 [0.4999900, 0.5000100]"
 
 
 def test_a_t_interval_on_normal_means_covers_95_of_100():

@@ -35,8 +35,8 @@ def markdown(frame: pd.DataFrame) -> str:
     """The table with its bold cells marked; no name in it is Markdown or HTML."""
     safe = frame.map(markdown_text).rename(columns=markdown_text).reset_index(drop=True)
     for row, column in frame.attrs.get("bold", []):
-        at = row, frame.columns.get_loc(column)
-        safe.iloc[at] = f"**{safe.iloc[at]}**"
+        name = markdown_text(column)
+        safe.loc[row, name] = f"**{safe[name].iloc[row]}**"
     return safe.to_markdown(index=False, disable_numparse=True) + "\n"
 
 
