@@ -1,6 +1,8 @@
 # `make` lists what there is. Set-up is incremental: it runs again only when pyproject.toml or constraints.txt changed.
 SPACE ?= search_spaces/jko.yaml
 PYTHON ?= python3
+# Files of tests at once.
+JOBS ?= 2
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 BIN := .venv/bin
@@ -44,10 +46,10 @@ ui: $(STAMP)  ## the MLflow pages of all studies, on http://127.0.0.1:5000
 	$(BIN)/mlflow ui --host 127.0.0.1
 
 test: $(STAMP)  ## all tests, the slow ones (Ray, servers) included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-fast: $(STAMP)  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 mutants: $(STAMP)  ## plant each of the listed faults in a copy of the code; the test named for it must fail (8 minutes)
 	$(BIN)/python -m tests.mutants

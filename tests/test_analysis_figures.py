@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
 from analysis.figures import cost, importance, key, limits, maps, replicates, samples, search
-from analysis.palette import EMPTY, colours, hatches
+from analysis.palette import EMPTY, colours, hatches, style
 from study.tracking.sheet import pairs, sheet
 
 ARMS = ["kl", "jko"]
@@ -349,12 +349,13 @@ def test_a_key_names_those_present_in_the_colours_of_all(ax):
 
 def test_the_key_has_rows_of_one_length_that_fit_and_marks_explained():
     names = [f"arm-{i}-of-many" for i in range(7)]
-    figure = matplotlib.figure.Figure(figsize=(4.4, 3))
-    key.legend(names, figure.subplots(), extra=[key.mark("x", "diverged")])
-    found = figure.axes[0].get_legend()
-    assert found._ncols == 3 and found.get_texts()[-1].get_text() == "diverged"
-    FigureCanvasAgg(figure).draw()
-    assert found.get_window_extent().x1 <= figure.bbox.x1
+    with style():
+        figure = matplotlib.figure.Figure(figsize=(4.4, 3))
+        key.legend(names, figure.subplots(), extra=[key.mark("x", "diverged")])
+        found = figure.axes[0].get_legend()
+        assert found._ncols == 3 and found.get_texts()[-1].get_text() == "diverged"
+        FigureCanvasAgg(figure).draw()
+        assert found.get_window_extent().x1 <= figure.bbox.x1
     key.say_n(figure.axes[0], [6, 4, 6], "replicates an arm")
     assert figure.axes[0].get_xlabel().endswith("n = 4 to 6 replicates an arm")
 
@@ -363,3 +364,18 @@ def test_round_numbers_on_a_short_logarithmic_axis(ax):
     ax.set(xscale="log", xlim=(1.4, 4.2))
     key.plain_log(ax.xaxis)
     assert len(ax.get_xticks()) >= 3 and ax.get_xticklabels()[0].get_text() in ("1.5", "2")
+
+
+def test_one_survivor_on_its_way_to_infinity_flattens_no_other():
+    """It is drawn at the axis' end, said to lie beyond; the scale of the maps ends there, too."""
+    values = [0.1, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18, 0.19, 4e5]
+    assert key.reach(values) == pytest.approx(10 * np.quantile(values, 0.9)) and key.reach(values[:-1]) == 0.19
+    assert key.reach([-0.1, 0.2, 50.0]) == 50.0 and key.reach([math.nan]) == -math.inf
+    frame = pd.DataFrame({"arm": "kl", "step_size": 0.1, "mcmc_steps": 5, "seed": range(11), "diverged": False,
+                          "quality": values, "mean": values, "cost": np.arange(1.0, 12.0)})
+    ax = replicates.replicate_dots(frame, matplotlib.figure.Figure().subplots(), measure="quality", arms=["kl"])
+    [beyond] = [line for line in ax.lines if line.get_gid() == "beyond"]
+    assert list(beyond.get_ydata()) == [key.reach(values)] and ax.get_ylim()[1] < 20
+    ax = cost.pareto(frame.assign(diverged=0), matplotlib.figure.Figure().subplots(), measure="quality", cost="cost",
+                     label="cost", arms=["kl"], lower_is_better=True)
+    assert [t.get_text() for t in ax.texts if t.get_gid() == "beyond"] == ["\u2191 400,000"] and ax.get_ylim()[1] < 20

@@ -62,9 +62,9 @@ def test_bold_reaches_latex_and_markdown_in_its_cells_only():
 def test_names_stay_text():
     assert latex_text("[a] \u03ba \u2212 50%") == r"{[}a] \ensuremath{\kappa} \ensuremath{-} 50\%"
     assert latex_text("a--b \u4e2d") == "a-{}-b U+4E2D"
-    assert markdown_text("<b>|*x*`") == "&lt;b&gt;\\|\\*x\\*\\`"
+    assert markdown_text("<b>|*x*`") == "&lt;b>\\|\\*x\\*\\`"
     assert markdown_prose("<img> at `long_run` [0.1, 0.2] [x](javascript:1)") == (
-        "&lt;img&gt; at `long_run` [0.1, 0.2] [x]\\(javascript:1)")
+        "&lt;img> at `long_run` [0.1, 0.2] [x]\\(javascript:1)")
 
 
 @pytest.mark.slow

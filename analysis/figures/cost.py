@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.key import HATCHED, band, plain_log
+from analysis.figures.key import HATCHED, band, plain_log, reach
 from analysis.frames import rows
-from analysis.palette import INK, PAPER, colours, dashes, hatches, markers
+from analysis.palette import INK, PAPER, SOFT, colours, dashes, hatches, markers
+from analysis.wording import number
 
 
 def front(cost: Any, value: Any, lower_is_better: bool) -> np.ndarray:
@@ -25,11 +26,16 @@ def front(cost: Any, value: Any, lower_is_better: bool) -> np.ndarray:
 def pareto(frame: pd.DataFrame, ax: Axes, *, measure: str, cost: str, label: str, arms: Sequence[str],
            lower_is_better: bool) -> Axes:
     """Each configuration at its cost a replicate; open where a replicate diverged. The line joins those that no other
-    configuration without divergence beats in both, their step size and MCMC steps beside them.
+    configuration without divergence beats in both, their step size and MCMC steps beside them. What lies beyond the
+    axis' `reach` is drawn at its end, with its value.
 
     frame: a row a configuration with `arm`, `step_size`, `mcmc_steps`, `mean`, `diverged` and `cost`.
     """
-    colour, marker = colours(arms), markers(arms)
+    colour, marker, top = colours(arms), markers(arms), reach(frame["mean"])
+    for row in rows(frame[frame["mean"] > top]):
+        ax.annotate(f"\u2191 {number(row.mean, 2)}", (getattr(row, cost), top), xytext=(4, 2), fontsize=7, color=SOFT,
+                    textcoords="offset points", gid="beyond")
+    frame = frame.assign(mean=frame["mean"].clip(upper=top))
     for arm in [a for a in arms if a in set(frame["arm"])]:
         for gone in (False, True):
             own = frame[(frame["arm"] == arm) & ((frame["diverged"] > 0) == gone)]

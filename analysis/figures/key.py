@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
@@ -55,6 +56,15 @@ def band(ax: Axes, x: Any, low: Any, high: Any, colour: str, hatch: str, step: A
     if hatch:
         ax.fill_between(x, low, high, step=step, facecolor="none", edgecolor=colour, alpha=0.3, lw=0, hatch=hatch,
                         gid="hatch")
+
+
+def reach(values: Any) -> float:
+    """Up to where an axis of these values goes: the largest, or ten times what nine in ten stay below. One survivor on
+    its way to infinity would flatten all others; what lies beyond is drawn on the edge and said."""
+    seen = np.asarray(values, float)
+    seen = seen[np.isfinite(seen)]
+    return float(min(seen.max(), 10 * np.quantile(seen, 0.9))) if len(seen) and seen.min() > 0 else float(
+        seen.max(initial=-math.inf))
 
 
 def say_n(ax: Axes, counts: Iterable[int], of: str) -> Axes:

@@ -45,8 +45,8 @@ def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], me
                 lower_is_better: bool) -> Axes:
     """Mean of the primary over survivors; each cell says the mean, n and k/n diverged. frame: one arm of `grid`.
 
-    scale: the smallest and the largest mean of all arms; logarithmic where it spans more than a decade. Hatched: ran,
-    but none survived; grey: no finished replicate.
+    scale: the smallest mean of all arms and the end of the scale, beyond which cells have its last colour; logarithmic
+    where it spans more than a decade. Hatched: ran, but none survived; grey: no finished replicate.
     """
     import seaborn as sns
 
@@ -66,8 +66,9 @@ def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], me
                 Normalize(low, max(high, low + 1e-12)), linewidths=2, linecolor=PAPER, fmt="",
                 cmap=sns.color_palette(QUALITY_MAP + ("_r" if lower_is_better else ""), as_cmap=True),
                 annot=False if crowded else text, annot_kws={"fontsize": 8, "linespacing": 1.35, "gid": "cell"},
-                cbar_kws={"pad": 0.02, "aspect": 14, "label": measure}, yticklabels=[f"{v:g}" for v in mean.index],
-                xticklabels=_every(mean.columns, crowded))
+                cbar_kws={"pad": 0.02, "aspect": 14, "label": measure,
+                          "extend": "max" if frame["mean"].max() > high else "neither"},
+                yticklabels=[f"{v:g}" for v in mean.index], xticklabels=_every(mean.columns, crowded))
     ran = frame.pivot(index="mcmc_steps", columns="step_size", values="replicates").fillna(0)
     for i, j in np.argwhere(mean.isna().to_numpy()):
         _blank(ax, (j, i, 1, 1), "" if crowded else text.to_numpy()[i, j], bool(ran.to_numpy()[i, j]))

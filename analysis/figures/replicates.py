@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.key import HATCHED, band, log_ticks, plain_log
+from analysis.figures.key import HATCHED, band, log_ticks, plain_log, reach
 from analysis.inference import t_interval
 from analysis.palette import ALARM, PAPER, RULE, SOFT, colours, dashes, hatches, markers
 
@@ -66,12 +66,16 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
 def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
     """Every replicate a dot at its step size, arms side by side; the diverged as crosses on their own line on top.
 
+    Open triangles: survivors beyond the axis' `reach`.
+
     frame: finals of one number of MCMC steps. Logarithmic where all values are positive and span more than WIDE.
     """
     colour, marker = colours(arms), markers(arms)
     steps = sorted(frame["step_size"].unique())
     shown = [a for a in arms if a in set(frame["arm"])]
     alive = frame.loc[~frame["diverged"], measure].dropna()
+    most_seen = reach(alive)
+    alive = alive.clip(upper=most_seen)
     room, most = 0.84 / len(shown), int(frame.groupby(["arm", "step_size"]).size().max())
     log = bool(len(alive) and alive.min() > 0 and alive.max() > WIDE * alive.min())
     top, end = _above(alive, log)
@@ -82,8 +86,11 @@ def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequenc
             k - (len(shown) - 1) / 2 + 0.8 * (spread - (most - 1) / 2) / most
         )
         gone = own["diverged"].to_numpy(bool)
-        ax.plot(x[~gone], own.loc[~gone, measure], marker=marker[arm], ls="", ms=4.5, color=colour[arm], mec=PAPER,
-                mew=0.4, label=arm, gid="survived")
+        beyond = ~gone & (own[measure] > most_seen).to_numpy()
+        ax.plot(x[beyond], np.full(int(beyond.sum()), most_seen), marker="^", ls="", ms=6, mfc="none", mew=1.2,
+                color=colour[arm], gid="beyond")
+        ax.plot(x[~gone & ~beyond], own.loc[~gone & ~beyond, measure], marker=marker[arm], ls="", ms=4.5,
+                color=colour[arm], mec=PAPER, mew=0.4, label=arm, gid="survived")
         ax.plot(x[gone], np.full(int(gone.sum()), top), marker="x", ls="", ms=5, mew=1.3, color=colour[arm],
                 gid="diverged")
     ax.axhline(top, color=RULE, lw=0.8, zorder=0)

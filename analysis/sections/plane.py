@@ -8,8 +8,9 @@ import pandas as pd
 
 from analysis import horizons
 from analysis.figures import maps
+from analysis.figures.key import reach
 from analysis.sections.canvas import Canvas, Section
-from analysis.wording import slug
+from analysis.wording import number, slug
 
 
 def divergence(canvas: Canvas) -> Section | None:
@@ -43,7 +44,7 @@ def quality(canvas: Canvas) -> Section | None:
     seen = canvas.grid["mean"].dropna()
     if not canvas.grid["replicates"].any():
         return None
-    scale = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
+    scale = (float(seen.min()), reach(seen)) if len(seen) else (0.0, 1.0)
     panels = []
     for i, arm in enumerate(canvas.study.arms):
         frame: pd.DataFrame = canvas.grid[canvas.grid["arm"] == arm]
@@ -59,8 +60,10 @@ def quality(canvas: Canvas) -> Section | None:
     return Section(
         "Quality",
         f"{canvas.study.primary} ({better} is better): mean over surviving replicates, n of them, and how many "
-        "diverged. One colour scale for all arms, darker is better; few survivors flatter their cell. Hatched: "
-        f"all diverged. {_each(canvas)}", panels, maps=True) if panels else None
+        "diverged. One colour scale for all arms, darker is better"
+        + (f", which ends at {number(scale[1], 2)}: cells beyond have its last colour" if seen.max() > scale[1] else "")
+        + f"; few survivors flatter their cell. Hatched: all diverged. {_each(canvas)}",
+        panels, maps=True) if panels else None
 
 
 def _each(canvas: Canvas) -> str:

@@ -63,7 +63,7 @@ def dots(canvas: Canvas) -> Section | None:
     return Section(
         "Every replicate",
         f"{count(len(frame), 'design replicate')}, each one mark; the diverged have no quality and stand on the line "
-        "above.", panels)
+        "above; open triangles lie beyond the axis.", panels)
 
 
 def kappa(canvas: Canvas) -> Section | None:
