@@ -17,7 +17,9 @@ from analysis.trials import CELL, TRIAL, VALID, planned_cells, trial_row
 __all__ = ["CELL", "COSTS", "VALID", "ReportError", "Store", "Study", "load", "opened", "read"]
 
 COSTS = ["particle_gradients", "wall_seconds", "cpu_seconds", "gpu_seconds"]
-_NOT_A_MEASURE = {"seed", "update", "diverged_at", "reason", "flags", *CELL}
+_NOT_A_MEASURE = {"seed", "update", "diverged_at", "reason", "flags", "delta_min", "delta_med", "long_run_seconds",
+                  *CELL}
+_DISTANCES = ("kid_", "fd_", "energy_distance_", "kl_grid", "w2_")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +72,11 @@ class Study:
 
     @property
     def measures(self) -> list[str]:
-        """Measures of finished replicates: the primary and its long run first, costs last."""
+        """Measures of finished replicates: the primary and its long run, other distances, the rest, costs last."""
         first = [self.primary, self.primary_long]
         numeric = self.finals.select_dtypes("number")
-        names = sorted(str(c) for c in numeric if c not in _NOT_A_MEASURE and numeric[c].notna().any())
+        names = sorted((str(c) for c in numeric if c not in _NOT_A_MEASURE and numeric[c].notna().any()),
+                       key=lambda name: (not name.startswith(_DISTANCES), name))
         middle = [m for m in names if m not in first and m not in COSTS]
         return [m for m in first if m in names] + middle + [m for m in COSTS if m in names]
 
