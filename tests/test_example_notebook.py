@@ -34,6 +34,6 @@ def test_it_shows_a_study_in_two_figures(tmp_path: Path, monkeypatch: pytest.Mon
     shown = [output for cell in done.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in shown) == 2
     said = "".join(output.get("text", "") for output in shown)
-    assert "Does the Wasserstein term" in said and "toy: 146 replicates of 29 trials" in said
+    assert "Does the Wasserstein term" in said and "toy: 142 replicates of 29 trials" in said
     [rates] = [output["data"]["text/html"] for output in shown if "text/html" in output.get("data", {})]
     assert "kl_smooth" in rates and (tmp_path / ".report_cache").is_dir()
