@@ -36,12 +36,12 @@ def compared_cells(study: Study) -> pd.DataFrame:
 def comparisons(study: Study) -> pd.DataFrame:
     """Each arm against its baseline at their declared cells, paired by seed; a row an arm, empty without a pair.
 
-    `tested` says what a row holds; the cells, the baseline's cells and counts stand beside it.
+    `paired_tests` says what a row holds; the cells, the baseline's cells and counts stand beside it.
     """
     cells = compared_cells(study).set_index("arm")
     values = {arm: values_of(study, cell["config_hash"]) for arm, cell in cells.iterrows()}
     pairs = {str(arm): base for arm in cells.index if (base := study.baseline_of(str(arm))) in values}
-    found = tested({str(a): v for a, v in values.items()}, pairs, family=len(study.family),
+    found = paired_tests({str(a): v for a, v in values.items()}, pairs, family=len(study.family),
                    lower_is_better=study.lower_is_better)
     if found.empty:
         return found
@@ -51,7 +51,7 @@ def comparisons(study: Study) -> pd.DataFrame:
                       found.drop(columns=["arm", "baseline"])], axis=1)
 
 
-def tested(values: Mapping[str, pd.Series], pairs: Mapping[str, str], *, family: int,
+def paired_tests(values: Mapping[str, pd.Series], pairs: Mapping[str, str], *, family: int,
            lower_is_better: bool) -> pd.DataFrame:
     """A row a pair (arm -> baseline) that shares two seeds. values: an arm's by seed, NaN where diverged.
 
@@ -99,7 +99,7 @@ def ranked(values: Mapping[str, pd.Series], lower_is_better: bool) -> Ranking:
     over all of them, separates from it.
 
     An arm that lacks seeds which others have (it has not finished) takes no part, and takes part from no other. values:
-    as in `tested`.
+    as in `paired_tests`.
 
     The best is found and tested on the same seeds, so that the error is not ALPHA: of k equal arms one or more miss the
     bold in 4 % of studies at k = 3 (7 seeds), 8 % at 6 and 15 % at 13 (10 seeds; simulated, and held by a test). A

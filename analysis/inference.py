@@ -81,7 +81,10 @@ def wilson(count: int, n: int, confidence: float = 0.95) -> Interval:
 
 def bca_interval(values: Sequence[float] | np.ndarray, rng: np.random.Generator, confidence: float = 0.95,
                  resamples: int = 9_999) -> Interval:
-    """Mean with Efron's BCa bootstrap interval, which needs no symmetry; NaN bounds below n = 20, where it is short."""
+    """Mean with Efron's BCa bootstrap interval, which needs no symmetry; NaN bounds below n = 20, where it is short.
+
+    It stays short of 95 %: at n = 30 it covers 93 % of normal and 92 % of exponential means (simulated, held by a test).
+    """
     x = np.asarray(values, dtype=float)
     return _bootstrap(x, np.mean, rng, confidence, resamples) if x.size >= BCA_FROM else _bare(x, np.mean)
 

@@ -41,6 +41,11 @@ class Study:
         return str(self.plan["primary"])
 
     @property
+    def primary_long(self) -> str:
+        """The primary measure of the long run's chains, which are fewer: its name has an n of its own."""
+        return str(self.plan.get("primary_long", f"{self.primary}_long"))
+
+    @property
     def lower_is_better(self) -> bool:
         return bool(self.plan.get("direction", "minimize") == "minimize")
 
@@ -66,7 +71,7 @@ class Study:
     @property
     def measures(self) -> list[str]:
         """Measures of finished replicates: the primary and its long run first, costs last."""
-        first = [self.primary, f"{self.primary}_long"]
+        first = [self.primary, self.primary_long]
         numeric = self.finals.select_dtypes("number")
         names = sorted(str(c) for c in numeric if c not in _NOT_A_MEASURE and numeric[c].notna().any())
         middle = [m for m in names if m not in first and m not in COSTS]

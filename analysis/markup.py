@@ -45,5 +45,5 @@ def markdown_text(value: Any) -> str:
 
 def markdown_prose(value: Any) -> str:
     """A sentence as Markdown: what stands between backticks stays code; no name in it is HTML or a link."""
-    text = re.sub(r"\s+", " ", str(value)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"\s+", " ", str(value)).replace("&", "&amp;").replace("<", "&lt;")
     return text.replace("](", "]\\(")

@@ -178,7 +178,7 @@ def plan(name: str, names: dict[str, str]) -> dict[str, Any]:
     return {
         "study": name,
         "study_version": "v1",
-        "primary": PRIMARY,
+        "primary": PRIMARY, "primary_long": "kid_clf64_64_long",
         "direction": "minimize",
         "baseline": names["kl"],
         "question": "Does the Wasserstein term keep training stable at larger steps?",
@@ -240,7 +240,7 @@ def records(arm: str, step: float, mcmc: int, seeds: range) -> pd.DataFrame:
                 "verdict": "diverged" if gone else "survived",
                 "diverged_at": end if gone else None,
                 PRIMARY: None if gone else level,
-                f"{PRIMARY}_long": None if gone else 8 * level,
+                "kid_clf64_64_long": None if gone else 8 * level,
                 "wall_seconds": 4.0 + end / 100,
                 "particle_gradients": float(end * 64 * (mcmc + 2)),
                 "cpu_seconds": 4.0,

@@ -33,7 +33,7 @@ def test_every_replicate_is_read_once(study):
     design = study.finals[study.finals["phase"] == "design"]
     assert len(design) == 21 * 6 + 4 and not design.duplicated(["config_hash", "seed"]).any()
     assert study.arms == ["kl", "jko", "kl_smooth"]
-    assert study.measures == [toy.PRIMARY, f"{toy.PRIMARY}_long", "particle_gradients", "wall_seconds", "cpu_seconds"]
+    assert study.measures == [toy.PRIMARY, "kid_clf64_64_long", "particle_gradients", "wall_seconds", "cpu_seconds"]
 
 
 def test_a_cell_by_hand(study):

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from models import hparams
 from study.aggregates import read_records
 from study.storage import Store, Unit
 from study.tracking import Tracking, TrackingError, experiment
@@ -296,7 +297,10 @@ def test_pruned_unit_is_finished_and_has_no_replicates(uri: str, store: Store) -
     tracking = Tracking(uri, "jko", "v1")
     drain(tracking, store, unit)
     assert tracking.finished()["fff", (1000, 1001)].rungs == {"10": 2.5}
-    assert runs(tracking, "trial")[0].data.tags["status"] == "pruned" and runs(tracking, "replicate") == []
+    [trial] = runs(tracking, "trial")
+    assert trial.data.tags["status"] == "pruned" and runs(tracking, "replicate") == []
+    each = hparams.gradient_evaluations(hparams.KL()) * hparams.KL().updates
+    assert trial.data.tags["replicate_gradients"] == str(each)  # what one replicate would have cost to its end
 
 
 def test_lost_unit_is_shown_and_not_finished_until_it_is(uri: str, store: Store) -> None:

@@ -15,7 +15,7 @@ from analysis.wording import DASH, count, interval, listed, number, share
 
 def best(study: Study) -> list[Finding]:
     """Each arm's best design cell, with its verdicts, the floor and the long run."""
-    out, long = [], f"{study.primary}_long"
+    out, long = [], study.primary_long
     floor = (study.plan.get("floors") or {}).get(study.primary)
     for cell in best_cells(study).to_dict("records"):
         here = summaries(

@@ -13,9 +13,13 @@ from analysis.wording import count, listed, number, p_value
 
 def quality(study: Study) -> list[Finding]:
     """Each comparison with the baseline, then what cannot be told from the best."""
-    out = []
+    out: list[Finding] = []
+    tied: dict[tuple[str, bool], list[str]] = {}  # by baseline, and whether any seed survived in both
     frame = comparisons(study)
     for row in frame.to_dict("records"):
+        if row["ties"] == row["pairs"]:  # every seed lost in both, or arms that are one and the same here
+            tied.setdefault((row["baseline"], bool(row["test"].difference.n)), []).append(row["arm"])
+            continue
         i, m = row["test"].difference, row["family"]
         other = "" if all(row[k] == row[f"{k}_baseline"] for k in CELL) else (
             f" (at step size {row['step_size_baseline']:g} with {row['mcmc_steps_baseline']:g})")
@@ -36,8 +40,13 @@ def quality(study: Study) -> list[Finding]:
         else:
             text += "."
         out.append(Finding("quality", text))
-    if len(frame) and not frame["decidable"].all():
-        out.append(_undecidable(frame[~frame["decidable"]]))
+    for (base, survived), arms in tied.items():
+        why = "as if they were one arm" if survived else "since none survived in both"
+        out.append(Finding("quality", f"At their declared cells {listed(arms, 12)} cannot be told from {base} on any "
+                                      f"seed, {why}."))
+    open_ = frame[~frame["decidable"] & (frame["ties"] < frame["pairs"])] if len(frame) else frame
+    if len(open_):
+        out.append(_undecidable(open_))
     return [*out, *_best_of_all(study)]
 
 
