@@ -20,9 +20,12 @@ DATA = ("digits", "faces", "patches", "gaussians8")
 def table(name: str, samples: int, draws: int, seed: int, cache: str | None) -> list[str]:
     """The lines of one data set's table."""
     data = load(name)
-    yardstick = Yardstick(data, samples, cache_dir=cache)
+    held_out = len(data.search) + len(data.confirm)
+    n = min(samples, held_out - min(len(data.search), held_out // 2))  # what `floors` can give: names carry it
+    yardstick = Yardstick(data, n, cache_dir=cache)
     found = yardstick.floors(draws, np.random.default_rng(seed))
-    n, m = next((floor.n, floor.m) for floor in found.values())
+    m = next(floor.m for floor in found.values())
+    assert {floor.n for floor in found.values()} == {n}
     about = f"### {name}, {'x'.join(map(str, data.shape))}: n = {n} in the samples' place, m = {m} as the reference"
     if yardstick.extractor and yardstick.extractor.accuracy is not None:
         about += f"; clf64's accuracy {yardstick.extractor.accuracy:.3f} on the search split"

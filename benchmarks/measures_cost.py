@@ -1,0 +1,175 @@
+"""What the stability measures cost beside training: `python -m benchmarks.measures_cost` writes
+benchmarks/results/measures_cost.csv, which docs/metrics.md quotes.
+
+Every update: two copies of one state are trained in one process, update by update in turn and in alternating order,
+one as it is, one by `bare`: without the divergence rule and without any measure. Their weights must be equal bit for
+bit at the end. Evaluations and the long run: timed in the same process between updates. CPU time, one thread; the ratio
+is that of medians, with a bootstrap 95 % interval over the n pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models import hparams, training
+from models import method as methods
+from models.data import load
+from models.evaluation import Evaluator
+from models.langevin import ChainInfo, potential_and_gradient
+from models.long_run import told
+from models.naming import long_chains
+from models.noise import Noise
+from models.training import TrainState, init_state, train_step
+
+RESULTS = Path(__file__).resolve().parent / "results" / "measures_cost.csv"
+COLUMNS = ("data", "method", "what", "without_ms", "with_ms", "ratio", "low", "high", "n")
+CASES = (("digits", "kl", 40), ("digits", "jko", 40), ("gaussians8", "kl", 300), ("gaussians8", "jko", 300))
+SEEDS = (0, 1, 2, 3)
+WARM = 10  # updates before the clock starts
+EVALUATIONS, LONG_RUNS = 12, 5
+RESAMPLES = 4000
+
+
+def _bare_chain(potential: Any, x: Tensor, *, steps: int, step_size: float, noise: Noise | None,
+                temperature: float = 1.0, drift_clip: float | None = None) -> tuple[Tensor, ChainInfo]:
+    """E3 and nothing else."""
+    assert drift_clip is None
+    eta, spread = step_size**2 / 2, step_size * math.sqrt(temperature)
+    for _ in range(steps):
+        _, gradient = potential_and_gradient(potential, x)
+        x = x - eta * gradient
+        if noise is not None:
+            x = x + spread * noise.normal(*x.shape[1:])
+    return x.detach(), ChainInfo(*[x.new_zeros(len(x))] * 6)
+
+
+@contextlib.contextmanager
+def bare() -> Iterator[None]:
+    """Updates without a measure and without the divergence rule, and nothing else changed."""
+    no, none, zero = (torch.full((len(SEEDS),), value) for value in (False, -1, 0.0))
+
+    def gradients(loss: Tensor, network: Any) -> tuple[list[Tensor], Tensor]:
+        return list(torch.autograd.grad(loss.sum(), list(network.parameters()))), zero
+
+    with mock.patch.object(training, "_info", lambda *a: training.Info(*[zero] * len(training.Info._fields))), \
+            mock.patch.object(training, "observe", lambda monitor, **a: (monitor, no, none)), \
+            mock.patch.object(training, "_norms", lambda points: zero), \
+            mock.patch.object(training, "_gradients", gradients), \
+            mock.patch.object(methods, "langevin", _bare_chain):
+        yield
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    begun = time.process_time()
+    call()
+    return time.process_time() - begun
+
+
+def _row(data: str, method: str, what: str, without: Sequence[float], with_: Sequence[float]) -> dict[str, object]:
+    pairs = np.array([without, with_])
+    n = pairs.shape[1]
+    drawn = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+    middles = np.median(pairs[:, drawn], axis=2)
+    low, high = np.quantile(middles[1] / middles[0], [0.025, 0.975])
+    a, b = np.median(pairs, axis=1)
+    return dict(zip(COLUMNS, (data, method, what, f"{1e3 * a:.1f}", f"{1e3 * b:.1f}", f"{b / a:.3f}", f"{low:.3f}",
+                              f"{high:.3f}", n), strict=True))
+
+
+def case(name: str, kind: str, updates: int) -> Iterator[dict[str, object]]:
+    """All rows of one data set and method."""
+    data, hp = load(name), getattr(hparams, kind.upper())(width=16, batch_size=64, mcmc_steps=20, updates=2000)
+    method = methods.build(hp, data)
+    states = [init_state(method, data, SEEDS) for _ in range(2)]  # 0: bare, 1: as it is
+    seconds: list[list[float]] = [[], []]
+
+    def update(which: int) -> None:
+        with bare() if which == 0 else contextlib.nullcontext():
+            spent = _seconds(lambda: train_step(method, data, states[which]))
+        if states[which].update > WARM:
+            seconds[which].append(spent)
+
+    for k in range(WARM + updates):
+        for which in (0, 1) if k % 2 else (1, 0):
+            update(which)
+    _check_equal(*states)
+    yield _row(name, kind, "every update, all of its measures", *seconds)
+    yield from _evaluations(name, kind, Evaluator(method, data), states[1], update, seconds)
+    yield _long_run(name, kind, Evaluator(method, data), states[1])
+
+
+def _check_equal(bare_state: TrainState, state: TrainState) -> None:
+    pairs = [*zip(bare_state.nets.f.parameters(), state.nets.f.parameters(), strict=True)]
+    if state.pool is not None and bare_state.pool is not None:
+        pairs.append((bare_state.pool, state.pool))  # type: ignore[arg-type]
+    if not (state.alive.all() and all(torch.equal(a, b) for a, b in pairs)):
+        raise SystemExit("the measures changed training, or a replicate diverged: these times compare nothing")
+
+
+def _evaluations(name: str, kind: str, judge: Evaluator, state: TrainState, update: Callable[[int], None],
+                 seconds: list[list[float]]) -> Iterator[dict[str, object]]:
+    """Each measure of an evaluation beside one update of all replicates, in turn."""
+    noise = judge._noise(state)
+    draw = judge.method.draw(state.nets, state.pool, noise, judge.samples)
+    own = {"kappa": lambda: judge._kappa(state, draw, noise),
+           "response_gap and update_snr": lambda: judge._signals(state, draw, noise)}
+    for what, call in own.items():
+        call()
+        spent, beside = [], []
+        for _ in range(EVALUATIONS):
+            update(1)
+            beside.append(seconds[1][-1])
+            spent.append(_seconds(call))
+        yield _row(name, kind, f"one evaluation, {what}, beside one update", beside, spent)
+
+
+def _long_run(name: str, kind: str, judge: Evaluator, state: TrainState) -> dict[str, object]:
+    """The long run at the end, unwatched and watched with its R-hat, ESS and IAT."""
+    method, noise = judge.method, judge._noise(state)
+    assert state.pool is not None
+    start, steps = state.pool[:, :long_chains(judge.samples)], judge.long_run * method.hp.mcmc_steps
+
+    def watched() -> None:
+        found = judge._longer(state, noise)
+        assert found is not None
+        for r in range(len(SEEDS)):
+            told(found, r)
+
+    spent: list[list[float]] = [[], []]
+    for k in range(LONG_RUNS):
+        calls = (lambda: method.chain(lambda p: method.potential(state.nets, p), start, noise, steps,
+                                      method.hp.step_size), watched)
+        for which in (0, 1) if k % 2 else (1, 0):
+            spent[which].append(_seconds(calls[which]))
+    return _row(name, kind, "the long run at the end, watched", *spent)
+
+
+def main() -> None:
+    """Write the table, a case after the other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--only", help="a data set")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = [row for name, kind, updates in CASES if args.only in (None, name) for row in case(name, kind, updates)]
+    with open(args.out, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    print(args.out.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
