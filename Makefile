@@ -51,7 +51,7 @@ test: $(STAMP)  ## all tests, the slow ones (Ray, servers) included
 test-fast: $(STAMP)  ## the tests that take seconds
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
-mutants: $(STAMP)  ## plant each of the listed faults in a copy of the code; the test named for it must fail (8 minutes)
+mutants: $(STAMP)  ## plant each of the listed faults in a copy of the code; the test named for it must fail (10 minutes, idle)
 	$(BIN)/python -m tests.mutants
 
 faults: $(STAMP)  ## kill the driver of a tiny study at 20 moments, finish it each time, print the table (15 minutes)
