@@ -13,6 +13,7 @@ from study.progress import Progress
 from study.provenance import commit
 from study.results import Results
 from study.spec import StudySpec
+from study.spec.canonical import checksum
 from study.storage import Store, Unit
 from study.tracking import Finished, Tracking, TrackingError
 from study.tracking.tags import hashes_of
@@ -23,8 +24,10 @@ def what_changed(spec: StudySpec, plan: dict[str, Any], store: Store) -> list[st
     """What makes this another version of the study than the last launch's, as sentences; none in a new study."""
     try:
         before = store.read_json("spec.json")
+        if before is not None and before.pop("sha256") != checksum(before):
+            raise KeyError("sha256")
         changed = [] if before is None else changes(before, spec.resolved())
-    except (KeyError, TypeError, AttributeError):  # JSON, and no spec
+    except (KeyError, TypeError, ValueError, AttributeError):  # JSON, and no spec that was written
         print(f"{store.uri}/{spec.study}/spec.json is damaged and made again", file=sys.stderr)
         changed = []
     try:
@@ -45,7 +48,8 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
     """
     version = plan["study_version"]
     store.stamp = {"study_version": version, "commit": commit()}
-    store.write_json("spec.json", spec.resolved())
+    resolved = spec.resolved()
+    store.write_json("spec.json", {**resolved, "sha256": checksum(resolved)})
     store.write_json("plan.json", plan)
     tracking = Tracking(tracking_uri, spec.study, version, plan["factors"], plan["seeds"])
     search = plan.get("search", {})
@@ -53,12 +57,14 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
     clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=quiet))
     shown: dict[Any, Finished] = {}
     restored = 0
+    answered = ask_mlflow
     if ask_mlflow:
         try:
             shown = tracking.finished()
         except TrackingError as error:  # it answered when the launch began
             if not error.away:
                 raise
+            answered = False
             console.print(f"{error}; training goes on, and what is missing there is added later", markup=False,
                           soft_wrap=True)
     tagged = hashes_of(shown.values(), version)
@@ -66,7 +72,7 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
         if store.discard_if_damaged(unit, manifest):
             continue
         results.add_done(unit, manifest)
-        if manifest.get("study_version") == version:  # MLflow may be away, and the journal lost
+        if not answered and manifest.get("study_version") == version:  # a lost journal is rebuilt without MLflow, too
             tagged.add(unit.config_hash)
         known = shown.pop((unit.config_hash, unit.seeds), None)
         if known is None or (known.status == "pruned") != (manifest["status"] == "pruned"):

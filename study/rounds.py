@@ -26,7 +26,8 @@ MOVES = 10  # of a unit whose node died: a spot machine's end is no fault of the
 MOVED, DIED = "its node died", "its worker died"
 NODE_DIED = ("its node has died", "is unavailable")  # Ray's words; the second until it has missed enough heartbeats
 LOW_MEMORY = ("OutOfMemoryError", "running low on memory")  # Ray's memory monitor killed the worker
-DEADLY = 2  # workers or nodes that died under a unit, after which it is taken to have used up their memory: see _Gate
+# Workers, and nodes, that died under a unit, after which it is taken to have used up their memory: see _Gate.
+DEADLY = {DIED: (2, "workers"), MOVED: (5, "nodes")}
 ROUND = 500  # the driver's memory grows with every trial of one fit() (ray#64231)
 
 
@@ -92,7 +93,7 @@ class _Desk:
     pruned: set[str] = field(default_factory=set)
     out_of_memory: dict[str, str] = field(default_factory=dict)  # Tune's trials, and what to say of them
     moved: set[str] = field(default_factory=set)  # Tune's trials whose node died
-    deaths: Counter[str] = field(default_factory=Counter)  # of workers and nodes, by the unit that they ran
+    deaths: Counter[tuple[str, str]] = field(default_factory=Counter)  # of workers and nodes, by the unit they ran
     is_alone: bool = False  # whether a unit has a node to itself
     error: StorageError | None = None  # of the driver's own files: the round ends with it
 
@@ -154,8 +155,9 @@ class _Gate(FIFOScheduler):
     """Learns how a trial ended before searcher and callback are told, and asks the source whether to prune.
 
     The kernel, or a pod's limit, that kills for memory kills a worker or a whole node, and says so to nobody but the
-    machine's log. A unit under which two have died gets a node to itself at the study's end, like one that ran out of
-    memory in words; there it is judged by the usual counts.
+    machine's log. A unit under which two workers or five nodes have died (spot machines die for reasons of their own)
+    gets a node to itself at the study's end, like one that ran out of memory in words; there it is judged by the usual
+    counts.
     """
 
     def __init__(self, desk: _Desk) -> None:
@@ -170,10 +172,10 @@ class _Gate(FIFOScheduler):
         if reason == MOVED:
             desk.moved.add(key)
         if reason in (MOVED, DIED):
-            unit = desk.units[key].key
-            desk.deaths[unit] += 1
-            if desk.deaths[unit] >= DEADLY and not desk.is_alone:
-                desk.out_of_memory[key] = f"{DEADLY} workers or nodes died under it, perhaps for want of memory"
+            unit, (many, what) = desk.units[key].key, DEADLY[reason]
+            desk.deaths[unit, reason] += 1
+            if desk.deaths[unit, reason] >= many and not desk.is_alone:
+                desk.out_of_memory[key] = f"{many} {what} died under it, perhaps for want of memory"
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         if result["status"] == "oom":

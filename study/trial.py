@@ -103,6 +103,7 @@ class UnitRun:
                 self._clock()
                 self._checkpoint(state, infos)
         measured = self._evaluator.point(state, infos)
+        self._progress.window = {}  # a checkpoint on the way may have filled it
         self._clock()
         rows = [{"seed": seed, "stage": "train", "update": state.update, **found, **self._costs(state.update)}
                 for seed, found in zip(self.unit.seeds, measured, strict=True) if found]

@@ -15,6 +15,7 @@ from study.launch import main
 from study.lock import held
 from study.plan import too_few_replicates
 from study.spec import load
+from study.spec.canonical import checksum
 from study.storage import Store
 
 SPEC = """\
@@ -164,7 +165,7 @@ def test_the_plan_says_how_many_replicates_a_significant_result_needs(comparison
 
 def test_a_dry_run_says_what_a_changed_file_changes(space: str, capsys: pytest.CaptureFixture[str]) -> None:
     spec, store = load(space), Store("runs", "tiny")
-    store.write_json("spec.json", spec.resolved())
+    store.write_json("spec.json", {**spec.resolved(), "sha256": checksum(spec.resolved())})
     assert main(["--space", space, "--dry-run"]) == 0 and "not the last launch's" not in capsys.readouterr().out
     assert main(["--space", space, "--dry-run", "--set", "train.updates=8", "--set", "seed=3"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if "not the last launch's" in line)

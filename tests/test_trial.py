@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -146,7 +147,7 @@ def test_a_worker_lost_between_two_evaluations_loses_no_update(store: Store, tmp
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial may train for hours between two of them; the means over that time are those of an undisturbed one."""
     once, undisturbed = unit(points=1), Store(str(tmp_path / "undisturbed"), "jko")
-    run(UnitRun(once, undisturbed))
+    run(UnitRun(once, undisturbed, checkpoint_seconds=1e9))
     real, done = train_step, []
 
     def dies_at_its_sixth(*given: Any) -> Any:
@@ -162,6 +163,16 @@ def test_a_worker_lost_between_two_evaluations_loses_no_update(store: Store, tmp
     run(UnitRun(once, store))
     assert done == list(range(9))
     assert rows(store, once) == rows(undisturbed, once)
+
+
+def test_checkpoints_change_no_record(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor one between two evaluations in a worker that goes on: what it kept for another is not counted twice."""
+    never = Store(str(tmp_path / "never"), "jko")
+    run(UnitRun(unit(), never))
+    due = itertools.cycle([False, True, False])  # after the second of three updates, not at the evaluation
+    monkeypatch.setattr(UnitRun, "_checkpoint_is_due", lambda self: next(due))
+    run(UnitRun(unit(), store))
+    assert rows(store, unit()) == rows(never, unit())
 
 
 @pytest.mark.usefixtures("saves_always")

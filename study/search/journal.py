@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from typing import Any
 
-from study.spec.canonical import canonical
+from study.spec.canonical import checksum
 from study.storage import Store
 
 # unit, params, system_attrs, state (asked | told | pruned | repeated); of what is told or pruned also values and rungs;
@@ -22,7 +21,7 @@ def read_journal(store: Store, path: str) -> list[Entry]:
     if found is None:
         return []
     try:
-        is_whole = found["sha256"] == _checksum(found["entries"])
+        is_whole = found["sha256"] == checksum(found["entries"])
     except (KeyError, TypeError, ValueError):  # JSON, and no journal
         is_whole = False
     if not is_whole:
@@ -33,8 +32,4 @@ def read_journal(store: Store, path: str) -> list[Entry]:
 
 def write_journal(store: Store, path: str, entries: list[Entry]) -> None:
     """Replace the journal."""
-    store.write_json(path, {"sha256": _checksum(entries), "entries": entries})
-
-
-def _checksum(entries: Any) -> str:
-    return hashlib.sha256(canonical(entries).encode()).hexdigest()
+    store.write_json(path, {"sha256": checksum(entries), "entries": entries})
