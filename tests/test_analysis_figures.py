@@ -10,11 +10,9 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
-from PIL import Image
 
-from analysis.figures import cost, importance, key, limits, maps, replicates, samples, search
+from analysis.figures import cost, key, limits, maps, replicates, search
 from analysis.palette import EMPTY, colours, hatches, style
-from study.tracking.sheet import pairs, sheet
 
 ARMS = ["kl", "jko"]
 
@@ -238,101 +236,6 @@ def test_search_draws_finished_diverged_and_pruned_trials(ax):
     assert [t.get_text() for t in ax.get_xticklabels()] == ["0.05", "0.1", "0.2", "0.5"]
 
 
-def test_a_sheet_is_shown_pixel_for_pixel_and_named(ax, tmp_path):
-    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    Image.fromarray(pixels).save(tmp_path / "s.png")
-    samples.sample_sheet(tmp_path / "s.png", ax, note="seed 3, stable")
-    assert np.array_equal(ax.images[0].get_array(), pixels) and ax.get_xlabel() == "seed 3, stable"
-
-
-def test_the_joint_figure_cuts_the_images_that_the_sheets_hold(tmp_path):
-    rng = np.random.default_rng(0)
-    images, train = rng.uniform(-1, 1, (40, 1, 6, 8)), rng.uniform(-1, 1, (30, 1, 6, 8))
-    (tmp_path / "s.png").write_bytes(sheet(images))
-    (tmp_path / "n.png").write_bytes(pairs(images, train, (-1, 1)))
-    grey = np.rint((images[:, 0] + 1) * 127.5).astype(np.uint8)
-    near = ((images[:, None] - train[None]) ** 2).sum((2, 3, 4)).argmin(1)
-    real = np.rint((train[near][:, 0] + 1) * 127.5).astype(np.uint8)
-    mine, nearest = (samples.cut(tmp_path / f"{k}.png", (1, 6, 8), 5, k == "n") for k in "sn")
-    assert [np.array_equal(a[::6, ::6], b) for a, b in zip(mine, grey[:5], strict=True)] == [True] * 5
-    assert [np.array_equal(a[::6, ::6], b) for a, b in zip(nearest, real[:5], strict=True)] == [True] * 5
-    columns = [samples.Column("kl", mine, nearest), samples.Column("gone", [], [], alarm=True),
-               samples.Column("jko", mine[::-1], [])]
-    figure = matplotlib.figure.Figure(figsize=samples.joint_size(columns))
-    drawn = samples.side_by_side(columns, figure.subplots())
-    page, titles = drawn.images[0].get_array(), [t for t in drawn.texts if t.get_gid() == "title"]
-    assert [t.get_text() for t in titles] == ["kl", "gone", "jko"]
-    for column, title in ((columns[0], titles[0]), (columns[2], titles[2])):
-        x, y = (int(v) for v in title.get_position())
-        for i, image in enumerate(column.images):  # the same chain in the same row of every column
-            top = y + 3 + i * (36 + samples.NARROW)
-            assert np.array_equal(page[top:top + 36, x:x + 48, 0], image)
-    (tmp_path / "p.png").write_bytes(sheet(rng.normal(size=(9, 2))))
-    assert samples.cut(tmp_path / "p.png", (2,), 5)[0].shape == (256, 256)
-
-
-def cells():
-    return pd.DataFrame({
-        "arm": ["kl", "kl", "jko", "jko"], "step_size": [0.1, 0.2, 0.1, 0.2], "mcmc_steps": 5,
-        "mean": [0.2, 0.05, 0.1, 0.3], "diverged": [0, 2, 0, 0], "seconds": [1.0, 2.0, 3.0, 4.0]})
-
-
-@pytest.mark.parametrize("lower", [True, False])
-def test_pareto_is_open_where_one_diverged_and_its_front_has_none_of_those(ax, lower):
-    cost.pareto(cells(), ax, measure="kid", cost="seconds", label="seconds a replicate", arms=ARMS,
-                lower_is_better=lower)
-    where = {gid: {(float(x), float(y)) for line in ax.lines if line.get_gid() == gid
-                   for x, y in zip(*line.get_data(), strict=True)} for gid in ("diverged", "whole", "front")}
-    assert where["diverged"] == {(2.0, 0.05)} and where["whole"] == {(1.0, 0.2), (3.0, 0.1), (4.0, 0.3)}
-    assert where["front"] == ({(1.0, 0.2), (3.0, 0.1)} if lower else {(1.0, 0.2), (4.0, 0.3)})
-    opened = [line.get_markerfacecolor() for line in ax.lines if line.get_gid() == "diverged" and len(line.get_xdata())]
-    assert opened == ["none"] and ax.get_xlabel() == "seconds a replicate"
-    assert [t.get_text() for t in ax.texts] == ["0.1, 5", "0.1, 5" if lower else "0.2, 5"]
-
-
-def test_profiles_step_to_the_share_and_keep_their_band(ax):
-    frame = pd.DataFrame({"arm": ["kl"] * 3 + ["jko"] * 3, "threshold": [0.1, 0.2, 0.3] * 2,
-                          "share": [0.0, 0.5, 0.5, 0.2, 0.6, 1.0], "low": 0.0, "high": 1.0})
-    cost.profiles(frame, ax, measure="kid", arms=ARMS, lower_is_better=True)
-    drawn = {line.get_color(): (list(line.get_ydata()), line.get_drawstyle()) for line in ax.lines}
-    assert drawn == {colours(ARMS)["kl"]: ([0.0, 0.5, 0.5], "steps-post"),
-                     colours(ARMS)["jko"]: ([0.2, 0.6, 1.0], "steps-post")}
-    assert ax.get_ylim()[1] > 1 and ax.get_xlim()[0] < ax.get_xlim()[1]
-    assert [c.get_hatch() for c in ax.collections if c.get_gid() == "hatch"] == [hatches(ARMS)["jko"]]
-    other = matplotlib.figure.Figure().subplots()
-    cost.profiles(frame, other, measure="accuracy", arms=ARMS, lower_is_better=False)
-    assert other.get_xlim()[0] > other.get_xlim()[1]  # easier thresholds stay on the right
-
-
-def test_importance_has_a_bar_a_knob_with_its_spread(ax):
-    frame = pd.DataFrame({"arm": ["jko", "kl", "kl"], "knob": ["step_size", "mcmc_steps", "step_size"],
-                          "importance": [0.7, 0.1, 0.9], "sd": [0.05, 0.01, 0.2]})
-    importance.importances(frame, ax, arms=ARMS)
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["kl: step size", "kl: MCMC steps", "jko: step size"]
-    bars = [(p.get_width(), to_hex(p.get_facecolor()), p.get_hatch() or "") for p in ax.patches]
-    assert bars == [(width, colours(ARMS)[arm], hatches(ARMS)[arm])
-                    for width, arm in ((0.9, "kl"), (0.1, "kl"), (0.7, "jko"))]
-    [whiskers] = ax.containers[-1].lines[2]
-    ends = np.array([bar[:, 0] for bar in whiskers.get_segments()])
-    assert ends == pytest.approx(np.array([(0.7, 1.1), (0.09, 0.11), (0.65, 0.75)]))
-
-
-def test_the_way_leads_dashed_past_a_cell_without_a_value(ax):
-    frame = pd.DataFrame({
-        "changed": ["baseline", "method to jko", "step size to 0.2", "MCMC steps to 20"], "arm": ["kl", *["jko"] * 3],
-        "step_size": [0.1, 0.1, 0.2, 0.2], "mcmc_steps": [5, 5, 5, 20], "mean": [0.3, math.nan, 0.2, 0.1],
-        "low": [0.25, math.nan, math.nan, 0.05], "high": [0.35, math.nan, math.nan, 0.15], "n": [6, 0, 1, 6],
-        "diverged": [0, 0, 5, 0], "replicates": [6, 0, 6, 6]})
-    importance.ablation_path(frame, ax, measure="kid", arms=ARMS)
-    way = [(list(line.get_xdata()), list(line.get_ydata()), line.get_linestyle()) for line in ax.lines
-           if line.get_gid() == "way"]
-    assert way == [([0.3, 0.2], [0, 2], "--"), ([0.2, 0.1], [2, 3], "-")]
-    assert marks(ax, "cell") == 3
-    assert [line.get_ydata()[0] for line in ax.lines if line.get_gid() == "interval"] == [0, 3]
-    assert [t.get_text() for t in ax.texts] == ["0.30 (n = 6), 0/6 diverged", "not run", "0.20 (n = 1), 5/6 diverged",
-                                                "0.10 (n = 6), 0/6 diverged"]
-
-
 def test_curves_have_a_logarithmic_axis_unless_a_value_is_not_positive(ax):
     replicates.learning_curves(curves(), ax, measure="kid", arms=ARMS)
     assert ax.get_yscale() == "log"
@@ -350,12 +253,13 @@ def test_a_key_names_those_present_in_the_colours_of_all(ax):
 def test_the_key_has_rows_of_one_length_that_fit_and_marks_explained():
     names = [f"arm-{i}-of-many" for i in range(7)]
     with style():
-        figure = matplotlib.figure.Figure(figsize=(4.4, 3))
-        key.legend(names, figure.subplots(), extra=[key.mark("x", "diverged")])
-        found = figure.axes[0].get_legend()
-        assert found._ncols == 3 and found.get_texts()[-1].get_text() == "diverged"
+        figure = matplotlib.figure.Figure(figsize=(4.6, 3), layout="constrained")
+        figure.subplots().set_ylabel("share not diverged")
+        key.legend(names, figure.axes[0], extra=[key.mark("x", "diverged")])
         FigureCanvasAgg(figure).draw()
-        assert found.get_window_extent().x1 <= figure.bbox.x1
+    found = figure.axes[0].get_legend()
+    assert found._ncols == 3 and found.get_texts()[-1].get_text() == "diverged"
+    assert found.get_window_extent().x1 <= figure.bbox.x1
     key.say_n(figure.axes[0], [6, 4, 6], "replicates an arm")
     assert figure.axes[0].get_xlabel().endswith("n = 4 to 6 replicates an arm")
 

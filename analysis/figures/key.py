@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from analysis.palette import SOFT, colours, dashes, markers
 
 HATCHED = 3  # bands over each other whose hatches can still be read
-LETTER, DOT, LINE = 0.073, 0.3, 0.5  # inches in a key: a letter's width, and what stands before a name
+LETTER, DOT, LINE, MARGIN = 0.073, 0.3, 0.5, 0.5  # inches in a key: a letter, what stands before a name, left of it
 
 
 def legend(arms: Sequence[str], ax: Axes, *, present: Sequence[str] | None = None, dots: bool = True,
@@ -27,7 +27,7 @@ def legend(arms: Sequence[str], ax: Axes, *, present: Sequence[str] | None = Non
     handles = [Line2D([], [], color=colour[a], marker=marker[a] if dots else "", ls="" if dots else line[a], ms=6,
                       label=a) for a in (arms if present is None else present)] + list(extra)
     assert ax.figure is not None
-    room = float(ax.figure.get_figwidth()) - 0.3  # type: ignore[union-attr]
+    room = float(ax.figure.get_figwidth()) - MARGIN  # type: ignore[union-attr]
     wide = [len(str(h.get_label())) * LETTER + (DOT if dots else LINE) for h in handles]
     fits = [k for k in range(1, len(wide) + 1) if sum(map(max, _columns(wide, k))) <= room] or [1]
     rows = math.ceil(len(wide) / max(fits))
