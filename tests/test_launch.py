@@ -165,12 +165,13 @@ def test_the_plan_says_how_many_replicates_a_significant_result_needs(comparison
 
 def test_a_dry_run_says_what_a_changed_file_changes(space: str, capsys: pytest.CaptureFixture[str]) -> None:
     spec, store = load(space), Store("runs", "tiny")
-    store.write_json("spec.json", {**spec.resolved(), "sha256": checksum(spec.resolved())})
+    written = {**spec.resolved(), "sha256": checksum(spec.resolved())}
+    store.write_json("spec.json", written)
     assert main(["--space", space, "--dry-run"]) == 0 and "not the last launch's" not in capsys.readouterr().out
     assert main(["--space", space, "--dry-run", "--set", "train.updates=8", "--set", "seed=3"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if "not the last launch's" in line)
     assert line.endswith(" is not the last launch's: updates of jko, kl: 4, now 8; seed: 0, now 3")
-    assert store.read_json("spec.json") == spec.resolved()
+    assert store.read_json("spec.json") == written
 
 
 def test_a_second_launch_is_refused_before_the_plan(space: str, capsys: pytest.CaptureFixture[str]) -> None:
