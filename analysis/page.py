@@ -6,15 +6,17 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from analysis import about
 from analysis.compact import compacted
-from analysis.findings import RULE, findings, missing
+from analysis.findings import RULE, Finding, findings, missing
 from analysis.load import Store, Study
 from analysis.markup import markdown_prose
 from analysis.origin import commands, documents, origin
@@ -23,6 +25,7 @@ from analysis.sections import Section, sections
 from analysis.wording import slug
 
 FOLDED_FROM = 15  # rows; a longer table is shown when asked for
+LINKED_MOST = 400_000  # characters of a table's numbers on the page; of a larger one the words, as they are shown
 
 
 def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, parts: Sequence[Study] = (),
@@ -47,14 +50,14 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
         study=study,
         refresh=refresh,
         theme=THEME,
-        findings=said,
+        findings=grouped(said),
         missing=missing(study),
         rule=RULE,
         facts=about.facts(study),
         sections=shown,
         glyphs=glyphs,
         folded_from=FOLDED_FROM,
-        numbers=lambda name, frame: _numbers(out / "tables" / f"{name}.csv") or frame.to_csv(index=False),
+        numbers=lambda name, frame: _numbers(out / "tables" / f"{name}.csv", frame),
         method=about.method(study, origins),
         commands=commands(origins, given),
         documents=[(title if len(origins) == 1 else f"{of.study.name}: {title}", text)
@@ -68,6 +71,18 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
     return out / "index.html"
 
 
+def grouped(said: Sequence[Finding]) -> list[tuple[str, list[str], list[str], list[str]]]:
+    """The sentences by what they are about, as (about, first ones, folded ones, last one); nothing is folded of five.
+
+    With many arms the first three and the last, which sums up where one does, stand for all; the rest is a click away.
+    """
+    out = []
+    for kind, group in groupby((f for f in said if f.about != "progress"), key=lambda f: f.about):
+        texts = [f.text for f in group]
+        out.append((kind, texts[:3], texts[3:-1], texts[-1:]) if len(texts) > 5 else (kind, texts, [], []))
+    return out
+
+
 def _shown(found: Sequence[Section]) -> tuple[list[Section], Markup]:
     """The sections with their figures made small, and the glyphs that these share."""
     svgs, glyphs = compacted([panel.svg for section in found for panel in section.panels])
@@ -75,9 +90,12 @@ def _shown(found: Sequence[Section]) -> tuple[list[Section], Markup]:
     return [replace(s, panels=[replace(panel, svg=next(small)) for panel in s.panels]) for s in found], glyphs
 
 
-def _numbers(file: Path) -> str:
-    """The numbers behind a table of words, or "" where there are none."""
-    return file.read_text(encoding="utf-8") if file.exists() else ""
+def _numbers(file: Path, words: pd.DataFrame) -> tuple[str, bool]:
+    """The data of a table as CSV, and whether it is the words alone: the numbers behind them are too many for a page,
+    or there are none."""
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    short = not text or len(text) > LINKED_MOST
+    return (words.to_csv(index=False) if short else text), short and bool(text)
 
 
 def prose(text: str) -> Markup:

@@ -8,12 +8,14 @@ from pathlib import Path
 from shutil import copy
 from urllib.parse import unquote
 
+import pandas as pd
 import pytest
 from markupsafe import Markup
 from mlflow import MlflowClient
 
 from analysis import page, report
 from analysis.compact import compacted
+from analysis.findings import Finding
 from analysis.load import Store, read
 from analysis.origin import DIFF_SHOWN, Origin, commands, documents, noted, without_password
 from tests import synthetic_study as toy
@@ -103,6 +105,20 @@ def test_every_figure_and_every_table_has_its_data_in_a_link(root, html):
     assert len(numbers) > 5 and {name: links[name] for name in numbers} == numbers
     assert {name: links[name] for name in figures if name not in tables} == {
         name: text for name, text in figures.items() if name not in tables}
+
+
+def test_a_table_too_large_for_the_page_is_linked_as_shown(root, monkeypatch):
+    words, file = pd.DataFrame({"arm": ["kl"]}), root / "r" / "tables" / "design_cells.csv"
+    assert page._numbers(file, words) == (file.read_text(), False)
+    monkeypatch.setattr(page, "LINKED_MOST", 1000)
+    assert page._numbers(file, words) == ("arm\nkl\n", True)
+    assert page._numbers(file.with_name("none.csv"), words) == ("arm\nkl\n", False)
+
+
+def test_of_many_sentences_the_first_and_the_last_are_shown_and_none_is_lost():
+    said = [Finding("law", f"{i}") for i in range(7)] + [Finding("search", "x"), Finding("progress", "y")]
+    assert page.grouped(said) == [("law", ["0", "1", "2"], ["3", "4", "5"], ["6"]), ("search", ["x"], [], [])]
+    assert page.grouped(said[:5]) == [("law", ["0", "1", "2", "3", "4"], [], [])]
 
 
 def test_a_cell_shows_the_estimate_first_and_words_as_they_are():
