@@ -160,10 +160,13 @@ def test_frames_of_many_replicates_are_read_in_linear_time(tmp_path):
         uri = f"sqlite:///{tmp_path}/{trials}.db"
         assert large_study.write(uri, tmp_path / str(trials), trials) == 8 * trials
         read(Store(uri), "large", _folder(tmp_path / f"c{trials}"))
-        begun = time.process_time()
-        study = read(Store(uri), "large", tmp_path / f"c{trials}")
-        cells = grid(study)
-        took[trials] = time.process_time() - begun
+        rounds = []
+        for _ in range(3):  # tenths of a second: one of them may hold a garbage collection
+            begun = time.process_time()
+            study = read(Store(uri), "large", tmp_path / f"c{trials}")
+            cells = grid(study)
+            rounds.append(time.process_time() - begun)
+        took[trials] = min(rounds)
         assert len(study.finals) == 8 * trials and len(study.curves) == 400 * trials
         assert np.isfinite(cells["rate"]).all()
     assert took[200] < 3 * took[100] + 0.5 and took[200] < 10
