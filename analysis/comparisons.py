@@ -42,7 +42,7 @@ def comparisons(study: Study) -> pd.DataFrame:
     values = {arm: values_of(study, cell["config_hash"]) for arm, cell in cells.iterrows()}
     pairs = {arm: of for arm in map(str, cells.index) if (of := study.baseline_of(arm)) is not None and of in values}
     found = paired_tests({str(a): v for a, v in values.items()}, pairs, family=len(study.family),
-                   lower_is_better=study.lower_is_better)
+                         lower_is_better=study.lower_is_better)
     if found.empty:
         return found
     counts = cells[[*CELL, "diverged", "replicates"]]
@@ -52,7 +52,7 @@ def comparisons(study: Study) -> pd.DataFrame:
 
 
 def paired_tests(values: Mapping[str, pd.Series], pairs: Mapping[str, str], *, family: int,
-           lower_is_better: bool) -> pd.DataFrame:
+                 lower_is_better: bool) -> pd.DataFrame:
     """A row a pair (arm -> baseline) that shares two seeds. values: an arm's by seed, NaN where diverged.
 
     The test is on ranks with divergence as the worst (`compare_by_ranks`), corrected by Holm over `family`: the number

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.inference import wilson
-from analysis.load import Store, Study
+from analysis.load import Study
 
 NICE = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)  # horizons stand at these times a power of ten
 
@@ -69,27 +69,20 @@ def limits_by_horizon(study: Study) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns)
 
 
-def search_ends(study: Study, store: Store) -> pd.DataFrame:
+def search_ends(study: Study) -> pd.DataFrame:
     """Replicates of the search for `survival`: those of finished trials, and of pruned ones, censored at the update of
     the last rung that their trial reported before it was stopped. arm, seed, config_hash, diverged, diverged_at,
-    updates. A pruned trial whose run holds no rungs is left out: when it was stopped is not known.
+    updates. A pruned trial whose last rung is not known is left out.
     """
     search = study.trials[(study.trials["phase"] == "search") & study.trials["complete"]]
     planned = {h: int(json.loads(s).get("updates", 0)) for h, s in
                zip(search["config_hash"], search["settings"], strict=True)}
     ran = study.finals[(study.finals["phase"] == "search") & study.finals["config_hash"].isin(planned)]
     ran = ran.assign(updates=[planned[h] for h in ran["config_hash"]])
-    if "diverged_at" not in ran:
-        ran = ran.assign(diverged_at=math.nan)
-    pruned = search[search["status"] == "pruned"].set_index("run_id")
-    found = store.runs(study.launch["experiment"].split(","), "tags.phase = 'search' and tags.status = 'pruned'")
-    cut = []
-    for run in found:
-        rungs = json.loads(run.data.tags.get("rungs", "{}"))
-        if run.info.run_id in pruned.index and rungs:
-            trial = pruned.loc[run.info.run_id]
-            cut += [{"arm": trial["arm"], "seed": seed, "config_hash": trial["config_hash"], "diverged": False,
-                     "updates": max(map(int, rungs)), "pruned": True} for seed in _seeds(trial["seeds"])]
+    pruned = search[(search["status"] == "pruned") & search["last_rung"].notna()]
+    cut = [{"arm": trial["arm"], "seed": seed, "config_hash": trial["config_hash"], "diverged": False,
+            "updates": int(trial["last_rung"]), "pruned": True}
+           for trial in pruned.to_dict("records") for seed in _seeds(trial["seeds"])]
     columns = ["arm", "seed", "config_hash", "diverged", "diverged_at", "updates", "pruned"]
     parts = [part for part in (ran.assign(pruned=False), pd.DataFrame(cut)) if len(part)]
     return pd.concat(parts, ignore_index=True).reindex(columns=columns) if parts else pd.DataFrame(columns=columns)

@@ -119,7 +119,7 @@ def read(store: Store, name: str, cache: Path) -> Study:
     records = planned_seeds(records, plan.get("seeds"))
     if len(mine) < len(runs):
         warnings.append(f"{len(runs) - len(mine)} trials of other versions of this study are left out.")
-    commits = sorted({c for c in trials.loc[trials["complete"], "commit"] if c})
+    commits = sorted({c for tag in trials.loc[trials["complete"], "commit"] for c in tag.split(",") if c})
     if len(commits) > 1:
         warnings.append(f"The trials come from {len(commits)} commits: {', '.join(c[:10] for c in commits)}.")
     return Study(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def records_of(store: Store, trials: pd.DataFrame, runs: dict[str, Run], cache: Path,
-             prefix: str) -> tuple[pd.DataFrame, list[str]]:
+               prefix: str) -> tuple[pd.DataFrame, list[str]]:
     """Records of all valid, complete trials, each row with its trial's columns; a replicate is counted once.
 
     A trial's tag `seeds` names its files (`records/0-6.parquet`), which never change: nothing is listed or fetched

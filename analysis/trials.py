@@ -14,14 +14,15 @@ CELL = ["step_size", "mcmc_steps"]  # the two knobs that every method has and ev
 VALID = ("finished", "diverged")  # statuses whose replicates count; pruned is censored, the others are lost
 OF_RECORDS = ["config_hash", "arm", "base_arm", "method", "phase", *CELL]  # trial columns that each record carries
 TRIAL = ["run_id", "config_hash", "arm", "base_arm", "method", "phase", "status", "complete", "commit", "seeds",
-         "device", *CELL, "settings", "spent_gradients", "spent_seconds"]
+         "device", *CELL, "settings", "last_rung", "spent_gradients", "spent_seconds"]
 
 
 def trial_row(run: Run, labels: dict[str, str]) -> dict[str, Any]:
     """One row of the frame of trials, from tags alone (`labels`: config_hash -> arm, of the design).
 
-    spent_gradients, spent_seconds: of a pruned trial, which has no records: particle gradients of all its replicates up
-    to the last rung that it reported, and the elapsed time of its run. NaN where MLflow does not say.
+    last_rung, spent_gradients, spent_seconds: of a pruned trial, which has no records: the update of the last rung that
+    it reported, the particle gradients of all its replicates up to there, and the elapsed time of its run. NaN where
+    the tags do not say.
     """
     tags = run.data.tags
     knobs = json.loads(tags.get("config", "{}")).get("knobs", {})
@@ -38,17 +39,26 @@ def trial_row(run: Run, labels: dict[str, str]) -> dict[str, Any]:
 
 
 def _pruned(run: Run, knobs: dict[str, Any]) -> dict[str, float]:
-    tags, spent = run.data.tags, {"spent_gradients": float("nan"), "spent_seconds": float("nan")}
+    tags, spent = run.data.tags, dict.fromkeys(("last_rung", "spent_gradients", "spent_seconds"), float("nan"))
     if tags.get("status") != "pruned":
         return spent
-    reached = max(map(int, json.loads(tags.get("rungs", "{}"))), default=0)
+    spent["last_rung"] = _last_rung(tags)
     ends = [list(map(int, block.split("-"))) for block in tags.get("seeds", "").split(",") if block]
     if "replicate_gradients" in tags and knobs.get("updates"):
         seeds = sum(last - first + 1 for first, last in ends)
-        spent["spent_gradients"] = float(tags["replicate_gradients"]) * seeds * reached / knobs["updates"]
+        spent["spent_gradients"] = float(tags["replicate_gradients"]) * seeds * spent["last_rung"] / knobs["updates"]
     if run.info.end_time:
         spent["spent_seconds"] = (run.info.end_time - run.info.start_time) / 1000
     return spent
+
+
+def _last_rung(tags: dict[str, str]) -> float:
+    """NaN where the tag had no room for all rungs (`rungs_file` has them), was cut or is absent."""
+    try:
+        rungs = {} if "rungs_file" in tags else json.loads(tags.get("rungs", "{}"))
+    except ValueError:
+        rungs = {}
+    return max(map(float, rungs), default=float("nan"))
 
 
 def planned_cells(plan: dict[str, Any]) -> pd.DataFrame:

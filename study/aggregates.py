@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,14 +13,6 @@ NOT_MEASURED = ("block", "seed", "stage", "update", "verdict", "reason", "flags"
                 "delta_med", "long_run_seconds", *COSTS)
 
 Row = Mapping[str, Any]
-
-
-def read_records(payload: bytes) -> list[dict[str, Any]]:
-    """records.parquet as rows; an absent value is None."""
-    import pyarrow.parquet
-
-    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(payload)).to_pylist()
-    return rows
 
 
 def curves(rows: Sequence[Row], primary: str) -> list[tuple[str, float, Row]]:

@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from study.aggregates import aggregates, final_rows, read_records
+from study.aggregates import aggregates, final_rows
+from study.records import read_records
 from study.storage import StorageError, Store, Unit
 
 Row = dict[str, Any]

@@ -5,14 +5,11 @@ Imports torch when a unit starts, not before. Never imports ray: it runs as well
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-import math
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,30 +17,18 @@ import numpy as np
 from models.naming import long_name
 from study.identity import config_hash
 from study.provenance import commit, versions
+from study.records import records
 from study.storage import Store, Unit
 from study.tracking.sheet import pairs, sheet
+from study.unit_progress import UnitProgress, pack, unpack
 
 if TYPE_CHECKING:
     from models.training import Info, TrainState
 
 CHECKPOINT_SECONDS = 20.0  # between two checkpoints, at least
 CHECKPOINT_SHARE = 20  # and at least this many times what one costs, where storage is slow
-HEADER_BYTES = 8
 
 Row = dict[str, Any]
-
-
-@dataclass
-class Progress:
-    """What a unit has made so far, beside the training state; a checkpoint holds both."""
-
-    started: float = field(default_factory=time.time)  # seconds since the epoch
-    wall_seconds: float = 0.0  # spent in `advance`, over all workers that had this unit
-    cpu_seconds: float = 0.0
-    rows: list[Row] = field(default_factory=list)
-    rungs: dict[str, float] = field(default_factory=dict)  # update -> what was reported there
-    commits: list[str] = field(default_factory=list)  # that trained it: more than one where code changed under it
-    window: dict[str, list[list[float]]] = field(default_factory=dict)  # since the last evaluation: Info, by update
 
 
 class UnitRun:
@@ -65,7 +50,7 @@ class UnitRun:
         self.diverged_value, self.objective, self.floor = diverged_value, objective, floor
         self.limits = dict(zip(("delta_min", "delta_med"), limits or (None, None), strict=True))
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
-        self._progress = Progress()
+        self._progress = UnitProgress()
         self._state: TrainState | None = None
         self._saved, self._save_cost = time.monotonic(), 0.0
 
@@ -141,7 +126,7 @@ class UnitRun:
         self._gradients = hparams.gradient_evaluations(hp)
         found = self.store.latest_checkpoint(self.unit)
         if found is not None:
-            progress, payload = _unpack(found[1])
+            progress, payload = unpack(found[1])
             try:
                 state = load_state(payload, self._method, self._data, seeds, self.device)
             except CheckpointError as error:  # of another kind of device, say: a fresh start is right, only slower
@@ -177,7 +162,7 @@ class UnitRun:
         self._progress.window = {name: [value.tolist() for value in values]
                                  for name, values in zip(infos[0]._fields, zip(*infos, strict=True), strict=True)
                                  } if infos else {}
-        self.store.write_checkpoint(self.unit, state.update, _pack(self._progress, save_state(state)))
+        self.store.write_checkpoint(self.unit, state.update, pack(self._progress, save_state(state)))
         self._saved = time.monotonic()
         self._save_cost = self._saved - begun
 
@@ -287,41 +272,12 @@ def evaluation_points(updates: int, points: int) -> list[int]:
     return sorted({round(updates * k / points) for k in range(1, points + 1)} - {0})
 
 
-def records(rows: Sequence[Row]) -> bytes:
-    """Rows as Parquet: int64 seed and update, strings stage, verdict, reason, flags, float64 the rest; null: absent."""
-    import pyarrow
-    import pyarrow.parquet
-
-    kinds = {"seed": pyarrow.int64(), "update": pyarrow.int64(), "stage": pyarrow.string(),
-             "verdict": pyarrow.string(), "reason": pyarrow.string(), "flags": pyarrow.string()}
-    columns = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
-        values = [row.get(name) for row in rows]
-        broken = [v for v in values if isinstance(v, float) and not math.isfinite(v)]
-        assert not broken, f"{name} = {broken[0]}: what is not finite is an event, never a measured value"
-        columns[name] = pyarrow.array(values, kinds.get(name, pyarrow.float64()))
-    sink = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(columns), sink, compression="zstd")
-    return sink.getvalue()
-
-
 def _exact_on_gpu() -> None:
     """fp32 means fp32: cuDNN's default is TF32 in convolutions, and kernels that differ from run to run."""
     import torch
 
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
-
-
-def _pack(progress: Progress, state: bytes) -> bytes:
-    """Length of the header, the header as JSON (Python's keeps floats exactly, NaN too), the training state."""
-    header = json.dumps(asdict(progress)).encode()
-    return len(header).to_bytes(HEADER_BYTES, "little") + header + state
-
-
-def _unpack(payload: bytes) -> tuple[Progress, bytes]:
-    end = HEADER_BYTES + int.from_bytes(payload[:HEADER_BYTES], "little")
-    return Progress(**json.loads(payload[HEADER_BYTES:end])), payload[end:]
 
 
 def _is_out_of_memory(error: Exception) -> bool:

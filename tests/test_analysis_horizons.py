@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import matplotlib.figure
 import numpy as np
@@ -14,6 +15,7 @@ from analysis.figures import limits as figures
 from analysis.figures import survival as curves
 from analysis.load import Store, read
 from analysis.tables import limits
+from analysis.trials import trial_row
 from tests import synthetic_study as toy
 
 
@@ -112,7 +114,7 @@ def test_pruned_trials_are_censored_at_the_last_rung_they_reported(tmp_path_fact
     """The toy's search: three finished trials and one pruned, of two seeds each; its rungs end at update 80."""
     store = Store(toy.shared(tmp_path_factory.getbasetemp() / "toy"))
     study = read(store, "toy", tmp_path_factory.mktemp("cache"))
-    found = horizons.search_ends(study, store)
+    found = horizons.search_ends(study)
     pruned = found[found["pruned"]]
     assert pruned[["arm", "seed", "updates", "diverged"]].to_numpy().tolist() == [["kl", 1000, 80, False],
                                                                                   ["kl", 1001, 80, False]]
@@ -122,6 +124,19 @@ def test_pruned_trials_are_censored_at_the_last_rung_they_reported(tmp_path_fact
     assert ticks[["update", "alive", "replicates"]].to_numpy().tolist() == [[80, 1, 2]]
     curves.survival_curves(horizons.survival(own).assign(arm="kl"), ax, arms=["kl", "jko"], censored=ticks)
     assert [list(line.get_xdata()) for line in ax.lines if line.get_gid() == "censored"] == [[80]]
+
+
+@pytest.mark.parametrize(("tags", "last"), [
+    ({"rungs": '{"10": 0.5, "80": 0.4}'}, 80.0), ({"rungs": '{"10": 0.5}', "rungs_file": "rungs.json"}, None),
+    ({"rungs": '{"10": 0.5, "8'}, None), ({}, None)])
+def test_where_a_pruned_trial_stopped_is_known_or_said_not_to_be(tags: dict[str, str], last: float | None):
+    """A tag that had no room for all rungs, was cut or is absent: no error, no early end and no cost of 0."""
+    run = SimpleNamespace(info=SimpleNamespace(run_id="r", start_time=0, end_time=2000), data=SimpleNamespace(tags={
+        "status": "pruned", "seeds": "1000-1001", "config": '{"knobs": {"updates": 160}}', "replicate_gradients": "16",
+        **tags}))
+    row = trial_row(run, {})
+    known = {80.0: [80, 16], None: [math.nan] * 2}  # 2 seeds x 16 gradients x 80 of 160 updates
+    np.testing.assert_equal([row["last_rung"], row["spent_gradients"], row["spent_seconds"]], [*known[last], 2])
 
 
 def test_what_is_censored_early_weighs_on_the_estimate():

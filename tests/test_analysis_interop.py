@@ -137,6 +137,18 @@ def test_studies_that_share_a_cache_keep_each_other_s_records(uri, tmp_path):
     assert len(list(tmp_path.glob("records-*.parquet"))) == 2
 
 
+def test_commits_mixed_within_a_trial_are_told(tmp_path):
+    uri = f"sqlite:///{tmp_path}/m.db"
+    toy.write(uri, tmp_path / "a")
+    assert not any("commits" in line for line in read(Store(uri), "toy", _folder(tmp_path / "c")).warnings)
+    client = MlflowClient(tracking_uri=uri)
+    [experiment] = client.search_experiments(filter_string="name = 'toy'")
+    for run in client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", max_results=500):
+        client.set_tag(run.info.run_id, "commit", f"{'a' * 40},{'b' * 40}")  # of two blocks of seeds
+    [line] = [text for text in read(Store(uri), "toy", tmp_path / "c").warnings if "commits" in text]
+    assert line == "The trials come from 2 commits: aaaaaaaaaa, bbbbbbbbbb."
+
+
 def test_a_notebook_loads_the_newest_study_in_a_line(uri, tmp_path):
     study = load(tracking_uri=uri, cache=tmp_path / "cache")
     assert study.name in ("toy", "other") and {"seed", toy.PRIMARY} <= set(study.finals)

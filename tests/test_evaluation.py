@@ -57,6 +57,15 @@ def test_the_gauge_is_that_of_the_chain_nearest_its_limit() -> None:
     assert all(b > 0.9 > a for a, b in zip(short, long, strict=True)), (short, long)  # ||z||^2/2 alone gives .98
 
 
+def test_the_long_run_has_64_chains_whatever_the_samples_and_says_so_in_its_name() -> None:
+    evaluator, state, _ = trained(tiny.knobs("kl", particles=80))
+    wide = Evaluator(evaluator.method, evaluator.yardstick.data, samples=80, long_run=4)
+    row = wide.final(state)[0][0]
+    assert {"energy_distance_80", "energy_distance_64_long", "rhat_energy_64"} <= row.keys()
+    assert "energy_distance_80_long" not in row
+    assert 0 < wide.long_seconds and evaluator.long_seconds == 0
+
+
 def test_a_diverged_replicate_has_no_quality() -> None:
     evaluator, state, infos = trained(tiny.knobs("kl"))
     state.alive[0] = False

@@ -64,6 +64,13 @@ def test_the_table_shows_where_kappa_passes_one(planned: tuple[StudySpec, dict[s
     assert sum("no prediction" in line for line in lines) == 2  # normed, tied
 
 
+def test_the_long_run_has_a_floor_at_its_own_n(planned: tuple[StudySpec, dict[str, Any]]) -> None:
+    """Fewer chains tell less: the floor of 64 is wider than that of 256."""
+    floors, primary, long = planned[1]["floors"], planned[1]["primary"], planned[1]["primary_long"]
+    assert (primary, long) == ("energy_distance_256", "energy_distance_64_long")
+    assert floors[long]["n"] == 64 and floors[long]["sd"] > 1.5 * floors[primary]["sd"]
+
+
 def test_cells_that_the_law_says_nothing_of_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "some.yaml"
     path.write_text("study: some\ndata: gaussians8\nmethod: kl\ndesign: {step_size: [0.1, 0.3], "

@@ -10,12 +10,12 @@ import pytest
 from optuna.trial import BaseTrial, TrialState
 
 from study.phases import _pruner, best, confirm_units, design_units, make_sampler
+from study.records import records
 from study.results import Results
 from study.search import PATIENCE, ArmSearch, Search, trial_seed
 from study.search.journal import read_journal
 from study.spec import StudySpec, loads
 from study.storage import Store, Unit
-from study.trial import records
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SEEDS = (1000, 1001)

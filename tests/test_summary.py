@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from study import launch
 from study.pareto import pareto_set
 from study.phases import make_sampler
+from study.progress import Outcome
 from study.redaction import redacted
 from study.results import Result
 from study.search.budget import random_start, unequal
@@ -26,6 +28,14 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 def result(number: int, told: tuple[float, ...], status: str = "finished") -> Result:
     configuration = {"arm": "kl", "phase": "search", "knobs": {"step_size": number / 100}}
     return Result(Unit(configuration, (0,), f"{number:03}"), status, 1, 0, 0.5, 1.0, told=told)
+
+
+def test_a_unit_s_line_has_the_gauge_beside_the_limit() -> None:
+    seen = Outcome("design", "jko", "step_size=0.12", "kid_clf64_256", 0.0123, 6, 1, 12.0, 1.0, (0.1, 0.354),
+                   kappa=0.41)
+    assert seen.line() == ("jko step_size=0.12 | kid_clf64_256 0.0123 | 1/6 diverged | kappa 0.41 | limit 0.1..0.35 "
+                           "| 12 s")
+    assert "kappa" not in replace(seen, kappa=None).line()
 
 
 @pytest.mark.parametrize("objectives", [2, 3])

@@ -19,11 +19,10 @@ import pytest
 from scipy import stats
 
 from models import hparams
-from study.aggregates import read_records
+from study.records import read_records, records
 from study.storage import Store, Unit
 from study.tracking import Tracking, TrackingError, experiment
 from study.tracking.experiment import Experiment, metric
-from study.trial import records
 
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")

@@ -22,9 +22,11 @@ from models.method import build
 from models.training import init_state, train_step
 from models.verdict import VERDICTS
 from study import trial
+from study.aggregates import aggregates
+from study.records import records
 from study.storage import Store, Unit
 from study.tracking.sheet import sheet
-from study.trial import UnitRun, evaluation_points, records
+from study.trial import UnitRun, evaluation_points
 
 KNOBS = {"updates": 9, "batch_size": 8, "width": 1, "step_size": 0.1, "mcmc_steps": 2, "particles": 16}
 PRIMARY = "energy_distance_16"
@@ -81,6 +83,20 @@ def test_unit_leaves_records_sheets_and_a_manifest(store: Store) -> None:
     assert set(manifest["files"]) == {"config.json", "records.parquet", "samples_0.png", "samples_1.png"}
     assert manifest["rungs"] == {str(r["update"]): r[PRIMARY] for r in reports}
     assert manifest["started"] < manifest["ended"]
+
+
+def test_a_final_record_holds_the_gauge_the_predicted_limits_and_the_long_run_s_time(store: Store) -> None:
+    one = unit()
+    run(UnitRun(one, store, limits=(0.07, None)))
+    written = rows(store, one, ())
+    last = {r["seed"]: r["kappa"] for r in written if r["stage"] == "train" and r["update"] == 9}
+    for final in (r for r in written if r["stage"] == "final"):
+        assert (final["delta_min"], final["delta_med"]) == (0.07, None)  # None: the law gives no finite limit
+        assert final["kappa"] == last[final["seed"]] > 0
+        assert 0 < final["long_run_seconds"] < final["cpu_seconds"]
+    measured = aggregates([{**r, "block": "0-1"} for r in written if r["stage"] == "final"])
+    assert measured["long_run_seconds"] == sum(r["long_run_seconds"] or 0 for r in written)
+    assert measured["kappa"] == pytest.approx(np.mean(list(last.values()))) and "delta_min" not in measured
 
 
 def test_a_survivor_is_judged_by_its_whole_trace_and_a_resumed_one_alike(

@@ -15,7 +15,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from study.aggregates import curves, read_records
+from study.aggregates import curves
+from study.records import read_records
 from study.storage import Store
 from study.tracking import Tracking
 from tests.faulty_proxy import free_port

@@ -87,7 +87,7 @@ def survival(canvas: Canvas) -> Section | None:
     for step in canvas.some(broken):
         panels += _survival(canvas, frame[frame["step_size"] == step], f"survival_{slug(f'{step:g}')}",
                             f"step size {step:g}")
-    searched = horizons.search_ends(canvas.study, canvas.store)
+    searched = horizons.search_ends(canvas.study)
     cut = int(searched["pruned"].sum())
     if searched["diverged"].any():
         panels += _survival(canvas, searched, "survival_search", "search, all step sizes")

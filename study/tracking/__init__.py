@@ -17,10 +17,11 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from study.aggregates import aggregates, curves, final_rows, read_records
+from study.aggregates import aggregates, curves, final_rows
 from study.cost import cost
 from study.identity import knobs_text
 from study.provenance import tags as noted
+from study.records import read_records
 from study.storage import Store, Unit, block_name
 from study.tracking.experiment import NOTE, Experiment, TrackingError, metric, named
 from study.tracking.sheet import DATA_SHEET

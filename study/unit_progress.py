@@ -1,0 +1,34 @@
+"""What a unit of work has made so far, beside its training state: a checkpoint holds both, for the next worker."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+HEADER_BYTES = 8
+
+
+@dataclass
+class UnitProgress:
+    """Everything but the training state."""
+
+    started: float = field(default_factory=time.time)  # seconds since the epoch
+    wall_seconds: float = 0.0  # spent in `advance`, over all workers that had this unit
+    cpu_seconds: float = 0.0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rungs: dict[str, float] = field(default_factory=dict)  # update -> what was reported there
+    commits: list[str] = field(default_factory=list)  # that trained it: more than one where code changed under it
+    window: dict[str, list[list[float]]] = field(default_factory=dict)  # since the last evaluation: Info, by update
+
+
+def pack(progress: UnitProgress, state: bytes) -> bytes:
+    """Length of the header, the header as JSON (Python's keeps floats exactly, NaN too), the training state."""
+    header = json.dumps(asdict(progress)).encode()
+    return len(header).to_bytes(HEADER_BYTES, "little") + header + state
+
+
+def unpack(payload: bytes) -> tuple[UnitProgress, bytes]:
+    end = HEADER_BYTES + int.from_bytes(payload[:HEADER_BYTES], "little")
+    return UnitProgress(**json.loads(payload[HEADER_BYTES:end])), payload[end:]
