@@ -81,3 +81,12 @@ def test_the_way_leads_dashed_past_a_cell_without_a_value(ax):
     assert [line.get_ydata()[0] for line in ax.lines if line.get_gid() == "interval"] == [0, 3]
     assert [t.get_text() for t in ax.texts] == ["0.30 (n = 6), 0/6 diverged", "not run", "0.20 (n = 1), 5/6 diverged",
                                                 "0.10 (n = 6), 0/6 diverged"]
+
+
+def test_words_of_neighbours_on_the_front_stand_one_below_the_other():
+    frame = pd.DataFrame({"arm": "kl", "step_size": [0.1, 0.2, 0.3], "mcmc_steps": 5, "diverged": 0,
+                          "mean": [0.3, 0.2, 0.1], "cost": [100.0, 104.0, 400.0]})
+    ax = cost.pareto(frame, matplotlib.figure.Figure().subplots(), measure="kid", cost="cost", label="cost",
+                        arms=["kl"], lower_is_better=True)
+    said = {text.get_text(): text.xyann[1] for text in ax.texts if text.get_gid() == "cell"}
+    assert said == {"0.1, 5": -4, "0.2, 5": -13, "0.3, 5": -4}

@@ -14,6 +14,8 @@ from analysis.frames import rows
 from analysis.palette import INK, PAPER, SOFT, colours, dashes, hatches, markers
 from analysis.wording import number
 
+CLOSE = 1.15  # ratio of two costs below which the words beside them would lie on each other
+
 
 def front(cost: Any, value: Any, lower_is_better: bool) -> np.ndarray:
     """Which points no other beats in both: (n,) boolean, True on the Pareto front. cost, value: (n,). Equals stay."""
@@ -45,10 +47,13 @@ def pareto(frame: pd.DataFrame, ax: Axes, *, measure: str, cost: str, label: str
     whole = frame[frame["diverged"] == 0]
     best = whole[front(whole[cost], whole["mean"], lower_is_better)].sort_values(cost)
     ax.plot(best[cost], best["mean"], color=INK, lw=1.0, drawstyle="steps-post", zorder=2, gid="front")
+    line, before = 0, 0.0
     for row in rows(best):  # on the side where, by what a front is, no other cell without divergence can be
-        ax.annotate(f"{row.step_size:g}, {row.mcmc_steps:g}", (getattr(row, cost), row.mean),
-                    xytext=(-5, -4 if lower_is_better else 4), textcoords="offset points", ha="right",
-                    va="top" if lower_is_better else "bottom", fontsize=7, color=INK, gid="cell")
+        line = line + 1 if getattr(row, cost) < CLOSE * before else 0  # neighbours' words one below the other
+        before = getattr(row, cost)
+        ax.annotate(f"{row.step_size:g}, {row.mcmc_steps:g}", (before, row.mean),
+                    xytext=(-5, (-4 - 9 * line) * (1 if lower_is_better else -1)), textcoords="offset points",
+                    ha="right", va="top" if lower_is_better else "bottom", fontsize=7, color=INK, gid="cell")
     ax.margins(x=0.14, y=0.1)
     ax.set(xscale="log", xlabel=label, ylabel=f"{measure}, mean over survivors")
     if (frame["mean"] > 0).all() and frame["mean"].max() > 5 * frame["mean"].min():
