@@ -229,14 +229,16 @@ def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk:
         from study.rounds import run_round
 
         options = {"device": "cuda" if "gpu" in resources else "cpu"}
+        shunned: set[str] = set()  # nodes that joined and turned out to be unfit
         say("training; a line follows for each unit of work that ends")
         with clerk.progress:
             for source, alone in work.rounds(clerk):
-                wanted = capacity.whole_node(resources) if alone else resources
-                room = capacity.room(arguments.address, wanted, arguments.max_concurrent, clerk.progress.say)
+                wanted = capacity.whole_node(resources, shunned) if alone else resources
+                room = capacity.room(arguments.address, wanted, arguments.max_concurrent, clerk.progress.say, shunned)
                 while not source.is_exhausted:
                     if not run_round(source, clerk, store, options=lambda unit: {**options, **work.options(unit)},
-                                     resources=wanted, room=room, alone=alone, verbose=arguments.verbose):
+                                     resources=wanted, room=room, alone=alone, verbose=arguments.verbose,
+                                     shunned=None if arguments.address is None else shunned):
                         return False
     return True
 

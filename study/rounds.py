@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,12 +18,16 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from study.cache import cache_dir
+from study.cluster import probe
 from study.sources import Source
 from study.storage import StorageError, Store, Unit
 
 RETRIES = 1  # of a unit whose worker died or raised
-MOVES = 10  # of a unit whose node died: a spot machine's end is no fault of the unit, unless it is always there
+MOVES = 10  # of a unit whose node died, or was unfit: a spot machine's end is not its fault, unless always there
 MOVED, DIED = "its node died", "its worker died"
+UNFIT = "unfit"  # a worker's status, for its node (`probe.unfit`): the unit has not begun
+NODE_ID = "ray.io/node-id"  # the label that Ray gives each node
+KNOWN = "spec.json"  # a file of the study that every launch writes before its first unit
 NODE_DIED = ("its node has died", "is unavailable")  # Ray's words; the second until it has missed enough heartbeats
 LOW_MEMORY = ("OutOfMemoryError", "running low on memory")  # Ray's memory monitor killed the worker
 # Workers, and nodes, that died under a unit, after which it is taken to have used up their memory: see _Gate.
@@ -55,6 +59,7 @@ class Worker(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first unit."""
+        self._is_fit = False
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -64,13 +69,19 @@ class Worker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train to the next evaluation point."""
+        """Train to the next evaluation point, or say that the node is unfit."""
         if self._unit_run is None:
             from study.trial import UnitRun
 
             job = self._job
             unit = Unit(job["configuration"], tuple(job["seeds"]), job["config_hash"])
             store = Store(job["storage"], job["study"], job["stamp"])
+            if not self._is_fit and job["versions"] and (problem := probe.unfit(store, job["versions"], KNOWN)):
+                import ray
+
+                return {"status": UNFIT, "node": ray.get_runtime_context().get_node_id(), "problem": problem,
+                        "done": True}
+            self._is_fit = True
             self._unit_run = UnitRun(unit, store, cache_dir=str(cache_dir(store)), **job["options"])
         return dict(self._unit_run.advance())
 
@@ -84,6 +95,7 @@ class _Desk:
     job: dict[str, Any]
     options: Callable[[Unit], dict[str, Any]]
     room: Callable[[], int]
+    shunned: set[str] = field(default_factory=set)  # ids of unfit nodes, on which no further unit is placed
     left: int = ROUND
     units: dict[str, Unit] = field(default_factory=dict)
     again: list[Unit] = field(default_factory=list)
@@ -92,7 +104,7 @@ class _Desk:
     rungs: dict[str, dict[int, float]] = field(default_factory=dict)
     pruned: set[str] = field(default_factory=set)
     out_of_memory: dict[str, str] = field(default_factory=dict)  # Tune's trials, and what to say of them
-    moved: set[str] = field(default_factory=set)  # Tune's trials whose node died
+    moved: dict[str, str] = field(default_factory=dict)  # Tune's trials whose node died or is unfit, and which of these
     deaths: Counter[tuple[str, str]] = field(default_factory=Counter)  # of workers and nodes, by the unit they ran
     is_alone: bool = False  # whether a unit has a node to itself
     error: StorageError | None = None  # of the driver's own files: the round ends with it
@@ -127,14 +139,15 @@ class _Dealer(Searcher):
         desk.units[trial_id] = unit
         job = {**desk.job, "configuration": unit.configuration, "seeds": unit.seeds, "config_hash": unit.config_hash,
                "options": desk.options(unit)}
-        return {"job": json.dumps(job)}  # one string: Tune would look for search spaces in nested dictionaries
+        # Strings: Tune would look for search spaces in what is nested.
+        return {"job": json.dumps(job), "shunned": ",".join(sorted(desk.shunned))}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         desk = self._desk
         unit = desk.units[trial_id]
         if trial_id in desk.out_of_memory:
             desk.source.finished(unit, "lost")
-        elif error or not result:
+        elif error or not result or trial_id in desk.moved:
             # Not left to Tune's max_failures: a worker that dies while it is given its next unit counts twice there.
             (desk.moves if trial_id in desk.moved else desk.failures)[unit.key] += 1
             if desk.goes_on(unit):
@@ -170,7 +183,7 @@ class _Gate(FIFOScheduler):
             desk.out_of_memory[key] = "out of memory"
             return
         if reason == MOVED:
-            desk.moved.add(key)
+            desk.moved[key] = MOVED
         if reason in (MOVED, DIED):
             unit, (many, what) = desk.units[key].key, DEADLY[reason]
             desk.deaths[unit, reason] += 1
@@ -180,6 +193,9 @@ class _Gate(FIFOScheduler):
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         if result["status"] == "oom":
             self._desk.out_of_memory[trial.trial_id] = "out of memory"
+        if result["status"] == UNFIT:
+            self._desk.moved[trial.trial_id] = f"{result['problem']}; no unit is placed there any more"
+            self._desk.shunned.add(result["node"])
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         desk = self._desk
@@ -208,6 +224,8 @@ class _Events(Callback):
         unit, rungs = desk.units.pop(key), desk.rungs.pop(key, {})
         if key in desk.out_of_memory:
             desk.watcher.lost(unit, desk.out_of_memory[key], True)
+        elif key in desk.moved:
+            self._failed(unit, desk.moved[key])
         else:
             desk.watcher.finished(unit, rungs if key in desk.pruned else None)
 
@@ -215,10 +233,14 @@ class _Events(Callback):
         unit = self._desk.units.pop(trial.trial_id)
         if trial.trial_id in self._desk.out_of_memory:
             self._desk.watcher.lost(unit, self._desk.out_of_memory[trial.trial_id], True)
-        elif self._desk.goes_on(unit):
-            self._desk.watcher.retried(unit, _reason(trial))
         else:
-            self._desk.watcher.lost(unit, _reason(trial), False)
+            self._failed(unit, _reason(trial))
+
+    def _failed(self, unit: Unit, reason: str) -> None:
+        if self._desk.goes_on(unit):
+            self._desk.watcher.retried(unit, reason)
+        else:
+            self._desk.watcher.lost(unit, reason, False)
 
 
 def _said(trial: Any) -> str:
@@ -239,21 +261,30 @@ def _reason(trial: Any) -> str:
     return DIED if not lines or lines[-1].startswith("The actor") else lines[-1][:300]
 
 
+def _placement(resources: Mapping[str, float], shunned: str) -> tune.PlacementGroupFactory:
+    """One bundle, anywhere but on the nodes with these ids (joined by commas)."""
+    bundle = {name.upper(): amount for name, amount in resources.items()}
+    selector: dict[str, Any] = {"bundle_label_selector": [{NODE_ID: f"!in({shunned})"}]} if shunned else {}
+    return tune.PlacementGroupFactory([bundle], **selector)
+
+
 def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callable[[Unit], dict[str, Any]],
-              resources: dict[str, float], room: Callable[[], int], alone: bool = False,
-              verbose: bool = False) -> bool:
+              resources: dict[str, float], room: Callable[[], int], shunned: set[str] | None = None,
+              alone: bool = False, verbose: bool = False) -> bool:
     """Run up to 500 units; whether the round came to its end (False: SIGINT). Blocks.
 
     options: UnitRun's arguments beside unit, store and cache_dir. room: how many units to have at once, asked before
-    each. alone: each has a node to itself.
+    each. shunned: ids of unfit nodes, to which those are added that are found; None: no node is looked at. alone: each
+    has a node to itself.
     """
-    desk = _Desk(source, watcher, {"storage": store.uri, "study": store.study, "stamp": store.stamp}, options,
-                 room, is_alone=alone)
+    job = {"storage": store.uri, "study": store.study, "stamp": store.stamp,
+           "versions": None if shunned is None else probe.versions()}
+    desk = _Desk(source, watcher, job, options, room, set() if shunned is None else shunned, is_alone=alone)
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "1" if verbose else "0"
     with tempfile.TemporaryDirectory(prefix="tune-", ignore_cleanup_errors=True) as folder:
         tuner = tune.Tuner(
-            tune.with_resources(Worker, resources),
+            tune.with_resources(Worker, lambda config: _placement(resources, config["shunned"])),
             tune_config=tune.TuneConfig(
                 search_alg=_Dealer(desk), scheduler=_Gate(desk), num_samples=-1,
                 reuse_actors=True, trial_name_creator=lambda t: t.trial_id,

@@ -71,6 +71,16 @@ def look(cluster: Nodes, storage: str = "shared", address: str = "", insecure: s
     return cluster.drive(command, {**path, **environment})[1]
 
 
+def other_numpy(folder: Path) -> Path:
+    """A Python that says of its numpy that it is another version."""
+    python = bare_python(folder / "other")
+    packages = next((folder / "other").glob("lib/python*/site-packages"))
+    (packages / "numpy-1.99.0.dist-info").mkdir()
+    about = packages / "numpy-1.99.0.dist-info" / "METADATA"
+    about.write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.99.0\n")
+    return python
+
+
 def runs(folder: Path, kind: str) -> list[str]:
     """Status of the runs of a kind that MLflow shows."""
     from mlflow import MlflowClient
@@ -145,6 +155,32 @@ def test_a_study_waits_for_nodes_takes_those_that_join_and_survives_one_that_die
         assert not list(units.glob(".probe-*"))
 
 
+def test_a_node_that_joins_with_another_numpy_gets_no_unit() -> None:
+    """Its first worker finds out; the unit goes on elsewhere, and nothing more is placed there."""
+    with nodes(token=TOKEN) as cluster:
+        code, folder = equip(cluster), cluster.folder
+        other = other_numpy(folder)
+        cluster.add("1", cpus=1)
+        said_at = folder / "said"
+        with open(said_at, "w") as said:
+            launch = cluster.popen("0", [sys.executable, "-m", "study.launch", "--space", "tiny.yaml", "--storage",
+                                         f"file://{folder}/runs", "--address", "auto"],
+                                   {"PYTHONPATH": str(code), "RAY_ADDRESS": cluster.address}, said)
+            wait_for(lambda: list(folder.glob("runs/tiny/*/*/checkpoint-*")), launch, said_at)
+            cluster.add("2", cpus=2, python=other)
+            launch.wait(timeout=WAIT_SECONDS)
+        lines = said_at.read_text().splitlines()
+        assert launch.returncode == 0, "\n".join(lines)
+        import numpy
+
+        refusal = (f": node {cluster.host('2')}: found numpy 1.99.0, expected {numpy.__version__}, as where the launch "
+                   "runs; no unit is placed there any more; it goes on in a new worker")
+        refusals = [line for line in lines if line.endswith(refusal)]
+        assert 1 <= len(refusals) <= 3, "\n".join(lines)  # not more than there were on their way at that moment
+        manifests = [json.loads(path.read_text()) for path in folder.glob("runs/tiny/*/*/done.json")]
+        assert len(manifests) == UNITS and runs(folder, "trial") == ["FINISHED"] * UNITS
+
+
 def test_a_node_gets_the_study_from_the_launch_and_sees_the_storage(guarded: Nodes) -> None:
     lines = look(guarded)
     assert "resources {'cpu': 1.0}" in lines, lines
@@ -164,12 +200,7 @@ def test_storage_that_a_node_does_not_see_is_refused(guarded: Nodes) -> None:
 
 
 def test_a_node_with_another_numpy_is_refused_by_name(guarded: Nodes) -> None:
-    python = bare_python(guarded.folder / "other")
-    packages = next((guarded.folder / "other").glob("lib/python*/site-packages"))
-    (packages / "numpy-1.99.0.dist-info").mkdir()
-    about = packages / "numpy-1.99.0.dist-info" / "METADATA"
-    about.write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.99.0\n")
-    guarded.add("2", cpus=1, python=python)
+    guarded.add("2", cpus=1, python=other_numpy(guarded.folder))
     import numpy
 
     assert look(guarded)[-1] == (f"refused: node {guarded.host('2')}: found numpy 1.99.0, expected "

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from study import trial as study_trial
-from study.rounds import MOVES, RETRIES, Worker, _Dealer, _Desk, _Events, _Gate
+from study.cluster import probe
+from study.rounds import MOVES, RETRIES, UNFIT, Worker, _Dealer, _Desk, _Events, _Gate, _placement
 from study.sources import Fixed
-from study.storage import Unit
+from study.storage import StorageError, Store, Unit
 
 KILLED = "ray.exceptions.ActorDiedError\nThe actor died unexpectedly before finishing this task.\n"
 GONE = "ray.exceptions.ActorDiedError: The actor died because its node has died. Node Id: 1f\n"
@@ -67,6 +68,55 @@ def test_alone_the_usual_counts_hold(tmp_path: Path) -> None:
     assert told == [("retried", "its worker died")] * RETRIES + [("lost", "its worker died", False)]
 
 
+def test_nothing_more_is_placed_on_a_node_that_is_unfit(tmp_path: Path) -> None:
+    """It is no failure of the unit, which goes on elsewhere; the searcher's next words keep it away from there."""
+    watcher, told, shunned = Watcher(), [], {"bb"}
+    source = Fixed([Unit({}, (0,), "abc")], lambda unit, status: told.append(status))
+    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1, shunned)
+    dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
+    for key, result in (("0", {"status": UNFIT, "node": "aa", "problem": "node aa: old", "done": True}),
+                        ("1", {"status": "finished", "update": 5, "done": True})):
+        config = dealer.suggest(key)
+        assert config["shunned"] == ("bb" if key == "0" else "aa,bb")
+        trial = SimpleNamespace(trial_id=key)
+        gate.on_trial_complete(None, trial, result)
+        dealer.on_trial_complete(key, result)
+        events.on_trial_complete(0, [], trial)
+    assert watcher.told == [("retried", "node aa: old; no unit is placed there any more"), ("finished", None)]
+    assert told == ["finished"] and shunned == {"aa", "bb"} and not desk.failures
+    placed = [_placement({"cpu": 1.0, "gpu": 0.5}, ids) for ids in ("", "aa,bb")]
+    assert [p.bundles for p in placed] == 2 * [[{"CPU": 1.0, "GPU": 0.5}]]
+    assert placed[0] != placed[1], "an actor that waits on an unfit node is not taken again"
+
+
+def test_a_worker_asks_whether_its_node_is_fit_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other versions, or a storage without the study, are unfit; one that does not answer is left to the unit."""
+    store, mine = Store(f"file://{tmp_path}", "tiny"), probe.versions()
+    store.write("spec.json", b"{}")
+    assert probe.unfit(store, mine, "spec.json") is None
+    assert probe.unfit(store, {**mine, "numpy": "1.0"}, "spec.json").endswith(
+        f"found numpy {mine['numpy']}, expected 1.0, as where the launch runs")
+    assert probe.unfit(store, mine, "other").endswith(
+        " does not see what this launch wrote there; expected a place that every node reads and writes")
+
+    def away(name: str) -> None:
+        raise StorageError("away")
+
+    monkeypatch.setattr(store, "read", away)
+    assert probe.unfit(store, mine, "spec.json") is None
+    asked: list[Any] = []
+    monkeypatch.setattr(probe, "unfit", lambda store, expected, known: asked.append(expected))
+    monkeypatch.setattr(study_trial, "UnitRun", lambda *words, **options: SimpleNamespace(advance=lambda: {"done": 1}))
+    for versions in (mine, None):  # None: a local instance's
+        job = {"configuration": {}, "seeds": [0], "config_hash": "abc", "storage": str(tmp_path), "study": "tiny",
+               "stamp": {}, "options": {}, "versions": versions}
+        worker = Worker({"job": json.dumps(job)})
+        for _ in range(2):
+            assert worker.step() == {"done": 1}
+            worker.reset_config({"job": json.dumps(job)})
+    assert asked == [mine]
+
+
 def test_what_raises_twice_is_lost(tmp_path: Path) -> None:
     assert play(tmp_path, [RAISED] * 9) == [("retried", "ValueError: no"), ("lost", "ValueError: no", False)]
     assert play(tmp_path, ["ray.exceptions.OutOfMemoryError: Task was killed\n"]) == [("lost", "out of memory", True)]
@@ -88,10 +138,9 @@ def test_a_worker_keeps_extractors_where_its_own_user_may(tmp_path: Path, monkey
         return SimpleNamespace(advance=dict)
 
     monkeypatch.setattr(study_trial, "UnitRun", run)
-    worker = Worker.__new__(Worker)
-    worker.reset_config({"job": json.dumps({
+    worker = Worker({"job": json.dumps({
         "configuration": {}, "seeds": [0], "config_hash": "abc", "storage": "mock:///bucket", "study": "s", "stamp": {},
-        "options": {"device": "cpu"}})})
+        "options": {"device": "cpu"}, "versions": None})})
     worker.step()
     expected = tmp_path / ".cache/ebm-study" if home == "its own" else tmp_path / f"tmp/ebm-study-{os.getuid()}"
     assert given == {"device": "cpu", "cache_dir": str(expected)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from study.cluster import ClusterError
@@ -42,7 +42,7 @@ def prepare(address: str | None, storage: str, store: Store, cpu: float, gpu: fl
 
     Raises ClusterError. A cluster at an address may have no CPU yet: workers that are still to join, an autoscaler
     that starts from none. Then this waits, and says so. Nodes that could take a unit are probed; those that join
-    later are taken as they are.
+    later are looked at by their first worker (`probe.unfit`).
     """
     if address is None:
         return resources_per_unit(cpu, gpu)
@@ -107,23 +107,24 @@ def resources_per_unit(cpu: float, gpu: float | str) -> dict[str, float]:
     return resources
 
 
-def whole_node(resources: Mapping[str, float]) -> dict[str, float]:
+def whole_node(resources: Mapping[str, float], shunned: Container[str] = ()) -> dict[str, float]:
     """Instead of `resources`, all CPUs of the largest node that has them, and a whole GPU if they hold a part of one.
-    Needs `running`.
+    Needs `running`. shunned: ids of nodes that do not count.
     """
-    cpus = max(node["CPU"] for node in _nodes() if fits([node], resources))
+    cpus = max((node["CPU"] for node in _nodes(shunned) if fits([node], resources)), default=resources["cpu"])
     return {"cpu": cpus, **({"gpu": max(1.0, resources["gpu"])} if "gpu" in resources else {})}
 
 
-def concurrency(resources: Mapping[str, float]) -> int:
-    """Units that fit into the cluster as it is now. Needs `running`."""
-    return fits(_nodes(), resources)
+def concurrency(resources: Mapping[str, float], shunned: Container[str] = ()) -> int:
+    """Units that fit into the cluster as it is now, but for nodes with these ids. Needs `running`."""
+    return fits(_nodes(shunned), resources)
 
 
 def room(address: str | None, resources: Mapping[str, float], limit: int | None,
-         say: Callable[[str], None]) -> Callable[[], int]:
+         say: Callable[[str], None], shunned: Container[str] = ()) -> Callable[[], int]:
     """How many units to ask for at once, read again as nodes come and go. Needs `running`. limit: at most so many.
-    say: told when no node is left that can take a unit, and when one has come.
+    say: told when no node is left that can take a unit, and when one has come. shunned: ids of nodes that do not count,
+    read again with the others.
 
     On a cluster at an address one more than fits: the one that waits is taken by a node that joins or comes free, and
     is what an autoscaler adds a node for. A node that dies takes its share away.
@@ -134,7 +135,7 @@ def room(address: str | None, resources: Mapping[str, float], limit: int | None,
     def now() -> int:
         nonlocal read, had_nodes, wide
         if time.monotonic() - read >= ROOM_SECONDS:
-            fitting = concurrency(resources)
+            fitting = concurrency(resources, shunned)
             read, wide = time.monotonic(), max(1, fitting + spare)
             if had_nodes is not bool(fitting):
                 had_nodes = bool(fitting)
@@ -149,11 +150,11 @@ def _asks(resources: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {amount:g}" for name, amount in resources.items())
 
 
-def _nodes() -> list[dict[str, float]]:
-    """What each living node has, in Ray's words."""
+def _nodes(shunned: Container[str] = ()) -> list[dict[str, float]]:
+    """What each living node has, in Ray's words, but for those with these ids."""
     import ray
 
-    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"] and node["NodeID"] not in shunned]
 
 
 def _workers_use_gpus(gpu: float) -> bool:

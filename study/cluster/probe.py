@@ -1,7 +1,10 @@
-"""A look at every node before a study starts there: the versions it has, and whether it sees the storage."""
+"""A look at every node before a study starts there, and at each that joins later: the versions it has, and whether it
+sees the storage.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import secrets
 from collections.abc import Mapping
@@ -11,6 +14,7 @@ from importlib import metadata
 from study.storage import StorageError, Store
 
 SECONDS = 120.0  # for all nodes together: each starts a worker and unpacks the packages
+NOT_SEEN = "does not see what this launch wrote there"
 SAME = ("ray", "torch", "numpy")  # a study's numbers depend on them; the others are recorded with each unit
 
 
@@ -39,7 +43,7 @@ def look(uri: str, study: str, note: str, answer: str) -> Sight:
         store = Store(uri, study)
         text = store.read(note)
         if text is None:
-            return Sight(versions(), "does not see what this launch wrote there")
+            return Sight(versions(), NOT_SEEN)
         store.write(answer, text)
     except StorageError as error:
         return Sight(versions(), f"cannot use it: {error}")
@@ -84,6 +88,21 @@ def problem(store: Store, nodes: Mapping[str, str], seconds: float = SECONDS) ->
                 if (sentence := _judge(nodes[node], sight, mine, store.uri, node in unread))]
     more = f" (and {len(problems) - 1} more nodes)" if len(problems) > 1 else ""
     return problems[0] + more if problems else None
+
+
+def unfit(store: Store, expected: Mapping[str, str], known: str) -> str | None:
+    """Why the node that this runs on cannot work on the study, as one sentence, or None: a worker's own look, for nodes
+    that have joined since `problem`.
+
+    expected: `versions` of the driver. known: a file that the driver has written into the study. Storage that does not
+    answer is another matter, and may be so everywhere: it is left to the unit.
+    """
+    import ray
+
+    wrong = ""
+    with contextlib.suppress(StorageError):
+        wrong = "" if store.read(known) is not None else NOT_SEEN
+    return _judge(str(ray.util.get_node_ip_address()), Sight(versions(), wrong), expected, store.uri, False)
 
 
 def _judge(node: str, sight: Sight | str, mine: Mapping[str, str], uri: str, unread: bool) -> str | None:
