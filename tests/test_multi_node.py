@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.holdings import Holdings, differences, holdings
+from tests.faults.tiny import environment, held_here
+from tests.launching import launch
 from tests.raylets import WAIT_SECONDS, Nodes, bare_python, nodes, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]
@@ -81,16 +85,6 @@ def other_numpy(folder: Path) -> Path:
     return python
 
 
-def runs(folder: Path, kind: str) -> list[str]:
-    """Status of the runs of a kind that MLflow shows."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    experiment = client.get_experiment_by_name("tiny")
-    assert experiment is not None
-    return [run.info.status for run in client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'")]
-
-
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Nodes]:
     """A cluster that asks for a token: a head without CPUs and one worker."""
@@ -100,7 +94,17 @@ def guarded() -> Iterator[Nodes]:
         yield cluster
 
 
-def test_a_study_waits_for_nodes_takes_those_that_join_and_survives_one_that_dies() -> None:
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Holdings:
+    """The study on this machine alone."""
+    with contextlib.chdir(tmp_path_factory.mktemp("undisturbed")):
+        Path("tiny.yaml").write_text(SPEC)
+        code, lines = launch(environment=environment())
+        assert code == 0, "\n".join(lines)
+        return held_here()
+
+
+def test_a_study_waits_for_nodes_takes_those_that_join_and_survives_one_that_dies(undisturbed: Holdings) -> None:
     with nodes(token=TOKEN) as cluster:
         code, folder = equip(cluster), cluster.folder
         units = folder / "runs" / "tiny"
@@ -150,12 +154,12 @@ def test_a_study_waits_for_nodes_takes_those_that_join_and_survives_one_that_die
         assert len(manifests) == UNITS and len(left) == 2
         # The time of the start is in the checkpoint: whoever was working then has not begun again.
         assert all(manifests[unit]["started"] < killed < manifests[unit]["ended"] for unit in left)
-        assert runs(folder, "trial") == ["FINISHED"] * UNITS and runs(folder, "launch") == ["FINISHED"]
-        assert len(runs(folder, "replicate")) == 2 * UNITS
+        held = holdings(units, f"sqlite:///{folder}/mlflow.db")
+        assert differences(undisturbed, held) == [] and held.launches == ["FINISHED"]
         assert not list(units.glob(".probe-*"))
 
 
-def test_a_node_that_joins_with_another_numpy_gets_no_unit() -> None:
+def test_a_node_that_joins_with_another_numpy_gets_no_unit(undisturbed: Holdings) -> None:
     """Its first worker finds out; the unit goes on elsewhere, and nothing more is placed there."""
     with nodes(token=TOKEN) as cluster:
         code, folder = equip(cluster), cluster.folder
@@ -177,8 +181,7 @@ def test_a_node_that_joins_with_another_numpy_gets_no_unit() -> None:
                    "runs; no unit is placed there any more; it goes on in a new worker")
         refusals = [line for line in lines if line.endswith(refusal)]
         assert 1 <= len(refusals) <= 3, "\n".join(lines)  # not more than there were on their way at that moment
-        manifests = [json.loads(path.read_text()) for path in folder.glob("runs/tiny/*/*/done.json")]
-        assert len(manifests) == UNITS and runs(folder, "trial") == ["FINISHED"] * UNITS
+        assert differences(undisturbed, holdings(folder / "runs/tiny", f"sqlite:///{folder}/mlflow.db")) == []
 
 
 def test_a_node_gets_the_study_from_the_launch_and_sees_the_storage(guarded: Nodes) -> None:

@@ -86,6 +86,7 @@ def test_nothing_more_is_placed_on_a_node_that_is_unfit(tmp_path: Path) -> None:
     assert told == ["finished"] and shunned == {"aa", "bb"} and not desk.failures
     placed = [_placement({"cpu": 1.0, "gpu": 0.5}, ids) for ids in ("", "aa,bb")]
     assert [p.bundles for p in placed] == 2 * [[{"CPU": 1.0, "GPU": 0.5}]]
+    assert ["!in(aa,bb)" in repr(p) for p in placed] == [False, True]
     assert placed[0] != placed[1], "an actor that waits on an unfit node is not taken again"
 
 

@@ -1,5 +1,5 @@
 """A full disk: under the storage the launch ends with sentences, under MLflow's store it goes on; with room again the
-same command finishes the study."""
+same command finishes the study, which then holds what an undisturbed one does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from study.sources import Fixed
 from study.storage import StorageError, Store, Unit
-from tests.faults.holdings import Holdings, faults
+from tests.faults.holdings import Holdings, differences
 from tests.faults.tiny import LAUNCHER, SPEC, environment, held_here
 from tests.launching import done, launch
 
@@ -25,8 +25,6 @@ pytestmark = [pytest.mark.slow,
 
 SEARCHED = ("--set", "confirm=null", "--set", "search.trials=1")
 UNITS = 4 + 3
-DESIGN = ("--set", "confirm=null", "--set", "search=null")
-CELLS = 4
 
 
 @contextlib.contextmanager
@@ -61,11 +59,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def is_whole(held: Holdings, units: int) -> bool:
-    return faults(held) == [] and len(held.units) == units
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Holdings:
+    with contextlib.chdir(tmp_path_factory.mktemp("undisturbed")):
+        Path("tiny.yaml").write_text(SPEC)
+        code, lines = launch(*SEARCHED, module=LAUNCHER, environment=environment())
+        assert code == 0, "\n".join(lines)
+        held = held_here()
+    assert len(held.units) == UNITS
+    return held
 
 
-def test_full_storage(folder: Path) -> None:
+def test_full_storage(folder: Path, undisturbed: Holdings) -> None:
     def full(line: str, pid: int) -> None:
         if line.startswith("[2/"):
             fill(folder / "runs")
@@ -87,11 +92,11 @@ def test_full_storage(folder: Path) -> None:
         assert code == 0, "\n".join(lines)
         assert {path: path.stat().st_mtime_ns for path in first} == first
         assert not list((folder / "runs").glob("**/*.tmp"))
-        assert is_whole(held_here(), UNITS)
+        assert differences(undisturbed, held_here()) == []
 
 
-def test_full_tracking_store(folder: Path) -> None:
-    words = (*DESIGN, "--tracking-uri", f"sqlite:///{folder}/mlflow/mlflow.db")
+def test_full_tracking_store(folder: Path, undisturbed: Holdings) -> None:
+    words = (*SEARCHED, "--tracking-uri", f"sqlite:///{folder}/mlflow/mlflow.db")
 
     def full(line: str, pid: int) -> None:
         if line.startswith("[2/"):
@@ -104,17 +109,17 @@ def test_full_tracking_store(folder: Path) -> None:
         for sentence in ("training goes on", "units are not shown in MLflow; the same command adds them"):
             assert any(sentence in line for line in lines), said
         first = {path: path.stat().st_mtime_ns for path in done(folder)}
-        assert len(first) == CELLS
+        assert len(first) == UNITS
 
         (folder / "mlflow/filler").unlink()
         code, lines = launch(*words, module=LAUNCHER, environment=environment())
         assert code == 0, "\n".join(lines)
         assert {path: path.stat().st_mtime_ns for path in first} == first  # only shown, not run again
-        assert is_whole(held_here("mlflow/mlflow.db"), CELLS)
+        assert differences(undisturbed, held_here("mlflow/mlflow.db")) == []
 
 
 def test_full_tracking_store_from_the_start_is_one_sentence_and_no_half_store(folder: Path) -> None:
-    words = (*DESIGN, "--tracking-uri", f"sqlite:///{folder}/mlflow/mlflow.db")
+    words = (*SEARCHED, "--tracking-uri", f"sqlite:///{folder}/mlflow/mlflow.db")
     with small_disk(folder / "mlflow", 1):
         filler = fill(folder / "mlflow")
         code, lines = launch(*words, module=LAUNCHER, environment=environment())
