@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.findings import missing
 from analysis.load import VALID, Study
-from analysis.origin import Origin, noted
+from analysis.origin import Origin, noted, own_commit
 from analysis.tables import grid
 from analysis.wording import listed, number
 
@@ -64,7 +64,8 @@ def method(study: Study, origins: Sequence[Origin]) -> list[tuple[str, list[str]
     ]
     one = len(origins) == 1
     notes = [(name if one else f"{of.study.name}: {name}", text) for of in origins for name, text in noted(of)]
-    lines = [(name, [text]) for name, text in [*rows, *notes] if text]
+    written = ("report written by commit", own_commit())
+    lines = [(name, [text]) for name, text in [*rows, *notes, written] if text]
     lost = [*missing(study), *_failed(study)] or ["nothing"]
     return [*lines, ("trials", _trials(study)), ("missing and failed", lost)]
 

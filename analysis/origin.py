@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,6 +77,22 @@ def _search(plan: dict[str, Any]) -> str:
         f"{count(sizes['configurations'], 'trial')} of {count(sizes['replicates'], 'replicate')}" if sizes else "",
         f"objective: {listed(search.get('objectives', []))}", f"pruning: {prune}",
         f"a diverged replicate counts as {listed(said)}" if said else ""]))
+
+
+@functools.lru_cache(maxsize=1)
+def own_commit() -> str:
+    """The commit of the code that writes the report, "" where it is not a git checkout: words change between commits,
+    though a store does not."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():  # else git would answer for a directory above it
+        return ""
+    try:
+        said = [subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20,
+                               check=True).stdout.strip()
+                for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "analysis", "models"])]
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return said[0] + (", with changes that are not committed" if said[1] else "")
 
 
 def documents(of: Origin) -> list[tuple[str, str]]:

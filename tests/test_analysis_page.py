@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from html import unescape
 from pathlib import Path
 from shutil import copy
@@ -13,7 +14,7 @@ import pytest
 from markupsafe import Markup
 from mlflow import MlflowClient
 
-from analysis import page, report
+from analysis import origin, page, report
 from analysis.compact import compacted
 from analysis.findings import Finding
 from analysis.load import Store, read
@@ -76,6 +77,14 @@ def test_a_clean_checkout_shows_no_diff(root, tmp_path):
     assert [title for title, _ in documents(of)] == ["The specification with every default filled in"]
     assert dict(noted(of))["hardware of the launch"] == "EPYC; no GPU"
     assert dict(noted(of))["search"] == "" and "changes" not in dict(noted(of))["study version, commit"]
+
+
+def test_the_page_says_which_commit_wrote_it(html):
+    """The words may change between commits, though the store does not."""
+    root = Path(origin.__file__).resolve().parents[1]
+    said = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    written = re.findall(r"<dt>report written by commit</dt><dd><div>([0-9a-f]+)", html)
+    assert [said.stdout.startswith(commit) for commit in written] == ([] if said.returncode else [True])
 
 
 def test_commands_name_every_study_its_overrides_and_what_is_not_the_default(root, tmp_path):
