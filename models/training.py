@@ -107,6 +107,10 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
     draw, kept = method.run(nets, start, noise, hp.mcmc_steps)
 
     flow = method.energy_loss(nets, draw, x_data, noise)
+    f_particles = flow.f_negatives
+    if hp.negatives_drift:  # the gap is that of the particles: of drifted negatives it would look better than it is
+        with torch.no_grad():  # here, for the network that f_data comes from: a step moves f's level on both sides
+            f_particles = nets.f(draw.x)
     gradients, norm_f = _gradients(flow.loss, nets.f)
     far = _norms(draw.x) / _norms(x_data)
     if draw.z is not None:  # g may bound x; then only z shows that a chain runs away
@@ -127,17 +131,15 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
         _adam_step(state.adam_g, gradients, norm_g, hp.grad_clip, state.alive)
     if state.pool is not None and block is not None:
         state.pool[:, block] = torch.where(_rows(state.alive, kept), kept, state.pool[:, block])
-    info = _info(method, nets, draw, x_data, flow, norm_f, learned)
+    info = _info(method, nets, draw, x_data, flow, f_particles, norm_f, learned)
     if state.update <= state.gaps.shape[1]:
         state.gaps[:, state.update - 1] = info.gap
     return state, info
 
 
 @torch.no_grad()
-def _info(method: Method, nets: Networks, draw: Draw, x_data: Tensor, flow: FlowLoss, norm_f: Tensor,
-          loss_g: Tensor | None) -> Info:
-    # The gap is that of the particles: with drifted negatives an arm would look better by construction.
-    f_particles = nets.f(draw.x) if method.hp.negatives_drift else flow.f_negatives
+def _info(method: Method, nets: Networks, draw: Draw, x_data: Tensor, flow: FlowLoss,
+          f_particles: Tensor, norm_f: Tensor, loss_g: Tensor | None) -> Info:
     data, particles = method.log_density(flow.f_data, x_data), method.log_density(f_particles, draw.x)
     nan, chain = torch.full_like(norm_f, torch.nan), draw.info
     return Info(

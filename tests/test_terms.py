@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from typing import Any
@@ -265,11 +266,12 @@ def test_a_checkpoint_holds_the_monitor_and_the_optimisers() -> None:
 
 @pytest.mark.parametrize("drift", [0, 2])
 def test_the_gap_is_that_of_the_particles(monkeypatch: pytest.MonkeyPatch, drift: int) -> None:
-    method, on, state = setup("kl", negatives_drift=drift, sigma=0.6, lr_f=1e-12)
-    seen = spied(monkeypatch, method)
+    """... under the network that both sides came from, before its step, which shifts f's level."""
+    method, on, state = setup("kl", negatives_drift=drift, sigma=0.6, lr_f=0.1)
+    seen, before = spied(monkeypatch, method), copy.deepcopy(state.nets)
     _, info = train_step(method, on, state)
     draw, x_data = seen[0]
-    data, particles = (-method.potential(state.nets, points).detach().numpy() for points in (x_data, draw.x))
+    data, particles = (-method.potential(before, points).detach().numpy() for points in (x_data, draw.x))
     pooled = np.sqrt((data.var(1, ddof=1) + particles.var(1, ddof=1)) / 2)
     np.testing.assert_allclose(info.gap, (data.mean(1) - particles.mean(1)) / pooled, rtol=1e-6)
     np.testing.assert_allclose(info.sd_f, data.std(1, ddof=1), rtol=1e-6)
