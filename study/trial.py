@@ -37,17 +37,19 @@ class UnitRun:
     objective: the measure to report (None: the evaluator's primary one). diverged_value: what a diverged replicate
     counts as in it; without one it is left out, and reported beside it as `diverged`. cache_dir: where the feature
     extractor of a data set is kept. floor: the 95 % floor of the primary measure, without which no verdict but
-    divergence can be given. limits: the step-size limits that the law predicts (delta_min, delta_med; None: no limit),
-    for the records. Whatever a unit needs lives in its object, so that a worker may be used again.
+    divergence can be given; floor_long: that of its long run, of fewer samples. limits: the step-size limits that the
+    law predicts (delta_min, delta_med; None: no limit), for the records. Whatever a unit needs lives in its object, so
+    that a worker may be used again.
     """
 
     def __init__(self, unit: Unit, store: Store, device: str = "cpu", cache_dir: str | None = None,
                  diverged_value: float | None = None, objective: str | None = None, floor: float | None = None,
-                 checkpoint_seconds: float | None = None,
+                 floor_long: float = 0.0, checkpoint_seconds: float | None = None,
                  limits: tuple[float | None, float | None] | None = None) -> None:
         """Does nothing costly yet. checkpoint_seconds: between two checkpoints, at least (None: 20)."""
         self.unit, self.store, self.device, self.cache_dir = unit, store, device, cache_dir
-        self.diverged_value, self.objective, self.floor = diverged_value, objective, floor
+        self.diverged_value, self.objective = diverged_value, objective
+        self.floor, self.floor_long = floor, floor_long
         self.limits = dict(zip(("delta_min", "delta_med"), limits or (None, None), strict=True))
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = UnitProgress()
@@ -231,8 +233,8 @@ class UnitRun:
 
         trace = [row for row in self._progress.rows if row["seed"] == final["seed"]]
         primary = self._evaluator.primary
-        quality = [row[primary] for row in trace if primary in row]
-        if self.floor is None or not quality:
+        quality = np.array([row.get(primary, np.inf) for row in trace])  # absent: a sample was not finite
+        if self.floor is None or not np.isfinite(quality).any():
             return "survived", ()
         n = self.unit.configuration["evaluation"]["samples"]
         measures = {"variance_ratio": f"variance_ratio_{n}", "modes": f"modes_{n}", "long": long_name(primary),
@@ -242,8 +244,8 @@ class UnitRun:
             found["sd_ratio_g"] = trace[-1]["sd_ratio_g"]
         return verdict(Traces(
             gap=gap.astype(np.float64), batch_size=self.unit.configuration["knobs"]["batch_size"],
-            quality=np.array(quality), kappa=np.array([row.get("kappa", np.nan) for row in trace]), floor=self.floor,
-            final=found))
+            quality=quality, kappa=np.array([row.get("kappa", np.nan) for row in trace]), floor=self.floor,
+            floor_long=self.floor_long, final=found))
 
     def _report(self, state: TrainState, rows: Sequence[Row], status: str, lived: int) -> dict[str, Any]:
         diverged = len(self.unit.seeds) - lived

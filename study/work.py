@@ -56,8 +56,9 @@ class Work:
 
     def options(self, unit: Unit) -> dict[str, Any]:
         """UnitRun's options of a study and a phase: only a search has a value for diverged replicates."""
-        floor = self.plan["floors"][self.spec.primary]
-        found = {"objective": self.spec.primary, "floor": max(floor["high"], floor["sd"]),
+        floor, long = (max(f["high"], f["sd"]) for f in (
+            self.plan["floors"][self.plan[name]] for name in ("primary", "primary_long")))
+        found = {"objective": self.spec.primary, "floor": floor, "floor_long": long,
                  "limits": predicted(self.plan, unit.configuration)}
         if unit.configuration["phase"] == "search":
             diverged = self.plan["search"]["diverged_value"][unit.configuration["arm"]]

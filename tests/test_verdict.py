@@ -47,11 +47,19 @@ def stable(rng: Rng) -> Traces:
 
 
 def spike(rng: Rng) -> Traces:
-    """One bad update is no oscillation."""
+    """One bad update is no oscillation, however bad."""
     t = stable(rng)
     gap = t.gap.copy()
-    gap[-int(rng.integers(1, len(gap) // 4))] += 3.0
+    gap[-int(rng.integers(1, len(gap) // 2))] += rng.choice([-1, 1]) * rng.choice([3.0, 6.0, 10.0, 20.0])
     return replace(t, gap=gap)
+
+
+def bad_evaluation(rng: Rng) -> Traces:
+    """One bad evaluation is none either."""
+    t = stable(rng)
+    quality = t.quality.copy()
+    quality[-int(rng.integers(1, len(quality) // 2 + 1))] += 15 * FLOOR
+    return replace(t, quality=quality)
 
 
 def collapsed(rng: Rng) -> Traces:
@@ -73,22 +81,36 @@ def growing(rng: Rng) -> Traces:
                   least=600)
 
 
+def bursts(rng: Rng) -> Traces:
+    """It swings in one update of ten: nothing that a robust sd would see."""
+    t = stable(rng)
+    hit = np.arange(len(t.gap)) % 10 == rng.integers(10)
+    return replace(t, gap=t.gap + hit * rng.choice([-3.0, 3.0], len(t.gap)))
+
+
 def trending(rng: Rng) -> Traces:
     slope = rng.choice([-1, 1]) * rng.uniform(6, 12)
     return traces(rng, lambda t: slope * np.maximum(0, t - 0.7), learns)
 
 
 def flipping(rng: Rng) -> Traces:
-    at = rng.uniform(0.72, 0.8)
-    return traces(rng, lambda t: 0 * t + 0.05, lambda t: np.where(abs(t - at) < 0.1, 0.6, 0.05))
+    """For two evaluations of eight at least: one bad evaluation could be chance."""
+    at = rng.uniform(0.78, 0.84)
+    return traces(rng, lambda t: 0 * t + 0.05, lambda t: np.where(abs(t - at) < 0.15, 0.6, 0.05))
 
 
 def vanished(rng: Rng) -> Traces:
     return traces(rng, lambda t: 0 * t, lambda t: 0 * t + rng.uniform(0.3, 3), variance_ratio=1.0, modes=1.0)
 
 
-KINDS = {"stable": [stable, spike], "collapsed": [collapsed], "oscillating": [swinging, growing, trending, flipping],
-         "vanished": [vanished]}
+def weak(rng: Rng) -> Traces:
+    """A signal that is there, with samples that stay bad: not vanished, at any number of updates."""
+    return traces(rng, lambda t: 0 * t + rng.choice([-0.25, 0.25]), lambda t: 0 * t + rng.uniform(0.3, 3),
+                  variance_ratio=1.0, modes=1.0)
+
+
+KINDS = {"stable": [stable, spike, bad_evaluation, weak], "collapsed": [collapsed],
+         "oscillating": [swinging, growing, bursts, trending, flipping], "vanished": [vanished]}
 
 
 @pytest.mark.parametrize(("name", "make"), [(name, make) for name, makes in KINDS.items() for make in makes])
@@ -131,6 +153,33 @@ def test_each_flag_is_raised_alone(change: dict[str, Any], flag: str) -> None:
         t = Traces(gap=np.full(400, given["gap"]), batch_size=32, quality=np.full(10, given["quality"]),
                    kappa=np.full(10, given["kappa"]), floor=FLOOR, final=given["final"])
         assert verdict(t)[1] == flags
+
+
+@pytest.mark.parametrize(("ends", "name"), [([0.6, 0.6, 0.05], "oscillating"), ([0.05, 0.6, 0.05], "stable"),
+                                            ([0.05, 0.05, 0.6], "stable"), ([np.inf, np.inf, 0.05], "oscillating")])
+def test_a_flip_takes_two_bad_evaluations_and_a_return(ends: list[float], name: str) -> None:
+    quality = np.array([2.0, 0.6, 0.05, 0.05, 0.05, *ends])
+    assert verdict(Traces(gap=np.zeros(400), batch_size=32, quality=quality, kappa=np.zeros(8), floor=FLOOR))[0] == name
+
+
+def test_samples_without_a_value_at_the_end_are_bad() -> None:
+    quality = np.array([0.03] * 4 + [np.inf] * 8)
+    t = Traces(gap=np.full(400, 0.3), batch_size=32, quality=quality, kappa=np.zeros(12), floor=FLOOR)
+    assert verdict(t) == ("stable", ("poor quality",))
+    assert verdict(replace(t, gap=np.zeros(400)))[0] == "vanished"
+
+
+def test_a_run_too_short_to_tell_has_not_vanished() -> None:
+    """With 100 updates of a batch of 8 a mean D has a standard error of .07."""
+    bad = {"quality": np.full(10, 1.0), "kappa": np.zeros(10), "floor": FLOOR}
+    assert verdict(Traces(gap=np.zeros(100), batch_size=8, **bad))[0] == "stable"
+    assert verdict(Traces(gap=np.zeros(200), batch_size=8, **bad))[0] == "vanished"
+
+
+def test_a_long_run_is_held_against_the_floor_of_its_own_samples() -> None:
+    t = Traces(gap=np.zeros(400), batch_size=32, quality=np.full(8, 0.01), kappa=np.zeros(8), floor=FLOOR,
+               final={"long": 0.07})
+    assert verdict(t)[1] == ("short-run only",) and verdict(replace(t, floor_long=0.03))[1] == ()
 
 
 def test_a_gap_without_a_value_is_no_signal() -> None:
