@@ -103,7 +103,7 @@ def test_a_survivor_is_judged_by_its_whole_trace_and_a_resumed_one_alike(
         store: Store, tmp_path: Path, saves_always: None) -> None:
     """The gap of every update goes through checkpoints; the floor decides what quality is bad."""
     one = unit(updates=40)
-    told = {}
+    told, bad = {}, []
     for floor in (1e-6, 1e3):
         whole, parts = (Store(str(tmp_path / f"{name}{floor}"), "jko") for name in ("whole", "parts"))
         run(UnitRun(one, whole, floor=floor))
@@ -111,9 +111,12 @@ def test_a_survivor_is_judged_by_its_whole_trace_and_a_resumed_one_alike(
         run(UnitRun(one, parts, floor=floor))
         final, again = ([r for r in rows(place, one) if r["stage"] == "final"] for place in (whole, parts))
         assert final == again and all(r["verdict"] in VERDICTS[:-1] for r in final)
-        told[floor] = [(r["flags"] or "").split(", ") for r in final]
-    assert all("poor quality" in flags for flags in told[1e-6])
-    assert not any("poor quality" in flags for flags in told[1e3])
+        told[floor] = ["poor quality" in (r["flags"] or "").split(", ") for r in final]
+        curves = [[r[PRIMARY] for r in rows(whole, one) if r["stage"] == "train" and r["seed"] == seed]
+                  for seed in one.seeds]
+        bad = [bool(np.median(curve[-3:]) > 5e-6) for curve in curves]  # an unbiased measure may be negative
+    assert told[1e-6] == bad and any(bad)
+    assert told[1e3] == [False, False]
 
 
 def test_the_gap_of_every_update_is_kept_for_the_verdict() -> None:
