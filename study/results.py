@@ -102,11 +102,13 @@ class Results:
         """Of the unit's seeds that are done; None where none is."""
         rows = self._rows(unit)
         if rows:
+            # Of another version there may be no arm, objective or diverged value of its search any more.
+            counts = (unit.config_hash, unit.configuration["arm"]) in self._expected
             measured = aggregates(rows)
             diverged = int(measured["diverged"])
             return Result(unit, "diverged" if diverged == len(rows) else "finished", len(rows), diverged,
                           measured.get(self._primary), measured["wall_seconds"], measured["particle_gradients"],
-                          self._told(unit, rows), measured.get("kappa"), measured["cpu_seconds"],
+                          self._told(unit, rows) if counts else (), measured.get("kappa"), measured["cpu_seconds"],
                           measured["long_run_seconds"])
         return Result(unit, "pruned", len(unit.seeds), 0, None, 0.0) if unit.key in self._pruned else None
 

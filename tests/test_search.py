@@ -404,8 +404,17 @@ def final(seed: int, kid: float, diverged: bool = False) -> dict[str, Any]:
             "kid": kid}
 
 
+def test_a_unit_of_an_older_search_may_have_an_arm_or_an_objective_that_there_is_no_more(tmp_path: Path) -> None:
+    """`--set search=null` after a search, an arm removed, another objective: it is kept, and worth nothing here."""
+    for objectives, diverged in (([], {}), (["kid"], {"b": [1.5]}), (["kid_long"], {"a": [None]})):
+        results = Results(Store(str(tmp_path), "study"), "kid", objectives, diverged)
+        result = results.add(unit_of("a", 0.1), "finished", [final(1000, 0.25), final(1001, 0.01)], {})
+        assert result.told == () and result.value == pytest.approx(0.13) and results.all() == []
+
+
 def test_a_masked_replicate_counts_as_diverged_though_its_samples_look_fine(tmp_path: Path) -> None:
     results = Results(Store(str(tmp_path), "study"), "kid", ["kid"], {"a": [1.5]})
+    results.expect(unit_of("a", 0.1))
     result = results.add(unit_of("a", 0.1), "finished", [final(1000, 0.25), final(1001, 0.01, diverged=True)], {})
     assert result.told == ((0.25 + 1.5) / 2,) and (result.value, result.diverged) == (0.25, 1)
 
