@@ -24,7 +24,7 @@ from models.data import Data
 from models.feature_file import FileExtractor
 from models.long_run import LongRun, long_run, told
 from models.method import Draw, ImageChain, Method, first
-from models.naming import long_chains, long_name
+from models.naming import AIS_CHAINS, long_chains, long_name
 from models.noise import Noise, generators_for
 from models.signals import response_gap, saturation_excess, update_snr
 from models.stability import kappa
@@ -32,7 +32,6 @@ from models.training import Info, TrainState
 from models.yardstick import Yardstick
 
 KAPPA_PARTICLES = 32
-AIS_CHAINS = 64
 AXES_ROWS = 500  # of the held-out data, for their principal axes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 LONG_CHAINS = 64  # that run on after training, at most: each costs `long_run` times what a training chain does
+AIS_CHAINS = 64  # of annealed importance sampling, in each direction
 
 
 def long_chains(samples: int) -> int:

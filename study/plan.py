@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.data import Data
-from models.naming import long_chains, long_name
+from models.naming import LONG_CHAINS, long_chains, long_name
 from study.cost import budgets
 from study.identity import config_hash, phase_seeds, study_version
 from study.phases import sampler_arguments
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FLOOR_DRAWS = 20
 ALPHA = 0.05  # of the report's tests, after Holm
 SECONDS_A_CALL = 5e-4
+SECONDS_AN_EVALUATION = {False: (0.01, 0.05), True: (0.03, 0.3)}  # a replicate, in training and after: plane, images
 UNKNOWN = ("no prediction", "", "", "", "", "")  # columns of an arm that the law says nothing of
 MAX_ROWS = 20  # of an arm, in the table for people; plan.json has them all
 
@@ -130,16 +131,18 @@ def _factors(spec: StudySpec) -> list[str]:
 
 
 def _seconds(spec: StudySpec, data: Data, sizes: dict[str, Any], end: int) -> float:
-    """CPU seconds of all training on one core in single precision, low (end 0) or high (1): a rough guess.
+    """CPU seconds of all units on one core in single precision, low (end 0) or high (1): a rough guess.
 
-    A part for each particle-gradient evaluation that grows with the net, and one for each call of the net, which serves
-    a batch of all replicates. Both were fitted by eye to a few timed updates.
+    A part for each particle-gradient evaluation that grows with the net, one for each call of the net, which serves a
+    batch of all replicates, and one for each evaluation. All were fitted by eye to a few timings.
     """
     hps = [arm.hparams({}) for arm in spec.arms.values()]
     width, batch = (float(np.mean([getattr(hp, knob) for hp in hps])) for knob in ("width", "batch_size"))
     each = 1.5e-7 * width if len(data.shape) == 1 else 1.7e-8 * math.prod(data.shape[1:]) * width**1.25
+    point, last = SECONDS_AN_EVALUATION[len(data.shape) > 1]
     return sum(p["gradients"][end] * (each + SECONDS_A_CALL / (batch * p["replicates"]))
-               for p in sizes["phases"].values())
+               + p["measuring"][end] * (each + SECONDS_A_CALL / (LONG_CHAINS * p["replicates"]))
+               + p["runs"] * (spec.evaluation.points * point + last) for p in sizes["phases"].values())
 
 
 def show(plan: dict[str, Any], spec: StudySpec, console: Console) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console
@@ -56,11 +55,11 @@ class Progress:
     diverged: int = 0
     best: Outcome | None = None
     _spent: float = 0.0
-    _started: float = field(default_factory=time.monotonic)
+    _timed: tuple[float, float] = (0.0, 0.0)  # cost and seconds of the units whose time is known
+    _at_once: int = 1  # units that ran at once, at most
     _live: Live | None = None
 
     def __enter__(self) -> Progress:
-        self._started = time.monotonic()
         if self.console.is_terminal and not self.quiet:
             self._live = Live(self.text(), console=self.console, refresh_per_second=2, transient=True,
                               get_renderable=self.text)
@@ -77,6 +76,9 @@ class Progress:
         """Count a unit and print its line."""
         self.done += 1
         self._spent += outcome.cost
+        if outcome.seconds:
+            self._timed = self._timed[0] + outcome.cost, self._timed[1] + outcome.seconds
+        self._at_once = max(self._at_once, self.running + 1)  # this one has just stopped to count
         if not outcome.pruned:  # pruned is censored: no part of a rate
             self.replicates += outcome.replicates
             self.diverged += outcome.diverged
@@ -92,10 +94,14 @@ class Progress:
         self.console.print(Text(line), soft_wrap=True)
 
     def seconds_left(self) -> float | None:
-        """Remaining cost at the rate so far; None before the first unit has finished."""
-        if not self._spent:
+        """Remaining cost at the rate of a unit, so many at once as have run; None before the first unit has finished.
+
+        Not at the rate since the start: what the running units have done would be missing, at first most of it.
+        """
+        cost, seconds = self._timed
+        if not cost:
             return None
-        return max(0.0, self.cost - self._spent) * (time.monotonic() - self._started) / self._spent
+        return max(0.0, self.cost - self._spent) * seconds / cost / self._at_once
 
     def text(self) -> Text:
         """The live line."""

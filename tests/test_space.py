@@ -226,15 +226,27 @@ def test_the_limit_is_that_of_the_units_own_knobs() -> None:
 
 def test_the_estimate_of_a_design_is_the_sum_over_its_runs() -> None:
     spec = loads(GRID)
-    cost = {"kl": 0, "jko": 0}
+    cost, measured = {"kl": 0, "jko": 0}, 0
     for c in design_configurations(spec):
         hp = METHODS[c["method"]](**c["knobs"])
         cost[c["arm"]] += 3 * hp.updates * gradient_evaluations(hp)
+        measured += 3 * 64 * c["evaluation"]["long_run"] * hp.mcmc_steps
     found = estimate(spec)
     assert found["phases"] == {"design": {"configurations": 32, "replicates": 3, "runs": 96,
-                                          "gradients": [sum(cost.values())] * 2}}
+                                          "gradients": [sum(cost.values())] * 2, "measuring": [measured] * 2}}
     assert {arm: a["gradients"] for arm, a in found["arms"]["design"].items()} == {k: [v, v] for k, v in cost.items()}
     assert math.isclose(found["equal_budget"]["design"], cost["jko"] / cost["kl"])
+
+
+def test_the_estimate_counts_long_runs_and_likelihoods_where_they_are_measured() -> None:
+    """They are no part of the currency of equal budgets, and may cost more than training."""
+    base = estimate(loads(SEARCH, overrides=["confirm={top: 2, replicates: 4}"]))["phases"]
+    more = estimate(loads(SEARCH, overrides=["confirm={top: 2, replicates: 4}", "evaluation.long_run=1000",
+                                             "evaluation.ais_steps=100"]))["phases"]
+    assert more["search"]["measuring"][1] - base["search"]["measuring"][1] == more["search"]["runs"] * 2 * 64 * 116
+    assert base["search"]["measuring"] == [0, 0]
+    assert more["confirm"]["measuring"][0] > 90 * base["confirm"]["measuring"][0] > 0
+    assert all(more[phase]["gradients"] == base[phase]["gradients"] for phase in base)
 
 
 def test_the_estimate_of_a_search_holds_every_suggestion() -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from rich.console import Console
 
 from study import launch
 from study.pareto import pareto_set
 from study.phases import make_sampler
-from study.progress import Outcome
+from study.progress import Outcome, Progress
 from study.redaction import redacted
 from study.results import Result
 from study.search.budget import random_start, unequal
@@ -122,3 +123,15 @@ def test_what_ranks_the_best_is_said_where_the_search_has_other_objectives() -> 
             patch.setattr(summary, "best_of", lambda clerk, outcome=outcome: outcome)
             summary.show_summary(clerk, console)
         assert words in console.export_text()
+
+
+def test_the_time_left_is_right_from_the_first_unit_on() -> None:
+    """Two at once, 10 s each, eight of equal cost: when the first two have ended, six are left, 30 s."""
+    progress = Progress(Console(quiet=True), total=8, cost=8.0, quiet=True)
+    assert progress.seconds_left() is None
+    for done, left in ((1, 35.0), (2, 30.0)):
+        progress.running = 1  # the other one
+        progress.finished(Outcome("design", "jko", "", "kid", 0.01, 6, 0, 10.0, 1.0))
+        assert progress.done == done and progress.seconds_left() == pytest.approx(left)
+    progress.finished(Outcome("search", "jko", "", "kid", None, 6, 0, 0.0, 1.0, pruned=True))
+    assert progress.seconds_left() == pytest.approx(25.0), "a pruned unit's time is not known"

@@ -9,6 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from models.hparams import gradient_evaluations
+from models.naming import AIS_CHAINS, long_chains
 from study.spec import PHASES, StudySpec
 from study.spec.canonical import canonical
 from study.spec.knobs import Range, coerce
@@ -84,9 +85,10 @@ def confirm_configuration(spec: StudySpec, chosen: Configuration) -> Configurati
 
 
 def estimate(spec: StudySpec) -> dict[str, Any]:
-    """How large a study is, before it runs. Training only, in particle-gradient evaluations.
+    """How large a study is, before it runs, in particle-gradient evaluations: `gradients` of training, the currency of
+    equal budgets, and beside it `measuring`, what long runs and AIS take after it.
 
-    {"phases": {phase: {"configurations", "replicates", "runs", "gradients": [low, high]}},
+    {"phases": {phase: {"configurations", "replicates", "runs", "gradients": [low, high], "measuring": [low, high]}},
      "arms": {phase: {arm: {"configurations", "gradients": [low, high]}}},
      "equal_budget": {phase: largest arm's gradients / smallest arm's}}
     """
@@ -95,11 +97,12 @@ def estimate(spec: StudySpec) -> dict[str, Any]:
         if not (replicates := spec.replicates(phase)):
             continue
         arms = {arm: _arm_estimate(spec, phase, arm, replicates) for arm in spec.arms}
-        total = [sum(a["gradients"][end] for a in arms.values()) for end in (0, 1)]
+        total, measuring = ([sum(a[what][end] for a in arms.values()) for end in (0, 1)]
+                            for what in ("gradients", "measuring"))
         count = sum(a["configurations"] for a in arms.values())
         found["arms"][phase] = arms
         found["phases"][phase] = {"configurations": count, "replicates": replicates, "runs": count * replicates,
-                                  "gradients": total}
+                                  "gradients": total, "measuring": measuring}
         middles = [sum(a["gradients"]) / 2 for a in arms.values()]
         found["equal_budget"][phase] = max(middles) / min(middles)
     return found
@@ -118,11 +121,15 @@ def search_trials(spec: StudySpec) -> dict[str, int]:
 
 def _search_costs(spec: StudySpec, arm: str) -> tuple[int, int]:
     """Particle-gradient evaluations of a replicate of an arm's cheapest and costliest trial."""
+    costs = [_cost(spec, arm, values) for values in _corners(spec, arm)]
+    return min(costs), max(costs)
+
+
+def _corners(spec: StudySpec, arm: str) -> list[dict[str, Any]]:
+    """The ends of an arm's search space, in the knobs that cost depends on."""
     assert spec.search is not None
     free = {knob: r.corners() for knob, r in spec.search.free[arm].items() if knob in COSTLY}
-    costs = [_cost(spec, arm, {**spec.search.fixed[arm], **dict(zip(free, corner, strict=True))})
-             for corner in product(*free.values())]
-    return min(costs), max(costs)
+    return [{**spec.search.fixed[arm], **dict(zip(free, corner, strict=True))} for corner in product(*free.values())]
 
 
 def _cost(spec: StudySpec, arm: str, values: Mapping[str, Any]) -> int:
@@ -130,13 +137,25 @@ def _cost(spec: StudySpec, arm: str, values: Mapping[str, Any]) -> int:
     return gradient_evaluations(hp) * hp.updates
 
 
+def _measuring(spec: StudySpec, phase: str, arm: str, values: Mapping[str, Any]) -> int:
+    """Particle-gradient evaluations of what is measured after training with chains of its own. A long run takes those
+    of the last space alone; AIS, whose two runs have a pilot of 16 temperatures, only chains in image space."""
+    hp, evaluation = spec.arms[arm].hparams(values), configuration(spec, phase, arm, {})["evaluation"]
+    long = long_chains(evaluation["samples"]) * evaluation["long_run"] * hp.mcmc_steps
+    steps = 0 if hp.latent_chain else evaluation.get("ais_steps", 0)
+    return int(long + (2 * AIS_CHAINS * (steps + 16) if steps else 0))
+
+
 def _arm_estimate(spec: StudySpec, phase: str, arm: str, replicates: int) -> dict[str, Any]:
     if phase == "design" or spec.search is None:
         assert spec.design is not None
-        costs = [_cost(spec, arm, cell) * replicates for cell in cells_of(spec.design.factors[arm])]
+        trials = list(cells_of(spec.design.factors[arm]))
     else:
-        costs = [cost * replicates for cost in _search_costs(spec, arm)]
+        trials = _corners(spec, arm)
+    costs, others = ([count(trial) * replicates for trial in trials] for count in (
+        lambda trial: _cost(spec, arm, trial), lambda trial: _measuring(spec, phase, arm, trial)))
     if phase == "design":
-        return {"configurations": len(costs), "gradients": [sum(costs)] * 2}
+        return {"configurations": len(costs), "gradients": [sum(costs)] * 2, "measuring": [sum(others)] * 2}
     count = search_trials(spec)[arm] if phase == "search" else spec.confirm.top if spec.confirm else 0
-    return {"configurations": count, "gradients": [count * min(costs), count * max(costs)]}
+    return {"configurations": count, "gradients": [count * min(costs), count * max(costs)],
+            "measuring": [count * min(others), count * max(others)]}
