@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 0 written, 2 when there is nothing to read."""
+    """Exit code: 0 written, 2 when there is nothing to read or nowhere to write, 130 interrupted."""
     import argparse
 
     parser = argparse.ArgumentParser(prog="report.py", description=__doc__)
@@ -39,7 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
         with opened(options.tracking_uri) as store:
             names = [store.choose(name) for name in options.study or [None]]
             out = options.out or Path("reports") / safe("+".join(names))
-            (out / "cache").mkdir(parents=True, exist_ok=True)
+            try:
+                (out / "cache").mkdir(parents=True, exist_ok=True)
+            except OSError as problem:
+                raise ReportError(f"--out {out}: cannot write there ({problem.strerror})") from problem
             if options.watch is None:
                 _write(store, names, out, options)
         if options.watch is not None:
@@ -47,6 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ReportError as problem:
         print(f"report: {problem}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("report: interrupted; the same command writes it", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,15 @@ class PassingError(ReportError):
 
 
 def checked_uri(uri: str) -> str:
-    """`uri`, unless it names an SQLite file that is not there: opening it would create an empty store."""
+    """`uri`. Raises ReportError where it is none, or names an SQLite file that is not there: opening it would create an
+    empty store.
+    """
+    if re.fullmatch(r"[\w.-]+:\d+(/.*)?", uri):
+        raise ReportError(f"tracking URI: found {uri!r}, expected a server's http(s)://HOST:PORT; did you mean "
+                          f"http://{uri}?")
+    if ":" not in uri and uri != "databricks":
+        raise ReportError(f"tracking URI: found the path {uri!r}, expected the URI of a store or server; did you mean "
+                          f"sqlite:///{uri if uri.endswith('.db') else Path(uri) / 'mlflow.db'}?")
     parts = urlsplit(uri)
     if parts.scheme.startswith("sqlite"):
         path = Path(uri.split(":///", 1)[-1].split("?")[0])

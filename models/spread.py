@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 Axes = Literal["pixel", "principal"]
 Array = NDArray[np.float32]
@@ -41,6 +42,7 @@ class Spread:
         return self.n < LOCAL * self.k
 
 
+@threadpool_limits.wrap(limits=1)  # sums in one order, whatever the shell allows: the plan's numbers are compared
 def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = NEIGHBOURS, draws: int = 16,
                  axes: Axes = "pixel") -> Spread:
     """Local standard deviation of points (n, dim) in each direction, with standard errors over points.

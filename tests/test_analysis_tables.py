@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import findings, tables
+from analysis import findings, report, tables
 from analysis.comparisons import comparisons
 from analysis.load import ReportError, Store, Study, opened, read
 from analysis.main_table import every_frame, every_words, main_frame, main_words, verdicts
@@ -169,6 +170,28 @@ def test_a_store_that_is_not_there_is_not_created(tmp_path: Path):
     with pytest.raises(ReportError, match="no tracking store at"), opened(f"sqlite:///{missing}"):
         pass
     assert not missing.exists()
+
+
+@pytest.mark.parametrize(("uri", "meant"), [("localhost:5000", "http://localhost:5000"), ("my.db", "sqlite:///my.db"),
+                                            ("runs", "sqlite:///runs/mlflow.db")])
+def test_a_uri_without_its_scheme_is_told_what_was_meant(uri: str, meant: str):
+    with pytest.raises(ReportError, match=re.escape(f"did you mean {meant}?")), opened(uri):
+        pass
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    uri = toy.shared(tmp_path / "toy")
+    assert report.main(["--study", "toy", "--tracking-uri", uri, "--out", "file"]) == 2
+    assert capsys.readouterr().err == "report: --out file: cannot write there (Not a directory)\n"
+
+    def interrupted(*words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "_write", interrupted)
+    assert report.main(["--study", "toy", "--tracking-uri", uri, "--out", "out"]) == 130
+    assert capsys.readouterr().err == "report: interrupted; the same command writes it\n"
 
 
 def test_records_are_fetched_once(study, tmp_path_factory, monkeypatch):

@@ -94,6 +94,8 @@ def test_an_absent_tracking_server_is_one_sentence(space: str, capsys: pytest.Ca
      "sqlite:///nothere/mlflow.db?\n"),
     ("old.db", "tracking URI: found the path 'old.db', expected the URI of a store or server; did you mean "
      "sqlite:///old.db?\n"),
+    ("127.0.0.1:5000", "tracking URI: found '127.0.0.1:5000', expected a server's http(s)://HOST:PORT; did you mean "
+     "http://127.0.0.1:5000?\n"),
     ("sqlite:///bad.db", "MLflow at sqlite:///bad.db: (sqlite3.DatabaseError) file is not a database "),
     ("mysql+nosuchdriver://127.0.0.1/db", "MLflow at mysql+nosuchdriver://127.0.0.1/db: "),
 ])

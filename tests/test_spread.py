@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from models.spread import Axes, Spread, local_spread
 
@@ -82,6 +83,15 @@ def test_a_direction_without_spread_has_zero() -> None:
     x[:, 5] = 0.25
     spread = local_spread(x, np.random.default_rng(0), draws=5)
     assert spread.s_min == spread.per_direction[5] == 0
+
+
+def test_the_same_numbers_with_any_number_of_threads() -> None:
+    points = np.random.default_rng(3).standard_normal((1000, 64))
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(limits=threads):
+            found.append(local_spread(points, np.random.default_rng(0)))
+    assert found[0].per_direction.tolist() == found[1].per_direction.tolist() and found[0].se_min == found[1].se_min
 
 
 def test_refusals() -> None:

@@ -51,8 +51,9 @@ class Document:
     def sentence(self, path: Path, message: str) -> str:
         """One line for people: place, key, message."""
         near = self._known(path)
-        if near in self.options:
-            place = self.options[near]
+        inside = next((option for p, option in self.options.items() if p[:len(path)] == path), None)
+        if near in self.options or (near != path and inside):  # an option that made `path` on its way
+            place = self.options.get(near, inside)
             key = "" if near == path else dotted(path)
         else:
             place, key = f"{self.name}:{self.lines.get(near, 1)}", dotted(path)
@@ -74,8 +75,9 @@ def read(file: str | os.PathLike[str]) -> Document:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         folder = FilePath(name).parent
-        near = nearest(FilePath(name).name, [p.name for p in folder.glob("*.y*ml")] if folder.is_dir() else [])
-        raise SpecError([f"{name}: no such file" + (f"; did you mean {folder / near}?" if near else "")]) from None
+        known = {p.stem: p for p in folder.glob("*.y*ml")} if folder.is_dir() else {}
+        near = nearest(FilePath(name).stem, known)  # stems: the ending makes everything alike
+        raise SpecError([f"{name}: no such file" + (f"; did you mean {known[near]}?" if near else "")]) from None
     except IsADirectoryError:
         raise SpecError([f"{name}: is a directory, expected a YAML file"]) from None
     except (OSError, ValueError) as error:

@@ -8,6 +8,7 @@ import io
 import logging
 import math
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -103,6 +104,9 @@ class Experiment:
     @named
     def check_reachable(self, timeout: float = 5.0) -> None:
         """Find or make the experiment, and before it a new SQLite store. Raises TrackingError, soon for no server."""
+        if re.fullmatch(r"[\w.-]+:\d+(/.*)?", self.uri):
+            raise TrackingError(f"tracking URI: found {self.uri!r}, expected a server's http(s)://HOST:PORT; did you "
+                                f"mean http://{self.uri}?")
         if ":" not in self.uri and not self.uri.startswith("databricks"):
             path = PurePath(self.uri)
             database = path if path.suffix == ".db" else path / "mlflow.db"
