@@ -12,8 +12,9 @@ import pytest
 
 from analysis import findings, tables
 from analysis.comparisons import comparisons
+from analysis.endings import verdicts
 from analysis.load import ReportError, Store, Study, opened, read
-from analysis.main_table import every_frame, every_words, main_frame, main_words, verdicts
+from analysis.main_table import every_frame, every_words, main_frame, main_words
 from analysis.records import planned_seeds
 from tests import synthetic_study as toy
 
