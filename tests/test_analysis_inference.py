@@ -26,7 +26,7 @@ from analysis.inference import (
     wilson,
 )
 from analysis.sections.main import BOLD
-from analysis.wording import interval, number
+from analysis.wording import interval, listed, number, plus_minus
 
 
 def test_t_interval_is_students():
@@ -118,6 +118,11 @@ def test_numbers_in_words():
     assert interval(t_interval([0.04, 0.05, 0.06])) == "0.050 [0.025, 0.075]"
     assert interval(Interval(1e-7, 5e-8, 1.5e-7, 6)) == "1.00e\u221207 [5.00e\u221208, 1.50e\u221207]"
     assert interval(Interval(2e-7, -1e-9, 4e-7, 6)) == "2.0e\u221207 [\u22121.0e\u221209, 4.0e\u221207]"
+    assert interval(Interval(0.0003, -0.0124, 0.013, 6)) == "0.0003 [\u22120.0124, 0.0130]"  # not "better by 0.000"
+    assert interval(Interval(0.0, -0.0124, 0.013, 6)) == "0.000 [\u22120.012, 0.013]"
+    assert plus_minus(0.00054, 0.0146) == "0.001 \u00b1 0.015" and plus_minus(-3, 12.3) == "\u22123 \u00b1 12"
+    assert plus_minus(0.5, 0.0) == "0.50 \u00b1 0"
+    assert listed("abcdefgh") == "a, b, c, d, e, f and 2 more" and listed("abcdefgh", None).endswith("g and h")
     assert interval(Interval(0.5, 0.49999, 0.50001, 6)) == "0.5000000 [0.4999900, 0.5000100]"
 
 
