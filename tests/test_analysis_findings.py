@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from analysis.findings.verdicts import verdicts
 from analysis.inference import wilson
 from analysis.load import Study
 from analysis.main_table import every_frame, main_frame, main_words
+from analysis.sections import main
+from analysis.sections.canvas import Canvas
 from tests.small_study import study
 
 Values = dict[tuple[str, float, int], Any]
@@ -68,6 +71,16 @@ def test_confirm_names_all_that_cannot_be_told_from_the_best_and_tests_against_t
                            "0.0098); not significantly different: c (p = 1).")
     bold = every_frame(toy, "confirm", ["kid"], ["a-0.2-5", "b-0.2-5"])
     assert bold.set_index("arm")["bold"].to_dict() == {"kl": False, "a": True, "b": True, "c": False, "d": False}
+
+
+def test_the_table_of_the_confirm_phase_has_bold_and_its_tests(tmp_path: Path):
+    toy = fresh({("kl", 0.1, 5): flat(2), ("a", 0.2, 5): flat(1), ("b", 0.2, 5): flat(1)})
+    section = main.confirmed(Canvas(toy, None, tmp_path))  # type: ignore[arg-type]  # no images, no store
+    assert section is not None
+    (name, words), (second, compared) = section.tables
+    assert (name, second) == ("confirm_cells", "confirm_comparisons") and "Bold" in section.caption
+    assert [words.loc[i, "arm"] for i, _ in words.attrs["bold"]] == ["a", "b"]
+    assert compared["arm"].tolist() == ["a", "b"] and "Holm over the 2 comparisons" in section.caption
 
 
 def test_confirm_of_few_seeds_claims_nothing():
@@ -187,9 +200,11 @@ def test_reasons_and_poor_survivors_stand_beside_the_counts():
     assert ("the first diverged at 0.4 (masked 9, not finite 1) and most at 0.4. As predicted (the band holds 1 of the "
             "2 levels run, 2 of 3 possible outcomes would have agreed); the band is a factor 6.0 wide.") in said
     assert "the first diverged at 0.4 (masked 1, not finite 1) (there 8 of 8 survivors of poor quality)." in said
-    first_at = tables.limit_words(tables.limits(toy))["first at"].tolist()
-    assert first_at == ["0.4 (10/10, masked 9, not finite 1)",
-                        "0.4 (2/10, masked 1, not finite 1; 8 of 8 survivors of poor quality)"]
+    assert "none diverged up to 0.1 and the first" in said  # where survivors of a are good
+    words = tables.limit_words(tables.limits(toy))
+    assert words["none up to"].tolist() == ["0.1 (0/10)"] * 2
+    assert words["first at"].tolist() == ["0.4 (10/10, masked 9, not finite 1)",
+                                          "0.4 (2/10, masked 1, not finite 1; 8 of 8 survivors of poor quality)"]
 
 
 def test_the_best_cells_are_one_sentence_that_names_three_and_the_floor_once():
