@@ -106,9 +106,8 @@ def effect_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _poor(row: Any) -> str:
     """`; poor quality: 9 of 14`: of the survivors of a level's cells."""
-    if pd.isna(row["poor"]) or not row["poor"]:
-        return ""
-    return f"; {endings.POOR}: {row['poor']:g} of {row['replicates'] - row['diverged']}"
+    flagged = endings.flagged(row["poor"])
+    return f"{flagged} of {row['replicates'] - row['diverged']}" if flagged else ""
 
 
 def importance(study: Study) -> pd.DataFrame:

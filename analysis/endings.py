@@ -40,6 +40,11 @@ def poor_words(count: int | None, survivors: int) -> str:
     return f"{count} of {count_of(survivors, 'survivor')} of poor quality" if count else ""
 
 
+def flagged(count: int | float | None) -> str:
+    """`; poor quality: 7`, for behind a mean's n; empty where there is none, or none was judged."""
+    return "" if count is None or pd.isna(count) or not count else f"; {POOR}: {count:g}"
+
+
 def reasons(finals: pd.DataFrame) -> str:
     """Why replicates diverged, the most frequent first: `masked 7, runaway particles 2`. Empty where none has a reason.
     """

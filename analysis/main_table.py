@@ -88,8 +88,7 @@ def _measure(row: Mapping[Any, Any], name: str, poor: Any = pd.NA) -> str:
     if row["arm"] == FLOOR:
         return f"{plus_minus(row[name], row[f'{name}_sd'])} (n = {row[f'{name}_n']})"
     i = Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], row[f"{name}_n"])
-    flagged = "" if pd.isna(poor) or not poor else f"; {endings.POOR}: {poor}"
-    return f"{interval(i)} (n = {i.n}{flagged})"
+    return f"{interval(i)} (n = {i.n}{endings.flagged(poor)})"
 
 
 def every_frame(study: Study, phase: str, measures: Sequence[str], bold: Sequence[str] = ()) -> pd.DataFrame:
@@ -111,14 +110,15 @@ def every_words(frame: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
 
 def robust(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
     """The primary measure of these configurations' survivors by estimators that fear no outlier, beside the t interval:
-    a row a configuration with counts, mean and its t and BCa bounds (BCa from n = 20), iqm and its bounds (n = 10)."""
+    a row a configuration with counts, poor (survivors of poor quality), mean and its t and BCa bounds (BCa from n = 20),
+    iqm and its bounds (n = 10)."""
     found = []
     for cell in rows(cells):
         own = study.finals[study.finals["config_hash"] == cell.config_hash]
         x = own.loc[~own["diverged"], study.primary].dropna().to_numpy(float)
         t, bca, middle = t_interval(x), bca_interval(x, np.random.default_rng(0)), iqm(x, np.random.default_rng(0))
         found.append({"arm": cell.arm, **{k: getattr(cell, k) for k in CELL}, "diverged": int(own["diverged"].sum()),
-                      "replicates": len(own), "n": t.n,
+                      "replicates": len(own), "n": t.n, "poor": endings.poor(own),
                       "mean": t.estimate, "t_low": t.low, "t_high": t.high, "bca_low": bca.low, "bca_high": bca.high,
                       "iqm": middle.estimate, "iqm_low": middle.low, "iqm_high": middle.high})
     return pd.DataFrame(found)
@@ -131,7 +131,7 @@ def robust_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
 
     some = frame.to_dict("records")
     return pd.DataFrame({"arm": frame["arm"], "diverged": [share(r["diverged"], r["replicates"]) for r in some],
-                         "n": frame["n"].map(str),
+                         "n": [f"{r['n']}{endings.flagged(r['poor'])}" for r in some],
                          f"{study.primary}, mean [t]": [words(r, "mean", "t") for r in some],
                          "mean [BCa]": [words(r, "mean", "bca") for r in some],
                          "interquartile mean [BCa]": [words(r, "iqm", "iqm") for r in some]})

@@ -136,10 +136,17 @@ def test_the_rate_of_a_level_is_over_seeds_as_its_mean_is():
     assert words.loc[row.name, "diverged"] == "4/16" and words.loc[row.name, "rate over seeds"] == "0.25 [0.00, 0.64]"
 
 
-def test_poor_survivors_stand_in_the_effects():
+def test_poor_survivors_stand_beside_every_mean():
     toy = study({("kl", d, 5): flat(d) for d in (0.1, 0.4)})
     flags = np.where(toy.finals["step_size"] == 0.4, "poor quality", None)
     told = dataclasses.replace(toy, finals=toy.finals.assign(verdict="stable", flags=flags))
+    both = study({(arm, 0.1, 5): flat(1, 12) for arm in ("kl", "jko")}, arms={"kl": {}, "jko": {"method": "jko"}})
+    bad = dataclasses.replace(both, finals=both.finals.assign(verdict="stable", flags=np.where(
+        both.finals["arm"] == "jko", "poor quality", None)))
+    robust = main_table.robust_words(bad, main_table.robust(bad, compared_cells(bad)))
+    assert robust["n"].tolist() == ["12", "12; poor quality: 12"]
+    ladder = ablation.ladder_words(bad, ablation.ladder(bad))
+    assert [w.split(" (")[1] for w in ladder["kid"]] == ["n = 12)", "n = 12; poor quality: 12)"]
     words = effects.effect_words(told, effects.effects(told))
     assert [w.split(" (")[1] for w in words["kid"]] == ["n = 8)", "n = 8; poor quality: 8 of 8)"]
 
