@@ -141,8 +141,10 @@ def test_cells_of_an_arm_s_own_stand_beside_the_baseline_s_nearest():
     assert texts(divergence(study(values))).endswith(
         "it diverged on 10/40 replicates and kl on 20/40; they differ most at step size 0.4 with 21 MCMC steps (0/10 "
         "against 10/10).")
-    far = study({("kl", 0.1, 5): flat(1), ("fast", 0.3, 2): [None] * 4})
-    assert texts(divergence(far)).startswith("fast shares no step size with kl: at its declared step size 0.3 with 2")
+    far = ended(study({("kl", 0.1, 5): flat(1), ("fast", 0.3, 2): [None] * 4, ("slow", 0.01, 40): flat(1, 4)}), masked)
+    assert texts(divergence(far)) == (
+        "Of arms that share no step size with kl, at their declared cells diverged: fast (at 0.3, 2 steps) on 4/4 "
+        "(masked 3, not finite 1) [0.51, 1.00] and slow (at 0.01, 40 steps) on 0/4 [0.00, 0.49].")
 
 
 def test_all_arms_are_named():

@@ -23,10 +23,15 @@ def divergence(study: Study) -> list[Finding]:
     law = limits(study) if len(study.cells) else pd.DataFrame()
     found: dict[tuple[Any, ...], dict[Any, list[pd.Series]]] = {}
     equal: dict[tuple[str, int], list[str]] = {}
-    out = []
+    apart: list[Finding] = []
+    alone: dict[str, list[str]] = {}
     for arm, base, both in _beside_baseline(study):
         if both.empty:
-            out.append(_apart(study, arm, base))
+            near = _nearest(study, arm, base)
+            if near.empty:
+                alone.setdefault(base, []).append(arm)
+            else:
+                apart.append(Finding("divergence", _apart(arm, base, near)))
         elif not (both["rate"] - both["rate_base"]).abs().any():
             equal.setdefault((base, len(both)), []).append(arm)
         else:
@@ -37,7 +42,7 @@ def divergence(study: Study) -> list[Finding]:
     for (base, n), arms in equal.items():
         where = "the one cell" if n == 1 else f"all {n} cells"
         said.append(Finding("divergence", f"{named([*arms, base])} diverged equally often in {where} that they share."))
-    return [*said, *(f for f in out if f is not None)]
+    return [*said, *apart, *(Finding("divergence", _alone(study, base, arms)) for base, arms in alone.items())]
 
 
 def widest_cells(study: Study) -> list[tuple[str, float, int]]:
@@ -85,22 +90,29 @@ def _are_apart(a: Interval, b: Interval) -> bool:
     return a.high < b.low or b.high < a.low
 
 
-def _apart(study: Study, arm: str, base: str) -> Finding | None:
-    """An arm that shares no cell with the baseline: both over the same step sizes, each of the arm's cells beside the
-    baseline's with the nearest number of MCMC steps. Where no step size is shared, its declared cell alone."""
+def _nearest(study: Study, arm: str, base: str) -> pd.DataFrame:
+    """Each cell of an arm beside the baseline's (`_base`) at the same step size, nearest in MCMC steps."""
     cells = grid(study)
     cells = cells[cells["replicates"] > 0]
-    own, other = cells[cells["arm"] == arm], cells[cells["arm"] == base]
-    both = own.merge(other, on="step_size", suffixes=("", "_base"))
-    if both.empty:
-        declared = compared_cells(study)
-        for _, cell in declared[declared["arm"] == arm].iterrows():
-            i = wilson(int(cell["diverged"]), int(cell["replicates"]))
-            return Finding("divergence", f"{arm} shares no step size with {base}: at its declared {at(cell)} it "
-                                         f"diverged on {share(int(cell['diverged']), i.n)} seeds {bounds(i)}.")
-        return None
+    both = cells[cells["arm"] == arm].merge(cells[cells["arm"] == base], on="step_size", suffixes=("", "_base"))
     far = (both["mcmc_steps"] - both["mcmc_steps_base"]).abs()
-    both = both.assign(far=far).sort_values(["far", "mcmc_steps_base"]).drop_duplicates(["step_size", "mcmc_steps"])
+    return both.assign(far=far).sort_values(["far", "mcmc_steps_base"]).drop_duplicates(["step_size", "mcmc_steps"])
+
+
+def _alone(study: Study, base: str, arms: list[str]) -> str:
+    """Arms that share no step size with the baseline, each at its declared cell: nothing to set beside it."""
+    runs = dict(list(study.finals.groupby("config_hash")))
+    parts = []
+    for cell in compared_cells(study).to_dict("records"):
+        if cell["arm"] in arms:
+            lost = gone(cell["diverged"], cell["replicates"], reasons(runs[cell["config_hash"]]))
+            parts.append(f"{cell['arm']} (at {cell['step_size']:.4g}, {cell['mcmc_steps']:g} steps) on {lost} "
+                         f"{bounds(wilson(cell['diverged'], cell['replicates']))}")
+    return f"Of arms that share no step size with {base}, at their declared cells diverged: {named(parts)}."
+
+
+def _apart(arm: str, base: str, both: pd.DataFrame) -> str:
+    """An arm that shares step sizes, and no cell, with the baseline: both summed over `_nearest`."""
     beside = sorted({(int(a), int(b)) for a, b in zip(both["mcmc_steps"], both["mcmc_steps_base"], strict=True)})
     steps = ", ".join(f"{a} beside {b}" for a, b in beside)
     sums = both[["diverged", "replicates", "diverged_base", "replicates_base"]].sum()
@@ -109,11 +121,10 @@ def _apart(study: Study, arm: str, base: str) -> Finding | None:
             f"numbers of MCMC steps ({steps}) it diverged on {share(sums['diverged'], sums['replicates'])} replicates "
             f"and {base} on {share(sums['diverged_base'], sums['replicates_base'])}")
     if alike:
-        return Finding("divergence", text + ", equally often in each.")
+        return text + ", equally often in each."
     cell = _widest(both)
-    return Finding("divergence", f"{text}; they differ most at {at(cell)} "
-                                 f"({share(cell['diverged'], cell['replicates'])} against "
-                                 f"{share(cell['diverged_base'], cell['replicates_base'])}).")
+    return (f"{text}; they differ most at {at(cell)} ({share(cell['diverged'], cell['replicates'])} against "
+            f"{share(cell['diverged_base'], cell['replicates_base'])}).")
 
 
 def _sentence(base: str, groups: dict[Any, list[pd.Series]], law: pd.DataFrame) -> str:
