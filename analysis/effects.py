@@ -105,9 +105,8 @@ def effect_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _poor(row: Any) -> str:
-    """`; poor quality: 9 of 14`: of the survivors of a level's cells."""
-    flagged = endings.flagged(row["poor"])
-    return f"{flagged} of {row['replicates'] - row['diverged']}" if flagged else ""
+    """`; 9 of 14 poor`: of the survivors of a level's cells."""
+    return f"; {row['poor']:g} of {row['replicates'] - row['diverged']} poor" if row["poor"] > 0 else ""
 
 
 def importance(study: Study) -> pd.DataFrame:

@@ -41,8 +41,8 @@ def poor_words(count: int | None, survivors: int) -> str:
 
 
 def flagged(count: int | float | None) -> str:
-    """`; poor quality: 7`, for behind a mean's n; empty where there is none, or none was judged."""
-    return "" if count is None or pd.isna(count) or not count else f"; {POOR}: {count:g}"
+    """`, 7 poor`, for behind a mean's n; empty where there is none, or none was judged."""
+    return "" if count is None or pd.isna(count) or not count else f", {count:g} poor"
 
 
 def reasons(finals: pd.DataFrame) -> str:

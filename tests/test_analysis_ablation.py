@@ -144,11 +144,11 @@ def test_poor_survivors_stand_beside_every_mean():
     bad = dataclasses.replace(both, finals=both.finals.assign(verdict="stable", flags=np.where(
         both.finals["arm"] == "jko", "poor quality", None)))
     robust = main_table.robust_words(bad, main_table.robust(bad, compared_cells(bad)))
-    assert robust["n"].tolist() == ["12", "12; poor quality: 12"]
+    assert robust["n"].tolist() == ["12", "12, 12 poor"]
     ladder = ablation.ladder_words(bad, ablation.ladder(bad))
-    assert [w.split(" (")[1] for w in ladder["kid"]] == ["n = 12)", "n = 12; poor quality: 12)"]
+    assert [w.split(" (")[1] for w in ladder["kid"]] == ["n = 12)", "n = 12, 12 poor)"]
     words = effects.effect_words(told, effects.effects(told))
-    assert [w.split(" (")[1] for w in words["kid"]] == ["n = 8)", "n = 8; poor quality: 8 of 8)"]
+    assert [w.split(" (")[1] for w in words["kid"]] == ["n = 8)", "n = 8; 8 of 8 poor)"]
 
 def test_importance_finds_the_knob_that_acts():
     values = {("kl", d, t): [d + 1e-4 * t * s for s in range(6)] for d in (0.1, 0.2, 0.4, 0.8) for t in (5, 10, 20)}

@@ -194,7 +194,7 @@ def test_reasons_and_poor_survivors_stand_beside_the_counts():
     words = main_words(main_frame(toy, tables.grid(toy), ["kid"]), ["kid"])
     assert words["diverged"].tolist() == ["0/10 [0.00, 0.28]", "10/10 (masked 9, not finite 1) [0.72, 1.00]",
                                           "0/10 [0.00, 0.28]", "2/10 (masked 1, not finite 1) [0.06, 0.51]"]
-    assert words["kid"].tolist()[3].endswith("(n = 8; poor quality: 8)") and "poor" not in words["kid"].tolist()[2]
+    assert words["kid"].tolist()[3].endswith("(n = 8, 8 poor)") and "poor" not in words["kid"].tolist()[2]
     assert texts(divergence(toy)).startswith(
         "At step size 0.4 with 5 MCMC steps, kl diverged on 10/10 seeds (masked 9, not finite 1) [0.72, 1.00], a on "
         "2/10 (masked 1, not finite 1) [0.06, 0.51] (intervals apart).")

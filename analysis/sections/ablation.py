@@ -47,9 +47,9 @@ def effects(canvas: Canvas) -> Section | None:
         "What each factor does",
         "Each level of the design averaged over the levels of the other factors that all levels ran with; the method's "
         "levels are the arms that share cells with the baseline. Mean [95 % t interval] over the n seeds that survived "
-        "in all of a level's cells; poor quality: of all survivors there. Diverged: over those cells; rate over seeds: "
-        "the mean of a seed's share of cells in which it diverged [95 % t interval over seeds; none where all have "
-        "the same share, whose spread of 0 says nothing of other seeds].",
+        "in all of a level's cells; poor: of poor quality, among all survivors there. Diverged: over those cells; rate "
+        "over seeds: the mean of a seed's share of cells in which it diverged [95 % t interval over seeds; none "
+        "where all have the same share, whose spread of 0 says nothing of other seeds].",
         tables=[("effects", factors.effect_words(canvas.study, frame))], raw={"effects": frame}, late=True)
 
 

@@ -24,7 +24,8 @@ from analysis.wording import DASH, bounds, count, interval, number, share
 CONFIRM_TESTS = "confirm_comparisons"
 SHOWN = 3  # quality measures in a main table, beside one cost; the CSV files hold all
 NOTE = ("Mean [95 % t interval] over n surviving replicates, of costs too: one that diverged stopped early; diverged: "
-        "k/n (reasons) [Wilson 95 %]; poor quality: so many of the n, which may rule the mean; floor: mean \u00b1 sd.")
+        "k/n (reasons) [Wilson 95 %]; poor: so many of the n are of poor quality and may rule the mean; floor: mean "
+        "\u00b1 sd.")
 BOLD = (" Bold: the best by ranks paired by seed, divergence as worst, and all that Holm's test does not separate "
         "from it; arms with missing replicates take no part. The best is picked on the seeds that it is tested on: of "
         "13 equal arms one or more miss the bold by chance in 15 % of studies (of 6 in 8 %, of 3 in 4 %).")
