@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import endings
 from analysis.cost import replicate_costs
 from analysis.inference import Interval
 from analysis.load import CELL, COSTS, Study
@@ -67,7 +68,8 @@ def ladder(study: Study) -> pd.DataFrame:
     """T2: the arms that differ by parts of the union only, each at its best design cell; a row an arm.
 
     Columns: arm (of `rungs`), one of PARTS each (bool), step, full_minus (the one part that it lacks of GGCN), cell,
-    mean with interval, counts, and mean costs of a survivor. Empty with fewer than two such arms.
+    mean with interval, counts, poor (survivors of poor quality), and mean costs of a survivor. Empty with fewer
+    than two such arms.
     """
     chosen = rungs(study)
     best = best_cells(study).set_index("arm")
@@ -85,6 +87,7 @@ def ladder(study: Study) -> pd.DataFrame:
             "step": "GCN" if not own else f"+ {' + '.join(gained)}" if own > before and gained else DASH,
             "full_minus": next(iter(set(PARTS) - own)) if len(set(PARTS) - own) == 1 else "",
             **{k: row[k] for k in (*CELL, "config_hash", "mean", "low", "high", "n", "diverged", "replicates")},
+            "poor": endings.poor(study.finals[study.finals["config_hash"] == row["config_hash"]]),
             **{k: spent.loc[row["config_hash"], k] for k in costs}})
         before = own
     return pd.DataFrame(found) if len(found) > 1 else pd.DataFrame()
@@ -97,8 +100,8 @@ def ladder_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
         out[part] = frame[part].map({True: "yes", False: DASH})
     out["full minus"] = frame["full_minus"].replace("", DASH)
     out["cell"] = [f"{d:g}, {t:g} steps" for d, t in zip(frame["step_size"], frame["mcmc_steps"], strict=True)]
-    out[study.primary] = [f"{interval(Interval(r['mean'], r['low'], r['high'], r['n']))} (n = {r['n']})"
-                          for r in frame.to_dict("records")]
+    out[study.primary] = [f"{interval(Interval(r['mean'], r['low'], r['high'], r['n']))} "
+                          f"(n = {r['n']}{endings.flagged(r['poor'])})" for r in frame.to_dict("records")]
     out["diverged"] = [share(int(r["diverged"]), int(r["replicates"])) for r in frame.to_dict("records")]
     for cost, name in (("particle_gradients", "particle gradients"), *DEVICE_TIME.items()):
         if cost in frame:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from analysis.budget import budget
 from analysis.findings import missing
 from analysis.load import VALID, Study
 from analysis.origin import Origin, noted, own_commit
 from analysis.tables import grid
-from analysis.wording import listed, number
+from analysis.wording import count, listed, number
 
 FAILED_NAMED = 12  # trials that are named; beyond these they are counted
 
@@ -57,10 +58,7 @@ def method(study: Study, origins: Sequence[Origin]) -> list[tuple[str, list[str]
             "intervals",
             "95 %; Student t across surviving replicates; Wilson for rates; paired differences by sign flips",
         ),
-        (
-            "particle gradients spent",
-            f"{study.finals['particle_gradients'].sum():,.0f}" if "particle_gradients" in study.finals else "",
-        ),
+        ("particle gradients spent", _spent(study)),
     ]
     one = len(origins) == 1
     notes = [(name if one else f"{of.study.name}: {name}", text) for of in origins for name, text in noted(of)]
@@ -68,6 +66,16 @@ def method(study: Study, origins: Sequence[Origin]) -> list[tuple[str, list[str]
     lines = [(name, [text]) for name, text in [*rows, *notes, written] if text]
     lost = [*missing(study), *_failed(study)] or ["nothing"]
     return [*lines, ("trials", _trials(study)), ("missing and failed", lost)]
+
+
+def _spent(study: Study) -> str:
+    """Of all replicates, the pruned too where their trials say it; `at least` where some do not."""
+    frame = budget(study)
+    if "particle_gradients" not in study.finals or frame.empty:
+        return ""
+    lacks = int(frame["particle_gradients_lacks"].sum())
+    least = f"at least; {count(lacks, 'pruned or lost trial')} without a record" if lacks else ""
+    return f"{frame['particle_gradients'].sum():,.0f}" + (f" ({least})" if least else "")
 
 
 def _trials(study: Study) -> list[str]:

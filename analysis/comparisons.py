@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from analysis.inference import RankComparison, compare_by_ranks, enough_for_significance, holm
 from analysis.load import CELL, Study
-from analysis.tables import common_cell, grid
+from analysis.tables import common_cell, grid, rates
 
 ALPHA = 0.05
 
@@ -43,12 +43,52 @@ def comparisons(study: Study) -> pd.DataFrame:
     pairs = {arm: of for arm in map(str, cells.index) if (of := study.baseline_of(arm)) is not None and of in values}
     found = paired_tests({str(a): v for a, v in values.items()}, pairs, family=len(study.family),
                          lower_is_better=study.lower_is_better)
+    return _with_cells(found, cells)
+
+
+def _with_cells(found: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `paired_tests` with cell and counts of the arm and of its baseline. cells: indexed by the arms' names."""
     if found.empty:
         return found
     counts = cells[[*CELL, "diverged", "replicates"]]
     own, base = (counts.loc[found[who]].reset_index(drop=True) for who in ("arm", "baseline"))
     return pd.concat([found[["arm", "baseline"]], own, base.add_suffix("_baseline"),
                       found.drop(columns=["arm", "baseline"])], axis=1)
+
+
+def confirmed_cells(study: Study) -> pd.DataFrame:
+    """The configurations of the confirm phase (rows of `rates`) in the plan's order of arms; `name`: the arm, with the
+    cell where several of its configurations were confirmed."""
+    frame = rates(study.finals[study.finals["phase"] == "confirm"])
+    order = {arm: i for i, arm in enumerate(study.arms)}
+    frame = frame.sort_values(["arm", *CELL], key=lambda c: c.map(order) if c.name == "arm" else c, ignore_index=True)
+    several = frame["arm"].duplicated(keep=False)
+    where = [f" ({a:.4g}, {b:g} steps)" for a, b in zip(frame["step_size"], frame["mcmc_steps"], strict=True)]
+    name = frame["arm"].where(~several, frame["arm"] + pd.Series(where, dtype=object))
+    alike = name.duplicated(keep=False)  # configurations that differ by other knobs
+    return frame.assign(name=name.where(~alike, name + " " + frame["config_hash"].str[:6]))
+
+
+def confirm_comparisons(study: Study) -> pd.DataFrame:
+    """`paired_tests` of the confirmed configurations, by `name` of `confirmed_cells`, against the baseline's.
+
+    Which were confirmed was decided on other seeds, so the tests are as good as the design's. Of several confirmed
+    ones of the baseline its best by mean rank stands for it, which favours the baseline. Holm's family: all that the
+    plan confirms but the baseline's own.
+    """
+    cells = confirmed_cells(study)
+    values = {str(c["name"]): values_of(study, c["config_hash"]) for c in cells.to_dict("records")}
+    named = dict(zip(cells["name"], cells["arm"], strict=True))
+    pairs, own = {}, set()
+    for name, arm in named.items():
+        same = [n for n, a in named.items() if a == study.baseline_of(arm)]
+        if same:
+            pairs[str(name)] = _best({n: values[n] for n in same}, study.lower_is_better)
+            own |= set(same)
+    planned = int(study.plan.get("planned", {}).get("confirm", {}).get("configurations", 0))
+    found = paired_tests(values, pairs, family=max(planned - len(own), len(pairs)),
+                         lower_is_better=study.lower_is_better)
+    return _with_cells(found, cells.set_index("name"))
 
 
 def paired_tests(values: Mapping[str, pd.Series], pairs: Mapping[str, str], *, family: int,
@@ -88,9 +128,10 @@ class Ranking(NamedTuple):
     apart: list[str]
 
 
-def not_separable_from_best(study: Study, cells: pd.DataFrame, measure: str, lower_is_better: bool) -> Ranking:
-    """Arms to print in bold (`ranked`). cells: one configuration an arm, with `arm` and `config_hash`."""
-    values = {str(c["arm"]): values_of(study, c["config_hash"], measure) for _, c in cells.iterrows()}
+def not_separable_from_best(study: Study, cells: pd.DataFrame, measure: str, lower_is_better: bool, *,
+                            name: str = "arm") -> Ranking:
+    """Arms to print in bold (`ranked`). cells: one configuration a value of the column `name`, with `config_hash`."""
+    values = {str(c[name]): values_of(study, c["config_hash"], measure) for _, c in cells.iterrows()}
     return ranked(values, lower_is_better)
 
 
@@ -110,13 +151,17 @@ def ranked(values: Mapping[str, pd.Series], lower_is_better: bool) -> Ranking:
         pd.DataFrame())
     if wide.shape[1] < 2 or not enough_for_significance(len(wide), wide.shape[1] - 1, ALPHA):
         return Ranking([], [])
-    worst = np.inf if lower_is_better else -np.inf
-    ranks = wide.fillna(worst).rank(axis=1, ascending=lower_is_better).mean()
-    best = str(ranks.idxmin())
+    best = _best(dict(wide.items()), lower_is_better)
     others = [str(a) for a in wide.columns if a != best]
     tests = [_ranked(wide[a], wide[best], lower_is_better) for a in others]
     apart = [a for a, p in zip(others, holm([t.p for t in tests]), strict=True) if p <= ALPHA]
     return Ranking([best, *(a for a in others if a not in apart)], apart)
+
+
+def _best(values: Mapping[Any, pd.Series], lower_is_better: bool) -> str:
+    """The best mean rank over the seeds that all have; a diverged one (NaN) ranks last."""
+    wide = pd.concat(values, axis=1, join="inner").fillna(np.inf if lower_is_better else -np.inf)
+    return str(wide.rank(axis=1, ascending=lower_is_better).mean().idxmin())
 
 
 def values_of(study: Study, config_hash: str, measure: str | None = None) -> pd.Series:

@@ -39,8 +39,9 @@ def profile(frame: pd.DataFrame, measure: str, lower_is_better: bool) -> pd.Data
     """Performance profiles (Dolan and More 2002; as in Agarwal et al. 2021): a row an arm and threshold.
 
     share: of an arm's replicates that are at least as good as the threshold; a diverged one never is. low, high:
-    pointwise 95 % percentile bootstrap, replicates drawn within their cell. frame: `shared_cells`; thresholds: 100
-    values between the best and the worst survivor of all arms.
+    pointwise 95 % percentile bootstrap of seeds, each drawn with all of its cells: cells share their seeds, so that
+    replicates are no independent draws. frame: `shared_cells`; thresholds: 100 values between the best and the worst
+    survivor of all arms.
     """
     alive = frame.loc[~frame["diverged"], measure].dropna()
     if alive.empty:
@@ -50,15 +51,11 @@ def profile(frame: pd.DataFrame, measure: str, lower_is_better: bool) -> pd.Data
     at = (np.geomspace if log else np.linspace)(best, worst, 100)
     found = []
     for arm, own in frame.groupby("arm", sort=False):
-        rng = np.random.default_rng(0)
-        drawn = np.zeros((RESAMPLES, len(at)))
-        hits = np.zeros(len(at))
-        for _, cell in own.groupby(CELL):
-            value = cell[measure].where(~cell["diverged"]).fillna(np.inf if lower_is_better else -np.inf).to_numpy()
-            within = value[:, None] <= at if lower_is_better else value[:, None] >= at
-            hits += within.sum(0)
-            drawn += within[rng.integers(len(value), size=(RESAMPLES, len(value)))].sum(1)
-        low, high = np.quantile(drawn / len(own), [0.025, 0.975], axis=0)
-        found.append(pd.DataFrame({"arm": arm, "threshold": at, "share": hits / len(own), "low": low, "high": high,
-                                   "replicates": len(own)}))
+        value = own[measure].where(~own["diverged"]).fillna(np.inf if lower_is_better else -np.inf).to_numpy()[:, None]
+        within = pd.DataFrame(value <= at if lower_is_better else value >= at).groupby(own["seed"].to_numpy())
+        hits, ran = within.sum().to_numpy(float), within.size().to_numpy(float)  # a seed a row: (S, 100) and (S,)
+        times = np.random.default_rng(0).multinomial(len(ran), np.full(len(ran), 1 / len(ran)), size=RESAMPLES)
+        low, high = np.quantile(times @ hits / (times @ ran)[:, None], [0.025, 0.975], axis=0)
+        found.append(pd.DataFrame({"arm": arm, "threshold": at, "share": hits.sum(0) / ran.sum(), "low": low,
+                                   "high": high, "seeds": len(ran), "replicates": len(own)}))
     return pd.concat(found, ignore_index=True)

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis import endings
 from analysis.comparisons import values_of
-from analysis.inference import Interval, t_interval, wilson
+from analysis.inference import Interval, t_interval
 from analysis.load import CELL, Study
 from analysis.tables import grid
-from analysis.wording import DASH, bounds, interval, share
+from analysis.wording import DASH, bounds, interval, number, share
 
 ALL = "all"  # stands for the arm where arms are the levels
 TREES, REPEATS, FEWEST = 100, 10, 8  # trees and permutations of `importance`; configurations that an arm needs
+FOLDS = 5  # of configurations, for its R2
 MOST = 600  # replicates that it looks at, drawn by a fixed generator
 
 
@@ -26,7 +28,10 @@ def effects(study: Study) -> pd.DataFrame:
     baseline, the method: its levels are arms. Only levels of factors with several, over the levels of the other
     factors that all of them ran with (a full crossing), so that no level is helped by where it stood. mean, low, high:
     t interval over the `n` seeds that survived in all of the level's cells, of a seed's mean over these cells: cells of
-    one seed are no independent draws. diverged: pooled over the cells, with Wilson's interval.
+    one seed are no independent draws. diverged of replicates: summed over the cells; rate: the mean over seeds of the
+    share of a seed's cells in which it diverged, rate_low and rate_high its t interval, NaN where all seeds have the
+    same share: their spread of 0 says nothing about other seeds. poor: of the survivors, how many are of poor quality
+    (NaN where none was judged).
     """
     cells, factors = _factors(study)
     cells = cells[cells["replicates"] > 0]
@@ -63,12 +68,22 @@ def _levels(study: Study, cells: pd.DataFrame, arm: str, factor: str, others: li
     for level in levels:
         own = full[full[factor] == level]
         values = pd.concat({h: values_of(study, h) for h in own["config_hash"]}, axis=1).dropna().mean(axis=1)
-        i, rate = t_interval(values.to_numpy()), wilson(int(own["diverged"].sum()), int(own["replicates"].sum()))
+        runs = study.finals[study.finals["config_hash"].isin(own["config_hash"])]
+        i, rate, poor = t_interval(values.to_numpy()), _rate(runs), endings.poor(runs)
         found.append({"arm": arm, "factor": "method" if factor == "base_arm" else factor, "level": level,
                       "cells": len(own), "mean": i.estimate, "low": i.low, "high": i.high, "n": i.n,
-                      "diverged": int(own["diverged"].sum()), "replicates": rate.n, "rate_low": rate.low,
-                      "rate_high": rate.high})
+                      "diverged": int(own["diverged"].sum()), "replicates": int(own["replicates"].sum()),
+                      "rate": rate.estimate, "rate_low": rate.low, "rate_high": rate.high,
+                      "poor": float("nan") if poor is None else poor})
     return found
+
+
+def _rate(runs: pd.DataFrame) -> Interval:
+    """The mean over seeds of a seed's share of diverged cells. Pooled counts would take cells of one seed for draws."""
+    i = t_interval(runs["diverged"].astype(float).groupby(runs["seed"]).mean().to_numpy())
+    if not i.high > i.low:
+        return Interval(i.estimate, float("nan"), float("nan"), i.n)
+    return Interval(i.estimate, max(0.0, i.low), min(1.0, i.high), i.n)
 
 
 def _order(level: Any) -> tuple[bool, Any]:
@@ -82,10 +97,16 @@ def effect_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
         "arm": frame["arm"], "factor": frame["factor"].replace({"step_size": "step size", "mcmc_steps": "MCMC steps"}),
         "level": [r["level"] if isinstance(r["level"], str) else f"{r['level']:g}" for r in some],
         "cells": frame["cells"].map(str),
-        "diverged": [f"{share(r['diverged'], r['replicates'])} {bounds(wilson(r['diverged'], r['replicates']))}"
-                     for r in some],
-        study.primary: [f"{interval(Interval(r['mean'], r['low'], r['high'], r['n']))} (n = {r['n']})" if r["n"] else
-                        DASH for r in some]})
+        "diverged": [share(r["diverged"], r["replicates"]) for r in some],
+        "rate over seeds": [number(r["rate"], 2) + ("" if pd.isna(r["rate_low"]) else " " + bounds(
+            Interval(r["rate"], r["rate_low"], r["rate_high"], r["n"]))) for r in some],
+        study.primary: [f"{interval(Interval(r['mean'], r['low'], r['high'], r['n']))} (n = {r['n']}{_poor(r)})"
+                        if r["n"] else DASH for r in some]})
+
+
+def _poor(row: Any) -> str:
+    """`; 9 of 14 poor`: of the survivors of a level's cells."""
+    return f"; {row['poor']:g} of {row['replicates'] - row['diverged']} poor" if row["poor"] > 0 else ""
 
 
 def importance(study: Study) -> pd.DataFrame:
@@ -93,10 +114,14 @@ def importance(study: Study) -> pd.DataFrame:
 
     Evaluator: permutation importance (Breiman 2001) of a random forest of 100 trees, fitted to the replicates' ranks
     (divergence the worst) of the design and search phases: the drop of R2 when the knob is shuffled within the fitted
-    data, 10 times, mean and standard deviation. r2: out of bag. An arm needs 8 configurations and two knobs that vary.
+    data, 10 times, mean and standard deviation. r2: of predictions for configurations that the forest has not seen
+    (five folds, the replicates of a configuration together: out of bag they would tell each other's rank); below 0
+    where a constant predicts better. An arm needs 8 configurations and two knobs that vary.
     """
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
+    from sklearn.metrics import r2_score
+    from sklearn.model_selection import GroupKFold, cross_val_predict
 
     finals = study.finals[study.finals["phase"].isin(["design", "search"])]
     trials = study.trials.drop_duplicates("config_hash").set_index("config_hash")["settings"]
@@ -114,9 +139,11 @@ def importance(study: Study) -> pd.DataFrame:
         worst = np.inf if study.lower_is_better else -np.inf
         value = own[study.primary].where(~own["diverged"]).fillna(worst)
         y = value.rank(ascending=study.lower_is_better).to_numpy(float)
-        forest = RandomForestRegressor(TREES, oob_score=True, random_state=0, n_jobs=1).fit(x, y)
+        forest = RandomForestRegressor(TREES, random_state=0, n_jobs=1)
+        unseen = cross_val_predict(forest, x, y, groups=own["config_hash"], cv=GroupKFold(FOLDS))
+        forest.fit(x, y)
         drop = permutation_importance(forest, x, y, n_repeats=REPEATS, random_state=0)
         found += [{"arm": arm, "knob": knob, "importance": m, "sd": s, "configurations": len(hashes),
-                   "replicates": len(own), "r2": forest.oob_score_}
+                   "replicates": len(own), "r2": r2_score(y, unseen)}
                   for knob, m, s in zip(knobs, drop.importances_mean, drop.importances_std, strict=True)]
     return pd.DataFrame(found)

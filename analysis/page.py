@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from analysis import about
 from analysis.compact import compacted
-from analysis.findings import RULE, Finding, findings, missing
+from analysis.findings import Finding, findings, missing, rule
 from analysis.load import Store, Study
 from analysis.markup import markdown_prose
 from analysis.origin import commands, documents, origin
@@ -52,7 +52,7 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
         theme=THEME,
         findings=grouped(said),
         missing=missing(study),
-        rule=RULE,
+        rule=rule(study),
         facts=about.facts(study),
         sections=shown,
         glyphs=glyphs,

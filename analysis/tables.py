@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import endings
 from analysis.frames import rows
 from analysis.horizons import observed_limit
 from analysis.inference import t_interval, wilson
@@ -140,10 +141,15 @@ def limits(study: Study) -> pd.DataFrame:
 
     delta_min, delta_med (with bounds): the law's limits, inf where it predicts none, NaN where it says nothing.
     half, half_low, half_high: `observed_limit`, where half of the replicates diverge, NaN where one step size ran.
-    stable_to: the largest step size up to which no replicate diverged; diverges_from: the smallest at which one did;
-    mostly_from: the smallest at which more than half did (_k of _n replicates diverged there; for stable_to _n is over
-    all step sizes up to it); strained_from: the smallest at which most survivors ended with kappa > 2, where the
-    sampler is unstable and only time is missing. NaN where there is none. horizon: updates.
+    stable_to: the largest step size up to which no replicate diverged; diverges_from: the smallest at which one did,
+    for the reasons diverges_why; mostly_from: the smallest at which more than half did (_k of _n replicates diverged
+    there; for stable_to _n is over all step sizes up to it); strained_from: the smallest at which most survivors ended
+    with kappa > 2, where the sampler is unstable and only time is missing. NaN where there is none. horizon: updates.
+    poor: survivors of poor quality at the largest step size that any survived, `poor_at`, of `poor_n` survivors; NaN
+    where none was judged.
+    levels: how many step sizes ran; inside: how many of them lie within delta_min and delta_med; agreeing: of the
+    levels + 1 outcomes that the grid can have (the first divergence at each level, or none), how many would have been
+    called "as predicted".
     """
     found, kappas = [], late_kappa(study)
     for (arm, steps), cells in grid(study).groupby(["arm", "mcmc_steps"], sort=False):
@@ -163,14 +169,46 @@ def limits(study: Study) -> pd.DataFrame:
             "stable_to": quiet["step_size"].max(),
             "stable_n": int(quiet["replicates"].sum()),
             **_first(hit, "diverges"),
+            "diverges_why": endings.reasons(study.finals[study.finals["config_hash"].isin(hit["config_hash"].head(1))]),
             **_first(most, "mostly"),
             "strained_from": _strained_from(kappas[(kappas["arm"] == arm) & (kappas["mcmc_steps"] == steps)]),
             "horizon": knobs.get("updates"),
+            "smallest": seen["step_size"].min(),
+            "largest": seen["step_size"].max(),
+            **_poor(study, seen),
+            "levels": len(seen),
         }
-        found.append(
-            {**row, "outcome": _outcome(row), "smallest": seen["step_size"].min(), "largest": seen["step_size"].max()}
-        )
+        row |= {"inside": int(seen["step_size"].between(row["delta_min"], row["delta_med"]).sum()),
+                "agreeing": _agreeing(seen["step_size"].tolist(), row["delta_min"], row["delta_med"])}
+        found.append({**row, "outcome": _outcome(row) + _strength(row)})
     return pd.DataFrame(found)
+
+
+def _poor(study: Study, seen: pd.DataFrame) -> dict[str, float]:
+    """Survivors of poor quality at the largest step size at which a replicate survived. seen: cells that ran."""
+    none = {"poor": math.nan, "poor_at": math.nan, "poor_n": 0}
+    alive = seen[seen["diverged"] < seen["replicates"]]
+    if alive.empty:
+        return none
+    last = alive.iloc[-1]
+    count = endings.poor(study.finals[study.finals["config_hash"] == last["config_hash"]])
+    return none if count is None else {"poor": count, "poor_at": float(last["step_size"]),
+                                       "poor_n": int(last["replicates"] - last["diverged"])}
+
+
+def _agreeing(levels: list[float], low: float, high: float) -> int:
+    """How many of the outcomes of these step sizes (increasing) agree with a limit between low and high: the first
+    divergence lies above low, and the level before it (where there is one) not above high."""
+    firsts = [*levels, math.inf]  # inf: none diverged
+    return sum(first > low or math.isinf(first) for k, first in enumerate(firsts) if not k or levels[k - 1] <= high)
+
+
+def _strength(row: dict[str, Any]) -> str:
+    """How much an "as predicted" says: on a coarse grid a wide band agrees with nearly everything."""
+    if not _outcome(row).startswith("as predicted"):
+        return ""
+    band = "" if math.isinf(row["delta_med"]) else f"the band holds {row['inside']} of the {row['levels']} levels run, "
+    return f" ({band}{row['agreeing']} of {row['levels'] + 1} possible outcomes would have agreed)"
 
 
 def _first(cells: pd.DataFrame, name: str) -> dict[str, float]:
@@ -213,16 +251,26 @@ def limit_words(frame: pd.DataFrame) -> pd.DataFrame:
     """`limits` for a reader."""
     found = []
     for row in frame.to_dict("records"):
-        none = DASH if math.isnan(row["stable_to"]) else f"{row['stable_to']:g} ({share(0, row['stable_n'])})"
+        none = DASH if math.isnan(row["stable_to"]) else (
+            f"{row['stable_to']:g} ({share(0, row['stable_n'])}{poor_at(row, 'stable_to')})")
         found.append({
             "arm": row["arm"], "MCMC steps": f"{row['mcmc_steps']:g}",
             "limit, smallest": _bounded(row, "delta_min"), "limit, median": _bounded(row, "delta_med"),
             "half diverged from": _observed(row), "none up to": none,
             **{words: DASH if math.isnan(row[f"{name}_from"]) else
-               f"{row[f'{name}_from']:g} ({share(row[f'{name}_k'], row[f'{name}_n'])})"
+               f"{row[f'{name}_from']:g} ({share(row[f'{name}_k'], row[f'{name}_n'])}"
+               f"{', ' + row['diverges_why'] if name == 'diverges' and row['diverges_why'] else ''}"
+               f"{poor_at(row, f'{name}_from')})"
                for words, name in (("first at", "diverges"), ("most from", "mostly"))},
             "outcome": row["outcome"]})
     return pd.DataFrame(found)
+
+
+def poor_at(row: Mapping[Any, Any], level: str) -> str:
+    """`; 4 of 7 survivors of poor quality`, where `level` (a column of `limits`) is the last at which any survived."""
+    if math.isnan(row["poor"]) or not row["poor"] or row[level] != row["poor_at"]:
+        return ""
+    return f"; {endings.poor_words(int(row['poor']), int(row['poor_n']))}"
 
 
 def _bounded(row: Mapping[Any, Any], name: str) -> str:

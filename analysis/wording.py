@@ -32,12 +32,22 @@ def interval(i: Interval) -> str:
     if math.isnan(half) or half <= 1e-9 * abs(i.estimate):
         return number(i.estimate)
     decimals = max(0, 1 - math.floor(math.log10(half)))
+    if round(i.estimate, decimals) == 0 != i.estimate and abs(i.estimate) >= 10**-MOST_DECIMALS:
+        decimals = max(decimals, -math.floor(math.log10(abs(i.estimate))))  # no "better by 0.000"
     form = f",.{decimals}f"
     largest = max(abs(v) for v in (i.estimate, i.low, i.high))
     if decimals > MOST_DECIMALS and largest < SMALL:
         form = f".{max(1, decimals + math.floor(math.log10(largest)))}e"
     estimate, low, high = (f"{v + 0.0:{form}}".replace("-", MINUS) for v in (i.estimate, i.low, i.high))
     return f"{estimate} [{low}, {high}]"
+
+
+def plus_minus(mean: float, sd: float) -> str:
+    """`0.001 \u00b1 0.015`: two digits of the standard deviation decide the decimals of both."""
+    if not sd > 0:
+        return f"{number(mean, 2)} \N{PLUS-MINUS SIGN} {number(sd, 2)}"
+    decimals = max(0, 1 - math.floor(math.log10(sd)))
+    return " \N{PLUS-MINUS SIGN} ".join(f"{v + 0.0:,.{decimals}f}".replace("-", MINUS) for v in (mean, sd))
 
 
 def share(count: int, n: int) -> str:
@@ -60,8 +70,9 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def listed(items: Sequence[str], most: int = 6) -> str:
-    """`a, b and c`; what goes beyond `most` items is counted."""
+def listed(items: Sequence[str], most: int | None = 6) -> str:
+    """`a, b and c`; what goes beyond `most` items is counted, and nothing where it is None."""
+    most = len(items) if most is None else most
     shown = list(items[:most])
     if len(items) > most:
         return ", ".join(shown) + f" and {len(items) - most} more"

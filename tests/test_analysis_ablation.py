@@ -120,7 +120,35 @@ def test_effects_average_over_the_full_crossing_only():
     assert steps["cells"].tolist() == [1, 1] and steps.loc[20, "mean"] == pytest.approx(2.0035)
     sizes = frame[frame["factor"] == "step_size"].set_index("level")
     assert sizes.loc[0.4, ["diverged", "replicates"]].tolist() == [8, 8] and np.isnan(sizes.loc[0.4, "mean"])
+    assert sizes.loc[0.4, "rate"] == 1 and np.isnan(sizes.loc[0.4, "rate_low"])  # all seeds alike
 
+
+def test_the_rate_of_a_level_is_over_seeds_as_its_mean_is():
+    """Two seeds that diverge in both cells are two draws, not four; Wilson's 4/16 would be [.10, .49]."""
+    some: list[float | None] = [None, None, *flat(1, 6)]
+    toy = study({("kl", d, t): some if d == 0.4 else flat(1) for d in (0.1, 0.4) for t in (5, 20)})
+    frame = effects.effects(toy)
+    row = frame[(frame["factor"] == "step_size") & (frame["level"] == 0.4)].iloc[0]
+    low, high = stats.t.interval(0.95, 7, 0.25, stats.sem([1, 1, 0, 0, 0, 0, 0, 0]))
+    assert (row["diverged"], row["replicates"], row["rate"]) == (4, 16, 0.25)
+    assert (row["rate_low"], row["rate_high"]) == pytest.approx((max(0, low), high)) and high > 0.6
+    words = effects.effect_words(toy, frame)
+    assert words.loc[row.name, "diverged"] == "4/16" and words.loc[row.name, "rate over seeds"] == "0.25 [0.00, 0.64]"
+
+
+def test_poor_survivors_stand_beside_every_mean():
+    toy = study({("kl", d, 5): flat(d) for d in (0.1, 0.4)})
+    flags = np.where(toy.finals["step_size"] == 0.4, "poor quality", None)
+    told = dataclasses.replace(toy, finals=toy.finals.assign(verdict="stable", flags=flags))
+    both = study({(arm, 0.1, 5): flat(1, 12) for arm in ("kl", "jko")}, arms={"kl": {}, "jko": {"method": "jko"}})
+    bad = dataclasses.replace(both, finals=both.finals.assign(verdict="stable", flags=np.where(
+        both.finals["arm"] == "jko", "poor quality", None)))
+    robust = main_table.robust_words(bad, main_table.robust(bad, compared_cells(bad)))
+    assert robust["n"].tolist() == ["12", "12, 12 poor"]
+    ladder = ablation.ladder_words(bad, ablation.ladder(bad))
+    assert [w.split(" (")[1] for w in ladder["kid"]] == ["n = 12)", "n = 12, 12 poor)"]
+    words = effects.effect_words(told, effects.effects(told))
+    assert [w.split(" (")[1] for w in words["kid"]] == ["n = 8)", "n = 8; 8 of 8 poor)"]
 
 def test_importance_finds_the_knob_that_acts():
     values = {("kl", d, t): [d + 1e-4 * t * s for s in range(6)] for d in (0.1, 0.2, 0.4, 0.8) for t in (5, 10, 20)}
@@ -130,6 +158,15 @@ def test_importance_finds_the_knob_that_acts():
     gone: dict[tuple[str, float, int], Sequence[float | None]] = {
         ("kl", d, t): [None] * 4 if t == 20 else [1.0] * 4 for d in (0.1, 0.2, 0.4) for t in (5, 10, 20)}
     assert effects.importance(study(gone)).set_index("knob")["importance"].idxmax() == "mcmc_steps"
+
+
+def test_importance_is_judged_on_configurations_that_the_forest_has_not_seen():
+    """Each configuration has a level of its own that no knob explains, its replicates the same: out of bag they told
+    each other's rank (R2 .9)."""
+    rng = np.random.default_rng(0)
+    toy = study({("kl", d, t): [level + 1e-3 * s for s in range(6)] for d in (0.1, 0.2, 0.4, 0.8) for t in (5, 10, 20)
+                 for level in [rng.normal()]})
+    assert effects.importance(toy)["r2"].max() < 0.2
 
 
 def test_the_front_holds_what_nothing_beats():
@@ -148,6 +185,15 @@ def test_profiles_count_divergence_as_failure_and_pair_cells():
     assert (kl["low"] <= kl["share"]).all() and (kl["share"] <= kl["high"]).all() and kl["high"].iloc[0] > 0.25
     assert (frame[frame["arm"] == "jko"]["share"] == 1).all()
     assert cost.profile(runs, "kid", False).query("arm == 'kl'")["share"].iloc[-1] == 0.75
+
+
+def test_a_profile_s_seeds_are_drawn_with_all_their_cells():
+    """A second cell that repeats the first adds no seed: the band stays as wide. Cells drawn apart made it narrower."""
+    values = list(np.random.default_rng(0).normal(2, 0.5, 9))
+    one = cost.profile(cost.shared_cells(study({("kl", 0.1, 5): values})), "kid", True)
+    two = cost.profile(cost.shared_cells(study({("kl", d, 5): values for d in (0.1, 0.2)})), "kid", True)
+    assert two["replicates"].iloc[0] == 18 and two["seeds"].iloc[0] == 9
+    assert two[["share", "low", "high"]].to_numpy() == pytest.approx(one[["share", "low", "high"]].to_numpy())
 
 
 def test_estimators_that_fear_no_outlier_stand_beside_the_mean():

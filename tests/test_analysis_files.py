@@ -29,7 +29,8 @@ def toy():
 
 def words_and_numbers() -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
     some = toy()
-    frame, compared = main_frame(some, compared_cells(some), ["kid"], NAMES[:2]), comparisons(some)
+    bold = [f"{name}-0.1-5" for name in NAMES[:2]]
+    frame, compared = main_frame(some, compared_cells(some), ["kid"], bold), comparisons(some)
     return {"common_cell": (main_words(frame, ["kid"]), frame), "limits": (limit_words(limits(some)), limits(some)),
             "comparisons": (compared_words(compared, some), compared.drop(columns="test"))}
 

@@ -18,6 +18,7 @@ from analysis.inference import (
     enough_for_significance,
     holm,
     iqm,
+    p_attainable,
     paired_difference,
     pairs_needed,
     sign_flip,
@@ -25,7 +26,7 @@ from analysis.inference import (
     wilson,
 )
 from analysis.sections.main import BOLD
-from analysis.wording import interval, number
+from analysis.wording import interval, listed, number, plus_minus
 
 
 def test_t_interval_is_students():
@@ -90,6 +91,15 @@ def test_many_pairs_are_sampled_by_the_generator_alone():
     assert p[0] == p[1] != p[2]
 
 
+def test_no_p_is_smaller_than_attainable_and_more_pairs_attain_no_less():
+    for n in (14, 16, 17, 20, 40):
+        p, least = sign_flip(np.ones(n), np.random.default_rng(0))
+        assert p >= least
+    assert p == least  # no draw of 40 signs is as extreme
+    every = [p_attainable(n) for n in range(1, 60)]
+    assert every == sorted(every, reverse=True) and every[15] == 2 / 2**16 > every[16] == 2 / 2**17
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
@@ -108,6 +118,11 @@ def test_numbers_in_words():
     assert interval(t_interval([0.04, 0.05, 0.06])) == "0.050 [0.025, 0.075]"
     assert interval(Interval(1e-7, 5e-8, 1.5e-7, 6)) == "1.00e\u221207 [5.00e\u221208, 1.50e\u221207]"
     assert interval(Interval(2e-7, -1e-9, 4e-7, 6)) == "2.0e\u221207 [\u22121.0e\u221209, 4.0e\u221207]"
+    assert interval(Interval(0.0003, -0.0124, 0.013, 6)) == "0.0003 [\u22120.0124, 0.0130]"  # not "better by 0.000"
+    assert interval(Interval(0.0, -0.0124, 0.013, 6)) == "0.000 [\u22120.012, 0.013]"
+    assert plus_minus(0.00054, 0.0146) == "0.001 \u00b1 0.015" and plus_minus(-3, 12.3) == "\u22123 \u00b1 12"
+    assert plus_minus(0.5, 0.0) == "0.50 \u00b1 0"
+    assert listed("abcdefgh") == "a, b, c, d, e, f and 2 more" and listed("abcdefgh", None).endswith("g and h")
     assert interval(Interval(0.5, 0.49999, 0.50001, 6)) == "0.5000000 [0.4999900, 0.5000100]"
 
 
@@ -163,7 +178,7 @@ def test_many_pairs_are_drawn_and_agree_with_scipy():
     p, least = sign_flip(d, np.random.default_rng(0))
     known = stats.permutation_test((d,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples",
                                    vectorized=True, n_resamples=19_999, rng=np.random.default_rng(1)).pvalue
-    assert p == pytest.approx(known, abs=0.012) and least == 2 / 20_000
+    assert p == pytest.approx(known, abs=0.012) and least == 1 / 2**16
 
 
 @pytest.mark.parametrize(("family", "pairs"), [(1, 6), (2, 7), (5, 8), (8, 9), (12, 9), (16, 10)])
@@ -222,6 +237,24 @@ def test_zeros_change_no_p_and_cannot_be_significant():
     d = np.array([0.4, 0.0, -0.1, 0.3, 0.0, 0.2])
     means = [abs(np.dot(s, d)) for s in itertools.product((-1, 1), repeat=6)]
     assert sign_flip(d, np.random.default_rng(0)) == (np.mean([m >= abs(d.sum()) - 1e-12 for m in means]), 2 / 2**4)
+
+
+@pytest.mark.parametrize("of", [bca_interval, iqm])
+def test_a_diverged_value_is_refused_by_the_bootstrap_too(of):
+    with pytest.raises(ValueError, match="1 values that are not finite among 30"):
+        of([*range(29), math.nan], np.random.default_rng(0))
+
+
+def test_a_middle_half_of_equals_has_an_interval_without_a_warning():
+    """No value left out changes the interquartile mean: BCa's acceleration would be 0/0."""
+    assert iqm([1.0] * 24 + [5.0], np.random.default_rng(0)) == Interval(1, 1, 1, 25)
+    assert iqm([0.1] * 24 + [5.0], np.random.default_rng(0)).high == pytest.approx(0.1)
+
+
+def test_half_a_tie_keeps_superiority_in_the_middle_of_its_interval():
+    chance = ranks([1.0] * 9, [1.0] * 9).superiority
+    assert chance.estimate == 0.5 and chance.low + chance.high == pytest.approx(1)
+    assert ranks([0.0] + [1.0] * 8, [1.0] * 9).superiority.low > chance.low
 
 
 def test_bootstrap_intervals_start_where_they_hold_and_follow_a_skewed_law():

@@ -117,7 +117,7 @@ def test_pages_of_nothing_finished_of_the_diverged_alone_and_of_one_survivor_in_
     assert report.main(command) == 0
     assert "6/6" in (tmp_path / "r" / "index.html").read_text()
     writer.trial("design", "kl", 0.1, 5, toy.SEEDS)
-    monkeypatch.setattr("analysis.sections.main.not_separable_from_best", lambda *_: Ranking(["kl"], []))
+    monkeypatch.setattr("analysis.sections.main.not_separable_from_best", lambda *_, **__: Ranking(["kl"], []))
     assert report.main(command) == 0
     for file, mark in (("index.html", "<b>0.07"), ("tables/common_cell.tex", r"\textbf{0.07"),
                        ("tables/common_cell.md", "**0.07")):

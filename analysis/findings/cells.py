@@ -1,66 +1,54 @@
-"""Best cells, confirmed configurations, the search, and what is missing."""
+"""Best cells, the search, and what is missing."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import pandas as pd
 
+from analysis.endings import gone, reasons, verdicts
 from analysis.findings.finding import Finding, at
 from analysis.frames import rows
 from analysis.inference import Interval
 from analysis.load import VALID, Study
-from analysis.main_table import verdicts
-from analysis.tables import best_cells, grid, rates, summaries
-from analysis.wording import DASH, count, interval, listed, number, share
+from analysis.tables import best_cells, grid, summaries
+from analysis.wording import DASH, count, interval, listed, number, plus_minus
+
+SAID = 3  # best cells that the sentence names; the table has all
 
 
 def best(study: Study) -> list[Finding]:
-    """Each arm's best design cell, with its verdicts, the floor and the long run."""
-    out, long = [], study.primary_long
-    floor = (study.plan.get("floors") or {}).get(study.primary)
-    for cell in best_cells(study).to_dict("records"):
-        here = summaries(
-            study.finals[study.finals["config_hash"] == cell["config_hash"]],
-            [m for m in (study.primary, long) if m in study.finals],
-        ).set_index("measure")
-        words = {m: interval(Interval(s["mean"], s["low"], s["high"], s["n"])) for m, s in here.iterrows()}
-        only = (study.cells["arm"] == cell["arm"]).sum() == 1
-        text = (
-            f"{cell['arm']}'s {'one' if only else 'best'} design cell is {at(pd.Series(cell))}: {study.primary} "
-            f"{words[study.primary]} "
-            f"(n = {cell['n']}, {share(cell['diverged'], cell['replicates'])} diverged"
-        )
-        judged = verdicts(study.finals[study.finals["config_hash"] == cell["config_hash"]])
-        text += f"; {judged})" if judged else ")"
-        if floor:
-            text += f"; the floor is {number(floor['mean'], 2)} \u00b1 {number(floor['sd'], 2)} (sd)"
-        if long in words and here.loc[long, "n"]:
-            text += f"; after chains longer than in training (`long_run`) it is {words[long]}"
-        out.append(
-            Finding("best cell", text + ("." if only else
-                                         ". The cell was picked on these same seeds, so the value is optimistic."))
-        )
-    return out
-
-
-def confirmed(study: Study) -> list[Finding]:
-    """The best of the confirm phase."""
-    frame = rates(study.finals[study.finals["phase"] == "confirm"])
-    if frame.empty:
+    """The best of the arms' best design cells in one sentence, with their verdicts and long runs, and the floor."""
+    cells = best_cells(study)
+    if cells.empty:
         return []
-    means = summaries(study.finals[study.finals["phase"] == "confirm"], [study.primary])
-    means = means[means["n"] > 0].sort_values(["diverged", "mean"], ascending=[True, study.lower_is_better])
-    if means.empty:
-        return [Finding("confirm", "Every confirmed configuration diverged on every fresh seed.")]
-    best = means.iloc[0]
-    return [
-        Finding(
-            "confirm",
-            f"On fresh seeds and held-out samples the best of {count(len(frame), 'confirmed configuration')} "
-            f"is {best['arm']} at {at(best)}: {study.primary} "
-            f"{interval(Interval(best['mean'], best['low'], best['high'], best['n']))} (n = {best['n']}, "
-            f"{share(best['diverged'], best['replicates'])} diverged).",
-        )
-    ]
+    cells = cells.sort_values(["rate", "mean"], ascending=[True, study.lower_is_better], kind="stable")
+    shown = "; ".join(f"{cell['arm']} at {at(pd.Series(cell))}: {_measured(study, cell)}"
+                      for cell in cells.head(SAID).to_dict("records"))
+    picked, few = study.cells["arm"].duplicated().any(), min(SAID, len(cells))
+    rest = f"; table best_cells has all {len(cells)}" if few < len(cells) else ""
+    of = f"The best {few} of the arms'" if few < len(cells) else "The arms'"
+    text = f"{of} {'best' if picked else 'single'} design cells (fewest diverged, then the mean{rest}): {shown}"
+    floor = (study.plan.get("floors") or {}).get(study.primary)
+    if floor:
+        text += f". The floor of {study.primary} is {plus_minus(floor['mean'], floor['sd'])} (sd)"
+    return [Finding("best cell", text + (". Cells were picked on these same seeds, so their values are optimistic."
+                                         if picked else "."))]
+
+
+def _measured(study: Study, cell: dict[Hashable, Any]) -> str:
+    """The primary measure of one configuration with n, counts, verdicts and its long run."""
+    runs = study.finals[study.finals["config_hash"] == cell["config_hash"]]
+    names = [m for m in (study.primary, study.primary_long) if m in runs]
+    here = summaries(runs, names).set_index("measure")
+    words = {str(m): interval(Interval(s["mean"], s["low"], s["high"], s["n"])) for m, s in here.iterrows() if s["n"]}
+    judged = verdicts(runs)
+    text = (f"{study.primary} {words.get(study.primary, DASH)} (n = {cell['n']}, "
+            f"{gone(int(runs['diverged'].sum()), len(runs), reasons(runs))} diverged{'; ' if judged else ''}{judged})")
+    if study.primary_long in words:
+        text += f", after longer chains {study.primary_long} {words[study.primary_long]}"
+    return text
 
 
 def searched(study: Study) -> list[Finding]:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from analysis.inference import Interval
-from analysis.wording import interval, number
+from analysis.wording import interval, listed, number
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence and what it is about: progress, divergence, quality, law, best cell, confirm or search."""
+    """One sentence and what it is about: progress, divergence, verdict, quality, law, best cell, confirm or
+    search."""
 
     about: str
     text: str
+
+
+def named(arms: Sequence[str]) -> str:
+    """All of them: an arm that is left out of a sentence would be left out of the claim."""
+    return listed(arms, None)
 
 
 def at(cell: pd.Series) -> str:

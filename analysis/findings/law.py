@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.findings.finding import Finding, span
 from analysis.load import Study
-from analysis.tables import limits
+from analysis.tables import limits, poor_at
 from analysis.wording import listed, number
 
 WIDE = 3  # a predicted band wider than this factor is said to be so
@@ -30,8 +30,10 @@ def law(study: Study) -> list[Finding]:
         if row["outcome"] == "no prediction":
             continue
         seen = [
-            f"none diverged up to {row['stable_to']:g}" if not math.isnan(row["stable_to"]) else "",
-            f"the first diverged at {row['diverges_from']:g}" if not math.isnan(row["diverges_from"]) else "",
+            f"none diverged up to {row['stable_to']:g}{_poor(row, 'stable_to')}"
+            if not math.isnan(row["stable_to"]) else "",
+            f"the first diverged at {row['diverges_from']:g}{_why(row)}{_poor(row, 'diverges_from')}"
+            if not math.isnan(row["diverges_from"]) else "",
             f"most at {row['mostly_from']:g}" if not math.isnan(row["mostly_from"]) else "",
         ]
         out.append(
@@ -49,8 +51,18 @@ def _horizon(row: pd.Series) -> str:
     return "" if pd.isna(row["horizon"]) else f" within {row['horizon']:g} updates"
 
 
+def _why(row: pd.Series) -> str:
+    return f" ({row['diverges_why']})" if row["diverges_why"] else ""
+
+
+def _poor(row: pd.Series, level: str) -> str:
+    """A survivor whose samples are bad is no success: ` (there 7 of 7 survivors of poor quality)`."""
+    words = poor_at(row.to_dict(), level).removeprefix("; ")
+    return f" (there {words})" if words else ""
+
+
 def _verdict(row: pd.Series) -> str:
     text = str(row["outcome"])
     band = row["delta_med"] / row["delta_min"] if math.isfinite(row["delta_med"]) else 1.0
-    loose = f", within a band that is a factor {number(band, 2)} wide" if band > WIDE and "as pred" in text else ""
+    loose = f"; the band is a factor {number(band, 2)} wide" if band > WIDE and "as pred" in text else ""
     return text[0].upper() + text[1:] + loose + "."

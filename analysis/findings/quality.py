@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.comparisons import ALPHA, compared_cells, comparisons, not_separable_from_best
-from analysis.findings.finding import Finding, at, magnitude
+from analysis.findings.finding import Finding, at, magnitude, named
 from analysis.inference import pairs_needed
 from analysis.load import CELL, Study
-from analysis.wording import count, listed, number, p_value
+from analysis.wording import count, number, p_value
 
 
 def quality(study: Study) -> list[Finding]:
@@ -25,13 +25,17 @@ def quality(study: Study) -> list[Finding]:
             f" (at step size {row['step_size_baseline']:g} with {row['mcmc_steps_baseline']:g})")
         sides = [("better", row["better"]), ("worse", row["worse"])]
         (first, most), (second, fewer) = sides if row["better"] >= row["worse"] else sides[::-1]
-        text = (f"At {at(pd.Series(row))}, {row['arm']} ranks {first} than {row['baseline']}{other} on {most} of "
-                f"{count(row['pairs'], 'seed')}, {second} on {fewer}")
+        seeds = count(row["pairs"], "seed")
+        base = f"{row['baseline']}{other}"
+        text = f"At {at(pd.Series(row))}, {row['arm']} " + (
+            f"ranks {first} than {base} on {most} of {seeds}, {second} on {fewer}" if most > fewer else
+            f"is no more often better than {base} than worse: {most} of {seeds} each way")
         if i.n:
             way = "lower" if i.estimate < 0 else "higher"
             better = "better" if (i.estimate < 0) == study.lower_is_better else "worse"
             where = "" if i.n == row["pairs"] else f" over the {count(i.n, 'seed')} on which both survived"
-            link = ": " if better == first else ", though on average "  # ranks count seeds, a mean weighs them
+            # Ranks count seeds, a mean weighs them.
+            link = "; " if most == fewer else ": " if better == first else ", though on average "
             text += f"{link}{study.primary} is {way} ({better}) by {magnitude(i)}{where}"
         if row["decidable"]:
             holm = f" after Holm over {m}" if m > 1 else ""
@@ -42,7 +46,7 @@ def quality(study: Study) -> list[Finding]:
         out.append(Finding("quality", text))
     for (base, survived), arms in tied.items():
         why = "as if they were one arm" if survived else "since none survived in both"
-        out.append(Finding("quality", f"At their declared cells {listed(arms, 12)} cannot be told from {base} on any "
+        out.append(Finding("quality", f"At their declared cells {named(arms)} cannot be told from {base} on any "
                                       f"seed, {why}."))
     open_ = frame[~frame["decidable"] & (frame["ties"] < frame["pairs"])] if len(frame) else frame
     if len(open_):
@@ -68,7 +72,7 @@ def _best_of_all(study: Study) -> list[Finding]:
         return []
     best, *others = strong
     text = f"Of all arms at their declared cells {best} ranks best" + (
-        f"; {listed(others, 12)} cannot be told from it by ranks" if others else "")
+        f"; {named(others)} cannot be told from it by ranks" if others else "")
     if apart:
-        text += f"; {listed(apart, 12)} {'is' if len(apart) == 1 else 'are'} worse"
+        text += f"; {named(apart)} {'is' if len(apart) == 1 else 'are'} worse"
     return [Finding("quality", f"{text} (Holm, {ALPHA}).")]

@@ -47,7 +47,9 @@ def effects(canvas: Canvas) -> Section | None:
         "What each factor does",
         "Each level of the design averaged over the levels of the other factors that all levels ran with; the method's "
         "levels are the arms that share cells with the baseline. Mean [95 % t interval] over the n seeds that survived "
-        "in all of a level's cells; divergence pooled over those cells with Wilson's 95 % interval.",
+        "in all of a level's cells; poor: of poor quality, among all survivors there. Diverged: over those cells; rate "
+        "over seeds: the mean of a seed's share of cells in which it diverged [95 % t interval over seeds; none "
+        "where all have the same share, whose spread of 0 says nothing of other seeds].",
         tables=[("effects", factors.effect_words(canvas.study, frame))], raw={"effects": frame}, late=True)
 
 
@@ -57,12 +59,14 @@ def importance(canvas: Canvas) -> Section | None:
     if frame.empty:
         return None
     arms = frame.drop_duplicates("arm")
-    n = "; ".join(f"{row['arm']}: {row['configurations']} configurations, {row['replicates']} replicates, R\u00b2 out "
-                  f"of bag {row['r2']:.2f}" for row in arms.to_dict("records"))
+    n = "; ".join(f"{row['arm']}: {row['configurations']} configurations, {row['replicates']} replicates, R\u00b2 "
+                  f"{row['r2']:.2f}" for row in arms.to_dict("records"))
     draw = partial(figures.importances, frame, arms=canvas.study.arms)
     return Section(
         "Which knob matters",
         f"Evaluator: permutation importance of a random forest ({factors.TREES} trees) fitted to ranks with divergence "
-        f"as worst; bars are means over {factors.REPEATS} shuffles, whiskers their standard deviation. {n}.",
+        f"as worst; bars are means over {factors.REPEATS} shuffles, whiskers their standard deviation. R\u00b2: of "
+        f"configurations that the forest has not seen ({factors.FOLDS} folds, a configuration's replicates together); "
+        f"where it is low, the bars say little. {n}.",
         [canvas.panel("importance", "", frame, draw, (6.4, 0.8 + 0.3 * len(frame)), "Importance of each arm's knobs")],
         wide=True)

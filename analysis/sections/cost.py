@@ -71,7 +71,7 @@ def profiles(canvas: Canvas) -> Section | None:
         "How often a quality is reached",
         f"Share of an arm's replicates at least as good as a threshold, over the {count(cells, 'cell')} that all arms "
         f"ran ({n} replicates an arm). A diverged replicate never is: a line that stays below 1 lost the rest. Band: "
-        "pointwise 95 % bootstrap within cells.",
+        "pointwise 95 % bootstrap of seeds, each with all its cells.",
         panels, wide=True)
 
 

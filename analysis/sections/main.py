@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pandas as pd
 
 from analysis import main_table, tables
-from analysis.comparisons import ALPHA, compared_cells, comparisons, not_separable_from_best
+from analysis.comparisons import (
+    ALPHA,
+    compared_cells,
+    comparisons,
+    confirm_comparisons,
+    confirmed_cells,
+    not_separable_from_best,
+)
 from analysis.inference import IQM_FROM, Interval, pairs_needed
 from analysis.load import COSTS, Study
 from analysis.sections.canvas import Canvas, Section
 from analysis.wording import DASH, bounds, count, interval, number, share
 
+CONFIRM_TESTS = "confirm_comparisons"
 SHOWN = 3  # quality measures in a main table, beside one cost; the CSV files hold all
 NOTE = ("Mean [95 % t interval] over n surviving replicates, of costs too: one that diverged stopped early; diverged: "
-        "k/n [Wilson 95 %]; floor: mean \u00b1 sd.")
+        "k/n (reasons) [Wilson 95 %]; poor: so many of the n are of poor quality and may rule the mean; floor: mean "
+        "\u00b1 sd.")
 BOLD = (" Bold: the best by ranks paired by seed, divergence as worst, and all that Holm's test does not separate "
         "from it; arms with missing replicates take no part. The best is picked on the seeds that it is tested on: of "
         "13 equal arms one or more miss the bold by chance in 15 % of studies (of 6 in 8 %, of 3 in 4 %).")
@@ -79,8 +91,21 @@ def best(canvas: Canvas) -> Section | None:
 
 
 def confirmed(canvas: Canvas) -> Section | None:
-    """The confirm phase."""
-    return _every(canvas, "confirm", "Confirmed on fresh seeds and held-out samples", late=False)
+    """The confirm phase, with its tests against the baseline."""
+    study = canvas.study
+    cells = confirmed_cells(study)
+    strong, _ = not_separable_from_best(study, cells, study.primary, study.lower_is_better, name="name")
+    bold = cells.loc[cells["name"].isin(strong), "config_hash"].tolist()
+    section = _every(canvas, "confirm", "Confirmed on fresh seeds and held-out samples", late=False, bold=bold)
+    tests = confirm_comparisons(study)
+    if section is None or tests.empty:
+        return section
+    m = int(tests["family"].iloc[0])
+    note = (BOLD if strong else "") + (" Second table: each against the baseline, as in the design; Holm over the "
+                                       f"{count(m, 'comparison')} that the plan confirms.")
+    return replace(section, caption=section.caption + note,
+                   tables=[*section.tables, (CONFIRM_TESTS, compared_words(tests, study))],
+                   raw={**section.raw, CONFIRM_TESTS: tests.drop(columns="test")})
 
 
 def design(canvas: Canvas) -> Section | None:
@@ -101,14 +126,15 @@ def _measures(canvas: Canvas) -> list[str]:
 def _main(canvas: Canvas, name: str, title: str, cells: pd.DataFrame, caveat: str) -> Section:
     study, shown = canvas.study, _measures(canvas)
     strong, _ = not_separable_from_best(study, cells, study.primary, study.lower_is_better)
-    frame = main_table.main_frame(study, cells, shown, strong)
+    bold = cells.loc[cells["arm"].isin(strong), "config_hash"].tolist()
+    frame = main_table.main_frame(study, cells, shown, bold)
     return Section(title, NOTE + caveat + (BOLD if strong else ""),
                    tables=[(name, main_table.main_words(frame, shown))], raw={name: frame})
 
 
-def _every(canvas: Canvas, phase: str, title: str, late: bool = True) -> Section | None:
+def _every(canvas: Canvas, phase: str, title: str, late: bool = True, bold: Sequence[str] = ()) -> Section | None:
     shown = _measures(canvas)[:SHOWN]
-    frame = main_table.every_frame(canvas.study, phase, shown)
+    frame = main_table.every_frame(canvas.study, phase, shown, bold)
     if frame.empty:
         return None
     name = f"{phase}_cells"
