@@ -280,6 +280,6 @@ def test_one_survivor_on_its_way_to_infinity_flattens_no_other():
     ax = replicates.replicate_dots(frame, matplotlib.figure.Figure().subplots(), measure="quality", arms=["kl"])
     [beyond] = [line for line in ax.lines if line.get_gid() == "beyond"]
     assert list(beyond.get_ydata()) == [key.reach(values)] and ax.get_ylim()[1] < 20
-    ax = cost.pareto(frame.assign(diverged=0), matplotlib.figure.Figure().subplots(), measure="quality", cost="cost",
-                     label="cost", arms=["kl"], lower_is_better=True)
+    ax = cost.pareto(cost.numbered(frame.assign(diverged=0), "cost", True), matplotlib.figure.Figure().subplots(),
+                     measure="quality", cost="cost", label="cost", arms=["kl"], lower_is_better=True)
     assert [t.get_text() for t in ax.texts if t.get_gid() == "beyond"] == ["\u2191 400,000"] and ax.get_ylim()[1] < 20

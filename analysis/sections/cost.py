@@ -29,20 +29,26 @@ def pareto(canvas: Canvas) -> Section | None:
         return None
     panels = []
     for name in [c for c in known if c not in TIMES or c == time]:
+        points = figures.numbered(frame, name, study.lower_is_better)
 
-        def draw(ax: Axes, name: str = name) -> None:
-            figures.pareto(frame, ax, measure=study.primary, cost=name, label=LABELS[name], arms=canvas.arms,
+        def draw(ax: Axes, name: str = name, points: pd.DataFrame = points) -> None:
+            figures.pareto(points, ax, measure=study.primary, cost=name, label=LABELS[name], arms=canvas.arms,
                            lower_is_better=study.lower_is_better)
             lost = [key.mark("o", "open: a replicate diverged")] if (frame["diverged"] > 0).any() else []
             key.legend(canvas.arms, ax, present=canvas.present(frame), extra=lost)
             key.say_n(ax, frame["n"], "surviving replicates a mark")
+            figures.number_front(points, ax, cost=name, arms=canvas.arms, lower_is_better=study.lower_is_better)
 
-        panels.append(canvas.panel(f"pareto_{name}", "", frame, draw, (5.2, 3.9 + 0.05 * len(study.arms)),
-                                   f"{study.primary} of each design cell against its {LABELS[name]}"))
+        listed = min(int(points["front"].notna().sum()), figures.LISTED) + 2
+        panels.append(canvas.panel(f"pareto_{name}", "", points, draw, (5.2, 3.9 + 0.05 * len(study.arms)
+                                                                         + 0.136 * listed),
+                                   f"{study.primary} of each design cell against its {LABELS[name]}; the front's cells "
+                                   "are listed below the axes"))
     return Section(
         "Quality against cost",
         f"{count(len(frame), 'design cell')} with survivors; open marks: a replicate diverged there. The line joins "
-        "the cells that no other cell without divergence beats in both, named by step size and MCMC steps.", panels)
+        "the cells that no other cell without divergence beats in both: the front, numbered from the cheapest on and "
+        "listed below each figure; `front` in the CSV files.", panels)
 
 
 def profiles(canvas: Canvas) -> Section | None:
