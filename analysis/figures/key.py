@@ -11,12 +11,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
 
 from analysis.palette import SOFT, colours, dashes, markers
 from analysis.wording import brief
 
 HATCHED = 3  # bands over each other whose hatches can still be read
 LETTER, DOT, LINE, MARGIN = 0.073, 0.3, 0.5, 0.5  # inches in a key: a letter, what stands before a name, left of it
+UP = Path([(0, -1), (0, 1), (-0.6, 0.3), (0, 1), (0.6, 0.3)], [1, 2, 1, 2, 2])  # an arrow, unlike any arm's mark
 TICK, AXES = 0.16, (0.72, 0.55)  # inches that a tick's word is high; share of a figure that its axes have at least
 
 

@@ -6,12 +6,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import cost
+from analysis.beside import profiled
 from analysis.budget import budget as spent
 from analysis.budget import budget_words
 from analysis.figures import cost as figures
 from analysis.figures import key
 from analysis.sections.canvas import Canvas, Section
-from analysis.wording import count
+from analysis.wording import count, listed
 
 LABELS = {"particle_gradients": "particle-gradient evaluations a replicate", "gpu_seconds": "GPU seconds a replicate",
           "cpu_seconds": "CPU seconds a replicate", "wall_seconds": "wall seconds a replicate"}
@@ -54,7 +55,7 @@ def pareto(canvas: Canvas) -> Section | None:
 def profiles(canvas: Canvas) -> Section | None:
     """F5: divergence counts as failure, so that no arm profits from its lost replicates."""
     study = canvas.study
-    runs = cost.shared_cells(study)
+    runs, said = profiled(study)
     if runs.empty or runs["arm"].nunique() < 2:
         return None
     frame = cost.profile(runs, study.primary, study.lower_is_better)
@@ -68,15 +69,17 @@ def profiles(canvas: Canvas) -> Section | None:
             key.legend(canvas.arms, ax, present=canvas.present(part), dots=False)
             key.say_n(ax, part["replicates"].unique(), "replicates an arm")
 
-        panels.append(canvas.panel(f"profiles{end}", words, part, draw, (6.4, 3.8),
+        at = runs[runs["arm"].isin(part["arm"])].groupby("mcmc_steps")["step_size"].unique()
+        heading = "; ".join(f"step size {listed([f'{s:g}' for s in sorted(some)])} at {steps:g} MCMC steps"
+                            for steps, some in at.items()) + (f": {words}" if words else "")
+        panels.append(canvas.panel(f"profiles{end}", heading, part, draw, (6.4, 3.8),
                                    f"Performance profiles of the arms {words}".strip()))
-    cells = runs.groupby(["step_size", "mcmc_steps"]).ngroups
     each = sorted(set(frame["replicates"]))
     n = f"{each[0]}" if len(each) == 1 else f"{each[0]} to {each[-1]}"
     return Section(
         "How often a quality is reached",
-        f"Share of an arm's replicates at least as good as a threshold, over the {count(cells, 'cell')} that all arms "
-        f"ran ({n} replicates an arm). A diverged replicate never is: a line that stays below 1 lost the rest. Band: "
+        f"Share of an arm's replicates at least as good as a threshold, over {said} "
+        f"({n} replicates an arm). A diverged replicate never is: a line that stays below 1 lost the rest. Band: "
         "pointwise 95 % bootstrap within cells.",
         panels, wide=True)
 
