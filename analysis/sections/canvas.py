@@ -23,7 +23,7 @@ from analysis.wording import count, listed
 MOST = 8  # panels by step size
 CROWD = 6  # arms whose lines or dots one axes can hold
 OPEN = 6  # panels of one kind, beyond which those that are not at a declared cell are folded
-TITLE = 0.088  # inches of a letter of a PNG's title
+TITLE = 0.080  # inches of a letter of a PNG's title
 
 
 @dataclass(frozen=True)
