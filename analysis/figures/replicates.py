@@ -106,7 +106,7 @@ def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequenc
     if log:  # what lies above the survivors is no value
         plain_log(ax.yaxis, upto=float(alive.max()))
     else:
-        ax.set_yticks([t for t in ax.get_yticks() if ax.get_ylim()[0] <= t < top])
+        ax.set_yticks([t for t in ax.get_yticks() if ax.get_ylim()[0] <= t <= most_seen])
     ax.set(xlabel="step size (data units)", ylabel=measure)
     return ax
 
