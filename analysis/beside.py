@@ -49,7 +49,7 @@ def beside(study: Study) -> list[Beside]:
     found = [_level(own, common, at) for _, own in close.groupby("step_size")]
     if any(group.declared for group in found):
         return found
-    said = {c.arm: "" if (c.step_size, c.mcmc_steps) == common else f" ({c.step_size:.4g}, {c.mcmc_steps:g} steps)"
+    said = {c.arm: "" if (c.step_size, c.mcmc_steps) == common else f" ({c.step_size:.4g}, {c.mcmc_steps:g})"
             for c in rows(declared)}
     heading = f"declared cells: step size {common[0]:g}, {common[1]:g} MCMC steps, or in brackets"
     return [Beside("declared", heading, said, at, None, True), *(g for g in found if not g.cells <= at)]

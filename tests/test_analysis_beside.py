@@ -58,7 +58,7 @@ def test_arms_with_cells_of_their_own_stand_in_one_figure_of_the_declared(study)
     own = cut(study, {"kl": {(0.1, 5)}, "jko": {(0.4, 20)}, "kl_smooth": {(0.2, 20)}})
     [group] = beside(own)
     assert group.declared and group.name == "declared" and len(group.cells) == 3
-    assert group.said == {"kl": "", "jko": " (0.4, 20 steps)", "kl_smooth": " (0.2, 20 steps)"}
+    assert group.said == {"kl": "", "jko": " (0.4, 20)", "kl_smooth": " (0.2, 20)"}
 
 
 def test_no_arm_is_left_out_of_the_curves_and_no_divergence_of_the_survival(study, store, tmp_path):

@@ -109,12 +109,10 @@ def plain_log(axis: Axis, upto: float = math.inf) -> None:
         tens = [t for t in ticks if f"{t:e}".startswith("1.0")]
         ticks = next((some for k in range(1, len(tens) + 1) if _fit(axis, some := tens[::k])), tens[:1])
     if len(ticks) < 3:
-        for most in (5, 4, 3, 2):
-            some = [float(f"{t:.6g}") for t in MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
-                    if low <= t <= high]
-            if len(some) > len(ticks) and _fit(axis, some):
-                ticks = some
-                break
+        tried = [[float(f"{t:.6g}") for t in MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+                  if low <= t <= high] for most in (5, 4, 3, 2)]
+        fit = [some for every in tried for some in (every, every[::2]) if _fit(axis, some)]
+        ticks = max([ticks, *fit], key=len)
     axis.set_ticks(ticks, labels=[_plain(t) for t in ticks])
     axis.set_ticks([], minor=True)
 
