@@ -83,7 +83,7 @@ def search_ends(study: Study) -> pd.DataFrame:
     cut = [{"arm": trial["arm"], "seed": seed, "config_hash": trial["config_hash"], "diverged": False,
             "updates": int(trial["last_rung"]), "pruned": True}
            for trial in pruned.to_dict("records") for seed in _seeds(trial["seeds"])]
-    columns = ["arm", "seed", "config_hash", "diverged", "diverged_at", "updates", "pruned"]
+    columns = ["arm", "seed", "config_hash", "diverged", "diverged_at", "reason", "updates", "pruned"]
     parts = [part for part in (ran.assign(pruned=False), pd.DataFrame(cut)) if len(part)]
     return pd.concat(parts, ignore_index=True).reindex(columns=columns) if parts else pd.DataFrame(columns=columns)
 
@@ -104,15 +104,37 @@ def censored(frame: pd.DataFrame) -> pd.DataFrame:
                          "replicates": count.to_numpy()})
 
 
+def masked(frame: pd.DataFrame) -> pd.Series:
+    """Which replicates' divergence clipping had hidden: it is found at the last update alone, when it began is not
+    known. frame: replicates with `diverged` and, where any reason was recorded, `reason`."""
+    said = frame["reason"] if "reason" in frame else pd.Series("", frame.index)
+    return frame["diverged"].astype(bool) & (said == "masked")
+
+
 def survival(frame: pd.DataFrame) -> pd.DataFrame:
     """Kaplan and Meier's estimate of the share that has not diverged, with its pointwise 95 % bounds (log-log).
 
-    frame: replicates with `diverged`, `diverged_at` and `updates`, at which one that did not diverge is censored.
+    frame: replicates with `diverged`, `diverged_at` and `updates`, at which one that did not diverge is censored, and
+    one that is `masked`, since its time is unknown: `masked_ends` counts those.
     A row a time at which a replicate diverged, from update 0 on, and one at the last: update, alive, low, high.
     """
-    gone = frame["diverged"].astype(bool).to_numpy()
-    at = frame["diverged_at"].to_numpy(float)
-    end = frame["updates"].to_numpy(float)
+    return _kaplan_meier(frame, (frame["diverged"].astype(bool) & ~masked(frame)).to_numpy(), frame["diverged_at"])
+
+
+def masked_ends(frame: pd.DataFrame) -> pd.DataFrame:
+    """What is left at the last update when the `masked` are counted: one row with update, alive, low, high and how many
+    they are; none where there are none. Known whenever they diverged: all of them had by then."""
+    hidden = masked(frame)
+    if not hidden.any():
+        return pd.DataFrame(columns=["update", "alive", "low", "high", "replicates"])
+    at = frame["diverged_at"].where(~hidden, frame["updates"])
+    return _kaplan_meier(frame, frame["diverged"].astype(bool).to_numpy(), at).iloc[[-1]].assign(
+        replicates=int(hidden.sum()))
+
+
+def _kaplan_meier(frame: pd.DataFrame, gone: np.ndarray, diverged_at: pd.Series) -> pd.DataFrame:
+    """`survival` with events of `gone` at `diverged_at`."""
+    at, end = diverged_at.to_numpy(float), frame["updates"].to_numpy(float)
     estimate = stats.ecdf(stats.CensoredData(uncensored=at[gone], right=end[~gone])).sf
     when, alive = np.concatenate([[0.0], estimate.quantiles]), np.concatenate([[1.0], estimate.probabilities])
     low, high = alive.copy(), alive.copy()

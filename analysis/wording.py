@@ -10,6 +10,8 @@ from analysis.inference import Interval
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+LONGEST = 28  # letters of an arm's name in a figure, where two of them have room in one row of a key
 MOST_DECIMALS, SMALL = 6, 1e-4  # more decimals than these, of numbers below: `1.0e-07`
 
 
@@ -77,6 +79,19 @@ def listed(items: Sequence[str], most: int | None = 6) -> str:
     if len(items) > most:
         return ", ".join(shown) + f" and {len(items) - most} more"
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
+
+
+def brief(names: Sequence[str], most: int = LONGEST) -> dict[str, str]:
+    """Each name with at most about `most` letters, an ellipsis in the middle of a longer one; what would be the same
+    then is numbered, so that different names stay different."""
+    ends = [n if len(n) <= most else f"{n[:(most - 1) // 2]}{ELLIPSIS}{n[-(most // 2):]}" for n in names]
+    same = {end: [n for n, e in zip(names, ends, strict=True) if e == end] for end in ends}
+    return {n: e if len(same[e]) == 1 else f"{e} #{same[e].index(n) + 1}" for n, e in zip(names, ends, strict=True)}
+
+
+def size_of(x: float) -> str:
+    """A cost in words that fit beside others: `874`, `21,300`, `21.3 million`."""
+    return number(x) if x < 1e6 else f"{x / 1e6:.3g} million" if x < 1e9 else f"{x / 1e9:,.3g} billion"
 
 
 def slug(name: str) -> str:

@@ -34,8 +34,8 @@ def spread_of(data: Data, seed: int) -> Spread:
 
 def limits(spread: Mapping[str, float], hp: HParams) -> dict[str, float | None]:
     """delta_min and delta_med with 95 % bounds of their sampling error, which leave out the estimator's bias
-    (docs/metrics.md); delta_kappa1, the step size at which the law's kappa* passes 1 in the median direction, where KL's
-    feedback changes sign. None: no finite one. Empty where the law is silent.
+    (docs/metrics.md); delta_kappa1, the step size at which the law's kappa* passes 1 in the median direction, where
+    KL's feedback changes sign. None: no finite one. Empty where the law is silent.
     """
     found: dict[str, float | None] = {}
     for name, s, error in (("min", spread["s_min"], spread["se_min"]), ("med", spread["s_med"], spread["se_med"])):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from analysis.figures import cost, importance
-from analysis.palette import colours, hatches
+from analysis.figures import cost, importance, key
+from analysis.palette import colours, hatches, style
 
 ARMS = ["kl", "jko"]
 
@@ -29,15 +31,19 @@ def cells():
 
 @pytest.mark.parametrize("lower", [True, False])
 def test_pareto_is_open_where_one_diverged_and_its_front_has_none_of_those(ax, lower):
-    cost.pareto(cells(), ax, measure="kid", cost="seconds", label="seconds a replicate", arms=ARMS,
-                lower_is_better=lower)
+    frame = cost.numbered(cells(), "seconds", lower)
+    cost.pareto(frame, ax, measure="kid", cost="seconds", label="seconds a replicate", arms=ARMS, lower_is_better=lower)
+    cost.number_front(frame, ax, cost="seconds", arms=ARMS, lower_is_better=lower)
     where = {gid: {(float(x), float(y)) for line in ax.lines if line.get_gid() == gid
                    for x, y in zip(*line.get_data(), strict=True)} for gid in ("diverged", "whole", "front")}
     assert where["diverged"] == {(2.0, 0.05)} and where["whole"] == {(1.0, 0.2), (3.0, 0.1), (4.0, 0.3)}
     assert where["front"] == ({(1.0, 0.2), (3.0, 0.1)} if lower else {(1.0, 0.2), (4.0, 0.3)})
     opened = [line.get_markerfacecolor() for line in ax.lines if line.get_gid() == "diverged" and len(line.get_xdata())]
     assert opened == ["none"] and ax.get_xlabel() == "seconds a replicate"
-    assert [t.get_text() for t in ax.texts] == ["0.1, 5", "0.1, 5" if lower else "0.2, 5"]
+    assert [t.get_text() for t in ax.texts if t.get_gid() == "number"] == ["1", "2"]
+    [said] = [t.get_text().splitlines()[1:] for t in ax.texts if t.get_gid() == "list"]
+    assert said == ["1  kl, 0.1, 5: 0.20 at 1.00",
+                    "2  jko, 0.1, 5: 0.10 at 3.00" if lower else "2  jko, 0.2, 5: 0.30 at 4.00"]
 
 
 def test_profiles_step_to_the_share_and_keep_their_band(ax):
@@ -83,10 +89,45 @@ def test_the_way_leads_dashed_past_a_cell_without_a_value(ax):
                                                 "0.10 (n = 6), 0/6 diverged"]
 
 
-def test_words_of_neighbours_on_the_front_stand_one_below_the_other():
-    frame = pd.DataFrame({"arm": "kl", "step_size": [0.1, 0.2, 0.3], "mcmc_steps": 5, "diverged": 0,
-                          "mean": [0.3, 0.2, 0.1], "cost": [100.0, 104.0, 400.0]})
-    ax = cost.pareto(frame, matplotlib.figure.Figure().subplots(), measure="kid", cost="cost", label="cost",
-                        arms=["kl"], lower_is_better=True)
-    said = {text.get_text(): text.xyann[1] for text in ax.texts if text.get_gid() == "cell"}
-    assert said == {"0.1, 5": -4, "0.2, 5": -13, "0.3, 5": -4}
+def crowd(n=40, near=1e-3):
+    """A front of n points, all but the last two within a ratio of 1 + n * near of each other, and as many off it."""
+    k = np.arange(n)
+    at = np.where(k < n - 2, 1e6 * (1 + near * k), 1e7 * (k + 1.0))
+    same = {"step_size": 0.1, "mcmc_steps": 5, "diverged": 0, "cost": at}
+    return pd.concat([pd.DataFrame({"arm": "kl", "mean": 1 / (1.0 + k), **same}),
+                      pd.DataFrame({"arm": "jko", "mean": 2.0, **same})], ignore_index=True)
+
+
+@pytest.mark.parametrize("near", [1e-6, 1e-3, 1e-2, 0.1])
+@pytest.mark.parametrize("lower", [True, False])
+def test_numbers_of_a_crowded_front_lie_in_the_axes_and_not_on_each_other(lower, near):
+    frame = crowd(near=near)
+    frame = cost.numbered(frame if lower else frame.assign(mean=-frame["mean"]), "cost", lower)
+    with style():
+        figure = matplotlib.figure.Figure(figsize=(5.2, 6.9), layout="constrained")
+        ax = figure.subplots()
+        cost.pareto(frame, ax, measure="kid", cost="cost", label="cost", arms=ARMS, lower_is_better=lower)
+        key.legend(ARMS, ax)
+        key.say_n(ax, [6], "replicates")
+        cost.number_front(frame, ax, cost="cost", arms=ARMS, lower_is_better=lower)
+        FigureCanvasAgg(figure).draw()
+        boxes = [t.get_window_extent() for t in ax.texts if t.get_gid() == "number"]
+        [listed] = [t for t in ax.texts if t.get_gid() == "list"]
+        room, below = ax.get_window_extent(), listed.get_window_extent()
+    assert len(boxes) >= 3
+    assert not [box for box in boxes if box.x0 < room.x0 or box.x1 > room.x1 or box.y0 < room.y0 or box.y1 > room.y1]
+    assert not [1 for a, b in combinations(boxes, 2) if a.overlaps(b)]
+    numbers = [list(map(int, t.get_text().split("\u2013"))) for t in ax.texts if t.get_gid() == "number"]
+    assert [k for ends in numbers for k in range(ends[0], ends[-1] + 1)] == list(range(1, 41))
+    assert below.x1 <= figure.bbox.x1 and below.y1 < ax.xaxis.label.get_window_extent().y0 and below.y0 >= 0
+    assert listed.get_text().endswith("and 20 more, which the CSV file lists")
+    assert room.height > 0.35 * figure.bbox.height
+
+
+def test_a_number_stays_in_axes_that_are_not_high():
+    frame = cost.numbered(cells(), "seconds", False)
+    ax = matplotlib.figure.Figure(figsize=(5, 2.0), layout="constrained").subplots()
+    cost.pareto(frame, ax, measure="kid", cost="seconds", label="seconds", arms=ARMS, lower_is_better=False)
+    cost.number_front(frame, ax, cost="seconds", arms=ARMS, lower_is_better=False)
+    top = [t.get_window_extent().y1 for t in ax.texts if t.get_gid() == "number"]
+    assert max(top) <= ax.get_window_extent().y1

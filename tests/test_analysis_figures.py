@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import matplotlib.figure
 import numpy as np
@@ -12,7 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 
 from analysis.figures import cost, key, limits, maps, replicates, search
-from analysis.palette import EMPTY, colours, hatches, style
+from analysis.palette import EMPTY, colours, hatches, markers, style
+from analysis.wording import LONGEST, brief
 
 ARMS = ["kl", "jko"]
 
@@ -280,6 +282,100 @@ def test_one_survivor_on_its_way_to_infinity_flattens_no_other():
     ax = replicates.replicate_dots(frame, matplotlib.figure.Figure().subplots(), measure="quality", arms=["kl"])
     [beyond] = [line for line in ax.lines if line.get_gid() == "beyond"]
     assert list(beyond.get_ydata()) == [key.reach(values)] and ax.get_ylim()[1] < 20
-    ax = cost.pareto(frame.assign(diverged=0), matplotlib.figure.Figure().subplots(), measure="quality", cost="cost",
-                     label="cost", arms=["kl"], lower_is_better=True)
+    ax = cost.pareto(cost.numbered(frame.assign(diverged=0), "cost", True), matplotlib.figure.Figure().subplots(),
+                     measure="quality", cost="cost", label="cost", arms=["kl"], lower_is_better=True)
     assert [t.get_text() for t in ax.texts if t.get_gid() == "beyond"] == ["\u2191 400,000"] and ax.get_ylim()[1] < 20
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.06, 1.2e6), (0.05, 3.0), (0.4, 90.0), (1.4, 4.2), (3e4, 4e5)])
+@pytest.mark.parametrize("which", ["x", "y"])
+def test_words_at_round_numbers_do_not_touch(which, low, high):
+    with style():
+        figure = matplotlib.figure.Figure(figsize=(4.4, 3.3), layout="constrained")
+        ax = figure.subplots()
+        key.legend([f"arm{k}-of-many" for k in range(9)], ax)
+        ax.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+        ax.set(xlabel="update\nn = 9 replicates", ylabel="kid")
+        axis = getattr(ax, f"{which}axis")
+        key.plain_log(axis)
+        FigureCanvasAgg(figure).draw()
+        boxes = sorted((t.get_window_extent().extents.tolist() for t in axis.get_ticklabels()),
+                       key=lambda box: box[which == "y"])
+    k = int(which == "y")
+    assert len(boxes) >= 2 and all(b[k] > a[k + 2] for a, b in pairwise(boxes))
+
+
+def test_no_number_stands_above_the_line_of_the_diverged_and_an_arrow_is_no_arms_mark(ax):
+    frame = finals().assign(kid=lambda f: np.where(f["diverged"], np.nan, 0.05 * 60 ** (f["seed"] / 5)))
+    replicates.replicate_dots(frame, ax, measure="kid", arms=ARMS)
+    [top] = {float(y) for line in ax.lines if line.get_gid() == "diverged" for y in line.get_ydata()}
+    assert max(ax.get_yticks()) < top < ax.get_ylim()[1] and len(ax.get_yticks()) >= 3
+    assert key.UP not in set(markers([f"a{k}" for k in range(16)]).values())
+
+
+def test_limits_have_a_tick_a_level_words_beside_the_arrow_and_a_pale_part_in_the_key():
+    row = {"arm": "kl", "mcmc_steps": 5, "delta_min": 0.07, "delta_med": 0.71, "stable_to": 0.12, "diverges_from": 0.25,
+           "strained_from": math.nan, "smallest": 0.03, "largest": 0.5}
+    frame = pd.DataFrame([row, {**row, "arm": "jko", "delta_min": math.nan, "delta_med": math.nan}])
+    with style():
+        figure = matplotlib.figure.Figure(figsize=(8.2, 3), layout="constrained")
+        ax = limits.limit_chart(frame, figure.subplots(), arms=ARMS, levels=[0.03, 0.06, 0.12, 0.25, 0.5])
+        limits.limit_key(frame, ax)
+        FigureCanvasAgg(figure).draw()
+        said = {t.get_text(): t.get_window_extent() for t in ax.texts}
+    assert set(said) == {"0.71, beyond the grid", "no prediction"}
+    beyond = said["0.71, beyond the grid"]
+    assert ax.bbox.x1 < beyond.x0 < ax.bbox.x1 + 20 and beyond.x1 <= figure.bbox.x1
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0.03", "0.06", "0.12", "0.25", "0.5"]
+    assert "up to the first diverged" in [t.get_text() for t in ax.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize(("means", "lower", "ends"), [
+    ([0.1, 0.1, 0.2, 0.2, 20.0], True, (0.1, 0.2)), ([0.1, 0.2, 0.3, 0.4, 0.5], True, (0.1, 0.5)),
+    ([-1.0, 0.1, 0.2, 9.0], True, (-1.0, 9.0)), ([0.9, 0.9, 0.8, 0.8, -5.0], False, (0.8, 0.9)),
+    ([0.9, 0.7, 0.5], False, (0.5, 0.9))])
+def test_one_cell_far_off_is_beyond_the_scale_of_the_maps(means, lower, ends):
+    assert maps.scale_of(pd.Series(means), lower) == pytest.approx(ends)
+
+
+def test_a_cell_beyond_the_scale_has_its_own_colour_and_the_bar_an_arrow(ax):
+    frame = grid().assign(mean=[0.05, 30.0, math.nan, math.nan])
+    maps.quality_map(frame, ax, scale=(0.05, 0.4), measure="kid", lower_is_better=True, clipped=True)
+    mesh, bar = ax.collections[0], ax.collections[0].colorbar
+    assert to_hex(mesh.to_rgba(30.0)) == maps.WORSE != to_hex(mesh.to_rgba(0.4))
+    assert bar.extend == "max" and bar.ax.get_title() == "worse" and "30" in words(ax)[1.5, 0]
+
+
+def test_the_phase_diagram_has_a_colour_bar(ax):
+    none = pd.DataFrame(columns=["mcmc_steps", "limit", "delta_min"])
+    maps.divergence_map(grid(), ax, limits=none, observed=none)
+    [bar] = ax.figure.axes[1:]
+    assert bar.get_ylabel() == "share diverged" and bar.get_ylim() == (0, 1)
+
+
+def test_long_names_leave_half_of_the_figure_to_the_axes():
+    names = [f"{k}-" + "a-very-long-name-of-an-arm" * 3 for k in "abc"]
+    names = [name[:69] + k for name, k in zip(names, "abc", strict=True)]
+    limit = {"mcmc_steps": 5, "delta_min": math.inf, "delta_med": math.inf, "stable_to": 0.2, "diverges_from": math.nan,
+             "strained_from": math.nan, "smallest": 0.05, "largest": 0.2}
+    frame = pd.DataFrame([{"arm": name, **limit} for name in names])
+    drawings = [(4.4, lambda ax: key.legend(names, ax, dots=False, said=dict.fromkeys(names, " (20 steps)"))),
+                (8.2, lambda ax: limits.limit_chart(frame, ax, arms=names))]
+    for wide, draw in drawings:
+        with style():
+            figure = matplotlib.figure.Figure(figsize=(wide, 3.3), layout="constrained")
+            ax = figure.subplots()
+            draw(ax)
+            FigureCanvasAgg(figure).draw()
+        assert ax.get_window_extent().width >= 0.5 * figure.bbox.width
+        if ax.get_legend():
+            assert ax.get_legend().get_window_extent().x1 <= figure.bbox.x1
+            said = [t.get_text() for t in ax.get_legend().get_texts()]
+            assert len(set(said)) == 3 and all("\u2026" in text and len(text) < 40 for text in said)
+
+
+def test_names_that_differ_in_the_middle_alone_stay_apart():
+    names = ["a" * 40 + k + "b" * 40 for k in "xyz"] + ["short"]
+    short = brief(names)
+    assert len(set(short.values())) == 4 and short["short"] == "short" and short[names[1]].endswith(" #2")
+    assert all(len(text) <= LONGEST + 3 for text in short.values())

@@ -156,3 +156,32 @@ def test_of_many_arms_bounds_and_names_stand_at_the_end(ax):
     curves.survival_curves(data, ax, arms=arms)
     assert not ax.collections and len([line for line in ax.lines if line.get_gid() == "bounds"]) == 5
     assert [t.get_text() for t in ax.texts if t.get_gid() == "end"] == ["kl", "jko", "a, b\nc"]
+
+
+def hidden():
+    """Five replicates of 100 updates: one diverged at 20, two were found masked at the end, two live."""
+    return pd.DataFrame({"diverged": [True, True, True, False, False], "diverged_at": [20, 100, 100, np.nan, np.nan],
+                         "reason": ["runaway particles", "masked", "masked", None, None], "updates": 100})
+
+
+def test_a_masked_divergence_is_no_event_and_counts_at_the_end():
+    curve, [end] = horizons.survival(hidden()), horizons.masked_ends(hidden()).to_dict("records")
+    assert curve["update"].tolist() == [0, 20, 100] and curve["alive"].tolist() == pytest.approx([1, 0.8, 0.8])
+    assert (end["update"], end["replicates"]) == (100, 2) and end["alive"] == pytest.approx(2 / 5)
+    assert end["low"] < 2 / 5 < end["high"]
+    assert horizons.masked_ends(hidden().drop(columns="reason")).empty
+    assert horizons.survival(hidden().drop(columns="reason"))["alive"].iloc[-1] == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize("arms", [1, 5])
+def test_a_masked_end_is_an_open_mark_below_a_dotted_line(ax, arms):
+    names = [f"a{k}" for k in range(arms)]
+    data = pd.concat([horizons.survival(hidden()).assign(arm=name) for name in names])
+    ends = horizons.masked_ends(hidden()).assign(arm="a0")
+    curves.survival_curves(data, ax, arms=names, masked=ends)
+    [mark] = [line for line in ax.lines if line.get_gid() == "masked"]
+    [dotted] = [line for line in ax.lines if line.get_gid() == "unknown"]
+    assert mark.get_ydata()[0] == pytest.approx(2 / 5) and mark.get_xdata()[0] >= 100
+    assert mark.get_markerfacecolor() != mark.get_markeredgecolor()
+    assert list(dotted.get_ydata()) == pytest.approx([0.8, 0.4])
+    assert {float(x) for line in ax.lines if line.get_gid() == "diverged" for x in line.get_xdata()} == {20.0}

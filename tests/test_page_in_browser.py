@@ -46,6 +46,15 @@ return [...document.querySelectorAll('figure svg')].map(s => { const r = s.getBo
   return [s.getAttribute('aria-label'), r.width, r.height, s.checkVisibility(),
           [...s.querySelectorAll('use')].every(u => document.querySelector(u.href.baseVal))]; });
 """
+TICKS = """
+return [...document.querySelectorAll('.panels:not(.sheets) > figure svg')].map(s => {
+  const wide = s.getBoundingClientRect().width;
+  return [s.getAttribute('aria-label'), 8.5 * wide / s.viewBox.baseVal.width, wide, s.parentElement.clientWidth]; });
+"""
+FOLDED = """
+return [...document.querySelectorAll('.more svg')].map(s => s.checkVisibility({contentVisibilityAuto: true})
+  && s.getBoundingClientRect().height > 50);
+"""
 FOCUS = """
 const e = document.activeElement, style = getComputedStyle(e), box = e.getBoundingClientRect();
 return [e.tagName + ':' + (e.getAttribute('aria-label') || e.textContent.trim().slice(0, 60)),
@@ -114,11 +123,13 @@ def requests(browser: Chrome) -> list[str]:
 def test_it_is_whole_and_legible(browser, written, width, scheme):
     shown(browser, written, width, scheme)
     assert requests(browser) == [(written / "index.html").as_uri()] and browser.get_log("browser") == []
-    figures = browser.execute_script(FIGURES)
+    browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+    figures, ticks = browser.execute_script(FIGURES), browser.execute_script(TICKS)
     assert len(figures) == len(list((written / "figures").glob("*.svg"))) >= 15
+    assert len(ticks) > 10 and [t for t in ticks if t[1] < 9] == []  # what is wider than the screen scrolls in its box
+    assert width < 600 or [t for t in ticks if t[2] > t[3] + 1] == []
     assert [f for f in figures if f[1] < 100 or f[2] < 80 or not f[3] or not f[4]] == []
     needed, there, screen = browser.execute_script(
-        "document.querySelectorAll('details').forEach(d => d.open = true);"
         "const d = document.documentElement; return [d.scrollWidth, d.clientWidth, window.innerWidth]")
     assert needed <= there and screen == width
     n, faint = browser.execute_script(CONTRAST)
@@ -135,6 +146,15 @@ def test_a_hostile_name_is_text(browser, written):
                                   ) == 0
     shadows = browser.execute_script("return [...document.querySelectorAll('body > *')].map(e => e.tagName)")
     assert shadows == ["svg", "MAIN"]  # an alert would have raised already
+
+
+def test_folded_figures_are_closed_on_a_screen_and_open_on_paper(browser, written):
+    shown(browser, written, 1400, "light")
+    assert len(seen := browser.execute_script(FOLDED)) > 0 and not any(seen)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    printed = browser.execute_script(FOLDED)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert printed == [True] * len(seen)
 
 
 @pytest.mark.parametrize("width", [390, 1400])

@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 
 from analysis.frames import rows
 from analysis.palette import INK, PAPER, SOFT, colours, hatches, markers
-from analysis.wording import number, share
+from analysis.wording import brief, number, share
 
 
 def importances(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
     """A bar an arm and knob with its standard deviation over shuffles. frame: `effects.importance`."""
-    colour, hatch = colours(arms), hatches(arms)
+    colour, hatch, short = colours(arms), hatches(arms), brief(arms)
     order = [a for a in arms if a in set(frame["arm"])]
     frame = frame.assign(arm=pd.Categorical(frame["arm"], order)).sort_values(
         ["arm", "importance"], ascending=[True, False], kind="stable")
@@ -25,7 +25,7 @@ def importances(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
         ax.barh(at, row.importance, 0.62, facecolor=colour[row.arm], edgecolor=PAPER, hatch=hatch[row.arm], lw=0,
                 gid="importance")
     ax.errorbar(frame["importance"], y, xerr=frame["sd"], fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-    ax.set_yticks(y, [f"{row.arm}: {row.knob.replace('_', ' ').replace('mcmc', 'MCMC')}" for row in rows(frame)])
+    ax.set_yticks(y, [f"{short[row.arm]}: {row.knob.replace('_', ' ').replace('mcmc', 'MCMC')}" for row in rows(frame)])
     ax.tick_params(axis="y", colors=INK)
     ax.set_ylim(len(frame) - 0.4, -0.6)
     ax.set_xlabel("drop of R\u00b2 when shuffled (mean \u00b1 sd over shuffles)")
@@ -54,7 +54,8 @@ def ablation_path(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence
         said = (f"{number(row.mean, 2)} (n = {row.n}), " if i in measured else "") + (
             f"{share(row.diverged, row.replicates)} diverged" if row.replicates else "not run")
         ax.annotate(said, (1.01, i), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=SOFT)
-    ax.set_yticks(range(len(frame)), [f"{row.changed}\n{row.step_size:g}, {row.mcmc_steps:g} steps"
+    short = brief(list(frame["changed"]))
+    ax.set_yticks(range(len(frame)), [f"{short[row.changed]}\n{row.step_size:g}, {row.mcmc_steps:g} steps"
                                       for row in rows(frame)])
     ax.tick_params(axis="y", colors=INK)
     ax.set_ylim(len(frame) - 0.5, -0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,21 +11,27 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
 
 from analysis.palette import SOFT, colours, dashes, markers
+from analysis.wording import brief
 
 HATCHED = 3  # bands over each other whose hatches can still be read
 LETTER, DOT, LINE, MARGIN = 0.073, 0.3, 0.5, 0.5  # inches in a key: a letter, what stands before a name, left of it
+UP = Path([(0, -1), (0, 1), (-0.6, 0.3), (0, 1), (0.6, 0.3)], [1, 2, 1, 2, 2])  # an arrow, unlike any arm's mark
+TICK, AXES = 0.16, (0.72, 0.55)  # inches that a tick's word is high; share of a figure that its axes have at least
 
 
 def legend(arms: Sequence[str], ax: Axes, *, present: Sequence[str] | None = None, dots: bool = True,
-           extra: Sequence[Line2D] = ()) -> Axes:
-    """One key to the arms, in the plan's order, above the axes, in as many columns as the figure is wide. arms: all of
-    the study, which fixes their colours; present: those in the figure; extra: what other marks mean.
+           extra: Sequence[Line2D] = (), said: Mapping[str, str] | None = None) -> Axes:
+    """One key to the arms, in the plan's order, above the axes, in as many columns as the figure is wide; long names
+    are `brief`. arms: all of the study, which fixes their colours; present: those in the figure; extra: what other
+    marks mean; said: words behind an arm's name.
     """
-    colour, marker, line = colours(arms), markers(arms), dashes(arms)
+    colour, marker, line, short = colours(arms), markers(arms), dashes(arms), brief(arms)
     handles = [Line2D([], [], color=colour[a], marker=marker[a] if dots else "", ls="" if dots else line[a], ms=6,
-                      label=a) for a in (arms if present is None else present)] + list(extra)
+                      label=short[a] + (said or {}).get(a, "")) for a in (arms if present is None else present)]
+    handles += extra
     assert ax.figure is not None
     room = float(ax.figure.get_figwidth()) - MARGIN  # type: ignore[union-attr]
     wide = [len(str(h.get_label())) * LETTER + (DOT if dots else LINE) for h in handles]
@@ -90,15 +96,39 @@ def round_levels(low: float, high: float) -> list[float]:
     return [v for v in every if below[-1] <= v <= (above or every)[0]]
 
 
-def plain_log(axis: Axis) -> None:
-    """Round numbers written out on a logarithmic axis: 1, 2 and 5 times powers of ten, or, where fewer than three of
-    them are seen, multiples of a round step."""
+def plain_log(axis: Axis, upto: float = math.inf) -> None:
+    """Round numbers written out on a logarithmic axis, none above `upto`: 1, 2 and 5 times powers of ten, or where
+    these would touch each other powers of ten, or every second, third, ... of them; where fewer than three are seen
+    multiples of a round step."""
     from matplotlib.ticker import MaxNLocator
 
     low, high = sorted(axis.get_view_interval())
+    high = min(high, upto)
     ticks = [t for t in round_levels(low, high) if low <= t <= high]
+    if not _fit(axis, ticks):
+        tens = [t for t in ticks if f"{t:e}".startswith("1.0")]
+        ticks = next((some for k in range(1, len(tens) + 1) if _fit(axis, some := tens[::k])), tens[:1])
     if len(ticks) < 3:
-        ticks = [float(f"{t:.6g}") for t in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
-                 if low <= t <= high]
-    axis.set_ticks(ticks, labels=[f"{t:,.10g}" for t in ticks])
+        tried = [[float(f"{t:.6g}") for t in MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+                  if low <= t <= high] for most in (5, 4, 3, 2)]
+        fit = [some for every in tried for some in (every, every[::2]) if _fit(axis, some)]
+        ticks = max([ticks, *fit], key=len)
+    axis.set_ticks(ticks, labels=[_plain(t) for t in ticks])
     axis.set_ticks([], minor=True)
+
+
+def _plain(tick: float) -> str:
+    return f"{tick:,.10g}"
+
+
+def _fit(axis: Axis, ticks: Sequence[float]) -> bool:
+    """Whether the words at these ticks of a logarithmic axis stay apart, in axes of the least share of their figure."""
+    wide, high = axis.axes.get_figure(root=True).get_size_inches() * AXES  # type: ignore[union-attr]
+    low, end = np.log(sorted(axis.get_view_interval()))
+    if axis is axis.axes.yaxis:
+        need = [TICK] * len(ticks)
+    else:
+        wide, high = high, wide
+        need = [len(_plain(t)) * LETTER + 0.1 for t in ticks]
+    at = (np.log(np.asarray(ticks, float)) - low) / (end - low) * high
+    return all(b - a >= (m + n) / 2 for a, b, m, n in zip(at, at[1:], need, need[1:], strict=False))

@@ -13,18 +13,23 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.figures.key import log_ticks
-from analysis.figures.thresholds import arrow, outside
+from analysis.figures.thresholds import outside, outside_words
 from analysis.frames import rows
-from analysis.palette import ALARM, INK, PAPER, RULE, SOFT, colours
+from analysis.palette import ALARM, INK, LIGHT, PAPER, RULE, colours
+from analysis.wording import brief
+
+TICKS = 12  # step sizes that the axis has room for
 
 
-def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
+def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str], levels: Sequence[float] = ()) -> Axes:
     """Predicted limit (red band from smallest to median direction) above what was observed, a line an arm and steps.
 
     frame: `tables.limits`. A bar spans the step sizes that were run. Full: no replicate diverged; hatched: none did,
-    but most ended with kappa > 2; pale: up to the first level where one did (cross); grey: run beyond it.
+    but most ended with kappa > 2; pale: up to the first level where one did (cross); grey: run beyond it. What a
+    prediction outside of the axis is stands right of it. levels: step sizes that were run, for the ticks; without them,
+    or if they are more than TICKS, the ends and borders have ticks.
     """
-    colour, labels = colours(arms), []
+    colour, short, labels = colours(arms), brief(arms), []
     left, right = frame["smallest"].min() / 1.25, 1.3 * frame["largest"].max()
 
     def bar(y: int, start: float, end: float, tint: str, alpha: float = 1.0, hatch: str = "") -> None:
@@ -32,7 +37,7 @@ def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
                 edgecolor=tint if hatch else "none", lw=0, zorder=2)
 
     for y, row in enumerate(rows(frame)):
-        labels.append(f"{row.arm}, {row.mcmc_steps:g} steps")
+        labels.append(f"{short[row.arm]}, {row.mcmc_steps:g} steps")
         tint, begin = colour[row.arm], row.smallest / 1.06  # a level has a width, so that one level is seen
         bar(y, begin, row.largest * 1.06, RULE)
         if not math.isnan(row.stable_to):
@@ -46,13 +51,14 @@ def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
             ax.plot(row.diverges_from, y, marker="x", ms=7, mew=2, ls="", color=INK, zorder=5, gid="diverges_from")
         if math.isfinite(row.delta_min) and not math.isnan(row.delta_med):
             _bracket(ax, y - 0.36, (row.delta_min, row.delta_med), (left, right))
-        elif math.isinf(row.delta_min):
-            ax.annotate("no finite limit predicted", (right, y - 0.36), ha="right", va="center", fontsize=7.5,
-                        color=ALARM)
+        else:
+            ax.annotate("no finite limit predicted" if math.isinf(row.delta_min) else "no prediction",
+                        (right, y - 0.36), ha="right", va="center", fontsize=7.5, color=ALARM)
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.6, -0.75)
     ax.set(xscale="log", xlim=(left, right), xlabel="step size (data units)")
-    log_ticks(ax, [v for c in ("smallest", "stable_to", "diverges_from", "largest") for v in frame[c].dropna()])
+    borders = [v for c in ("smallest", "stable_to", "diverges_from", "largest") for v in frame[c].dropna()]
+    log_ticks(ax, levels if 0 < len(set(levels)) <= TICKS else borders)
     ax.tick_params(axis="y", colors=INK)
     ax.grid(False)
     return ax
@@ -69,24 +75,30 @@ def _bracket(ax: Axes, y: float, limits: tuple[float, float], ends: tuple[float,
             beyond[side].append(value)
         else:
             ax.plot(value, y, ls="", marker="|", ms=8, mew=2, color=ALARM, zorder=4)
+    said = []
     for side, values in beyond.items():
+        if values:
+            ax.plot(ends[0] if side == "<" else ends[1], y, marker=side, ms=5.5, ls="", color=ALARM, zorder=6,
+                    clip_on=False, gid="outside")
         if values and all(map(math.isfinite, values)):
-            arrow(ax, side, ends[0] if side == "<" else ends[1], y, values, text=(high if side == "<" else low, y))
-        elif values:
-            ax.plot(ends[1], y, marker=">", ms=5.5, ls="", color=ALARM, zorder=6, clip_on=False, gid="outside")
+            said.append(outside_words(side, values))
+    if said:
+        ax.annotate("; ".join(said), (ends[1], y), xytext=(7, 0), textcoords="offset points", va="center", fontsize=7,
+                    color=ALARM, gid="beyond")
 
 
 def limit_key(frame: pd.DataFrame, ax: Axes) -> Axes:
     """What the parts of `limit_chart` mean, above it; only the parts that it shows."""
-    handles: list[Any] = [Patch(color=SOFT, label="none diverged")]
+    handles: list[Any] = [Patch(color=LIGHT[0][0], label="none diverged")]  # an example of an arm's colour
     if frame["strained_from"].notna().any():
-        handles.append(Patch(fc="none", ec=SOFT, hatch="////", lw=0, label="none diverged, \u03ba > 2"))
+        handles.append(Patch(fc="none", ec=LIGHT[0][0], hatch="////", lw=0, label="none diverged, \u03ba > 2"))
     if frame["diverges_from"].notna().any():
-        handles += [Line2D([], [], marker="x", ls="", mew=2, color=INK, label="first diverged"),
+        handles += [Patch(color=LIGHT[0][0], alpha=0.35, lw=0, label="up to the first diverged"),
+                    Line2D([], [], marker="x", ls="", mew=2, color=INK, label="first diverged"),
                     Patch(color=RULE, label="run beyond")]
     if np.isfinite(frame["delta_min"]).any():
         handles.append(Line2D([], [], color=ALARM, lw=3, marker="|", ms=8, mew=2, label="predicted limit"))
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=len(handles), borderpad=0.2,
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, borderpad=0.2,
               handlelength=1.4, handletextpad=0.5, columnspacing=1.2)
     return ax
 

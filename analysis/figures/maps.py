@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
 from analysis.figures.key import log_ticks, plain_log, round_levels
@@ -21,6 +21,9 @@ from analysis.wording import number, share
 QUALITY_MAP, RATE_MAP = "crest", "rocket_r"  # seaborn's perceptually uniform maps; the second one's own end is black
 NARROWEST = 0.78  # inches that a cell needs for its words
 WIDEST = 9.0
+WORSE = "#f2ddc9"  # of cells beyond the scale: no colour of QUALITY_MAP
+CLIPPED = 3.0  # how many times the end of the scale the worst cell may be without an end before it
+WIDE = 4.0  # ratio of the ends of a scale from which it is logarithmic
 CROWDED = 72  # cells beyond which no words are written into them
 
 
@@ -41,12 +44,25 @@ def size(frame: pd.DataFrame, taller: float = 0.0, even: bool = False) -> tuple[
     return 0.9 + min(max(NARROWEST * cells, 2.0), WIDEST), 0.95 + taller + 0.8 * frame["mcmc_steps"].nunique()
 
 
+def scale_of(means: pd.Series, lower_is_better: bool) -> tuple[float, float]:
+    """From where to where the colours of a map of these means go: its better end is the best; its worse end is the
+    worst, or where three quarters of the cells are better, if the worst is more than CLIPPED times as far from 0.
+    One cell on its way to infinity would give all others one colour. The means are finite and at least one."""
+    low, high = float(means.min()), float(means.max())
+    if lower_is_better:
+        fence = float(means.quantile(0.75))
+        return (low, fence) if low > 0 and high > CLIPPED * fence else (low, high)
+    fence = float(means.quantile(0.25))
+    return (fence, high) if low < fence - CLIPPED * (high - fence) else (low, high)
+
+
 def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], measure: str,
-                lower_is_better: bool) -> Axes:
+                lower_is_better: bool, clipped: bool = False) -> Axes:
     """Mean of the primary over survivors; each cell says the mean, n and k/n diverged. frame: one arm of `grid`.
 
-    scale: the smallest mean of all arms and the end of the scale, beyond which cells have its last colour; logarithmic
-    where it spans more than a decade. Hatched: ran, but none survived; grey: no finished replicate.
+    scale: `scale_of` all arms, logarithmic from a ratio of WIDE on; clipped: whether some arm has a cell beyond it;
+    such cells have the colour WORSE, as the end of the colour bar says. Hatched: ran, but none survived; grey: no
+    finished replicate.
     """
     import seaborn as sns
 
@@ -58,16 +74,17 @@ def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], me
         for cell in rows(frame)
     ]
     low, high = scale
-    log = 0 < 10 * low < high
+    log = 0 < WIDE * low < high
+    end = "max" if clipped and lower_is_better else "min" if clipped else "neither"
     wide = frame.assign(words=words).pivot(index="mcmc_steps", columns="step_size")
     mean, text = wide["mean"], wide["words"].fillna("not planned")
     crowded = text.size > CROWDED  # colours alone; the table of all cells has the numbers
     sns.heatmap(mean, mask=mean.isna(), ax=ax, vmin=low, vmax=high, norm=LogNorm(low, high) if log else
                 Normalize(low, max(high, low + 1e-12)), linewidths=2, linecolor=PAPER, fmt="",
-                cmap=sns.color_palette(QUALITY_MAP + ("_r" if lower_is_better else ""), as_cmap=True),
+                cmap=sns.color_palette(QUALITY_MAP + ("_r" if lower_is_better else ""), as_cmap=True).with_extremes(
+                    over=WORSE, under=WORSE),
                 annot=False if crowded else text, annot_kws={"fontsize": 8, "linespacing": 1.35, "gid": "cell"},
-                cbar_kws={"pad": 0.02, "aspect": 14, "label": measure,
-                          "extend": "max" if frame["mean"].max() > high else "neither"},
+                cbar_kws={"pad": 0.02, "aspect": 14, "label": measure, "extend": end},
                 yticklabels=[f"{v:g}" for v in mean.index], xticklabels=_every(mean.columns, crowded))
     ran = frame.pivot(index="mcmc_steps", columns="step_size", values="replicates").fillna(0)
     for i, j in np.argwhere(mean.isna().to_numpy()):
@@ -82,7 +99,9 @@ def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], me
         plain_log(bar.ax.yaxis)
     bar.outline.set_visible(False)
     bar.ax.grid(False)
-    bar.ax.tick_params(labelsize=7.5)
+    if clipped:
+        bar.ax.set_title("worse", fontsize=7.5, fontweight="normal", color=SOFT, loc="center") if lower_is_better else (
+            bar.ax.set_xlabel("worse", fontsize=7.5, color=SOFT))
     return ax
 
 
@@ -104,8 +123,9 @@ def divergence_map(frame: pd.DataFrame, ax: Axes, *, limits: pd.DataFrame, obser
     levels, values = list(rate.columns), rate.to_numpy(float)
     said: Any = text.to_numpy()
     borders: Any = edges(levels)
-    mesh = ax.pcolormesh(borders, np.arange(len(rate) + 1), np.ma.masked_invalid(values), norm=Normalize(0, 1.2),
-                         cmap=sns.color_palette(RATE_MAP, as_cmap=True), edgecolors=PAPER, linewidth=2)
+    shades = sns.color_palette(RATE_MAP, as_cmap=True)(np.linspace(0, 1 / 1.2, 256))  # without its black end
+    mesh = ax.pcolormesh(borders, np.arange(len(rate) + 1), np.ma.masked_invalid(values), norm=Normalize(0, 1),
+                         cmap=ListedColormap(shades), edgecolors=PAPER, linewidth=2)
     crowded = text.size > CROWDED
     for i, j in np.ndindex(values.shape):
         word = "" if crowded else said[i, j]
@@ -121,6 +141,9 @@ def divergence_map(frame: pd.DataFrame, ax: Axes, *, limits: pd.DataFrame, obser
     ax.set_yticks(np.arange(len(rate)) + 0.5, [f"{v:g}" for v in rate.index])
     ax.grid(False)
     ax.spines[:].set_visible(False)
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, aspect=14, label="share diverged", ticks=[0, 0.5, 1])
+    bar.outline.set_visible(False)
+    bar.ax.grid(False)
     right = {steps: borders[1:][row.notna().to_numpy()].max(initial=borders[0]) for steps, row in rate.iterrows()}
     return draw_limits(ax, levels, borders, right, limits=limits, observed=observed)
 

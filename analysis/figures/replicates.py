@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.key import HATCHED, band, log_ticks, plain_log, reach
+from analysis.figures.key import HATCHED, UP, band, log_ticks, plain_log, reach
 from analysis.inference import t_interval
 from analysis.palette import ALARM, PAPER, RULE, SOFT, colours, dashes, hatches, markers
 
@@ -66,7 +66,7 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
 def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
     """Every replicate a dot at its step size, arms side by side; the diverged as crosses on their own line on top.
 
-    Open triangles: survivors beyond the axis' `reach`.
+    Arrows: survivors beyond the axis' `reach`.
 
     frame: finals of one number of MCMC steps. Logarithmic where all values are positive and span more than WIDE.
     """
@@ -87,7 +87,7 @@ def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequenc
         )
         gone = own["diverged"].to_numpy(bool)
         beyond = ~gone & (own[measure] > most_seen).to_numpy()
-        ax.plot(x[beyond], np.full(int(beyond.sum()), most_seen), marker="^", ls="", ms=6, mfc="none", mew=1.2,
+        ax.plot(x[beyond], np.full(int(beyond.sum()), most_seen), marker=UP, ls="", ms=9, mfc="none", mew=1.2,
                 color=colour[arm], gid="beyond")
         ax.plot(x[~gone & ~beyond], own.loc[~gone & ~beyond, measure], marker=marker[arm], ls="", ms=4.5,
                 color=colour[arm], mec=PAPER, mew=0.4, label=arm, gid="survived")
@@ -103,8 +103,10 @@ def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequenc
     if log:
         ax.set_yscale("log")
     ax.set_ylim(top=end)
-    if log:
-        plain_log(ax.yaxis)
+    if log:  # what lies above the survivors is no value
+        plain_log(ax.yaxis, upto=float(alive.max()))
+    else:
+        ax.set_yticks([t for t in ax.get_yticks() if ax.get_ylim()[0] <= t <= most_seen])
     ax.set(xlabel="step size (data units)", ylabel=measure)
     return ax
 

@@ -39,5 +39,4 @@ def search_trials(frame: pd.DataFrame, pruned: pd.DataFrame, ax: Axes, *, measur
     ax.set(xscale="log", xlabel="step size (data units)", ylabel=f"{measure}, mean over survivors")
     steps = pd.concat([frame["step_size"], pruned["step_size"]]).dropna()
     log_ticks(ax, round_levels(float(steps.min()), float(steps.max())))
-    ax.tick_params(axis="x", labelsize=8)
     return ax

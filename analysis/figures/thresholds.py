@@ -51,14 +51,17 @@ def outside(value: float, low: float, high: float) -> str:
     return "<" if value < low else ">" if value > high else ""
 
 
-def arrow(ax: Axes, side: str, at: float, y: float, values: Sequence[float],
-          text: tuple[float, float] | None = None) -> None:
-    """A mark on the edge at `at` that points out of the plot, and the predictions that lie there in words, beside it or
-    at another place."""
+def outside_words(side: str, values: Sequence[float]) -> str:
+    """`0.01 and 0.03, below the grid`: predictions that lie outside of it."""
+    return " and ".join(f"{v:.2g}" for v in values) + (", below the grid" if side == "<" else ", beyond the grid")
+
+
+def arrow(ax: Axes, side: str, at: float, y: float, values: Sequence[float]) -> None:
+    """A mark on the edge at `at` that points out of the plot, beside it the predictions that lie there in words."""
     ax.plot(at, y, marker=side, ms=5.5, ls="", color=ALARM, mec=PAPER, mew=0.4, zorder=6, gid="outside",
             clip_on=False)
-    said = " and ".join(f"{v:.2g}" for v in values) + (", below the grid" if side == "<" else ", beyond the grid")
-    ax.annotate(said, text or (at, y), xytext=(6 if side == "<" else -6, 0), textcoords="offset points", va="center",
+    ax.annotate(outside_words(side, values), (at, y), xytext=(6 if side == "<" else -6, 0),
+                textcoords="offset points", va="center",
                 ha="left" if side == "<" else "right", fontsize=7, color=ALARM, zorder=6, bbox=BOX)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from analysis import tables
+from analysis.beside import Beside, nearest
 from analysis.load import Store, Study
 from analysis.palette import Arms, inline, style
-from analysis.wording import count
+from analysis.wording import count, listed
 
 MOST = 8  # panels by step size
 CROWD = 6  # arms whose lines or dots one axes can hold
+OPEN = 6  # panels of one kind, beyond which those that are not at a declared cell are folded
+TITLE = 0.080  # inches of a letter of a PNG's title
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,19 @@ class Panel:
     alt: str
     name: str  # of its files under figures/
     csv: str
+    natural: float  # CSS pixels that the SVG is wide
+    folded: bool = False  # shown when asked for
+
+
+def unfolded(panels: list[Panel]) -> list[Panel]:
+    """The panels, all of them open where they are at most OPEN."""
+    return panels if len(panels) > OPEN else [replace(panel, folded=False) for panel in panels]
+
+
+def cells_of(frame: pd.DataFrame) -> str:
+    """Which arms at how many MCMC steps: `kl and r1 at 5; kl+step at 6`. frame: replicates."""
+    arms = frame.groupby("mcmc_steps")["arm"].unique()
+    return "; ".join(f"{listed(list(found))} at {steps:g}" for steps, found in arms.items()) + " MCMC steps"
 
 
 @dataclass
@@ -44,7 +61,7 @@ class Section:
     raw: dict[str, pd.DataFrame] = field(default_factory=dict)  # the numbers behind a table of words, by its name
     wide: bool = False  # one panel a row
     late: bool = False  # a long table that is folded
-    maps: bool = False  # panels whose cells hold words, so that they may not shrink
+    folded: str = ""  # what the folded panels show
 
 
 class Canvas:
@@ -72,21 +89,36 @@ class Canvas:
             figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
             figure.set_layout_engine("none")  # the layout is found; PNG takes the same one
             if heading:  # on the page it stands above the figure
-                figure.suptitle(heading, x=0.01, y=1.0, ha="left", va="bottom", fontsize=9, fontweight="bold")
+                title = textwrap.fill(heading, max(20, int(size[0] / TITLE)))
+                figure.suptitle(title, x=0.01, y=1.0, ha="left", va="bottom", fontsize=9, fontweight="bold")
             figure.savefig(self.out / "figures" / f"{name}.png", dpi=160, metadata={"Software": None},
                            bbox_inches="tight", pad_inches=0.05)
         csv = frame.to_csv(index=False)
         (self.out / "figures" / f"{name}.svg").write_text(sink.getvalue(), encoding="utf-8")
         (self.out / "figures" / f"{name}.csv").write_text(csv, encoding="utf-8")
         self.drawn.add(name)
-        return Panel(heading, inline(sink.getvalue(), name, alt), alt, name, csv)
+        return Panel(heading, inline(sink.getvalue(), name, alt), alt, name, csv, 96 * size[0])
 
-    def some(self, levels: Iterable[float]) -> list[float]:
-        """At most MOST of these levels, evenly chosen with both ends: a page shows so many panels of a kind."""
-        every = sorted(set(levels))
-        if len(every) <= MOST:
-            return every
-        return [every[round(i * (len(every) - 1) / (MOST - 1))] for i in range(MOST)]
+    def some_of(self, groups: list[Beside]) -> list[Beside]:
+        """At most MOST of these and the declared one, evenly chosen with both ends: so many panels a page shows."""
+        every = [group for group in groups if not group.declared]
+        if len(every) > MOST:
+            every = [every[round(i * (len(every) - 1) / (MOST - 1))] for i in range(MOST)]
+        return [group for group in groups if group.declared or group in every]
+
+    def nearest_note(self) -> str:
+        """Which cells stand beside each other (`beside`), with the arms that could not run the common number of MCMC
+        steps, and how many step sizes of the study have no panel."""
+        assert self.common is not None
+        ran = self.grid[self.grid["replicates"] > 0]
+        own = nearest(ran, self.common[1])
+        other = [a for a in self.present(own) if (own.loc[own["arm"] == a, "mcmc_steps"] != self.common[1]).any()]
+        few = f"At most {MOST} step sizes." if ran["step_size"].nunique() > MOST else ""
+        if not other:
+            return f"At {self.common[1]:g} MCMC steps. {few}".strip()
+        return (f"At {self.common[1]:g} MCMC steps; {listed(other)} did not run so many everywhere and "
+                f"{'stands' if len(other) == 1 else 'stand'} with the nearest number, in brackets where it is not the "
+                f"heading's. {few}").strip()
 
     def design(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of the design phase."""

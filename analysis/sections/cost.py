@@ -6,12 +6,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import cost
+from analysis.beside import profiled
 from analysis.budget import budget as spent
 from analysis.budget import budget_words
 from analysis.figures import cost as figures
 from analysis.figures import key
 from analysis.sections.canvas import Canvas, Section
-from analysis.wording import count
+from analysis.wording import count, listed
 
 LABELS = {"particle_gradients": "particle-gradient evaluations a replicate", "gpu_seconds": "GPU seconds a replicate",
           "cpu_seconds": "CPU seconds a replicate", "wall_seconds": "wall seconds a replicate"}
@@ -29,26 +30,32 @@ def pareto(canvas: Canvas) -> Section | None:
         return None
     panels = []
     for name in [c for c in known if c not in TIMES or c == time]:
+        points = figures.numbered(frame, name, study.lower_is_better)
 
-        def draw(ax: Axes, name: str = name) -> None:
-            figures.pareto(frame, ax, measure=study.primary, cost=name, label=LABELS[name], arms=canvas.arms,
+        def draw(ax: Axes, name: str = name, points: pd.DataFrame = points) -> None:
+            figures.pareto(points, ax, measure=study.primary, cost=name, label=LABELS[name], arms=canvas.arms,
                            lower_is_better=study.lower_is_better)
             lost = [key.mark("o", "open: a replicate diverged")] if (frame["diverged"] > 0).any() else []
             key.legend(canvas.arms, ax, present=canvas.present(frame), extra=lost)
             key.say_n(ax, frame["n"], "surviving replicates a mark")
+            figures.number_front(points, ax, cost=name, arms=canvas.arms, lower_is_better=study.lower_is_better)
 
-        panels.append(canvas.panel(f"pareto_{name}", "", frame, draw, (5.2, 3.9 + 0.05 * len(study.arms)),
-                                   f"{study.primary} of each design cell against its {LABELS[name]}"))
+        listed = min(int(points["front"].notna().sum()), figures.LISTED) + 2
+        panels.append(canvas.panel(f"pareto_{name}", "", points, draw, (5.2, 3.9 + 0.05 * len(study.arms)
+                                                                         + 0.136 * listed),
+                                   f"{study.primary} of each design cell against its {LABELS[name]}; the front's cells "
+                                   "are listed below the axes"))
     return Section(
         "Quality against cost",
         f"{count(len(frame), 'design cell')} with survivors; open marks: a replicate diverged there. The line joins "
-        "the cells that no other cell without divergence beats in both, named by step size and MCMC steps.", panels)
+        "the cells that no other cell without divergence beats in both: the front, numbered from the cheapest on and "
+        "listed below each figure; `front` in the CSV files.", panels)
 
 
 def profiles(canvas: Canvas) -> Section | None:
     """F5: divergence counts as failure, so that no arm profits from its lost replicates."""
     study = canvas.study
-    runs = cost.shared_cells(study)
+    runs, said = profiled(study)
     if runs.empty or runs["arm"].nunique() < 2:
         return None
     frame = cost.profile(runs, study.primary, study.lower_is_better)
@@ -62,15 +69,17 @@ def profiles(canvas: Canvas) -> Section | None:
             key.legend(canvas.arms, ax, present=canvas.present(part), dots=False)
             key.say_n(ax, part["replicates"].unique(), "replicates an arm")
 
-        panels.append(canvas.panel(f"profiles{end}", words, part, draw, (6.4, 3.8),
+        at = runs[runs["arm"].isin(part["arm"])].groupby("mcmc_steps")["step_size"].unique()
+        heading = "; ".join(f"step size {listed([f'{s:g}' for s in sorted(some)])} at {steps:g} MCMC steps"
+                            for steps, some in at.items()) + (f": {words}" if words else "")
+        panels.append(canvas.panel(f"profiles{end}", heading, part, draw, (6.4, 3.8),
                                    f"Performance profiles of the arms {words}".strip()))
-    cells = runs.groupby(["step_size", "mcmc_steps"]).ngroups
     each = sorted(set(frame["replicates"]))
     n = f"{each[0]}" if len(each) == 1 else f"{each[0]} to {each[-1]}"
     return Section(
         "How often a quality is reached",
-        f"Share of an arm's replicates at least as good as a threshold, over the {count(cells, 'cell')} that all arms "
-        f"ran ({n} replicates an arm). A diverged replicate never is: a line that stays below 1 lost the rest. Band: "
+        f"Share of an arm's replicates at least as good as a threshold, over {said} "
+        f"({n} replicates an arm). A diverged replicate never is: a line that stays below 1 lost the rest. Band: "
         "pointwise 95 % bootstrap of seeds, each with all its cells.",
         panels, wide=True)
 

@@ -8,9 +8,8 @@ import pandas as pd
 
 from analysis import horizons
 from analysis.figures import maps
-from analysis.figures.key import reach
 from analysis.sections.canvas import Canvas, Section
-from analysis.wording import number, slug
+from analysis.wording import count, number, slug
 
 
 def divergence(canvas: Canvas) -> Section | None:
@@ -26,7 +25,8 @@ def divergence(canvas: Canvas) -> Section | None:
             continue
         draw = partial(maps.divergence_map, frame, limits=canvas.limits[canvas.limits["arm"] == arm],
                        observed=seen[seen["arm"] == arm])
-        panels.append(canvas.panel(f"divergence_{i}_{slug(arm)}", arm, frame, draw, maps.size(frame, taller=0.2),
+        wide, high = maps.size(frame, taller=0.2)
+        panels.append(canvas.panel(f"divergence_{i}_{slug(arm)}", arm, frame, draw, (wide + 0.8, high),
                                    f"Divergence rate of {arm} by step size and MCMC steps, with predicted and observed "
                                    "limits; the table of all cells holds it"))
     return Section(
@@ -36,7 +36,7 @@ def divergence(canvas: Canvas) -> Section | None:
         "observed limit, between the last level at which fewer than half diverged and the first at which half did; "
         "its bar reaches from the largest level that is surely below to the smallest that is surely above "
         f"(Wilson, 95 %). An arrow on an edge: the limit lies outside of the grid. {_each(canvas)}",
-        panels, maps=True) if panels else None
+        panels) if panels else None
 
 
 def quality(canvas: Canvas) -> Section | None:
@@ -44,26 +44,29 @@ def quality(canvas: Canvas) -> Section | None:
     seen = canvas.grid["mean"].dropna()
     if not canvas.grid["replicates"].any():
         return None
-    scale = (float(seen.min()), reach(seen)) if len(seen) else (0.0, 1.0)
+    better_low = canvas.study.lower_is_better
+    scale = maps.scale_of(seen, better_low) if len(seen) else (0.0, 1.0)
+    clipped = int(((seen > scale[1]) | (seen < scale[0])).sum())
     panels = []
     for i, arm in enumerate(canvas.study.arms):
         frame: pd.DataFrame = canvas.grid[canvas.grid["arm"] == arm]
         if len(frame) < 2:
             continue
         draw = partial(maps.quality_map, frame, scale=scale, measure=canvas.study.primary,
-                       lower_is_better=canvas.study.lower_is_better)
+                       lower_is_better=better_low, clipped=clipped > 0)
         wide, high = maps.size(frame, even=True)
         panels.append(canvas.panel(f"quality_{i}_{slug(arm)}", arm, frame, draw, (wide + 0.9, high),
                                    f"{canvas.study.primary} of {arm} by step size and MCMC steps; the table of all "
                                    "cells holds it"))
-    better = "lower" if canvas.study.lower_is_better else "higher"
+    better = "lower" if better_low else "higher"
     return Section(
         "Quality",
         f"{canvas.study.primary} ({better} is better): mean over surviving replicates, n of them, and how many "
         "diverged. One colour scale for all arms, darker is better"
-        + (f", which ends at {number(scale[1], 2)}: cells beyond have its last colour" if seen.max() > scale[1] else "")
+        + (f", which ends at {number(scale[1] if better_low else scale[0], 2)}: {count(clipped, 'cell')} beyond "
+           "share one pale colour of their own, the arrow of the colour bar" if clipped else "")
         + f"; few survivors flatter their cell. Hatched: all diverged. {_each(canvas)}",
-        panels, maps=True) if panels else None
+        panels) if panels else None
 
 
 def _each(canvas: Canvas) -> str:

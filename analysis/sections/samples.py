@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 from analysis.comparisons import compared_cells
 from analysis.figures import samples as figures
 from analysis.load import CELL
-from analysis.sections.canvas import Canvas, Panel, Section
+from analysis.sections.canvas import OPEN, Canvas, Panel, Section
 from analysis.wording import slug
 
 CHAINS = 6  # rows of the joint figure
@@ -26,7 +27,8 @@ def samples(canvas: Canvas) -> Section | None:
     span = ran.groupby(CELL)["rate"].agg(lambda r: r.max() - r.min()).sort_values(ascending=False, kind="stable")
     widest = ran.set_index(CELL).loc[[span.index[0]]] if span.iloc[0] > 0 else ran.iloc[:0]
     declared = list(compared_cells(study)["config_hash"])
-    panels, own = [], False
+    panels: list[Panel] = []
+    own = False
     for hashes in (declared, [h for h in widest["config_hash"] if h not in declared]):
         chosen, common = chosen_seeds(study.finals[study.finals["config_hash"].isin(hashes)], canvas.arms)
         for seed in common[:TRIES]:
@@ -35,7 +37,10 @@ def samples(canvas: Canvas) -> Section | None:
                 break
         else:
             sheets, own = [_first_kept(canvas, row) for row in chosen], own or bool(chosen)
-        panels += _group(canvas, sheets)
+        group = _group(canvas, sheets)
+        alone = sum(not panel.name.startswith("joint") for panel in group)
+        later = bool(panels) or alone > OPEN
+        panels += [replace(panel, folded=later and not panel.name.startswith("joint")) for panel in group]
     if not panels:
         return None
     real = _real(canvas)
@@ -48,7 +53,7 @@ def samples(canvas: Canvas) -> Section | None:
         + (" Nearest: training images that are nearest in pixels, right of a sample in the joint figure, else right "
            "below." if any("nearest" in p.name for p in panels) else "")
         + (" First: training data." if real else ""),
-        [*([_panel(canvas, *real)] if real else []), *panels], maps=True)
+        [*([_panel(canvas, *real)] if real else []), *panels], folded="the sheets of single arms")
 
 
 def chosen_seeds(found: pd.DataFrame, arms: list[str]) -> tuple[list[dict[str, Any]], list[int]]:
