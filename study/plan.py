@@ -177,7 +177,7 @@ def show(plan: dict[str, Any], spec: StudySpec, console: Console) -> None:
     if at := plan["common_cell"]:
         console.print(Text(f"compared at step size {at['step_size']:g} with {at['mcmc_steps']} MCMC steps "
                            "(compare_at)"))
-    if few := too_few_replicates(len(plan["arms"]) - 1, plan["planned"].get("design", {}).get("replicates", 0)):
+    if few := too_few_replicates(comparisons(plan), plan["planned"].get("design", {}).get("replicates", 0)):
         console.print(Text(few), soft_wrap=True)
     low, high = plan["estimate"]["seconds"]
     cost = duration(high) if duration(low) == duration(high) else f"{duration(low)} to {duration(high)}"
@@ -187,6 +187,21 @@ def show(plan: dict[str, Any], spec: StudySpec, console: Console) -> None:
     console.print(Text(f"estimated cost: roughly {cost} on {plan['estimate']['cpus']} CPUs, beside the start of Ray"))
     if data["shape"] == [2]:
         console.print(Text("in the plane both limits come from the density's own local standard deviation"))
+
+
+def comparisons(plan: Mapping[str, Any]) -> int:
+    """How many the report will make with the baseline: one for each arm of the design, and for each setting of its
+    factors beyond step size and MCMC steps; where the baseline has such settings too, for those that it shares.
+    """
+    cells = [cell for cell in plan["cells"] if cell["phase"] == "design"]
+    extra = [factor for factor in plan["factors"] if factor not in ("step_size", "mcmc_steps")]
+    settings: dict[str, set[tuple[tuple[str, str], ...]]] = {}
+    for arm in {cell["arm"] for cell in cells}:
+        knobs = [cell["knobs"] for cell in cells if cell["arm"] == arm]
+        varied = [f for f in extra if len({str(k.get(f)) for k in knobs}) > 1]
+        settings[arm] = {tuple((f, str(k.get(f))) for f in varied) for k in knobs}
+    base = settings.pop(plan["baseline"], set())
+    return sum(len(own) if len(base) == 1 else len(own & base) for own in settings.values())
 
 
 def too_few_replicates(comparisons: int, replicates: int) -> str:

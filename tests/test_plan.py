@@ -7,12 +7,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
+from analysis.load import Study
+from analysis.trials import planned_cells
 from models.data import load as load_data
 from models.spread import NEIGHBOURS
-from study.plan import make_plan, show
+from study.plan import comparisons, make_plan, show
 from study.spec import StudySpec, load
 
 SPEC = """\
@@ -62,6 +65,21 @@ def test_the_table_shows_where_kappa_passes_one(planned: tuple[StudySpec, dict[s
     assert {arm: found[arm] for arm in ("kl", "eighth", "fifth", "half")} == {
         "kl": "0.2", "eighth": "0.28", "fifth": "0.45", "half": "none"}
     assert sum("no prediction" in line for line in lines) == 2  # normed, tied
+
+
+@pytest.mark.parametrize(("design", "count"), [
+    ("step_size: [0.1, 0.3]", 2), ("step_size: [0.1, 0.3], mcmc_steps: [5, 20]", 2),
+    ("zip: {step_size: [0.1, 0.3], lr_f: [0.001, 0.002]}", 4),  # each arm at each lr_f, with the baseline there
+    ("step_size: 0.1, jko: {jko_weight: [0.25, 0.5]}", 3), ("step_size: 0.1, kl: {lr_f: [0.001, 0.002]}", 2)])
+def test_the_plan_counts_the_comparisons_that_the_report_makes(design: str, count: int, tmp_path: Path) -> None:
+    path = tmp_path / "some.yaml"
+    path.write_text("study: some\ndata: gaussians8\narms: {kl: {method: kl}, jko: {method: jko}, drift: {method: kl, "
+                    f"negatives_drift: 1}}}}\ndesign: {{{design}}}\n")
+    spec = load(path)
+    plan = make_plan(spec, load_data("gaussians8"), 2, tmp_path)
+    cells, none = planned_cells(plan), pd.DataFrame()
+    reported = Study("some", plan, "", {}, {}, list(cells["arm"].unique()), cells, none, none, none)
+    assert comparisons(plan) == count == len(reported.family)
 
 
 def test_the_long_run_has_a_floor_at_its_own_n(planned: tuple[StudySpec, dict[str, Any]]) -> None:
