@@ -20,7 +20,7 @@ from study.redaction import redacted
 from study.results import Result
 from study.search.budget import random_start, unequal
 from study.storage import Unit
-from study.summary import next_commands, pareto_lines
+from study.summary import next_commands, observed, pareto_lines
 from study.tracking import Tracking, TrackingError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -135,3 +135,18 @@ def test_the_time_left_is_right_from_the_first_unit_on() -> None:
         assert progress.done == done and progress.seconds_left() == pytest.approx(left)
     progress.finished(Outcome("search", "jko", "", "kid", None, 6, 0, 0.0, 1.0, pruned=True))
     assert progress.seconds_left() == pytest.approx(25.0), "a pruned unit's time is not known"
+
+
+def test_what_has_not_diverged_is_not_called_calm_where_kappa_is_past_its_limit() -> None:
+    """jko at .5: nothing diverged in 300 updates, and kappa of 20 says that the chain is past its limit."""
+    def of(step: float, diverged: int, kappa: float | None) -> Result:
+        knobs = {"step_size": step, "mcmc_steps": 20}
+        unit = Unit({"arm": "jko", "method": "jko", "phase": "design", "knobs": knobs}, (0,), f"{step}")
+        return Result(unit, "finished", 6, diverged, 0.5, 1.0, kappa=kappa)
+
+    plan = {"factors": ["step_size", "mcmc_steps"], "arms": {"jko": {}}, "cells": [{}] * 3,
+            "spread": {"s_min": 0.03, "s_med": 0.3, "se_min": 0.0, "se_med": 0.0}}
+    calm = [of(0.12, 0, 0.4), of(0.25, 0, 1.9)]
+    for last, said in ((of(0.5, 0, 20.0), ("none of the grid", "0.5, kappa > 2 from 0.5")),
+                       (of(0.5, 0, None), ("none of the grid", "0.5")), (of(0.5, 6, 20.0), ("0.5", "0.25"))):
+        assert observed([*calm, last], plan) == [("jko", "20", "none", *said)]
