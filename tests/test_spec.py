@@ -10,6 +10,7 @@ from models.hparams import JKO, KL
 from study.identity import phase_seeds
 from study.search.space import configuration, design_configurations
 from study.spec import StudySpec, load, loads
+from study.spec.knobs_page import page
 from study.spec.overrides import apply_overrides
 from study.spec.problems import SpecError
 from study.spec.yaml_text import parse
@@ -194,3 +195,8 @@ def test_the_smoke_study_is_tiny() -> None:
     found = load(SPACES / "smoke.yaml")
     assert len(design_configurations(found)) == 2
     assert found.search is not None and found.search.trials == 3
+
+
+def test_the_page_of_knobs_is_up_to_date() -> None:
+    """python -m study.spec.knobs_page > docs/knobs.md"""
+    assert (Path(__file__).parents[1] / "docs" / "knobs.md").read_text() == page()

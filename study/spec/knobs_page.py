@@ -1,0 +1,52 @@
+"""docs/knobs.md from the knobs as declared:  python -m study.spec.knobs_page > docs/knobs.md"""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import fields
+
+from models.hparams import HParams, expected
+from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS
+
+HEAD = """\
+# The knobs
+
+Made from `models/hparams.py` by `python -m study.spec.knobs_page > docs/knobs.md`. A knob stands in `train`, `design`,
+`search.space` or an arm of a study's file ([spec.md](spec.md)); E1 to E13 are the equations of `models/EQUATIONS.md`.
+Lengths are in units of the data: images lie in [-1, 1].
+
+| knob | methods | default | allowed | what |
+|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """A row a knob; where methods differ in what it means, a row each meaning."""
+    return HEAD + "".join(row for knob in ALL_KNOBS for row in _rows(knob))
+
+
+def _rows(knob: str) -> list[str]:
+    """Of one knob, methods that agree on help text and bounds together."""
+    methods = [name for name, knobs in KNOBS.items() if knob in knobs]
+    alike: dict[tuple[str, str], dict[str, str]] = {}
+    for name in methods:
+        cls: type[HParams] = METHODS[name]
+        f = next(f for f in fields(cls) if f.name == knob)
+        allowed = expected(f, typing.get_type_hints(cls))[2]
+        alike.setdefault((f.metadata["help"], allowed), {})[name] = _word(f.default)
+    rows = []
+    for (text, allowed), defaults in alike.items():
+        where = "all" if len(defaults) == len(METHODS) else ", ".join(defaults)
+        values = set(defaults.values())
+        default = values.pop() if len(values) == 1 else ", ".join(f"{v} ({name})" for name, v in defaults.items())
+        rows.append(f"| `{knob}` | {where} | {default} | {allowed} | {text} |\n")
+    return rows
+
+
+def _word(value: object) -> str:
+    """As YAML has it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
