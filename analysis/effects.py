@@ -46,8 +46,12 @@ def effects(study: Study) -> pd.DataFrame:
 
 
 def _factors(study: Study) -> tuple[pd.DataFrame, list[str]]:
-    """`grid` with a column a factor of the plan that some cell has, and the names of these columns."""
-    extra = [f for f in study.plan.get("factors", []) if f not in CELL and any(f in k for k in study.cells["knobs"])]
+    """`grid` with a column a factor of the plan, and the names of these columns. Of further factors those that some arm's
+    cells vary: what a search alone varies is one setting of an arm here, and would keep it from every shared cell.
+    """
+    own = study.cells.groupby("base_arm")["knobs"]
+    extra = [f for f in study.plan.get("factors", []) if f not in CELL
+             and any(len({str(k.get(f)) for k in of}) > 1 for _, of in own)]
     knobs = dict(zip(study.cells["config_hash"], study.cells["knobs"], strict=True))
     frame = grid(study)
     return frame.assign(**{f: [_level(knobs[h].get(f)) for h in frame["config_hash"]] for f in extra}), [*CELL, *extra]

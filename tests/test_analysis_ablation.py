@@ -313,6 +313,15 @@ def test_effects_of_the_method_and_of_further_factors_have_intervals_over_seeds(
     assert found["mean"].tolist() == pytest.approx([1.0035, 2.0035])
 
 
+def test_a_factor_of_the_search_alone_keeps_no_arm_from_the_shared_cells():
+    """jko has one jko_weight in all cells of the design, and kl has none; a search frees it."""
+    toy = study({("kl", 0.1, 5): flat(1), ("jko", 0.1, 5): flat(2)}, factors=["step_size", "jko_weight"])
+    for arm, knobs in zip(toy.cells["arm"], toy.cells["knobs"], strict=True):
+        knobs.update({"jko_weight": 0.5} if arm == "jko" else {})
+    assert effects.effects(toy)[["arm", "factor", "level"]].to_numpy().tolist() == [
+        ["all", "method", "kl"], ["all", "method", "jko"]]
+
+
 def test_the_observed_boundary_stands_in_the_words_with_bounds_and_counts():
     arms = {"kl": {"limits": [{"delta_min": 0.06, "delta_min_low": 0.05, "delta_min_high": 0.07, "delta_med": None}]}}
     toy = study({("kl", 0.1, 5): flat(1), ("kl", 0.2, 5): [None] * 8}, arms=arms)
