@@ -46,8 +46,10 @@ def effects(study: Study) -> pd.DataFrame:
 
 
 def _factors(study: Study) -> tuple[pd.DataFrame, list[str]]:
-    """`grid` with a column a factor of the plan, and the names of these columns. Of further factors those that some arm's
-    cells vary: what a search alone varies is one setting of an arm here, and would keep it from every shared cell.
+    """`grid` with a column a factor of the plan, and the names of these columns.
+
+    Of further factors those that some arm's cells vary: what a search alone varies is one setting of an arm here, and
+    would keep it from every shared cell.
     """
     own = study.cells.groupby("base_arm")["knobs"]
     extra = [f for f in study.plan.get("factors", []) if f not in CELL
