@@ -38,6 +38,7 @@ def test_the_joint_figure_cuts_the_images_that_the_sheets_hold(tmp_path):
                samples.Column("jko", mine[::-1], [])]
     figure = matplotlib.figure.Figure(figsize=samples.joint_size(columns))
     drawn = samples.side_by_side(columns, figure.subplots())
+    assert {255} == set(drawn.images[0].get_array()[..., 3].ravel().tolist()) - {0}, "opaque are images alone"
     page, titles = drawn.images[0].get_array(), [t for t in drawn.texts if t.get_gid() == "title"]
     assert [t.get_text() for t in titles] == ["kl", "gone", "jko"]
     for column, title in ((columns[0], titles[0]), (columns[2], titles[2])):

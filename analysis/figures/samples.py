@@ -66,15 +66,16 @@ def joint_size(columns: Sequence[Column]) -> tuple[float, float]:
 
 
 def _layout(columns: Sequence[Column]) -> tuple[np.ndarray, list[tuple[float, float]], float]:
-    """The page (h, w, 3) with every image at its place, where the columns' titles stand, and inches a pixel."""
+    """The page (h, w, 4) with every image at its place and nothing elsewhere (titles are read on the paper, light or
+    dark), where the columns' titles stand, and inches a pixel."""
     first = next(c.images for c in columns if c.images)
     (high, wide), chains = first[0].shape[:2], max(len(c.images) for c in columns)
     inch = (PICTURE if chains > 1 else PLANE) / wide
     over, row, gap, least = round(TITLE * LINE / inch), high + NARROW, round(0.12 / inch), round(COLUMN / inch)
     spans = [max(wide + (wide + NARROW if c.nearest else 0), least) + gap for c in columns]
     bands = [range(i, min(i + WIDE, len(columns))) for i in range(0, len(columns), WIDE)]
-    page = np.full((len(bands) * (over + chains * row), max(sum(spans[k] for k in band) for band in bands), 3), 255,
-                   np.uint8)
+    across = max(sum(spans[k] for k in band) for band in bands)
+    page = np.zeros((len(bands) * (over + chains * row), across, 4), np.uint8)
     places = []
     for b, band in enumerate(bands):
         x, y = 0, b * (over + chains * row) + over
@@ -82,7 +83,8 @@ def _layout(columns: Sequence[Column]) -> tuple[np.ndarray, list[tuple[float, fl
             places.append((float(x), y - 3.0))
             for at, images in ((x, columns[k].images), (x + wide + NARROW, columns[k].nearest)):
                 for i, image in enumerate(images):
-                    page[y + i * row:y + i * row + high, at:at + wide] = image if image.ndim == 3 else image[..., None]
+                    place = page[y + i * row:y + i * row + high, at:at + wide]
+                    place[..., :3], place[..., 3] = image if image.ndim == 3 else image[..., None], 255
             x += spans[k]
     return page, places, inch
 
