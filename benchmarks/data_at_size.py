@@ -2,13 +2,17 @@
 
     python benchmarks/data_at_size.py DIRECTORY [--images 100000] [--gigabytes 3]
 
-Makes the data in DIRECTORY (they stay there; delete it afterwards), then measures each in processes of their own.
+Makes the data in DIRECTORY (they stay there; delete it afterwards), then measures each in processes of their own, and
+writes benchmarks/results/data_at_size.csv. By hand, since it makes 4 GB and then copies 3: in CI 100,000 tiny files
+have to keep bounds of memory and CPU seconds (tests/test_data_disk.py).
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import io
+import json
 import subprocess
 import sys
 import time
@@ -16,28 +20,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow
 import pyarrow.parquet
 from PIL import Image
 
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks/results/data_at_size.csv"
 MEASURE = """
-import re, sys, time
+import json, re, sys, time
 from models.batches import batch
-from models.data import load, some
+from models.data import load
 def peak():  # of this program; ru_maxrss begins with that of its parent
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 def lap(what):
     wall, cpu = time.perf_counter() - begun[0], time.process_time() - begun[1]
-    print(f"  {what}: {wall:.1f} s ({cpu:.1f} s of CPU), peak {peak():.0f} MiB", flush=True)
+    print(json.dumps({"step": what, "seconds": round(wall, 2), "cpu_seconds": round(cpu, 2),
+                      "peak_mib": round(peak())}), flush=True)
     begun[:] = time.perf_counter(), time.process_time()
 begun = [time.perf_counter(), time.process_time()]
 lap("imports")
 data = load({sys.argv[1]: sys.argv[2], "size": int(sys.argv[4]), "channels": 3}, cache_dir=sys.argv[3])
-lap(f"{data.notes}, {data.content_hash[:8]}; known, held-out splits decoded")
+lap("images known, held-out splits and a sample of 1,000 decoded")
 batch(data.train, [0, 1, 2, 3], 0, 64)
 lap("first batch, 4 x 64 images")
-some(data.train)
-lap("the sample of 1,000 images")
 for name in ("decoding", "again"):
     for update in range(1, 101):
         batch(data.train, [0, 1, 2, 3], update, 64)
@@ -84,6 +90,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--gigabytes", type=float, default=3.0)
     given = parser.parse_args()
+    rows = []
     for kind, size in (("folder", 32), ("parquet", 64)):
         place = given.directory / kind
         begun = time.perf_counter()
@@ -92,10 +99,15 @@ def main() -> None:
         bytes_ = sum(file.stat().st_size for file in place.rglob("*.*"))
         seconds = time.perf_counter() - begun
         print(f"{kind}: {bytes_ / 1e9:.2f} GB, made in {seconds:.0f} s; at {size} pixels", flush=True)
-        for launch in ("first launch", "second launch"):
-            print(f" {launch}", flush=True)
-            subprocess.run([sys.executable, "-c", MEASURE, kind, str(place), str(given.directory / "cache"), str(size)],
-                           check=True, cwd=Path(__file__).parents[1])
+        for launch in ("first", "second"):
+            done = subprocess.run([sys.executable, "-c", MEASURE, kind, str(place), str(given.directory / "cache"),
+                                   str(size)], check=True, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+            for line in done.stdout.splitlines():
+                rows.append({"date": datetime.date.today().isoformat(), "kind": kind,
+                             "gigabytes": round(bytes_ / 1e9, 2), "pixels": size, "launch": launch, **json.loads(line)})
+                print(rows[-1], flush=True)
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(RESULTS, index=False)
 
 
 if __name__ == "__main__":

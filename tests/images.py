@@ -6,6 +6,7 @@ import io
 import pickle
 import struct
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,6 +32,31 @@ def tiles(n: int, size: int = 8, channels: int = 3) -> list[bytes]:
     """n different PNGs of this size."""
     shape = (size, size) if channels == 1 else (size, size, channels)
     return [encoded(noise(seed, *shape)) for seed in range(n)]
+
+
+def deep_png(array: np.ndarray, clear: tuple[int, ...] = ()) -> bytes:
+    """(H, W, C) uint16 as a PNG of 16 bits a channel, which pillow does not write; C is 1, 2 (alpha), 3 or 4 (alpha).
+    clear: the transparent colour."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, channels = array.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+            + (chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear)) if clear else b"")
+            + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
+
+
+def without_scan(jpeg: bytes) -> bytes:
+    """A JPEG that ends as one and holds no pixels."""
+    return jpeg[:jpeg.index(b"\xff\xda")] + b"\xff\xd9"
+
+
+def without_table(jpeg: bytes) -> bytes:
+    """A JPEG whose first Huffman table is no such."""
+    at = jpeg.index(b"\xff\xc4")
+    return jpeg[:at + 5] + b"\xff" * 20 + jpeg[at + 25:]
 
 
 def folder(path: Path, files: Mapping[str, bytes]) -> Path:

@@ -67,6 +67,37 @@ def test_sixteen_bits_become_eight() -> None:
     assert "whose range is not known" in inspect(images.encoded(np.ones((8, 8), np.float32), "TIFF")).broken
 
 
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_of_sixteen_bits_of_colour_the_upper_byte_is_kept_and_counted(channels: int) -> None:
+    deep = np.random.default_rng(7).integers(0, 2**16, (8, 8, channels), dtype=np.uint16)
+    deep[0, 0], opaque = 255, channels % 2 == 0
+    if opaque:
+        deep[..., -1] = 65535
+    data = images.deep_png(deep)
+    found = pixels(data, 8, 3)
+    colours = deep[..., :-1] if opaque else deep
+    assert np.array_equal(found, np.broadcast_to(colours // 256, (8, 8, 3)).transpose(2, 0, 1))
+    assert np.abs(found - np.rint(np.broadcast_to(colours, (8, 8, 3)) / 257).transpose(2, 0, 1)).max() == 1
+    assert Fact(inspect(data).facts) & Fact.DEEP and not Fact(inspect(images.encoded(COLOUR)).facts) & Fact.DEEP
+
+
+def test_sixteen_bits_of_other_formats_are_counted() -> None:
+    wide = np.random.default_rng(8).integers(0, 2**16, (2, 2, 3)).astype(">u2").tobytes()
+    assert inspect(b"P6 2 2 65535\n" + wide) == (Fact.COLOUR | Fact.DEEP, 2, "")
+    assert inspect(b"P6 2 2 255\n" + wide[:12]) == (Fact.COLOUR, 2, "")
+
+
+@pytest.mark.parametrize("colour", [(40000,), (40000, 300, 7)])
+def test_a_transparent_colour_of_sixteen_bits_is_laid_on_white(colour: tuple[int, ...]) -> None:
+    deep = np.random.default_rng(9).integers(0, 2**16, (8, 8, len(colour)), dtype=np.uint16)
+    deep[2:4] = colour
+    plain, clear = images.deep_png(deep), images.deep_png(deep, colour)
+    found = pixels(clear, 8, 3)
+    assert (found[:, 2:4] == 255).all() and not (pixels(plain, 8, 3)[:, 2:4] == 255).any()
+    assert np.array_equal(found[:, 4:], pixels(plain, 8, 3)[:, 4:])
+    assert Fact(inspect(clear).facts) & (Fact.DEEP | Fact.TRANSPARENT) == Fact.DEEP | Fact.TRANSPARENT
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_orientation_of_exif_is_applied(orientation: int) -> None:
     """The eight meanings as the standard lists them: which side row 0 and column 0 are."""

@@ -157,6 +157,9 @@ def test_a_dry_run_shows_what_is_in_the_folder(study: Path) -> None:
     (lambda d: [f.write_bytes(b"") for f in d.glob("3/?3.png")], [],
      "s.yaml:5: data.refuse_broken: found 9 of 400 images broken (2.25%), expected at most 0.01 of them: 3/13.png "
      "(empty), 3/23.png (empty), 3/33.png (empty), and 6 more"),
+    (lambda d: [f.with_suffix(".jpg").write_bytes(images.without_table(images.encoded(images.noise(k, 8, 8), "JPEG")))
+                for k, f in enumerate(sorted(d.glob("?/?.png")))], [],
+     "s.yaml:5: data.refuse_broken: found "),
     (lambda d: [shutil.rmtree(f) for f in d.iterdir() if f.name != "1"], [],
      "s.yaml:5: data.splits: found 40 different images, expected more than 120, those of search and confirm together"),
     (lambda d: [shutil.rmtree(f) for f in d.iterdir()] + [(d / "a.txt").touch()], [],

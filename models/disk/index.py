@@ -42,7 +42,7 @@ from models.disk.sources import (
     walk,
 )
 
-VERSION = 1  # to be raised when an index holds something else
+VERSION = 2  # to be raised when an index holds something else
 MAX_THREADS = 4
 CHUNK = 512  # images looked at in one go; those of a container, which are in memory then, at most CHUNK_BYTES in all
 CHUNK_BYTES = 2**26

@@ -1,8 +1,9 @@
 """One encoded image -> what it is, and its pixels at the wanted size. Whatever is wrong with it becomes one reason.
 
-Grey and colour are made of each other (ITU-R 601 luma), transparency is laid on white, 16 bits become 8 (v / 257,
-rounded), EXIF's orientation is applied, the centre square is taken and resized with antialiasing (bicubic; a large
-JPEG is first reduced by a whole factor while it is decoded, and stays at least twice as large as wanted).
+Grey and colour are made of each other (ITU-R 601 luma), transparency is laid on white, 16 bits of grey become 8 (v /
+257, rounded; of colour, or with an alpha channel, pillow keeps the upper byte, v // 256, which is at most one level
+off), EXIF's orientation is applied, the centre square is taken and resized with antialiasing (bicubic; a large JPEG is
+first reduced by a whole factor while it is decoded, and stays at least twice as large as wanted).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-RECIPE = 1  # to be raised when pixels() changes what it makes
+RECIPE = 2  # to be raised when pixels() changes what it makes
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError, struct.error,
               zlib.error, OverflowError, NotImplementedError, RuntimeError, MemoryError, Warning,
@@ -31,7 +32,7 @@ class Fact(IntFlag):
     COLOUR = 2
     TRANSPARENT = 4
     PALETTE = 8
-    DEEP = 16  # 16 bits a channel
+    DEEP = 16  # 16 bits a channel, where pillow tells: PNG, TIFF, PPM
     ROTATED = 32  # by its EXIF orientation
     ANIMATED = 64  # its first frame is taken
 
@@ -47,8 +48,8 @@ class Found(NamedTuple):
 def inspect(data: bytes) -> Found:
     """What an image is, at the cost of its header where that is enough to know that it is whole.
 
-    A PNG's checksums are all verified; a JPEG has to end as one (libjpeg itself notices hardly more than that); every
-    other image is decoded.
+    A PNG's checksums are all verified; a JPEG has to end as one; every other image is decoded. What only pixels()
+    notices in a PNG or JPEG is counted in models.disk.damage.
     """
     if not data:
         return Found(0, 0, "empty")
@@ -73,6 +74,9 @@ def pixels(data: bytes, size: int, channels: int) -> np.ndarray:
     """(channels, size, size) uint8. Raises ValueError with the reason for an image that cannot be decoded."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
+            clear = opened.info.get("transparency")
+            if isinstance(clear, tuple) and _is_deep(opened):  # a colour of 16 bits, of which pixels keep the upper 8
+                opened.info["transparency"] = tuple(value >> 8 for value in clear)
             opened.draft(None, (2 * size, 2 * size))
             image = ImageOps.exif_transpose(opened) if opened.getexif().get(ORIENTATION, 1) != 1 else opened
             flat = _flattened(image, "L" if channels == 1 else "RGB")
@@ -100,7 +104,7 @@ def _facts(image: Image.Image) -> Fact:
         facts |= Fact.TRANSPARENT
     if mode in ("P", "PA"):
         facts |= Fact.PALETTE
-    if mode in DEEP:
+    if _is_deep(image):
         facts |= Fact.DEEP
     # For a PNG getexif() decodes everything first, in case that the orientation follows the pixels.
     if (image.format != "PNG" or "exif" in image.info) and image.getexif().get(ORIENTATION, 1) != 1:
@@ -110,10 +114,20 @@ def _facts(image: Image.Image) -> Fact:
     return facts
 
 
+def _is_deep(image: Image.Image) -> bool:
+    """Of an image not yet decoded: pillow makes 8 bits of deep colour, and only its decoder's arguments tell."""
+    tile = getattr(image, "tile", None)
+    raw = tile[0][3] if tile else ""
+    kind, *rest = raw if isinstance(raw, tuple) else (raw,)
+    return image.mode in DEEP or ";16" in str(kind) or (image.format == "PPM" and bool(rest) and rest[0] > 255)
+
+
 def _flattened(image: Image.Image, mode: str) -> Image.Image:
     """An image of any known mode as L or RGB."""
     if image.mode in DEEP:
-        grey = np.rint(np.asarray(image, np.uint16) / 257).astype(np.uint8)
+        deep = np.asarray(image, np.uint16)
+        grey = np.rint(deep / 257).astype(np.uint8)
+        grey[deep == image.info.get("transparency", -1)] = 255
         image = Image.fromarray(grey)
     elif "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
         clear = image.convert("RGBA")

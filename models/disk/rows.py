@@ -1,8 +1,9 @@
 """Images on disk as an array: decoded on demand, ahead of need, once; kept as bytes in a file that all processes share.
 
 A record of the file is a checksum and the pixels of one image. It counts only if its checksum is right, so a file that
-a full disk, a crash or another process left half written is never believed: the image is decoded again. Records are
-read and written by position, not mapped: memory holds one batch, and the system's file cache does the rest.
+a full disk, a crash or another process left half written is never believed: the image is decoded again. The checksum of
+an image that cannot be decoded is inverted, so that this is known without another try. Records are read and written by
+position, not mapped: memory holds one batch, and the system's file cache does the rest.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
+from models.disk.damage import Tally
 from models.disk.index import Index, threads
 from models.disk.options import DataError
 from models.disk.pixels import pixels
-from models.disk.splits import Layout
+from models.disk.splits import NAMED, Layout
 
 LEVELS = 256
 FINE = 2**16  # steps of the dequantisation noise: v + u is then exact in single precision
 MARK = 4  # bytes of a checksum
+DAMAGED = 2**32 - 1  # turns the checksum of a record that stands for a damaged image
+AT_ONCE = 512  # images that are looked at in one go, where only their damage is asked for
 MAX_WAITING = 4096  # images that may wait to be decoded ahead of need
 
 
@@ -40,6 +44,8 @@ class Rows:
         # What the dequantisation noise is drawn from: 16 bytes an image.
         self._keys = index.column("digest")[layout.rows][:, :2].astype(np.uint64)
         self._known = np.zeros(len(layout.rows), bool)  # records seen to be right
+        self._damaged = np.zeros(len(layout.rows), bool)  # of these, those of images that cannot be decoded
+        self.tally = Tally(layout)
         self._waiting: dict[int, Future[None]] = {}
         self._pool: ThreadPoolExecutor | None = None
 
@@ -49,7 +55,8 @@ class Rows:
         close(self._file)
 
     def read(self, places: np.ndarray) -> np.ndarray:
-        """(m, C, H, W) uint8 at places of the layout. Raises DataError, and OSError where a disk fails."""
+        """(m, C, H, W) uint8 at places of the layout. Of a damaged image another one of the train split, or black in a
+        held-out split. Raises DataError, also where too many are damaged, and OSError where a disk fails."""
         found = np.empty((len(places), self._length), np.uint8)
         missing = [k for k, place in enumerate(places.tolist()) if not self._load(place, found[k])]
         if missing:
@@ -61,7 +68,25 @@ class Rows:
                 if not self._load(place, found[k]):
                     raise DataError((), f"found {self._path} not keeping what is written to it, expected a disk with "
                                         "room and without faults")
+        self.tally.add(places, self._damaged[places], self.named)
         return found.reshape(-1, *self.shape)
+
+    def damaged(self, places: np.ndarray) -> np.ndarray:
+        """(m,) bool: which images cannot be decoded. Raises DataError where they are too many."""
+        for start in range(0, len(places), AT_ONCE):
+            self.read(places[start:start + AT_ONCE])
+        return self._damaged[places]
+
+    def named(self, places: np.ndarray) -> str:
+        """The first of these damaged images, each with its reason."""
+        names = []
+        for row in self._layout.rows[places[:NAMED]].tolist():
+            data = self._index.read(row)
+            try:
+                pixels(data, self.size, self.channels)
+            except ValueError as error:
+                names.append(f"{self._index.name(row)} ({error})")
+        return ", ".join([*names, *([f"and {len(places) - NAMED:,} more"] if len(places) > NAMED else [])])
 
     def prefetch(self, places: np.ndarray) -> None:
         """Begin to decode what will be asked for soon. Changes no value, only when it is ready."""
@@ -77,34 +102,43 @@ class Rows:
 
     def _load(self, place: int, into: np.ndarray) -> bool:
         record = os.pread(self._file, MARK + self._length, place * (MARK + self._length))
-        if len(record) < MARK + self._length or int.from_bytes(record[:MARK], "little") != _mark(record[MARK:], place):
+        if len(record) < MARK + self._length:
+            return False
+        turned = int.from_bytes(record[:MARK], "little") ^ _mark(record[MARK:], place)
+        if turned not in (0, DAMAGED):
             return False
         into[:] = np.frombuffer(record, np.uint8, offset=MARK)
-        self._known[place] = True
+        self._damaged[place], self._known[place] = turned == DAMAGED, True
         return True
 
     def _make(self, place: int) -> None:
         if self._known[place] or self._load(place, np.empty(self._length, np.uint8)):
             return
-        data = self._decoded(place).tobytes()
-        record = _mark(data, place).to_bytes(MARK, "little") + data
+        image, damaged = self._decoded(place)
+        data = image.tobytes()
+        record = (_mark(data, place) ^ (DAMAGED if damaged else 0)).to_bytes(MARK, "little") + data
         if os.pwrite(self._file, record, place * len(record)) != len(record):
             raise OSError(f"{self._path}: no room for a record")
-        self._known[place] = True
+        self._damaged[place], self._known[place] = damaged, True
 
-    def _decoded(self, place: int) -> np.ndarray:
-        """The image, or where a decoder finds at last that it is damaged, the next one of its split: a function of the
-        data alone, so that no run depends on it in another way than another."""
-        spans = map(self._layout.split, ("search", "train", "confirm"))
-        start, end = next(span for span in spans if place < span[1])
+    def _decoded(self, place: int) -> tuple[np.ndarray, bool]:
+        """The image, and whether it is damaged: then, in the train split, it is the next one that is not, so that no
+        batch is short; a function of the data alone. A held-out split leaves it out."""
+        start, end = self._layout.split("train")
+        held_out = not start <= place < end
+        if held_out:
+            start, end = place, place + 1
         for step in range(end - start):
             row = int(self._layout.rows[start + (place - start + step) % (end - start)])
             data = self._index.read(row)
             try:
-                return pixels(data, self.size, self.channels)
+                return pixels(data, self.size, self.channels), step > 0
             except ValueError as error:
-                logging.getLogger(__name__).warning("data: %s is damaged (%s); the next image stands in for it",
-                                                    self._index.name(row), error)
+                logging.getLogger(__name__).warning(
+                    "data: %s is damaged (%s); %s", self._index.name(row), error,
+                    "it is left out" if held_out else "the next image stands in for it")
+        if held_out:
+            return np.zeros(self.shape, np.uint8), True
         raise DataError((), f"found no image of {end - start:,} that can be decoded, expected images")
 
     def keys(self, places: np.ndarray) -> np.ndarray:

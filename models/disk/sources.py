@@ -89,6 +89,7 @@ def parquet_items(path: str, column: str) -> Iterator[Item]:
     binary. Raises DataError for files and columns that are not that.
     """
     import pyarrow
+    import pyarrow.compute
     import pyarrow.parquet
 
     for name in parquet_files(path):
@@ -100,7 +101,9 @@ def parquet_items(path: str, column: str) -> Iterator[Item]:
                 row = 0
                 for batch in file.iter_batches(batch_size=16, columns=[leaf], use_threads=False):
                     values = batch.column(0)
-                    for value in values.field("bytes") if pyarrow.types.is_struct(values.type) else values:
+                    if pyarrow.types.is_struct(values.type):  # unlike field(), this keeps a null struct null
+                        values = pyarrow.compute.struct_field(values, "bytes")
+                    for value in values:
                         yield Item(f"{short}[{row}]", value.as_py())
                         row += 1
         except (pyarrow.ArrowException, OSError) as error:

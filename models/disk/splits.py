@@ -4,13 +4,15 @@ Images stand in the order of their SHA-256, which is a random order that no file
 first ones are the search split, the `confirm` last ones the confirm split, those between are trained on. So adding
 files moves only as many images as it pushes across the two ends, never one from search to confirm; equal images are
 one (kept once), so none is in two splits; and a folder and a Parquet file of the same images are the same data.
-CIFAR-10 keeps its own split: search and confirm are such ends of its test batch.
+CIFAR-10 keeps its own split: search and confirm are such ends of its test batch, and an image that is in it and in a
+data batch is trained on, whatever order its archive has.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +31,9 @@ class Layout:
 
     rows: np.ndarray  # (n,) int32
     ends: tuple[int, int, int]  # of search, train, confirm
+    copies: np.ndarray  # (n,) int32: files that are this image
+    allowed: int  # files that may still turn out damaged
+    files: int  # of all kinds, broken ones included
     notes: str
     content_hash: str
 
@@ -44,12 +49,13 @@ def lay_out(index: Index, options: DiskOptions) -> Layout:
     good = np.flatnonzero(index.column("side") > 0)
     broken = np.flatnonzero(index.column("side") <= 0)
     _refuse(index, options, len(good), broken)
-    order = good[_by_digest(index.column("digest")[good])]  # stable: of equal images the first name comes first
+    order = good[_sorted(index, good)]
     words = index.column("digest")[order]
     twice = np.zeros(len(order), bool)
     twice[1:] = (words[1:] == words[:-1]).all(1)
     part = index.column("part")[order]
-    # Of an image that CIFAR-10 has in both batches, the one for training is kept: it comes first in the index.
+    copies = np.zeros(len(index.table), np.int32)
+    copies[order[~twice]] = np.diff(np.append(np.flatnonzero(~twice), len(twice)))
     order, part = order[~twice], part[~twice]
     held = order[part == HELD_OUT] if (part == HELD_OUT).any() else order
     needed = options.search + options.confirm
@@ -61,12 +67,20 @@ def lay_out(index: Index, options: DiskOptions) -> Layout:
     rows = np.concatenate([search, train, confirm]).astype(np.int32)
     ends = (len(search), len(search) + len(train), len(rows))
     unused = len(order) - len(rows)
-    return Layout(rows, ends, _notes(index, options, order, int(twice.sum()), broken, unused),
+    return Layout(rows, ends, copies[rows], _allowed(options, len(good), len(broken)), len(good) + len(broken),
+                  _notes(index, options, order, int(twice.sum()), broken, unused),
                   _content_hash(index, options, rows, ends))
 
 
-def _by_digest(words: np.ndarray) -> np.ndarray:
-    return np.lexsort(words.T[::-1])
+def _sorted(index: Index, good: np.ndarray) -> np.ndarray:
+    """By SHA-256; of equal images that for training first, then the smaller label, then the first name."""
+    words, part, label = (index.column(key)[good] for key in ("digest", "part", "label"))
+    return np.lexsort((label, part, *words.T[::-1]))
+
+
+def _allowed(options: DiskOptions, good: int, broken: int) -> int:
+    """How many more files may be broken; below 0: too many are."""
+    return math.floor(options.refuse_broken * (good + broken) + 1e-6) - broken
 
 
 def _refuse(index: Index, options: DiskOptions, good: int, broken: np.ndarray) -> None:
@@ -74,7 +88,7 @@ def _refuse(index: Index, options: DiskOptions, good: int, broken: np.ndarray) -
     if not total:
         others = f", only {index.others:,} files that are none by their names" if index.others else ""
         raise DataError((options.kind,), f"found no image in {options.path}{others}, expected images")
-    if len(broken) > options.refuse_broken * total:
+    if _allowed(options, good, len(broken)) < 0:
         raise DataError(("refuse_broken",), f"found {len(broken):,} of {total:,} images broken "
                                             f"({len(broken) / total:.2%}), expected at most {options.refuse_broken:g}"
                                             f" of them: {_named(index, broken)}")
