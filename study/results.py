@@ -113,12 +113,12 @@ class Results:
         return Result(unit, "pruned", len(unit.seeds), 0, None, 0.0) if unit.key in self._pruned else None
 
     def rest(self, unit: Unit) -> Unit | None:
-        """What is left to train of a unit: its seeds from the first that is missing on; None where all are done.
+        """What is left to train of a unit: its seeds from the first missing to the last; None where all are done.
 
-        More replicates add seeds at the end, so what is done is a beginning.
+        More replicates add seeds at the end, so what is done is a beginning; what was damaged may lie before it.
         """
         missing = [i for i, seed in enumerate(unit.seeds) if (unit.config_hash, seed) not in self._final]
-        return Unit(unit.configuration, unit.seeds[missing[0]:], unit.config_hash) if missing else None
+        return Unit(unit.configuration, unit.seeds[missing[0]:missing[-1] + 1], unit.config_hash) if missing else None
 
     def is_pruned(self, unit: Unit) -> bool:
         """Whether a search stopped this very unit, of whatever version."""

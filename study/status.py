@@ -33,6 +33,14 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
         return
     if study_version(spec.resolved(), plan["data"]["content_hash"]) != plan["study_version"]:
         console.print(Text("the file makes another version of the study than the last launch; these are its counts"))
+    try:
+        _show_units(spec, plan, store, console)
+    except (KeyError, TypeError, ValueError):  # journals of a search that the file no longer describes, a damaged plan
+        console.print(Text("what the last launch left does not fit the file: its search has other knobs or objectives, "
+                           "or plan.json is damaged; the next launch counts what it can use"), soft_wrap=True)
+
+
+def _show_units(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console) -> None:
     results, work = read(spec, plan, store)
     table = Table(title="Units of work")
     for name in ("phase", "planned", "finished", "all replicates diverged", "pruned", "replicates diverged"):

@@ -19,6 +19,7 @@ from study.files import Files, StorageError
 __all__ = ["DamagedError", "StorageError", "Store", "Unit", "block_name"]
 
 DONE, CONFIG, CHECKPOINT = "done.json", "config.json", "checkpoint-"
+PRUNED = "pruned"  # the status of a unit that its search stopped: another version's may want it whole
 CHECKPOINTS_KEPT = 2
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -106,7 +107,8 @@ class Store(Files):
         """Every unit that is done, with its manifest, in the order of their paths.
 
         tidy: remove the manifests of those whose configuration is damaged, and checkpoints that a worker left which was
-        killed at its very end. Only a launch that holds the study may.
+        killed at its very end; beside a pruned unit they are of another version's search, which trains it further. Only
+        a launch that holds the study may.
         """
         from pyarrow.fs import FileSelector
 
@@ -125,7 +127,7 @@ class Store(Files):
                     if tidy:
                         self._discard(key, error)
                     continue
-                if tidy:
+                if tidy and manifest["status"] != PRUNED:
                     for left in leftovers.get(path.rpartition("/")[0], ()):
                         self.delete(f"{key}/{left}")
                 yield _unit(config), manifest
@@ -203,11 +205,14 @@ class Store(Files):
                   if info.base_name.startswith(CHECKPOINT) and info.base_name.removeprefix(CHECKPOINT).isdecimal()}
         done = {info.path.rpartition("/")[0] for info in found if info.base_name == DONE}
         for folder, info in newest.items():
-            if folder in done:
+            key = "/".join(folder.split("/")[-2:])
+            if folder in done and (self._done(key) or {}).get("status") != PRUNED:
                 continue
-            config = self.read_json("/".join([*folder.split("/")[-2:], CONFIG]))
-            if config is not None:
-                yield _unit(config), int(info.base_name.removeprefix(CHECKPOINT)), info.mtime.timestamp()
+            try:
+                unit = _unit(self.read_json(f"{key}/{CONFIG}") or {})
+            except (KeyError, TypeError):  # it has no checksum before the unit is done: damaged, and written again
+                continue
+            yield unit, int(info.base_name.removeprefix(CHECKPOINT)), info.mtime.timestamp()
 
     def _checkpoints(self, unit: Unit) -> list[str]:
         return [name for name in self._names(unit) if name.startswith(CHECKPOINT) and not name.endswith(".tmp")]

@@ -20,7 +20,7 @@ from study.provenance import commit, versions
 from study.records import records
 from study.storage import Store, Unit
 from study.tracking.sheet import pairs, sheet
-from study.unit_progress import UnitProgress, pack, unpack
+from study.unit_progress import HeaderError, UnitProgress, pack, unpack
 
 if TYPE_CHECKING:
     from models.training import Info, TrainState
@@ -128,10 +128,10 @@ class UnitRun:
         self._gradients = hparams.gradient_evaluations(hp)
         found = self.store.latest_checkpoint(self.unit)
         if found is not None:
-            progress, payload = unpack(found[1])
             try:
+                progress, payload = unpack(found[1])
                 state = load_state(payload, self._method, self._data, seeds, self.device)
-            except CheckpointError as error:  # of another kind of device, say: a fresh start is right, only slower
+            except (CheckpointError, HeaderError) as error:  # of another kind of device, say: slower, and as right
                 logging.getLogger(__name__).warning("%s starts afresh: %s", self.unit.key, error)
             else:
                 self._progress = progress
@@ -175,7 +175,8 @@ class UnitRun:
         from models.training import Info
 
         window, self._progress.window = self._progress.window, {}
-        kept = zip(*(window[name] for name in Info._fields), strict=True) if window else ()
+        is_whole = window.keys() >= set(Info._fields)  # of another release it may lack some
+        kept = zip(*(window[name] for name in Info._fields), strict=True) if is_whole else ()
         return [Info(*(torch.tensor(values, dtype=state.noise.dtype, device=state.device) for values in update))
                 for update in kept]
 
@@ -283,7 +284,9 @@ def _exact_on_gpu() -> None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Python's and CUDA's own classes; torch's allocator for the CPU raises a plain RuntimeError with its name."""
+    """Python's and CUDA's own classes; torch's allocator for the CPU and cuBLAS raise plain RuntimeErrors."""
     import torch
 
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
+    said = str(error)
+    return (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in said
+            or "CUBLAS_STATUS_ALLOC_FAILED" in said)

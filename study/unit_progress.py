@@ -10,6 +10,10 @@ from typing import Any
 HEADER_BYTES = 8
 
 
+class HeaderError(ValueError):
+    """A checkpoint that this release does not read; one sentence."""
+
+
 @dataclass
 class UnitProgress:
     """Everything but the training state."""
@@ -30,5 +34,9 @@ def pack(progress: UnitProgress, state: bytes) -> bytes:
 
 
 def unpack(payload: bytes) -> tuple[UnitProgress, bytes]:
+    """The two that were packed. Raises HeaderError for a header of another release."""
     end = HEADER_BYTES + int.from_bytes(payload[:HEADER_BYTES], "little")
-    return UnitProgress(**json.loads(payload[HEADER_BYTES:end])), payload[end:]
+    try:
+        return UnitProgress(**json.loads(payload[HEADER_BYTES:end])), payload[end:]
+    except (TypeError, ValueError) as error:
+        raise HeaderError(f"its checkpoint is of another release ({error})") from error

@@ -342,5 +342,16 @@ def test_status_counts_from_the_storage_alone(launch: Launch, monkeypatch: pytes
         code, lines, errors = launch("--status", "--set", more)
         assert (code, errors) == (0, [])
         assert lines[-1].startswith("the file has other phases or arms than the last launch; ")
-    Path("runs/tiny/plan.json").write_text("{}")
-    assert launch("--status")[0] == 0
+    plan = json.loads(Path("runs/tiny/plan.json").read_text())
+    for damaged in ({}, {**plan, "planned": {"design": {}}}, {**plan, "floors": None, "planned": {"design": 3}}):
+        Path("runs/tiny/plan.json").write_text(json.dumps(damaged))
+        assert launch("--status")[0] == 0
+
+
+@pytest.mark.parametrize("change", ["search.space={step_size: {log: [0.02, 0.5]}, batch_size: {choice: [8, 16]}}",
+                                    "search.objective=[primary, particle_gradients]"])
+def test_status_of_a_search_that_the_file_no_longer_describes_is_a_sentence(launch: Launch, change: str) -> None:
+    search = ("--set", "design=null", "--set", "search={trials: 2, space: {step_size: {log: [0.02, 0.5]}}}")
+    assert launch(*search)[0] == 0
+    code, lines, errors = launch("--status", *search, "--set", change)
+    assert (code, errors) == (0, []) and lines[-1].startswith("what the last launch left does not fit the file: ")

@@ -414,6 +414,17 @@ def test_a_unit_of_an_older_search_may_have_an_arm_or_an_objective_that_there_is
         assert result.told == () and result.value == pytest.approx(0.13) and results.all() == []
 
 
+def test_what_is_left_of_a_unit_are_its_missing_seeds(tmp_path: Path) -> None:
+    """More replicates, or a damaged block before a whole one: what is whole is not trained again."""
+    unit = Unit(unit_of("a", 0.1).configuration, (0, 1, 2, 3, 4), "abc")
+    for have, left in (((), (0, 1, 2, 3, 4)), ((0, 1), (2, 3, 4)), ((2, 3, 4), (0, 1)), ((0, 3, 4), (1, 2)),
+                       ((0, 1, 2, 3, 4), None)):
+        results = Results(Store(str(tmp_path), "study"), "kid")
+        results.add(unit, "finished", [final(seed, 0.5) for seed in have], {}) if have else None
+        rest = results.rest(unit)
+        assert (rest and rest.seeds) == left
+
+
 def test_a_masked_replicate_counts_as_diverged_though_its_samples_look_fine(tmp_path: Path) -> None:
     results = Results(Store(str(tmp_path), "study"), "kid", ["kid"], {"a": [1.5]})
     results.expect(unit_of("a", 0.1))

@@ -160,6 +160,21 @@ def test_checkpoints_beside_a_manifest_are_no_work_in_progress(store: Store) -> 
     assert store.latest_checkpoint(UNIT) is None
 
 
+def test_checkpoints_beside_a_pruned_unit_are_of_a_search_that_trains_it_further(store: Store) -> None:
+    store.write_done(UNIT, {"status": "pruned"})
+    store.write_checkpoint(UNIT, 3, b"further")
+    list(store.done_units(tidy=True))
+    assert store.latest_checkpoint(UNIT) == (3, b"further")
+    assert [(unit, update) for unit, update, _ in store.checkpointed()] == [(UNIT, 3)]
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"seeds": 3}', '{"seeds": [1], "config_hash": "a"}'])
+def test_a_begun_unit_with_a_damaged_configuration_is_no_traceback(store: Store, text: str) -> None:
+    store.write_checkpoint(UNIT, 3, b"some")
+    store.write(f"{UNIT.key}/config.json", text.encode())
+    assert list(store.checkpointed()) == []
+
+
 def test_damaged_json_is_absent_and_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     store.write("spec.json", b'{"study')
     assert store.read_json("spec.json") is None

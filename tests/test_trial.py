@@ -289,7 +289,11 @@ def _broken(*_: Any) -> Any:
     raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
 
-@pytest.mark.parametrize("step", [_too_large, _cuda, _python])
+def _cublas(*_: Any) -> Any:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+@pytest.mark.parametrize("step", [_too_large, _cuda, _cublas, _python])
 def test_out_of_memory_is_a_status_and_leaves_the_unit_undone(
         store: Store, monkeypatch: pytest.MonkeyPatch, step: Any) -> None:
     monkeypatch.setattr(training, "train_step", step)

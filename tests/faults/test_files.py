@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from study import trial
-from study.storage import Store, Unit
+from study.storage import DIGEST_BYTES, Store, Unit
+from study.unit_progress import unpack
 from tests.faults.holdings import Holdings, differences
 from tests.faults.in_process import Round
 from tests.faults.tiny import SPEC, UNITS, held_here
@@ -129,6 +132,19 @@ def test_unit_without_a_whole_checkpoint_starts_afresh(study: Launch, calm: Hold
     flip(interrupted / "config.json")  # written again at such a start
     assert study()[0::2] == (0, [])
     assert len(caplog.messages) == 2 and differences(calm, held_here()) == []
+
+
+def test_checkpoint_of_another_release_is_told_and_its_unit_starts_afresh(
+        study: Launch, calm: Holdings, interrupted: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A header with a field that there is no more: raised in the worker, it would lose the unit at every launch."""
+    for path in interrupted.glob("checkpoint-*"):
+        progress, state = unpack(path.read_bytes()[DIGEST_BYTES:])
+        header = json.dumps({**asdict(progress), "later": 1}).encode()
+        payload = len(header).to_bytes(8, "little") + header + state
+        path.write_bytes(hashlib.sha256(payload).digest() + payload)
+    assert study()[0::2] == (0, [])
+    assert "starts afresh: its checkpoint is of another release" in caplog.messages[0]
+    assert differences(calm, held_here()) == []
 
 
 @pytest.mark.parametrize("how", [cut, flip])
