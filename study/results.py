@@ -56,6 +56,7 @@ class Results:
         self._final: dict[tuple[str, int], Row] = {}
         self._rungs: dict[str, dict[int, float]] = {}  # unit's key -> update -> what was reported there
         self._pruned: set[str] = set()  # units' keys
+        self.stopped: set[str] = set()  # config_hashes of those of them that this version's search stopped
         self._expected: dict[tuple[str, str], Unit] = {}
         self._done: dict[str, Unit] = {}
 
@@ -67,6 +68,10 @@ class Results:
     def hashes(self) -> set[str]:
         """The configurations that count."""
         return {config_hash for config_hash, _ in self._expected}
+
+    def stop(self, unit: Unit) -> None:
+        """This version's search stopped it, whether or not another version's did so, too."""
+        self.stopped.add(unit.config_hash)
 
     def of(self, hashes: Collection[str]) -> list[Unit]:
         """A finished unit of each of these configurations, of whatever version."""

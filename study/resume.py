@@ -75,7 +75,9 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
         if not answered and manifest.get("study_version") == version:  # a lost journal is rebuilt without MLflow, too
             tagged.add(unit.config_hash)
         known = shown.pop((unit.config_hash, unit.seeds), None)
-        if known is None or (known.status == "pruned") != (manifest["status"] == "pruned"):
+        pruned = manifest["status"] == "pruned"
+        if known is None or (known.status == "pruned") != pruned or (
+                pruned and known.version != manifest.get("study_version", known.version)):
             clerk.show(unit, manifest)
     for found in shown.values():  # their storage is gone, or damaged
         if (payload := tracking.records(found)) or found.status == "pruned":

@@ -159,6 +159,17 @@ def test_a_lost_journal_is_made_again_from_what_mlflow_shows_as_this_version(tmp
     assert len(run(second)) == 8
 
 
+def test_a_finished_search_takes_no_trial_of_an_arm_whose_space_lies_in_its_own(tmp_path: Path) -> None:
+    """It did, whenever it was launched again, and exceeded its budget."""
+    shelf = Shelf(tmp_path)
+    run(arm_search(tmp_path, shelf, trials=2))
+    inside = unit_of("a", x=0.5, k=1)
+    shelf.train(Unit({**inside.configuration, "arm": "b"}, SEEDS, inside.config_hash))
+    again = arm_search(tmp_path, shelf, trials=2)
+    again.replay(shelf.of({*shelf.hashes, inside.config_hash}))
+    assert states(again) == 2 * [TrialState.COMPLETE]
+
+
 def test_a_new_version_counts_its_own_trials_and_trains_none_twice(tmp_path: Path) -> None:
     """The other version's trials were asked by another sampler: they are no part of this search, but known."""
     shelf = Shelf(tmp_path)
@@ -265,6 +276,23 @@ def test_a_relaunch_keeps_the_pruners_rungs(tmp_path: Path) -> None:
     assert after == before and [rung for *_, rung in after] == values
     unit = second.ask()
     assert unit is not None and second.should_prune(unit, {10: 0.4})
+
+
+def test_what_was_stopped_and_has_no_done_json_is_stopped_again(tmp_path: Path) -> None:
+    """The driver died after the journal said `pruned`, and before done.json: the unit has to pass its rungs anew."""
+    shelf = Shelf(tmp_path)
+    first = arm_search(tmp_path, shelf, trials=2, pruner=_pruner("successive_halving", 90))
+    unit = first.ask()
+    assert unit is not None and not first.should_prune(unit, {10: 0.1})
+    finish(first, unit, {10: 0.1})
+    unit = first.ask()
+    assert unit is not None and first.should_prune(unit, {10: 0.4})
+    first.tell(unit, "pruned")
+    second = arm_search(tmp_path, shelf, trials=2, pruner=_pruner("successive_halving", 90))
+    second.replay()
+    again = second.ask()
+    assert again is not None and again.key == unit.key
+    assert second.should_prune(again, {10: 0.4})
 
 
 @pytest.mark.parametrize("text", ['{"entries": [], "sha256": ""}', "[]", '"told"', '[{"params": 3}]', "", "{bad"])
