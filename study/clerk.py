@@ -131,7 +131,7 @@ class Clerk:
         self._drain.stop()
 
     def _counted(self) -> tuple[set[str], set[str]]:
-        """Copies, for the drain's thread: the configurations that count, and those that this version's search stopped."""
+        """Copies, for the drain's thread: the configurations that count, and what this version's search stopped."""
         return self.results.hashes, set(self.results.stopped)
 
     @property

@@ -51,7 +51,7 @@ class Results:
 
     def __init__(self, store: Store, primary: str, objectives: Sequence[str] = (),
                  diverged_values: Mapping[str, Sequence[float | None]] | None = None) -> None:
-        self._store, self._primary = store, primary
+        self._store, self.primary = store, primary
         self._objectives, self._diverged_values = tuple(objectives), dict(diverged_values or {})
         self._final: dict[tuple[str, int], Row] = {}
         self._rungs: dict[str, dict[int, float]] = {}  # unit's key -> update -> what was reported there
@@ -110,7 +110,7 @@ class Results:
             measured = aggregates(rows)
             diverged = int(measured["diverged"])
             return Result(unit, "diverged" if diverged == len(rows) else "finished", len(rows), diverged,
-                          measured.get(self._primary), measured["wall_seconds"], measured["particle_gradients"],
+                          measured.get(self.primary), measured["wall_seconds"], measured["particle_gradients"],
                           self._told(unit, rows), measured.get("kappa"), measured["cpu_seconds"],
                           measured["long_run_seconds"])
         return Result(unit, "pruned", len(unit.seeds), 0, None, 0.0) if unit.key in self._pruned else None

@@ -105,7 +105,7 @@ def test_interrupted_at_concurrency_1_equals_undisturbed(study: Launch, monkeypa
 
 def test_what_both_versions_of_a_study_prune_belongs_to_the_one_that_is_launched(
         study: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There and back: each finds all its trials in MLflow, and none is trained by a version that had trained it."""
+    """There and back: each finds its trials in MLflow. What the first had stopped and the second trained is told."""
     def states() -> Counter[str]:
         """Of the version that was launched last, in its journals; in MLflow they are the same."""
         version = json.loads(Path("runs/tiny/plan.json").read_text())["study_version"]
@@ -118,13 +118,13 @@ def test_what_both_versions_of_a_study_prune_belongs_to_the_one_that_is_launched
 
     restart(monkeypatch, Round())
     assert study()[0] == 0
-    before = states()
+    before = states()["pruned"]
     Path("tiny.yaml").write_text(SPEC.replace("  prune:", "  diverged_value: 3.0\n  prune:"))
-    assert study()[0] == 0 and states()["pruned"] > 0
+    assert study()[0] == 0 and 0 < states()["pruned"]
     Path("tiny.yaml").write_text(SPEC)
     once = Round()
     restart(monkeypatch, once)
-    assert study()[0] == 0 and states() == before and once.done == 0
+    assert study()[0] == 0 and 0 < states()["pruned"] < before and once.done == 0
 
 
 def test_killed_with_ray_no_trial_runs_on_and_none_is_asked_twice(
