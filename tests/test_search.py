@@ -449,6 +449,21 @@ def test_the_best_are_no_survivors_of_divergence_and_none_that_was_pruned(tmp_pa
     assert [c["knobs"]["step_size"] for c in best(spec, "kl", results)] == [0.05, 0.3]
 
 
+def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path) -> None:
+    """By the first objective alone its neighbours would be, which something beats in both."""
+    spec = loads("study: s\ndata: digits\nmethod: kl\nconfirm: {top: 3}\nsearch: {trials: 9, replicates: 2, "
+                 "objective: [primary, particle_gradients], space: {step_size: {log: [0.01, 0.9]}}}\n")
+    assert spec.search is not None
+    results = Results(Store(str(tmp_path), "study"), spec.primary, spec.search.objectives, {"kl": [None, None]})
+    told = [(0.1, 9.0, 0), (0.15, 9.5, 0), (0.2, 9.1, 0), (0.3, 4.0, 0), (0.01, 1.0, 2), (0.4, 5.0, 0)]
+    for number, (value, cost, diverged) in enumerate(told):
+        unit = Unit({"arm": "kl", "phase": "search", "n": number}, SEEDS, str(number))
+        results.expect(unit)
+        results.add(unit, "finished", [{**final(seed, 0.0, diverged=i < diverged), spec.primary: value,
+                                        "particle_gradients": cost} for i, seed in enumerate(SEEDS)], {})
+    assert [c["n"] for c in best(spec, "kl", results)] == [0, 3, 1, 2, 5, 4]
+
+
 def test_the_last_units_end_reaches_the_journal_though_nothing_is_asked_again(tmp_path: Path) -> None:
     """The driver died after a worker had left the search's last unit, and before it was told."""
     search = arm_search(tmp_path, trials=2)
