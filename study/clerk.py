@@ -46,7 +46,7 @@ class Clerk:
         """Show the launch in MLflow: once nothing can refuse it any more. What waits to be shown is shown now."""
         self._inputs = (as_yaml(self.spec.resolved()), dict(self.plan), provenance(), self.store.place,
                         self.store.read(DATA_SHEET))
-        self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), self.results.hashes), first=True)
+        self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), *self._counted()), first=True)
         self._drain.start()
 
     # Events of a round.
@@ -114,7 +114,8 @@ class Clerk:
         """Show what is not shown yet, as long as MLflow takes it, and end the launch's run (finished | failed |
         interrupted). False: a person did not want to wait."""
         if self._inputs:
-            self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), self.results.hashes, status))
+            self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), *self._counted(),
+                                                         status))
         wanted, said = self.not_shown, time.monotonic()
 
         def tell() -> None:
@@ -128,6 +129,10 @@ class Clerk:
     def stop(self) -> None:
         """Show nothing more: another launch has taken the study."""
         self._drain.stop()
+
+    def _counted(self) -> tuple[set[str], set[str]]:
+        """Copies, for the drain's thread: the configurations that count, and what this version's search stopped."""
+        return self.results.hashes, set(self.results.stopped)
 
     @property
     def not_shown(self) -> int:
@@ -143,11 +148,12 @@ class Clerk:
             self.lost_units.append((unit, str(error)))
             self.progress.say(str(error))
 
-    def _show_launch(self, counts: dict[str, float], hashes: Collection[str], status: str = "") -> None:
-        """Whatever went before: a newer one replaces it. hashes: configurations that this version counts too."""
+    def _show_launch(self, counts: dict[str, float], hashes: Collection[str] = (), stopped: Collection[str] = (),
+                     status: str = "") -> None:
+        """Whatever went before: a newer one replaces it. hashes, stopped: see `Tracking.adopt`."""
         self.tracking.start_launch(*self._inputs)
         if hashes:
-            self.tracking.adopt(hashes)
+            self.tracking.adopt(hashes, stopped)
         if status:
             self.tracking.end_launch(status, counts)
         else:
@@ -163,7 +169,7 @@ class Clerk:
     def _update_launch(self) -> None:
         if time.monotonic() - self._updated >= UPDATE_SECONDS:
             self._updated = time.monotonic()
-            self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), ()))
+            self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts()))
 
     def _mark(self, unit: Unit, status: str, message: str) -> None:
         self._drain.put(self.name(unit), functools.partial(self.tracking.mark, unit, status, message))

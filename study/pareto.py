@@ -15,5 +15,15 @@ def pareto_set(results: Sequence[Result]) -> list[Result]:
     return sorted(found, key=lambda r: (r.told, r.unit.config_hash))
 
 
+def fronts(results: Sequence[Result]) -> dict[str, int]:
+    """config_hash -> 0 in the Pareto set, 1 in that of the others, and so on; of results that were told."""
+    found: dict[str, int] = {}
+    left, front = [r for r in results if r.told and not r.pruned], 0
+    while left:
+        found |= {r.unit.config_hash: front for r in pareto_set(left)}
+        left, front = [r for r in left if r.unit.config_hash not in found], front + 1
+    return found
+
+
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     return all(a <= b for a, b in zip(one, other, strict=True)) and tuple(one) != tuple(other)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from study.identity import config_hash, phase_seeds
+from study.pareto import fronts
 from study.results import Result, Results
 from study.search.space import Configuration, confirm_configuration, design_configurations, search_trials, suggest
 from study.spec import StudySpec
@@ -51,19 +52,27 @@ def confirm_units(spec: StudySpec, content_hash: str, results: Results) -> list[
 
 
 def best(spec: StudySpec, arm: str, results: Results) -> list[Configuration]:
-    """An arm's configurations, best first: by the first objective its search was told, else by the primary measure.
+    """An arm's configurations, best first: by the objective its search was told, else by the primary measure.
 
-    Configurations of which more than half the replicates diverged come last.
+    Of several objectives the Pareto set comes first, then that of the others, each by the first objective.
+    Configurations of which more than half the replicates diverged come last, and push no other out of a set.
     """
     phase = "search" if spec.search is not None else "design"
-
-    def rank(r: Result) -> tuple[bool, float, str]:
-        value = r.told[0] if r.told else r.value
-        return 2 * r.diverged > r.replicates, float("inf") if value is None else value, r.unit.config_hash
-
     found = [r for r in results.all() if not r.pruned and
              (r.unit.configuration["arm"], r.unit.configuration["phase"]) == (arm, phase)]
+    front = {} if spec.search is None or len(spec.search.objectives) == 1 else {
+        **fronts([r for r in found if _mostly_diverged(r)]), **fronts([r for r in found if not _mostly_diverged(r)])}
+
+    def rank(r: Result) -> tuple[bool, int, float, str]:
+        value = r.told[0] if r.told else r.value
+        return (_mostly_diverged(r), front.get(r.unit.config_hash, 0), float("inf") if value is None else value,
+                r.unit.config_hash)
+
     return [r.unit.configuration for r in sorted(found, key=rank)]
+
+
+def _mostly_diverged(r: Result) -> bool:
+    return 2 * r.diverged > r.replicates
 
 
 def make_search(spec: StudySpec, version: str, content_hash: str, results: Results, store: Store,

@@ -51,11 +51,12 @@ class Results:
 
     def __init__(self, store: Store, primary: str, objectives: Sequence[str] = (),
                  diverged_values: Mapping[str, Sequence[float | None]] | None = None) -> None:
-        self._store, self._primary = store, primary
+        self._store, self.primary = store, primary
         self._objectives, self._diverged_values = tuple(objectives), dict(diverged_values or {})
         self._final: dict[tuple[str, int], Row] = {}
         self._rungs: dict[str, dict[int, float]] = {}  # unit's key -> update -> what was reported there
         self._pruned: set[str] = set()  # units' keys
+        self.stopped: set[str] = set()  # config_hashes of those of them that this version's search stopped
         self._expected: dict[tuple[str, str], Unit] = {}
         self._done: dict[str, Unit] = {}
 
@@ -67,6 +68,10 @@ class Results:
     def hashes(self) -> set[str]:
         """The configurations that count."""
         return {config_hash for config_hash, _ in self._expected}
+
+    def stop(self, unit: Unit) -> None:
+        """This version's search stopped it, whether or not another version's did so, too."""
+        self.stopped.add(unit.config_hash)
 
     def of(self, hashes: Collection[str]) -> list[Unit]:
         """A finished unit of each of these configurations, of whatever version."""
@@ -107,7 +112,7 @@ class Results:
             measured = aggregates(rows)
             diverged = int(measured["diverged"])
             return Result(unit, "diverged" if diverged == len(rows) else "finished", len(rows), diverged,
-                          measured.get(self._primary), measured["wall_seconds"], measured["particle_gradients"],
+                          measured.get(self.primary), measured["wall_seconds"], measured["particle_gradients"],
                           self._told(unit, rows) if counts else (), measured.get("kappa"), measured["cpu_seconds"],
                           measured["long_run_seconds"])
         return Result(unit, "pruned", len(unit.seeds), 0, None, 0.0) if unit.key in self._pruned else None

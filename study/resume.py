@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -56,7 +57,6 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
     results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
     clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=quiet))
     shown: dict[Any, Finished] = {}
-    restored = 0
     answered = ask_mlflow
     if ask_mlflow:
         try:
@@ -75,20 +75,47 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
         if not answered and manifest.get("study_version") == version:  # a lost journal is rebuilt without MLflow, too
             tagged.add(unit.config_hash)
         known = shown.pop((unit.config_hash, unit.seeds), None)
-        if known is None or (known.status == "pruned") != (manifest["status"] == "pruned"):
+        pruned = manifest["status"] == "pruned"
+        if known is None or (known.status == "pruned") != pruned or (
+                pruned and known.version != manifest.get("study_version", known.version)):
             clerk.show(unit, manifest)
-    for found in shown.values():  # their storage is gone, or damaged
-        if (payload := tracking.records(found)) or found.status == "pruned":
-            unit = Unit(found.configuration, found.seeds, found.config_hash)
-            results.add_done(unit, store.restore(unit, payload, {
-                "status": found.status, "primary": spec.primary, "direction": plan["direction"],
-                "study_version": found.version, "commit": found.commit or None, "rungs": tracking.rungs(found)}))
-            restored += 1
+    restored, problem = _restore(shown.values(), tracking, store, results, plan["direction"])
     if restored:
         console.print(f"{restored} units had no whole files in the storage; MLflow has their records, which are now "
                       "there again", markup=False, soft_wrap=True)
+    if problem:
+        console.print(f"{problem}; units that have no whole files in the storage are trained again", markup=False,
+                      soft_wrap=True)
     work = Work(spec, plan, results, store, tagged)
     clerk.progress.total, clerk.progress.cost = work.left, work.cost
     if complete := results.complete():
         console.print(f"{complete} units of work are finished, {work.left} are left", markup=False)
     return clerk, work
+
+
+def _restore(shown: Iterable[Finished], tracking: Tracking, store: Store, results: Results,
+             direction: str) -> tuple[int, TrackingError | None]:
+    """Write units whose storage is gone, or damaged, there again from MLflow: how many, and why not the others.
+
+    What MLflow does not give now is as if it were not shown: a server that is away for its artifacts alone must not
+    hold up training. It is not asked for more: each request may take as long as a server may stay silent.
+    """
+    restored = 0
+    refused: TrackingError | None = None
+    for found in shown:
+        try:
+            payload = tracking.records(found)
+            if not payload and found.status != "pruned":
+                continue
+            rungs = tracking.rungs(found)
+        except TrackingError as error:
+            if error.away:
+                return restored, error
+            refused = error
+            continue
+        unit = Unit(found.configuration, found.seeds, found.config_hash)
+        results.add_done(unit, store.restore(unit, payload, {
+            "status": found.status, "primary": results.primary, "direction": direction,
+            "study_version": found.version, "commit": found.commit or None, "rungs": rungs}))
+        restored += 1
+    return restored, refused

@@ -362,6 +362,26 @@ def test_two_names_for_one_arm() -> None:
     assert loads(search, overrides=["search.space.b={step_size: {log: [0.1, 1.5]}}"])
 
 
+def test_searches_of_two_arms_that_may_ask_for_the_same() -> None:
+    """A unit is one run in MLflow, of one arm. From a continuous range the same number never comes twice."""
+    text = """\
+study: s
+data: digits
+search: {space: {mcmc_steps: {int: [2, 4]}, narrow: {mcmc_steps: 3}, step_size: {choice: [0.1, 1]}}}
+arms:
+  wide: {method: kl}
+  narrow: {method: kl}
+"""
+    sentence = ("s.yaml:6: arms.narrow: its search may ask for the same configuration as arm wide's; give one of them "
+                "a value, or a range, that the other lacks")
+    assert problems(text) == [sentence]
+    assert problems(text, "search.space.narrow={mcmc_steps: {int: [4, 9]}}") == [sentence]
+    assert problems(text, "search.space.narrow={step_size: {choice: [1.0, 1.5]}}") == [sentence]
+    for change in ("narrow={mcmc_steps: 5}", "narrow={mcmc_steps: {int: [5, 9]}}", "step_size={log: [0.1, 1]}",
+                   "narrow={step_size: {choice: [0.2, 1.5]}}", "narrow={step_size: {log: [0.1, 1]}}"):
+        assert loads(text, overrides=[f"search.space.{change}"]), change
+
+
 def test_a_phase_may_not_undo_what_makes_an_arm() -> None:
     text = ARMS + "arms: {kl: {}, drift: {method: kl, negatives_drift: 1}}\n"
     assert problems(text, "design.negatives_drift=[0, 2]") == [

@@ -160,6 +160,17 @@ def test_a_lost_journal_is_made_again_from_what_mlflow_shows_as_this_version(tmp
     assert len(run(second)) == 8
 
 
+def test_a_finished_search_takes_no_trial_of_an_arm_whose_space_lies_in_its_own(tmp_path: Path) -> None:
+    """It did, whenever it was launched again, and exceeded its budget."""
+    shelf = Shelf(tmp_path)
+    run(arm_search(tmp_path, shelf, trials=2))
+    inside = unit_of("a", x=0.5, k=1)
+    shelf.train(Unit({**inside.configuration, "arm": "b"}, SEEDS, inside.config_hash))
+    again = arm_search(tmp_path, shelf, trials=2)
+    again.replay(shelf.of({*shelf.hashes, inside.config_hash}))
+    assert states(again) == 2 * [TrialState.COMPLETE]
+
+
 def test_a_new_version_counts_its_own_trials_and_trains_none_twice(tmp_path: Path) -> None:
     """The other version's trials were asked by another sampler: they are no part of this search, but known."""
     shelf = Shelf(tmp_path)
@@ -266,6 +277,23 @@ def test_a_relaunch_keeps_the_pruners_rungs(tmp_path: Path) -> None:
     assert after == before and [rung for *_, rung in after] == values
     unit = second.ask()
     assert unit is not None and second.should_prune(unit, {10: 0.4})
+
+
+def test_what_was_stopped_and_has_no_done_json_is_stopped_again(tmp_path: Path) -> None:
+    """The driver died after the journal said `pruned`, and before done.json: the unit has to pass its rungs anew."""
+    shelf = Shelf(tmp_path)
+    first = arm_search(tmp_path, shelf, trials=2, pruner=_pruner("successive_halving", 90))
+    unit = first.ask()
+    assert unit is not None and not first.should_prune(unit, {10: 0.1})
+    finish(first, unit, {10: 0.1})
+    unit = first.ask()
+    assert unit is not None and first.should_prune(unit, {10: 0.4})
+    first.tell(unit, "pruned")
+    second = arm_search(tmp_path, shelf, trials=2, pruner=_pruner("successive_halving", 90))
+    second.replay()
+    again = second.ask()
+    assert again is not None and again.key == unit.key
+    assert second.should_prune(again, {10: 0.4})
 
 
 @pytest.mark.parametrize("text", ['{"entries": [], "sha256": ""}', "[]", '"told"', '[{"params": 3}]', "", "{bad"])
@@ -441,6 +469,21 @@ def test_the_best_are_no_survivors_of_divergence_and_none_that_was_pruned(tmp_pa
     results.add(by_step[0.3], "finished", [final(seed, 0.1, diverged=seed > 0) for seed in range(3)], {})
     results.add(by_step[0.1], "pruned", [], {})
     assert [c["knobs"]["step_size"] for c in best(spec, "kl", results)] == [0.05, 0.3]
+
+
+def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path) -> None:
+    """By the first objective alone its neighbours would be, which something beats in both."""
+    spec = loads("study: s\ndata: digits\nmethod: kl\nconfirm: {top: 3}\nsearch: {trials: 9, replicates: 2, "
+                 "objective: [primary, particle_gradients], space: {step_size: {log: [0.01, 0.9]}}}\n")
+    assert spec.search is not None
+    results = Results(Store(str(tmp_path), "study"), spec.primary, spec.search.objectives, {"kl": [None, None]})
+    told = [(0.1, 9.0, 0), (0.15, 9.5, 0), (0.2, 9.1, 0), (0.3, 4.0, 0), (0.01, 1.0, 2), (0.4, 5.0, 0)]
+    for number, (value, cost, diverged) in enumerate(told):
+        unit = Unit({"arm": "kl", "phase": "search", "n": number}, SEEDS, str(number))
+        results.expect(unit)
+        results.add(unit, "finished", [{**final(seed, 0.0, diverged=i < diverged), spec.primary: value,
+                                        "particle_gradients": cost} for i, seed in enumerate(SEEDS)], {})
+    assert [c["n"] for c in best(spec, "kl", results)] == [0, 3, 1, 2, 5, 4]
 
 
 def test_the_last_units_end_reaches_the_journal_though_nothing_is_asked_again(tmp_path: Path) -> None:

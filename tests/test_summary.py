@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from study import launch
-from study.pareto import pareto_set
+from study.pareto import fronts, pareto_set
 from study.phases import make_sampler
 from study.progress import Outcome, Progress
 from study.redaction import redacted
@@ -50,6 +50,16 @@ def test_the_pareto_set_is_optunas(objectives: int) -> None:
     best = {trial.number for trial in study.best_trials}
     found = pareto_set([*results, result(99, (), "pruned")])
     assert {int(r.unit.config_hash) for r in found} == best and 1 < len(best) < 60
+
+
+@pytest.mark.parametrize("objectives", [2, 3])
+def test_what_lies_behind_the_pareto_set_is_ranked_as_optuna_does(objectives: int) -> None:
+    from optuna.study._multi_objective import _fast_non_domination_rank
+
+    values = np.random.default_rng(objectives).integers(0, 6, (60, objectives)) / 4
+    found = fronts([*(result(i, tuple(row.tolist())) for i, row in enumerate(values)), result(99, (), "pruned")])
+    assert [front for _, front in sorted(found.items())] == _fast_non_domination_rank(values).tolist()
+    assert len(found) == 60 and max(found.values()) > 1
 
 
 def test_a_search_with_several_objectives_tells_its_pareto_set() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import shutil
 import subprocess
@@ -339,6 +340,24 @@ def test_what_an_earlier_version_pruned_is_not_adopted(uri: str, store: Store) -
     new.adopt({"abc123", "x"})
     assert {run.data.tags["status"]: run.data.tags["study_version"] for run in runs(new, "trial")} == {
         "pruned": "v1", "finished": "v2"}
+
+
+def test_what_two_versions_pruned_belongs_to_the_last(uri: str, store: Store) -> None:
+    """It vanished from the second one. What the first pruned and nobody else is not shown as another's."""
+    old, new = Tracking(uri, "jko", "v1"), Tracking(uri, "jko", "v2")
+    store.stamp["study_version"] = "v1"
+    unit = pruned_unit(store)
+    drain(old, store, unit)
+    drain(new, store, unit)
+    assert [run.data.tags["study_version"] for run in runs(new, "trial")] == ["v1"]
+    store.stamp["study_version"] = "v2"
+    store.write_done(unit, {"status": "pruned", "rungs": {"10": 0.5, "30": 0.25}, "primary": KID})
+    drain(new, store, unit)
+    [trial] = runs(new, "trial")
+    assert (trial.data.tags["study_version"], trial.data.tags["status"]) == ("v2", "pruned")
+    assert json.loads(trial.data.tags["rungs"]) == {"10": 0.5, "30": 0.25}
+    old.adopt({unit.config_hash}, stopped={unit.config_hash})  # the file is the first version's again
+    assert [run.data.tags["study_version"] for run in runs(new, "trial")] == ["v1"]
 
 
 def test_a_trial_that_was_pruned_and_is_trained_by_a_later_version_is_as_if_never_pruned(

@@ -39,6 +39,9 @@ class Ledger(Protocol):
     def is_pruned(self, unit: Unit) -> bool:
         """Whether it was stopped by its search."""
 
+    def stop(self, unit: Unit) -> None:
+        """Learn that this search stopped it."""
+
     def rungs(self, unit: Unit) -> Mapping[int, float]:
         """Update -> objective reported there."""
 
@@ -74,8 +77,8 @@ class ArmSearch:
         """Rebuild the study from the journal and what is finished; call it once, before the first ask. What is learnt
         on the way goes into the journal, unless `read_only`.
 
-        tagged: finished units that MLflow shows as this version's: where the journal was lost they are added behind the
-        others, if this arm's space would suggest them.
+        tagged: finished units that MLflow shows as this version's: where the journal was lost those that ran in this
+        arm's name are added behind the others, if its space would suggest them. (Another arm's may lie in it, too.)
         """
         self._journal = read_journal(self._store, self._path)
         before = copy.deepcopy(self._journal)
@@ -90,7 +93,7 @@ class ArmSearch:
             seen.add(unit.config_hash)
             self._add(entry)
         for done in tagged:
-            found = self._suggested(done)
+            found = self._suggested(done) if done.configuration["arm"] == self.arm else None
             if found is not None and found[0].config_hash not in seen:
                 unit, params = found
                 entry = {"unit": unit.key, "params": params, "system_attrs": {}}
@@ -109,10 +112,15 @@ class ArmSearch:
         elif self._results.rest(unit) is None:
             self._settle(entry, unit, "told", self._results.rungs(unit))
         else:
+            if entry.get("state") == "pruned":  # it runs again, and would pass the rungs that it has passed already
+                noted = self._rung_attrs(entry["rungs"])
+                entry["system_attrs"] = {key: value for key, value in entry["system_attrs"].items() if key not in noted}
             entry["state"] = "asked"
 
     def _settle(self, entry: Entry, unit: Unit, state: str, rungs: Mapping[int, float]) -> None:
         """Write into a journal entry what a finished unit was worth, unless it says so already."""
+        if state == "pruned":
+            self._results.stop(unit)
         if entry.get("state") != state:
             entry["state"] = state
             entry["values"] = list(self._results.score(unit)) if state == "told" else []

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 from models.hparams import HParams, combination_problems
 from study.spec.branches import Placed
 from study.spec.canonical import canonical
-from study.spec.knobs import METHODS, Range
+from study.spec.knobs import METHODS, Range, coerce
 from study.spec.model import Arm, Design, Factor, Search, cells_of
 from study.spec.problems import Path
 
@@ -104,3 +104,32 @@ def same_cells(arms: Mapping[str, Arm], design: Design | None, search: Search | 
             same_fixed = a.full(search.fixed[first]) == b.full(search.fixed[second])
             if same_fixed and search.free[first] == search.free[second]:
                 yield ("arms", second), f"same configuration and search space as arm {first}; change one of them"
+            elif _may_meet(a, b, search):
+                yield ("arms", second), (f"its search may ask for the same configuration as arm {first}'s; give one of "
+                                         "them a value, or a range, that the other lacks")
+
+
+def _may_meet(a: Arm, b: Arm, search: Search) -> bool:
+    """Whether two arms of a method may be suggested the same. A number from a continuous range never comes twice."""
+    free = [search.free[arm.name] for arm in (a, b)]
+    if any(r.kind == "float" for ranges in free for r in ranges.values()):
+        return False
+    sides = [arm.full(search.fixed[arm.name]) for arm in (a, b)]
+    return all(_meet(*(_finite(arm.method, knob, ranges.get(knob), side[knob])
+                       for arm, ranges, side in zip((a, b), free, sides, strict=True))) for knob in sides[0])
+
+
+def _finite(method: str, knob: str, values: Range | None, fixed: Any) -> Sequence[Any]:
+    """What a knob may be in a search."""
+    if values is None:
+        return [fixed]
+    if values.kind == "int":
+        return range(int(values.low), int(values.high) + 1)
+    return [coerce(method, knob, choice) for choice in values.choices]
+
+
+def _meet(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    if isinstance(one, range) and isinstance(other, range):
+        return max(one[0], other[0]) <= min(one[-1], other[-1])
+    few, many = (other, one) if isinstance(one, range) else (one, other)
+    return any(value in many for value in few)

@@ -156,8 +156,9 @@ class Tracking(Experiment):
         runs = self._runs_of(unit.config_hash)
         trial = next((run for run in runs if run.data.tags["kind"] == "trial"), None)
         shown = blocks(trial)
-        if trial and trial.data.tags.get("status") == "pruned" != manifest["status"]:
-            shown = []  # an earlier version of the study stopped it, and this one trained it to its end
+        if trial and trial.data.tags.get("status") == "pruned" and (manifest["status"] != "pruned" or self._is_news(
+                trial, manifest)):
+            shown = []  # another version of the study stopped it, and this one trained it to its end or stopped it, too
         if unit.seeds in shown:
             return
         started, ended = _milliseconds(manifest["started"]), _milliseconds(manifest["ended"])
@@ -189,6 +190,11 @@ class Tracking(Experiment):
         # Step: the replicates that are shown, so that the aggregate that knows most is the latest.
         self.log(trial_id, [metric(name, value, ended, len(final)) for name, value in measured.items()], tags,
                  None if shown else parameters(unit.configuration))
+
+    def _is_news(self, trial: Run, manifest: Mapping[str, Any]) -> bool:
+        """Whether a unit is this version's, and shown as another's."""
+        version = self._common["study_version"]
+        return manifest.get("study_version") == version != trial.data.tags.get("study_version")
 
     def _commit_of(self, manifest: dict[str, Any]) -> str:
         return str(manifest.get("commit") or self._commit)
@@ -266,13 +272,15 @@ class Tracking(Experiment):
             return b""
 
     @named
-    def adopt(self, config_hashes: Collection[str]) -> None:
-        """Give runs of an earlier version of the study, where this version counts them too, this version's tag.
+    def adopt(self, config_hashes: Collection[str], stopped: Collection[str] = ()) -> None:
+        """Give runs of another version of the study, where this version counts them too, this version's tag.
 
-        What an earlier version pruned stays with it: this version trains it to its end, or prunes it itself.
+        What another version pruned stays with it, unless it is one of `stopped`, which this version pruned itself: else
+        this version trains it to its end.
         """
         for run in self.search(f"tags.study_version != '{self._common['study_version']}'"):
-            if run.data.tags.get("config_hash") in config_hashes and run.data.tags.get("status") != "pruned":
+            counted = stopped if run.data.tags.get("status") == "pruned" else config_hashes
+            if run.data.tags.get("config_hash") in counted:
                 self.log(run.info.run_id, [], self._common)
 
     def _create(self, kind: str, name: str, tags: dict[str, str], start: int) -> str:

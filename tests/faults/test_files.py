@@ -15,6 +15,7 @@ import pytest
 
 from study import trial
 from study.storage import DIGEST_BYTES, Store, Unit
+from study.tracking.experiment import Experiment
 from study.unit_progress import unpack
 from tests.faults.holdings import Holdings, differences
 from tests.faults.in_process import Round
@@ -210,3 +211,28 @@ def test_records_that_are_damaged_in_mlflow_as_well_are_trained_again(study: Lau
     held = held_here()
     assert (held.trials, held.replicates) == (shown.trials, shown.replicates)
     assert (held.records, held.units) == (calm.records, calm.units), "what MLflow holds is in the storage again"
+
+
+@pytest.mark.parametrize("status", [503, 403])
+def test_artifacts_that_mlflow_does_not_give_hold_up_nothing(status: int, study: Launch, calm: Holdings,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server answers, what is behind it does not, or refuses: two damaged units are trained again, and said."""
+    from mlflow.exceptions import RestException
+
+    assert study()[0] == 0
+    for path in sorted(Path("runs/tiny").glob("*/*/records.parquet"))[:2]:
+        flip(path)
+    asked = []
+
+    def fails(self: Experiment, *arguments: str) -> bytes:
+        asked.append(arguments)
+        raise RestException({"error_code": {503: "TEMPORARILY_UNAVAILABLE", 403: "PERMISSION_DENIED"}[status],
+                             "message": "no artifacts today"})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "read_artifact", fails)
+        code, lines, errors = study()
+    assert (code, errors) == (0, []) and len(asked) == (1 if status == 503 else 2)
+    assert sum(line.startswith("[") for line in lines) == 2
+    assert any("no artifacts today; units that have no whole files" in line for line in lines)
+    assert differences(calm, held_here()) == []

@@ -22,7 +22,7 @@ from tests.faults.in_process import Round
 from tests.faults.tiny import LAUNCHER, environment, held_here
 from tests.launching import done
 from tests.launching import launch as launch_with_ray
-from tests.test_launch_whole import Launch
+from tests.test_launch_whole import Launch, shown
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
@@ -101,6 +101,30 @@ def test_interrupted_at_concurrency_1_equals_undisturbed(study: Launch, monkeypa
     assert (code, errors) == (0, [])
     held = held_here()
     assert differences(calm, held) == [] and check(held) == states
+
+
+def test_what_both_versions_of_a_study_prune_belongs_to_the_one_that_is_launched(
+        study: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There and back: each finds its trials in MLflow. What the first had stopped and the second trained is told."""
+    def states() -> Counter[str]:
+        """Of the version that was launched last, in its journals; in MLflow they are the same."""
+        version = json.loads(Path("runs/tiny/plan.json").read_text())["study_version"]
+        found = Counter(entry["state"] for path in Path("runs/tiny/search", version).glob("*.json")
+                        for entry in json.loads(path.read_text())["entries"])
+        tags = [run.data.tags for run in shown().search("tags.kind = 'trial'")]
+        shows = Counter(of["status"] for of in tags if of["study_version"] == version)
+        assert (found["pruned"], found["told"]) == (shows["pruned"], shows["finished"]) and found.total() == 2 * TRIALS
+        return found
+
+    restart(monkeypatch, Round())
+    assert study()[0] == 0
+    before = states()["pruned"]
+    Path("tiny.yaml").write_text(SPEC.replace("  prune:", "  diverged_value: 3.0\n  prune:"))
+    assert study()[0] == 0 and 0 < states()["pruned"]
+    Path("tiny.yaml").write_text(SPEC)
+    once = Round()
+    restart(monkeypatch, once)
+    assert study()[0] == 0 and 0 < states()["pruned"] < before and once.done == 0
 
 
 def test_killed_with_ray_no_trial_runs_on_and_none_is_asked_twice(
