@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.budget import budget
+from analysis.budget import budget, search_budgets
 from analysis.findings import missing
 from analysis.load import VALID, Study
 from analysis.origin import Origin, noted, own_commit
@@ -60,6 +60,7 @@ def method(study: Study, origins: Sequence[Origin]) -> list[tuple[str, list[str]
         ),
         ("particle gradients spent", _spent(study)),
     ]
+    rows.append(("budgets of the search", search_budgets(budget(study))))
     one = len(origins) == 1
     notes = [(name if one else f"{of.study.name}: {name}", text) for of in origins for name, text in noted(of)]
     written = ("report written by commit", own_commit())

@@ -12,6 +12,7 @@ from analysis.wording import DASH, number, share
 
 SPENT = {"particle_gradients": "particle gradients", "cpu_seconds": "CPU seconds", "gpu_seconds": "GPU seconds",
          "wall_seconds": "wall seconds"}
+EQUAL = 1.25  # largest / smallest of what arms spent, up to which their searches are called equal
 COUNTS = ("configurations", "finished", "pruned", "lost")
 
 
@@ -55,6 +56,20 @@ def _spent(finals: pd.DataFrame, pruned: pd.DataFrame, lost: int) -> dict[str, f
         found[name] = sum(float(part.sum()) for part in (own.get(name), extra) if part is not None)
         found[f"{name}_lacks"] = lost + (int(extra.isna().sum()) if extra is not None else len(pruned))
     return found
+
+
+def search_budgets(frame: pd.DataFrame) -> str:
+    """Whether what arms spent on their searches can be called equal; "" where no two searched. frame: `budget`'s."""
+    of = frame[frame["phase"] == "search"] if len(frame) else frame
+    if len(of) < 2 or not of["particle_gradients"].max():
+        return ""
+    most, least = (of.loc[getattr(of["particle_gradients"], end)()] for end in ("idxmax", "idxmin"))
+    spent = [float(row["particle_gradients"]) for row in (most, least)]
+    ratio = f"{spent[0] / spent[1]:.2f} times what {least['arm']} did" if spent[1] else f"and {least['arm']} nothing"
+    known = ", so far as MLflow knows" if of["particle_gradients_lacks"].any() else ""
+    verdict = (f"equal (up to {EQUAL} times)" if spent[0] <= EQUAL * spent[1] else
+               "not equal: compare what was confirmed, not what was searched")
+    return f"{most['arm']} spent {ratio} in particle gradients{known}; {verdict}"
 
 
 def budget_words(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.records import finals_of, planned_seeds, records_of
 from analysis.store import PassingError, ReportError, Store, opened
 from analysis.trials import CELL, TRIAL, VALID, planned_cells, trial_row
+from analysis.wording import count
 
 __all__ = ["CELL", "COSTS", "VALID", "ReportError", "Store", "Study", "load", "opened", "read"]
 
@@ -117,8 +118,12 @@ def read(store: Store, name: str, cache: Path) -> Study:
     own = hashlib.sha256(f"{store.uri} {found.experiment_id}".encode()).hexdigest()[:8]
     records, warnings = records_of(store, trials, by_id, cache, f"records-{own}-")
     records = planned_seeds(records, plan.get("seeds"))
-    if len(mine) < len(runs):
-        warnings.append(f"{len(runs) - len(mine)} trials of other versions of this study are left out.")
+    earlier = sum(r.data.tags.get("study_version") == f"{version}-superseded" for r in runs)
+    if other := len(runs) - len(mine) - earlier:
+        warnings.append(f"{other} trials of other versions of this study are left out.")
+    if earlier:
+        warnings.append(f"{count(earlier, 'confirmation')} of what is no longer among the best of the whole search "
+                        f"{'is' if earlier == 1 else 'are'} left out.")
     commits = sorted({c for tag in trials.loc[trials["complete"], "commit"] for c in tag.split(",") if c})
     if len(commits) > 1:
         warnings.append(f"The trials come from {len(commits)} commits: {', '.join(c[:10] for c in commits)}.")

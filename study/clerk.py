@@ -9,6 +9,7 @@ from typing import Any
 
 from study.cost import cost
 from study.identity import knobs_text
+from study.losses import Losses
 from study.plan import as_yaml
 from study.prediction import predicted
 from study.progress import Outcome, Progress
@@ -34,7 +35,10 @@ class Clerk:
         self.results, self.progress = results, progress
         self.lost_units: list[tuple[Unit, str]] = []
         self.out_of_memory: list[Unit] = []  # to run again, a node each
+        self.first_lost: list[Unit] = []  # those of the lost units that no earlier launch had lost
         self._alone: set[str] = set()  # units' keys that had a node each
+        self._chosen: Mapping[str, Collection[str]] = {}
+        self._losses = Losses(store)
         self._drain = Drain(redacted(tracking.uri), progress.say)
         tracking.on_answer = self._drain.answered
         self._to_show: set[str] = set()  # keys of the jobs that show a done unit
@@ -88,6 +92,8 @@ class Clerk:
             self._mark(unit, "oom", message)
             return
         self.lost_units.append((unit, message))
+        if self._losses.is_first(unit):
+            self.first_lost.append(unit)
         self.progress.running, self.progress.lost = len(self._started), len(self.lost_units)
         self.progress.say(f"lost: {self.name(unit)}: {message}")
         self._mark(unit, "oom" if out_of_memory else "crashed", message)
@@ -97,6 +103,10 @@ class Clerk:
         units, self.out_of_memory = self.out_of_memory, []
         self._alone |= {unit.key for unit in units}
         return units
+
+    def choose(self, chosen: Mapping[str, Collection[str]]) -> None:
+        """Learn which confirmations count: arm -> config_hashes, of the arms of which the best are known."""
+        self._chosen = {arm: set(hashes) for arm, hashes in chosen.items()}
 
     def interrupted(self, unit: Unit) -> None:
         self._started.pop(unit.key, None)
@@ -144,6 +154,8 @@ class Clerk:
     def _show(self, unit: Unit, manifest: dict[str, Any]) -> None:
         try:
             self.tracking.drain(self.store, unit, manifest)
+            if unit.configuration["phase"] == "confirm":
+                self.tracking.choose(self._chosen)
         except StorageError as error:
             self.lost_units.append((unit, str(error)))
             self.progress.say(str(error))
@@ -155,6 +167,7 @@ class Clerk:
         if hashes:
             self.tracking.adopt(hashes, stopped)
         if status:
+            self.tracking.choose(self._chosen)
             self.tracking.end_launch(status, counts)
         else:
             self.tracking.update_launch(counts)

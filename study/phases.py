@@ -43,12 +43,12 @@ def design_units(spec: StudySpec, content_hash: str, results: Results) -> list[U
     return left_of(expected(design_configurations(spec), phase_seeds(spec, "design"), content_hash, results), results)
 
 
-def confirm_units(spec: StudySpec, content_hash: str, results: Results) -> list[Unit]:
-    """What is missing of the confirmation of each arm's best: of its search where there is one, else of its design."""
+def confirm_units(spec: StudySpec, content_hash: str, results: Results, arms: Iterable[str]) -> list[Unit]:
+    """The confirmation of the best of each of these arms: of its search where there is one, else of its design."""
     if spec.confirm is None:
         return []
-    chosen = [confirm_configuration(spec, c) for arm in spec.arms for c in best(spec, arm, results)[:spec.confirm.top]]
-    return left_of(expected(chosen, phase_seeds(spec, "confirm"), content_hash, results), results)
+    chosen = [confirm_configuration(spec, c) for arm in arms for c in best(spec, arm, results)[:spec.confirm.top]]
+    return expected(chosen, phase_seeds(spec, "confirm"), content_hash, results)
 
 
 def best(spec: StudySpec, arm: str, results: Results) -> list[Configuration]:

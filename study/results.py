@@ -77,6 +77,12 @@ class Results:
         """A finished unit of each of these configurations, of whatever version."""
         return [unit for config_hash, unit in sorted(self._done.items()) if config_hash in hashes]
 
+    def uncounted(self, phase: str) -> list[Unit]:
+        """A finished unit of each configuration of a phase that does not count, of whatever version."""
+        counted = self.hashes
+        return [unit for unit in self._done.values()
+                if unit.configuration["phase"] == phase and unit.config_hash not in counted]
+
     def all(self) -> list[Result]:
         """Of every unit that counts, what is finished."""
         return [found for unit in self._expected.values() if (found := self.result(unit)) is not None]

@@ -87,6 +87,7 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
         console.print(f"{problem}; units that have no whole files in the storage are trained again", markup=False,
                       soft_wrap=True)
     work = Work(spec, plan, results, store, tagged)
+    clerk.choose(work.chosen)
     clerk.progress.total, clerk.progress.cost = work.left, work.cost
     if complete := results.complete():
         console.print(f"{complete} units of work are finished, {work.left} are left", markup=False)

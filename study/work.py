@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from study.cost import cost
-from study.phases import confirm_units, design_units, make_search
+from study.phases import confirm_units, design_units, left_of, make_search
 from study.prediction import predicted
 from study.results import Results
 from study.sources import Fixed, Phases, Source
@@ -18,19 +18,26 @@ class Losses(Protocol):
     """What a launch could not finish (`clerk.Clerk`)."""
 
     lost_units: list[tuple[Unit, str]]
+    first_lost: list[Unit]  # those that no earlier launch had lost
     out_of_memory: list[Unit]
+
+    def choose(self, chosen: Mapping[str, Collection[str]]) -> None:
+        """Learn which confirmations count: see `Work.chosen`."""
 
     def take_out_of_memory(self) -> list[Unit]:
         """The units that ran out of memory and have not run alone yet; from now on they count as tried."""
 
 
 class Work:
-    """left: units that are not finished (of search and confirmation: as planned). cost: their gradient evaluations."""
+    """left: units that are not finished (of search and confirmation: as planned). cost: their gradient evaluations.
+    chosen: arm -> config_hashes of the confirmation of its best, of those arms of which the best are known."""
 
     def __init__(self, spec: StudySpec, plan: Mapping[str, Any], results: Results, store: Store,
                  tagged: Collection[str] = (), read_only: bool = False) -> None:
         self.spec, self.plan, self.results = spec, plan, results
         self._content = plan["data"]["content_hash"]
+        self.chosen: dict[str, list[str]] = {}
+        self._waiting: list[str] = []  # arms that a lost unit keeps from their confirmation
         self._design = design_units(spec, self._content, results)
         self._search = (make_search(spec, plan["study_version"], self._content, results, store, tagged, read_only)
                         if spec.search else None)
@@ -38,7 +45,7 @@ class Work:
         if self._design or any(searching.values()):  # the best are not known yet: all their confirmations are to come
             confirming = spec.confirm.top * len(spec.arms) if spec.confirm else 0
         else:
-            confirming = len(confirm_units(spec, self._content, results))
+            confirming = len(left_of(self._choose(spec.arms), results))
         self.left = len(self._design) + sum(searching.values()) + confirming
         self.cost = sum(cost(unit) for unit in self._design) + sum(
             count * self._mean_cost("search", arm) for arm, count in searching.items())
@@ -78,9 +85,24 @@ class Work:
             yield self._confirm(losses), False
 
     def _confirm(self, losses: Losses) -> Fixed:
+        """An arm of which a unit was lost waits: the same command may finish it, and then others may be the best. What
+        two launches have lost is not waited for."""
         lost = {unit.key for unit, _ in losses.lost_units}
-        units = confirm_units(self.spec, self._content, self.results)
+        phase = "search" if self.spec.search is not None else "design"
+        found = {unit.configuration["arm"] for unit in losses.first_lost if unit.configuration["phase"] == phase}
+        self._waiting = [arm for arm in self.spec.arms if arm in found and self.spec.confirm]
+        units = left_of(self._choose([arm for arm in self.spec.arms if arm not in found]), self.results)
+        losses.choose(self.chosen)
         return Fixed(unit for unit in units if unit.key not in lost)
+
+    def _choose(self, arms: Iterable[str]) -> list[Unit]:
+        """The confirmations of these arms' best."""
+        if self.spec.confirm is None:
+            return []
+        units = confirm_units(self.spec, self._content, self.results, arms)
+        for arm in arms:
+            self.chosen[arm] = [unit.config_hash for unit in units if unit.configuration["arm"] == arm]
+        return units
 
     def _learn(self, unit: Unit, status: str) -> None:
         if self._search is not None and unit.configuration["phase"] == "search" and status in ("finished", "diverged"):
@@ -97,7 +119,11 @@ class Work:
 
     def notes(self) -> list[str]:
         """What a person should know about the searches that ran."""
-        found = []
+        found = [f"confirm {arm}: waits for what was lost; the same command tries that once more, then confirms "
+                 "the best" for arm in self._waiting]
+        if old := [unit for unit in self.results.uncounted("confirm") if unit.configuration["arm"] in self.chosen]:
+            found.append(f"confirm: {len(old)} configurations that were confirmed earlier are no longer among the best "
+                         "and do not count")
         for arm in self._search.arms if self._search else ():
             if arm.only_repeats:
                 found.append(f"search {arm.arm}: ended before its {arm.trials} trials, since its sampler only repeated "

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from analysis import ablation, cost, effects, main_table, tables
-from analysis.budget import budget, budget_words
+from analysis.budget import EQUAL, budget, budget_words, search_budgets
 from analysis.comparisons import compared_cells, comparisons, not_separable_from_best
 from analysis.figures.cost import front
 from analysis.findings.quality import quality
@@ -94,6 +94,26 @@ def test_a_path_fears_divergence_more_than_a_bad_mean():
     toy = study({("kl", 0.1, 5): flat(1), ("kl", 0.2, 5): [0.1, *[None] * 7], ("jko", 0.1, 5): flat(3),
                  ("jko", 0.2, 5): flat(0.5)}, common_cell={"step_size": 0.1, "mcmc_steps": 5})
     assert ablation.path(toy)["changed"].tolist() == ["baseline", "method to jko", "step size to 0.2"]
+
+
+@pytest.mark.parametrize(("spent", "lacks", "said"), [
+    ({"kl": 100.0, "jko": 125.0}, 0,
+     "jko spent 1.25 times what kl did in particle gradients; equal (up to 1.25 times)"),
+    ({"kl": 100.0, "jko": 126.0, "r1": 110.0}, 2, "jko spent 1.26 times what kl did in particle gradients, so far as "
+     "MLflow knows; not equal: compare what was confirmed, not what was searched"),
+    ({"kl": 0.0, "jko": 1.0}, 0, "jko spent and kl nothing in particle gradients; not equal: compare what was "
+     "confirmed, not what was searched"),
+    ({"kl": 0.0, "jko": 0.0}, 0, ""), ({"kl": 100.0}, 0, ""), ({}, 0, "")])
+def test_the_report_says_whether_searches_were_equal(spent: dict[str, float], lacks: int, said: str) -> None:
+    """By the same rule as the launch; what was spent on the design does not count."""
+    from study.search.budget import unequal
+
+    rows = [("design", "kl", 9000.0, 0), *(("search", arm, cost, lacks) for arm, cost in spent.items())]
+    names = ["phase", "arm", "particle_gradients", "particle_gradients_lacks"]
+    assert search_budgets(pd.DataFrame(rows, columns=names)) == said
+    assert ("not equal" in said) == bool(unequal(spent))
+    assert unequal({"a": 1.0, "b": EQUAL}) == "" != unequal({"a": 1.0, "b": EQUAL + 0.01})
+    assert search_budgets(pd.DataFrame()) == ""
 
 
 def test_the_budget_counts_what_became_of_each_trial():

@@ -424,7 +424,7 @@ def test_only_the_current_design_counts(tmp_path: Path, change: list[str]) -> No
         (r.unit, r.unit.configuration, r.replicates) for r in sorted(alone.all(), key=key)]
     for arm in new.arms:
         assert best(new, arm, now) == best(new, arm, alone)
-    assert {u.configuration["knobs"]["updates"] for u in confirm_units(new, "data", now)} == {
+    assert {u.configuration["knobs"]["updates"] for u in confirm_units(new, "data", now, new.arms)} == {
         new.arms[next(iter(new.arms))].hparams({}).updates}
 
 

@@ -326,6 +326,29 @@ def test_version_that_plans_an_earlier_trial_adopts_it(uri: str, store: Store) -
     assert versions == {"kept": "v2", "dropped": "v1"}
 
 
+def test_a_confirmation_of_an_earlier_choice_keeps_its_results_and_not_its_version(uri: str, store: Store) -> None:
+    """Until it is chosen again."""
+    tracking = Tracking(uri, "jko", "v1")
+    for config_hash, phase in (("old", "confirm"), ("new", "confirm"), ("cell", "design")):
+        drain(tracking, store, finished_unit(store, (0,), config_hash=config_hash, phase=phase))
+
+    def versions() -> dict[str, str]:
+        of = [run.data.tags for run in (*runs(tracking, "trial"), *runs(tracking, "replicate"))]
+        assert all(tags["complete"] == "true" for tags in of) and len(of) == 6
+        return {tags["config_hash"]: tags["study_version"] for tags in of}
+
+    before = versions()
+    tracking.choose({})
+    tracking.choose({"another arm": {"x"}})
+    assert versions() == before == dict.fromkeys(("old", "new", "cell"), "v1")
+    arm = runs(tracking, "trial")[0].data.tags["arm"]
+    tracking.choose({arm: {"new"}})
+    assert versions() == {**before, "old": "v1-superseded"}
+    tracking.adopt({"old", "cell"})
+    tracking.choose({arm: {"old"}})
+    assert versions() == {**before, "new": "v1-superseded"}
+
+
 def pruned_unit(store: Store) -> Unit:
     """Of a search, which stopped it."""
     unit = planned_unit(phase="search")

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 RECORDS = "records.parquet"
 IDENTITY = ("kind", "launch", "config_hash", "seed")  # tags that no two runs share
+SUPERSEDED = "-superseded"  # behind the study_version of a confirmation that does not count any more
 LAUNCH_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 NOTES = {
     "experiment": "One study. Runs of kind `launch` are starts of it, `trial` are configurations, and below a trial "
@@ -282,6 +283,17 @@ class Tracking(Experiment):
             counted = stopped if run.data.tags.get("status") == "pruned" else config_hashes
             if run.data.tags.get("config_hash") in counted:
                 self.log(run.info.run_id, [], self._common)
+
+    @named
+    def choose(self, chosen: Mapping[str, Collection[str]]) -> None:
+        """Take this version's tag from confirmations of what is no longer among the best; `adopt` gives it back.
+
+        chosen: arm -> config_hashes of its confirmations that count. Those of other arms stay as they are.
+        """
+        version, counted = self._common["study_version"], {one for hashes in chosen.values() for one in hashes}
+        for run in self.search(f"tags.phase = 'confirm' and tags.study_version = '{version}'") if chosen else ():
+            if run.data.tags.get("arm") in chosen and run.data.tags.get("config_hash") not in counted:
+                self.log(run.info.run_id, [], {"study_version": f"{version}{SUPERSEDED}"})
 
     def _create(self, kind: str, name: str, tags: dict[str, str], start: int) -> str:
         return self.create(name, {"kind": kind, **self._common, NOTE: NOTES[kind], **tags}, start)

@@ -1,0 +1,150 @@
+"""What counts as confirmed: the best of the whole search, whatever was lost on the way and however the search grew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from analysis.load import Study, load
+from study.storage import Store
+from study.trial import UnitRun
+from tests.faults.holdings import Holdings, differences
+from tests.faults.in_process import Round
+from tests.faults.tiny import held_here
+from tests.test_launch_whole import Launch, shown
+
+pytestmark = [pytest.mark.slow,
+              pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
+
+SPEC = """\
+study: tiny
+data: moons
+method: [kl]
+train: {updates: 12, batch_size: 16, width: 4, particles: 64, mcmc_steps: 3}
+search:
+  replicates: 1
+  sampler: random
+  trials: 5
+  space:
+    step_size: {log: [0.02, 0.5]}
+confirm: {top: 1, replicates: 2}
+evaluation: {points: 6, samples: 64, long_run: 2}
+"""
+WAITS = "confirm kl: waits for what was lost; the same command tries that once more, then confirms the best"
+
+
+class Loses(Round):
+    """It loses one unit."""
+
+    def __init__(self, config_hash: str) -> None:
+        super().__init__()
+        self.config_hash = config_hash
+
+    def run_round(self, source: Any, clerk: Any, store: Store, *, options: Any, **rest: Any) -> bool:
+        while (unit := source.next()) is not None:
+            clerk.started(unit)
+            if unit.config_hash == self.config_hash:
+                source.finished(unit, "lost")
+                clerk.lost(unit, "it raised twice", False)
+                continue
+            worker = UnitRun(unit, store, **options(unit))
+            while not (report := worker.advance())["done"]:
+                pass
+            source.finished(unit, report["status"])
+            clerk.finished(unit, None)
+        return True
+
+
+def restart(monkeypatch: pytest.MonkeyPatch, one: Round) -> None:
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=one.run_round))
+
+
+@pytest.fixture
+def calm(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> tuple[Holdings, str, str]:
+    """What an undisturbed study holds; which trial of its search is the best, and what was confirmed of it."""
+    Path("tiny.yaml").write_text(SPEC)
+    restart(monkeypatch, Round())
+    assert launch(database="calm.db")[0] == 0
+    held = held_here("calm.db")
+    [confirmed] = [unit.partition("/")[0] for unit, (phase, _) in held.phases.items() if phase == "confirm"]
+    best = min((entry for entry in held.journals["kl"]), key=lambda entry: entry["values"])
+    shutil.rmtree("runs")
+    return held, best["unit"].partition("/")[0], confirmed
+
+
+def phases() -> list[str]:
+    """Of what is done, of each unit."""
+    return sorted(phase for phase, _ in held_here().phases.values())
+
+
+def report() -> Study:
+    """What the report has, read from MLflow anew."""
+    shutil.rmtree("cache", ignore_errors=True)
+    return load("tiny", f"sqlite:///{Path.cwd()}/mlflow.db", cache="cache")
+
+
+def confirmed_in(study: Study) -> set[str]:
+    return set(study.finals.loc[study.finals["phase"] == "confirm", "config_hash"])
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_lost_unit_holds_up_the_confirmation_until_it_is_finished(
+        damaged: bool, launch: Launch, calm: tuple[Holdings, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever became of the note of what was lost: it may only hold up once more."""
+    undisturbed, best, _ = calm
+    for _ in range(1 + damaged):
+        restart(monkeypatch, Loses(best))
+        code, lines, errors = launch()
+        assert code == 1 and best in errors[0] and WAITS in lines and phases() == ["search"] * 4
+        if damaged:
+            Path("runs/tiny/lost.json").write_text("[3]")
+    restart(monkeypatch, Round())
+    code, lines, errors = launch()
+    assert (code, errors) == (0, []) and WAITS not in lines
+    assert differences(undisturbed, held_here()) == []
+
+
+def test_what_is_lost_twice_is_not_waited_for_and_counts_again_when_it_is_finished(
+        launch: Launch, calm: tuple[Holdings, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then another was confirmed in its place: that stays in MLflow, and the report has the best of the whole alone."""
+    _, best, confirmed = calm
+    restart(monkeypatch, Loses(best))
+    assert launch()[0] == 1
+    code, lines, _ = launch()
+    assert code == 1 and WAITS not in lines and phases() == ["confirm", *["search"] * 4]
+    [stopgap] = confirmed_in(report())
+    restart(monkeypatch, Round())
+    old = "confirm: 1 configurations that were confirmed earlier are no longer among the best and do not count"
+    for _ in range(2):  # the second has nothing to train
+        code, lines, errors = launch()
+        assert (code, errors) == (0, []) and old in lines and phases() == [*["confirm"] * 2, *["search"] * 5]
+        study = report()
+        assert confirmed_in(study) == {confirmed} != {stopgap}
+        assert "1 confirmation of what is no longer among the best of the whole search is left out." in study.warnings
+    tags = {run.data.tags["config_hash"]: run.data.tags for run in shown().search("tags.phase = 'confirm'")}
+    assert tags[stopgap]["complete"] == "true" and tags[stopgap]["study_version"] == (
+        f"{tags[confirmed]['study_version']}-superseded")
+
+
+def test_more_trials_confirm_the_best_of_all(launch: Launch, calm: tuple[Holdings, str, str],
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """The budget grows until another trial is the best: one is planned, and one is in the report."""
+    undisturbed, _, confirmed = calm
+    told = [entry["values"] for entry in undisturbed.journals["kl"]]
+    first = told.index(min(told))
+    assert first > 0, "the first trial is the best: nothing to see"
+    assert launch("--set", f"search.trials={first}")[0] == 0
+    before = confirmed_in(report())
+    assert launch()[0] == 0
+    study = report()
+    assert len(before) == 1 and confirmed_in(study) == {confirmed} != before
+    assert study.plan["planned"]["confirm"]["configurations"] == 1
+    version = json.loads(Path("runs/tiny/plan.json").read_text())["study_version"]
+    assert [run.data.tags["config_hash"] for run in shown().search(
+        f"tags.phase = 'confirm' and tags.kind = 'trial' and tags.study_version = '{version}'")] == [confirmed]
