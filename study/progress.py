@@ -101,7 +101,10 @@ class Progress:
         cost, seconds = self._timed
         if not cost:
             return None
-        return max(0.0, self.cost - self._spent) * seconds / cost / self._at_once
+        rest = self.cost - self._spent
+        if rest <= 0:  # what is confirmed was planned at a mean cost
+            rest = max(0, self.total - self.done - self.lost) * self._spent / self.done
+        return rest * seconds / cost / self._at_once
 
     def text(self) -> Text:
         """The live line."""

@@ -145,6 +145,8 @@ def test_the_time_left_is_right_from_the_first_unit_on() -> None:
         assert progress.done == done and progress.seconds_left() == pytest.approx(left)
     progress.finished(Outcome("search", "jko", "", "kid", None, 6, 0, 0.0, 1.0, pruned=True))
     assert progress.seconds_left() == pytest.approx(25.0), "a pruned unit's time is not known"
+    progress.finished(Outcome("confirm", "jko", "", "kid", 0.01, 6, 0, 60.0, 6.0))
+    assert progress.seconds_left() == pytest.approx(4 * 9 / 4 * 10 / 2), "four are left, of what the others cost"
 
 
 def test_what_has_not_diverged_is_not_called_calm_where_kappa_is_past_its_limit() -> None:
