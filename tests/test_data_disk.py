@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import os
 import subprocess
 import sys
+import threading
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -433,6 +436,23 @@ def test_batches_are_decoded_before_their_turn(tmp_path: Path, lazily: None) -> 
     for update in range(1, 5):
         read = [rows.read(np.array([5 + i])) for i in disk_rows.np.unique(_indices(update))]
         assert all(len(one) == 1 for one in read)
+
+
+def test_the_last_to_let_go_of_images_may_be_a_thread_that_decodes_them(tmp_path: Path) -> None:
+    """Where training ended by an exception, say; a thread cannot wait for its own end."""
+    rows = at("folder", images.folder(tmp_path / "faces", FILES)).train._rows  # type: ignore[union-attr]
+    assert rows._pool is not None
+    threads, gate = list(rows._pool._threads), threading.Event()
+    rows._pool.submit(lambda rows=rows: gate.wait())
+    disk._LATEST.clear()
+    gone = weakref.ref(rows)
+    del rows
+    gc.collect()
+    assert gone() is not None
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert gone() is None and not any(thread.is_alive() for thread in threads)
 
 
 def _indices(update: int) -> np.ndarray:

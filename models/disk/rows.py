@@ -51,7 +51,8 @@ class Rows:
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:  # bound: at exit modules go first
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            # Work holds this object: there is none left, and the thread that let go of it last may be the pool's own.
+            self._pool.shutdown(wait=False)
         close(self._file)
 
     def read(self, places: np.ndarray) -> np.ndarray:
