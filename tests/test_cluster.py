@@ -151,3 +151,12 @@ def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeyp
         assert os.environ["OMP_NUM_THREADS"] == "3"
         os.kill(os.getpid(), signal.SIGTERM)
     assert told == ["token", "init in group {'process_group': 0}", "shutdown"] and services.ConsolePopen is print
+
+
+def test_a_node_for_itself_is_waited_for_where_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five nodes died under a unit, and its round at the end begins while no other has come."""
+    nodes: list[dict[str, float]] = []
+    monkeypatch.setattr(capacity, "_nodes", lambda shunned=(): nodes)
+    assert capacity.whole_node({"cpu": 2.0}) == {"cpu": 2.0}
+    nodes += [{"CPU": 4.0}, {"CPU": 8.0}, {"CPU": 1.0}]
+    assert capacity.whole_node({"cpu": 2.0}) == {"cpu": 8.0}
