@@ -181,9 +181,13 @@ class Store(Files):
     # Checkpoints: their checksum, then the payload; the last two are kept.
 
     def write_checkpoint(self, unit: Unit, update: int, payload: bytes) -> None:
-        """Write the checkpoint of one update and remove all but the last two."""
-        self.write(f"{unit.key}/{CHECKPOINT}{update:09d}", hashlib.sha256(payload).digest() + payload)
-        for name in self._checkpoints(unit)[:-CHECKPOINTS_KEPT]:
+        """Write the checkpoint of one update and remove all but the last two up to it. Later ones could not be used:
+        their unit has begun anew."""
+        newest = f"{CHECKPOINT}{update:09d}"
+        self.write(f"{unit.key}/{newest}", hashlib.sha256(payload).digest() + payload)
+        names = self._checkpoints(unit)
+        kept = [name for name in names if name <= newest][-CHECKPOINTS_KEPT:]
+        for name in set(names) - set(kept):
             self.delete(f"{unit.key}/{name}")
 
     def latest_checkpoint(self, unit: Unit) -> tuple[int, bytes] | None:

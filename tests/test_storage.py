@@ -160,6 +160,16 @@ def test_checkpoints_beside_a_manifest_are_no_work_in_progress(store: Store) -> 
     assert store.latest_checkpoint(UNIT) is None
 
 
+def test_a_unit_that_has_begun_anew_keeps_its_own_checkpoints(store: Store) -> None:
+    """Those that could not be used have higher numbers, and are not those to keep."""
+    for update in (700, 800):
+        store.write_checkpoint(UNIT, update, b"of another release")
+    for update in (10, 20, 30):
+        store.write_checkpoint(UNIT, update, f"{update}".encode())
+        assert store.latest_checkpoint(UNIT) == (update, f"{update}".encode())
+    assert store._checkpoints(UNIT) == ["checkpoint-000000020", "checkpoint-000000030"]
+
+
 def test_checkpoints_beside_a_pruned_unit_are_of_a_search_that_trains_it_further(store: Store) -> None:
     store.write_done(UNIT, {"status": "pruned"})
     store.write_checkpoint(UNIT, 3, b"further")
