@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from study.files import Files, StorageError
+from study.spec.canonical import checksum
 
 __all__ = ["DamagedError", "StorageError", "Store", "Unit", "block_name"]
 
@@ -59,17 +60,17 @@ class Store(Files):
     stamp: what every manifest says of the launch (study_version; commit, where a worker has no checkout to ask).
     """
 
-    def __init__(self, uri: str, study: str, stamp: Mapping[str, Any] | None = None) -> None:
-        """uri: as of `Files`."""
-        super().__init__(uri, study)
+    def __init__(self, uri: str, study: str, stamp: Mapping[str, Any] | None = None, may_begin: bool = True) -> None:
+        """uri, may_begin: as of `Files`."""
+        super().__init__(uri, study, may_begin)
         self.stamp = dict(stamp or {})
 
     # Units of work.
 
     def write_config(self, unit: Unit) -> None:
         """What the unit is, so that its directory explains itself."""
-        self.write_json(f"{unit.key}/{CONFIG}", {"config_hash": unit.config_hash, "seeds": list(unit.seeds),
-                                                 "configuration": unit.configuration})
+        config = {"config_hash": unit.config_hash, "seeds": list(unit.seeds), "configuration": unit.configuration}
+        self.write_json(f"{unit.key}/{CONFIG}", {**config, "sha256": checksum(config)})
 
     def write_done(self, unit: Unit, manifest: dict[str, Any]) -> dict[str, Any]:
         """Write done.json, the last file of a unit: `manifest` (with its "status") and the checksum of every file.
@@ -106,7 +107,7 @@ class Store(Files):
         """Every unit that is done, with its manifest, in the order of their paths.
 
         tidy: remove the manifests of those whose configuration is damaged, and checkpoints that a worker left which was
-        killed at its very end. Only a launch that holds the study may.
+        killed at its very end (`_is_over`). Only a launch that holds the study may.
         """
         from pyarrow.fs import FileSelector
 
@@ -125,7 +126,7 @@ class Store(Files):
                     if tidy:
                         self._discard(key, error)
                     continue
-                if tidy:
+                if tidy and self._is_over(manifest):
                     for left in leftovers.get(path.rpartition("/")[0], ()):
                         self.delete(f"{key}/{left}")
                 yield _unit(config), manifest
@@ -179,10 +180,15 @@ class Store(Files):
     # Checkpoints: their checksum, then the payload; the last two are kept.
 
     def write_checkpoint(self, unit: Unit, update: int, payload: bytes) -> None:
-        """Write the checkpoint of one update and remove all but the last two."""
-        self.write(f"{unit.key}/{CHECKPOINT}{update:09d}", hashlib.sha256(payload).digest() + payload)
-        for name in self._checkpoints(unit)[:-CHECKPOINTS_KEPT]:
-            self.delete(f"{unit.key}/{name}")
+        """Write the checkpoint of one update and remove all but the last two. Those of later updates go, too: the unit
+        could not go on from them, and they would outlive what it does now."""
+        newest = f"{CHECKPOINT}{update:09d}"
+        self.write(f"{unit.key}/{newest}", hashlib.sha256(payload).digest() + payload)
+        names = self._checkpoints(unit)
+        kept = [name for name in names if name <= newest][-CHECKPOINTS_KEPT:]
+        for name in names:
+            if name not in kept:
+                self.delete(f"{unit.key}/{name}")
 
     def latest_checkpoint(self, unit: Unit) -> tuple[int, bytes] | None:
         """(update, payload) of the newest whole checkpoint; a damaged one is reported and the one before it taken."""
@@ -194,8 +200,16 @@ class Store(Files):
             log.warning("%s of unit %s is damaged; the one before it is taken", name, unit.key)
         return None
 
+    def drop_checkpoints(self, unit: Unit) -> None:
+        """Remove all of a unit's: nobody will continue it."""
+        for name in self._checkpoints(unit):
+            self.delete(f"{unit.key}/{name}")
+
     def checkpointed(self) -> Iterator[tuple[Unit, int, float]]:
-        """Units that have begun and are not done: (unit, update of the newest checkpoint, when it was written)."""
+        """Units that have begun and are not done: (unit, update of the newest checkpoint, when it was written).
+
+        The configuration is empty where config.json is damaged: seeds and hash are those of the unit's place.
+        """
         from pyarrow.fs import FileSelector
 
         found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
@@ -203,11 +217,18 @@ class Store(Files):
                   if info.base_name.startswith(CHECKPOINT) and info.base_name.removeprefix(CHECKPOINT).isdecimal()}
         done = {info.path.rpartition("/")[0] for info in found if info.base_name == DONE}
         for folder, info in newest.items():
-            if folder in done:
+            key = "/".join(folder.split("/")[-2:])
+            if folder in done and (manifest := self._done(key)) is not None and self._is_over(manifest):
                 continue
-            config = self.read_json("/".join([*folder.split("/")[-2:], CONFIG]))
-            if config is not None:
-                yield _unit(config), int(info.base_name.removeprefix(CHECKPOINT)), info.mtime.timestamp()
+            if (placed := _placed(key)) is not None:
+                config = self.read_json(f"{key}/{CONFIG}")
+                unit = Unit(config["configuration"] if _is_config(config) else {}, placed.seeds, placed.config_hash)
+                yield unit, int(info.base_name.removeprefix(CHECKPOINT)), info.mtime.timestamp()
+
+    def _is_over(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether what lies beside a manifest is of no use: always, but where another version of the study stopped the
+        unit. This one (the stamp's) may be training it to its end."""
+        return manifest["status"] != "pruned" or manifest.get("study_version") == self.stamp.get("study_version")
 
     def _checkpoints(self, unit: Unit) -> list[str]:
         return [name for name in self._names(unit) if name.startswith(CHECKPOINT) and not name.endswith(".tmp")]
@@ -216,6 +237,23 @@ class Store(Files):
 def _unit(config: Mapping[str, Any]) -> Unit:
     """The unit of a config.json."""
     return Unit(config["configuration"], tuple(config["seeds"]), config["config_hash"])
+
+
+def _placed(key: str) -> Unit | None:
+    """The unit, without its configuration, that lies at `config_hash/first-last`; None where that is no such place."""
+    config_hash, _, block = key.partition("/")
+    first, dash, last = block.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        return None
+    return Unit({}, tuple(range(int(first), int(last) + 1)), config_hash)
+
+
+def _is_config(found: Any) -> bool:
+    """Whether it has the shape that `write_config` gives, and its checksum (none: of an earlier release)."""
+    if not isinstance(found, dict):
+        return False
+    content = {key: value for key, value in found.items() if key != "sha256"}
+    return isinstance(found.get("configuration"), dict) and found.get("sha256", checksum(content)) == checksum(content)
 
 
 def _is_manifest(found: Any) -> bool:
