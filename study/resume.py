@@ -50,7 +50,7 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
     store.stamp = {"study_version": version, "commit": commit()}
     resolved = spec.resolved()
     store.write_json("spec.json", {**resolved, "sha256": checksum(resolved)})
-    store.write_json("plan.json", plan)
+    store.write_json("plan.json", {**plan, "sha256": checksum(plan)})
     tracking = Tracking(tracking_uri, spec.study, version, plan["factors"], plan["seeds"])
     search = plan.get("search", {})
     results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
@@ -87,6 +87,11 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
     if restored:
         console.print(f"{restored} units had no whole files in the storage; MLflow has their records, which are now "
                       "there again", markup=False, soft_wrap=True)
+    for unit, *_ in store.checkpointed():
+        if results.rest(unit) is None:  # its seeds were trained in other blocks: nobody continues it
+            store.drop_checkpoints(unit)
+        else:
+            results.begin(unit)
     work = Work(spec, plan, results, store, tagged)
     clerk.progress.total, clerk.progress.cost = work.left, work.cost
     if complete := results.complete():

@@ -17,6 +17,7 @@ import pytest
 from optuna.trial import TrialState
 
 from study import trial
+from study.storage import Store, Unit
 from tests.faults.holdings import Holdings, differences, faults
 from tests.faults.in_process import Round
 from tests.faults.tiny import LAUNCHER, environment, held_here
@@ -121,3 +122,32 @@ def test_killed_with_ray_no_trial_runs_on_and_none_is_asked_twice(
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     held = held_here()
     assert check(held).total() == 2 * TRIALS == len(held.units)
+
+
+def test_what_another_version_pruned_is_trained_to_its_end_from_its_checkpoint(
+        study: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manifest that says `pruned` makes its checkpoints leftovers only for the version that stopped the unit."""
+    one_arm = SPEC.replace("[kl, jko]", "[kl]")
+    Path("tiny.yaml").write_text(one_arm)
+    restart(monkeypatch, Round())
+    assert study()[0] == 0
+    pruned = {unit for unit, status in held_here().units.items() if status == "pruned"}
+    Path("tiny.yaml").write_text(one_arm.replace("  prune: successive_halving\n", ""))
+    restart(monkeypatch, Round((0, 5)))
+    assert study()[0] == 130
+    [unit] = {f"{path.parent.parent.name}/{path.parent.name}" for path in Path("runs/tiny").glob("*/*/checkpoint-*")}
+    assert unit in pruned
+    [line] = [line for line in study("--status")[1] if line.startswith("begun: ")]
+    assert unit.partition("/")[0] in line and "checkpoint at update 10 of 18" in line
+    starts = {}
+    latest = Store.latest_checkpoint
+
+    def spy(self: Store, unit: Unit) -> tuple[int, bytes] | None:
+        starts[unit.key] = latest(self, unit)
+        return starts[unit.key]
+
+    monkeypatch.setattr(Store, "latest_checkpoint", spy)
+    restart(monkeypatch, Round())
+    assert study()[0] == 0
+    assert starts.keys() == pruned and {key for key, found in starts.items() if found and found[0] == 10} == {unit}
+    assert set(held_here().units.values()) == {"finished"} and not list(Path("runs/tiny").glob("*/*/checkpoint-*"))
