@@ -15,7 +15,7 @@ from study.lock import holder
 from study.progress import duration
 from study.results import Result, Results
 from study.spec import PHASES, StudySpec, loads
-from study.spec.canonical import checksum
+from study.spec.canonical import is_whole
 from study.spec.problems import SpecError
 from study.storage import DamagedError, Store, Unit
 from study.work import Work
@@ -63,10 +63,7 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
 
 def _is_plan(found: Any) -> bool:
     """Whether it is a whole plan.json (without a checksum: of an earlier release)."""
-    if not isinstance(found, dict) or not found.keys() >= {"study_version", "data", "planned", "arms", "floors"}:
-        return False
-    content = {key: value for key, value in found.items() if key != "sha256"}
-    return bool(found.get("sha256", checksum(content)) == checksum(content))
+    return is_whole(found) and found.keys() >= {"study_version", "data", "planned", "arms", "floors"}
 
 
 def _how_it_differs(spec: StudySpec, plan: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from study.files import Files, StorageError
-from study.spec.canonical import checksum
+from study.spec.canonical import is_whole, with_checksum
 
 __all__ = ["DamagedError", "StorageError", "Store", "Unit", "block_name"]
 
@@ -70,7 +70,7 @@ class Store(Files):
     def write_config(self, unit: Unit) -> None:
         """What the unit is, so that its directory explains itself."""
         config = {"config_hash": unit.config_hash, "seeds": list(unit.seeds), "configuration": unit.configuration}
-        self.write_json(f"{unit.key}/{CONFIG}", {**config, "sha256": checksum(config)})
+        self.write_json(f"{unit.key}/{CONFIG}", with_checksum(config))
 
     def write_done(self, unit: Unit, manifest: dict[str, Any]) -> dict[str, Any]:
         """Write done.json, the last file of a unit: `manifest` (with its "status") and the checksum of every file.
@@ -250,10 +250,7 @@ def _placed(key: str) -> Unit | None:
 
 def _is_config(found: Any) -> bool:
     """Whether it has the shape that `write_config` gives, and its checksum (none: of an earlier release)."""
-    if not isinstance(found, dict):
-        return False
-    content = {key: value for key, value in found.items() if key != "sha256"}
-    return isinstance(found.get("configuration"), dict) and found.get("sha256", checksum(content)) == checksum(content)
+    return is_whole(found) and isinstance(found.get("configuration"), dict)
 
 
 def _is_manifest(found: Any) -> bool:

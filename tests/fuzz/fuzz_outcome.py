@@ -25,7 +25,7 @@ from study.phases import make_search
 from study.results import Results
 from study.search.space import design_configurations, estimate
 from study.spec import PHASES, StudySpec, load
-from study.spec.canonical import checksum
+from study.spec.canonical import with_checksum
 from study.spec.knobs import METHODS
 from study.spec.model import cells_of
 from study.spec.problems import MAX_PROBLEMS, SpecError
@@ -123,7 +123,7 @@ def begin(file: Path, options: Sequence[str]) -> str:
     store = Store("runs", spec.study)
     plan = planning.make_plan(spec, load_data(spec.data), 1, Path("runs/.cache"))
     plan["space"] = {"file": file.name, "text": file.read_text(encoding="utf-8"), "overrides": list(options)}
-    store.write_json("plan.json", {**plan, "sha256": checksum(plan)})
+    store.write_json("plan.json", with_checksum(plan))
     if spec.search is not None:
         results = Results(store, spec.primary, plan["search"]["objectives"], plan["search"]["diverged_value"])
         search = make_search(spec, plan["study_version"], plan["data"]["content_hash"], results, store)
