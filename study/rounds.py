@@ -94,7 +94,6 @@ class _Desk:
     job: dict[str, Any]
     options: Callable[[Unit], dict[str, Any]]
     room: Callable[[], int]
-    is_done: Callable[[Unit], bool]  # whether its files are where the driver reads
     shunned: set[str] = field(default_factory=set)  # ids of unfit nodes, on which no further unit is placed
     left: int = ROUND
     units: dict[str, Unit] = field(default_factory=dict)
@@ -108,6 +107,7 @@ class _Desk:
     unfound: set[str] = field(default_factory=set)  # Tune's trials that ended, and of which nothing is here
     deaths: Counter[tuple[str, str]] = field(default_factory=Counter)  # of workers and nodes, by the unit they ran
     is_alone: bool = False  # whether a unit has a node to itself
+    is_done: Callable[[Unit], bool] = lambda unit: True  # whether its files are where the driver reads
     error: StorageError | None = None  # of the driver's own files: the round ends with it
 
     def goes_on(self, unit: Unit) -> bool:
@@ -292,8 +292,8 @@ def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callab
     """
     job = {"storage": store.uri, "study": store.study, "stamp": store.stamp,
            "versions": None if shunned is None else probe.versions()}
-    desk = _Desk(source, watcher, job, options, room, lambda unit: _is_done(store, unit),
-                 set() if shunned is None else shunned, is_alone=alone)
+    desk = _Desk(source, watcher, job, options, room, set() if shunned is None else shunned, is_alone=alone,
+                 is_done=lambda unit: _is_done(store, unit))
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "1" if verbose else "0"
     with tempfile.TemporaryDirectory(prefix="tune-", ignore_cleanup_errors=True) as folder:

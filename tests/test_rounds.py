@@ -35,7 +35,7 @@ def play(folder: Path, errors: list[str], alone: bool = False) -> list[tuple[Any
     """One unit whose workers fail with these words, one after the other, as long as it gets another."""
     watcher, told = Watcher(), []
     source = Fixed([Unit({}, (0,), "abc")], lambda unit, status: told.append(status))
-    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1, lambda unit: True, is_alone=alone)
+    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1, is_alone=alone)
     dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
     for number, said in enumerate(errors):
         if dealer.suggest(str(number)) == dealer.FINISHED:
@@ -72,7 +72,7 @@ def test_nothing_more_is_placed_on_a_node_that_is_unfit(tmp_path: Path) -> None:
     """It is no failure of the unit, which goes on elsewhere; the searcher's next words keep it away from there."""
     watcher, told, shunned = Watcher(), [], {"bb"}
     source = Fixed([Unit({}, (0,), "abc")], lambda unit, status: told.append(status))
-    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1, lambda unit: True, shunned)
+    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1, shunned)
     dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
     for key, result in (("0", {"status": UNFIT, "node": "aa", "problem": "node aa: old", "done": True}),
                         ("1", {"status": "finished", "update": 5, "done": True})):
@@ -96,7 +96,8 @@ def test_what_is_finished_and_nowhere_found_fails_alone(found: list[bool]) -> No
     on, though a search would find nothing to be told."""
     watcher, told, answers = Watcher(), [], list(found)
     source = Fixed([Unit({}, (0,), "abc"), Unit({}, (1,), "abc")], lambda unit, status: told.append(status))
-    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1, lambda unit: not answers or answers.pop(0))
+    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1,
+                 is_done=lambda unit: not answers or answers.pop(0))
     dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
     for key in "012":
         assert dealer.suggest(key) != dealer.FINISHED
