@@ -49,7 +49,7 @@ class Clerk:
     def start(self) -> None:
         """Show the launch in MLflow: once nothing can refuse it any more. What waits to be shown is shown now."""
         self._inputs = (as_yaml(self.spec.resolved()), dict(self.plan), provenance(), self.store.place,
-                        self.store.read(DATA_SHEET))
+                        self.store.read(DATA_SHEET), self.store.places)
         self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), *self._counted()), first=True)
         self._drain.start()
 

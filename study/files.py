@@ -28,8 +28,10 @@ class StorageError(Exception):
 class Files:
     """Files below <storage>/<study>, by paths relative to it. Picklable: every worker gets a copy."""
 
-    def __init__(self, uri: str, study: str) -> None:
+    def __init__(self, uri: str, study: str, may_begin: bool = True) -> None:
         """uri: a path (made absolute here, since a worker has another working directory), s3://bucket/prefix, ...
+        may_begin: whether to make the study's folder on a disk. A worker must not: where it is missing, the disk that
+        all share is not mounted there, and what the worker made in its place nobody would find.
 
         Raises StorageError for a URI that pyarrow does not know, or that holds a password.
         """
@@ -38,7 +40,7 @@ class Files:
 
         if not uri.strip():
             raise StorageError(f"--storage {uri!r}: expected a path or a URI such as s3://bucket/prefix")
-        self.study = study
+        self.study, self._may_begin = study, may_begin
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
         if re.match(r"\w+://[^/?]*:[^?]*@", self.uri):
             scheme = self.uri.partition(":")[0]
@@ -55,6 +57,12 @@ class Files:
     def place(self) -> str:
         """The storage by a name that other machines understand: a path of this one goes with its host."""
         return self.uri if "://" in self.uri else f"{socket.gethostname()}:{self.uri}"
+
+    @property
+    def places(self) -> list[str]:
+        """All names of a path, by which another launch may have called it: with file://, and without."""
+        path = self._root.removesuffix(f"/{self.study}")
+        return [f"{socket.gethostname()}:{path}", f"file://{path}"] if self.local else [self.place]
 
     def check_writable(self) -> None:
         """Write and remove a small file. Raises StorageError in one sentence."""
@@ -88,6 +96,9 @@ class Files:
                 with self._fs.open_output_stream(target) as stream:
                     stream.write(payload)
                 return
+            if not self._may_begin and not os.path.isdir(self._root):
+                raise FileNotFoundError(errno.ENOENT, f"{self._root} is missing on {socket.gethostname()}, where the "
+                                                      "launch had made it; is its disk mounted there?")
             temporary = f"{target}.{os.getpid()}.tmp"
             os.makedirs(os.path.dirname(target), exist_ok=True)
             try:

@@ -19,6 +19,8 @@ SEEDS_APART = 10**6  # between two values of the study's seed, so that their rep
 # An identity leaves out knobs at their default. A method whose defaults were changed counts here, or work that was done
 # with the old ones would be taken for work with the new.
 DEFAULTS = {"hidden": 2, "amortized": 2, "ggcn": 2}
+# Knobs by which every report tells cells apart: another level of them, be it the second, never changes what is there.
+LEVELS = ("step_size", "mcmc_steps")
 # What extends a study, or only names, shows or places it; all else changes its meaning.
 EXTENDS = {"": {"study", "question", "baseline", "compare_at", "confirm", "resources"}, "search": {"trials", "equal"}}
 
@@ -39,8 +41,8 @@ def study_version(resolved: Mapping[str, Any], content_hash: str) -> str:
     """12 hex digits for what a study means; `resolved` is StudySpec.resolved().
 
     Budgets, replicates of design and confirm, levels of the design, resources, question and baseline are left out: more
-    of them extends a study. Replicates of search change what the sampler is told, so they count, and so do knobs that
-    the design gives a single value.
+    of them extends a study. Replicates of search change what the sampler is told, so they count, and so do knobs but
+    LEVELS that the design gives a single value: a report of two such values would not tell which is which.
     """
     return hashlib.sha256(canonical([_meaning(resolved), content_hash]).encode()).hexdigest()[:12]
 
@@ -100,7 +102,7 @@ def _meaning(resolved: Mapping[str, Any]) -> dict[str, Any]:
                        for name, arm in resolved["arms"].items()}
     design = meaning.pop("design") or {"factors": {}}
     fixed = {arm: {knob: value for f in factors if len(f["rows"]) == 1
-                   for knob, value in zip(f["knobs"], f["rows"][0], strict=True)}
+                   for knob, value in zip(f["knobs"], f["rows"][0], strict=True) if knob not in LEVELS}
              for arm, factors in design["factors"].items()}
     if any(fixed.values()):
         meaning["design"] = fixed

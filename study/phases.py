@@ -32,8 +32,8 @@ def expected(configurations: Iterable[Configuration], seeds: Sequence[int], cont
 
 
 def left_of(units: Iterable[Unit], results: Results) -> list[Unit]:
-    """What is left to train of each."""
-    return [rest for unit in units if (rest := results.rest(unit)) is not None]
+    """What is left to train of each, in blocks of seeds."""
+    return [rest for unit in units for rest in results.rests(unit)]
 
 
 def design_units(spec: StudySpec, content_hash: str, results: Results) -> list[Unit]:

@@ -59,10 +59,15 @@ class Results:
         self.stopped: set[str] = set()  # config_hashes of those of them that this version's search stopped
         self._expected: dict[tuple[str, str], Unit] = {}
         self._done: dict[str, Unit] = {}
+        self._begun: dict[str, list[tuple[int, ...]]] = {}  # config_hash -> blocks that have a checkpoint
 
     def expect(self, unit: Unit) -> None:
         """Count this configuration, with all seeds of its phase, under the arm that it names."""
         self._expected[unit.config_hash, unit.configuration["arm"]] = unit
+
+    def begin(self, unit: Unit) -> None:
+        """A block of seeds that a checkpoint continues: what is left of its configuration is cut at it."""
+        self._begun.setdefault(unit.config_hash, []).append(unit.seeds)
 
     @property
     def hashes(self) -> set[str]:
@@ -124,12 +129,30 @@ class Results:
         return Result(unit, "pruned", len(unit.seeds), 0, None, 0.0) if unit.key in self._pruned else None
 
     def rest(self, unit: Unit) -> Unit | None:
-        """What is left to train of a unit: its seeds from the first missing to the last; None where all are done.
-
-        More replicates add seeds at the end, so what is done is a beginning; what was damaged may lie before it.
-        """
+        """What is left to train of a unit, as one block: from its first seed that is missing to the last; None where
+        all are done. So a search trains it, which is told of all seeds at once."""
         missing = [i for i, seed in enumerate(unit.seeds) if (unit.config_hash, seed) not in self._final]
-        return Unit(unit.configuration, unit.seeds[missing[0]:missing[-1] + 1], unit.config_hash) if missing else None
+        if not missing:
+            return None
+        return Unit(unit.configuration, unit.seeds[missing[0]:missing[-1] + 1], unit.config_hash)
+
+    def rests(self, unit: Unit) -> list[Unit]:
+        """What is left to train of a unit, in blocks of missing seeds without a gap; one that has begun stays a block.
+
+        More replicates add seeds at the end; a block that was damaged, or has only begun, leaves a gap before them.
+        """
+        missing = {seed for seed in unit.seeds if (unit.config_hash, seed) not in self._final}
+        heads: dict[int, tuple[int, ...]] = {}  # first seed -> the block that begins there
+        for block in sorted(self._begun.get(unit.config_hash, ()), key=len, reverse=True):
+            if missing.issuperset(block):
+                missing -= set(block)
+                heads[block[0]] = block
+        for seed in sorted(missing):
+            if (run := next((b for first, b in heads.items() if b[-1] + 1 == seed and first in missing), None)) is None:
+                heads[seed] = (seed,)
+            else:
+                heads[run[0]] = (*run, seed)
+        return [Unit(unit.configuration, heads[first], unit.config_hash) for first in sorted(heads)]
 
     def is_pruned(self, unit: Unit) -> bool:
         """Whether a search stopped this very unit, of whatever version."""

@@ -14,7 +14,7 @@ from study.progress import Progress
 from study.provenance import commit
 from study.results import Results
 from study.spec import StudySpec
-from study.spec.canonical import checksum
+from study.spec.canonical import checksum, is_whole, with_checksum
 from study.storage import Store, Unit
 from study.tracking import Finished, Tracking, TrackingError
 from study.tracking.tags import hashes_of
@@ -30,13 +30,16 @@ def what_changed(spec: StudySpec, plan: dict[str, Any], store: Store) -> list[st
         changed = [] if before is None else changes(before, spec.resolved())
     except (KeyError, TypeError, ValueError, AttributeError):  # JSON, and no spec that was written
         print(f"{store.uri}/{spec.study}/spec.json is damaged and made again", file=sys.stderr)
-        changed = []
+        before, changed = None, []
     try:
-        known = store.read_json("plan.json")["data"]["content_hash"]
-    except (KeyError, TypeError):  # no plan yet, or a damaged one
-        known = None
+        last = store.read_json("plan.json")
+        known, version = (last["data"]["content_hash"], last["study_version"]) if is_whole(last) else (None, None)
+    except (KeyError, TypeError):  # no plan that was written
+        known = version = None
     if known not in (None, plan["data"]["content_hash"]) and not any(text.startswith("data.") for text in changed):
         changed.append("what the data hold")
+    if before is not None and not changed and version not in (None, plan["study_version"]):
+        changed.append("how this release tells versions apart")
     return changed
 
 
@@ -50,8 +53,8 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
     version = plan["study_version"]
     store.stamp = {"study_version": version, "commit": commit()}
     resolved = spec.resolved()
-    store.write_json("spec.json", {**resolved, "sha256": checksum(resolved)})
-    store.write_json("plan.json", plan)
+    store.write_json("spec.json", with_checksum(resolved))
+    store.write_json("plan.json", with_checksum(plan))
     tracking = Tracking(tracking_uri, spec.study, version, plan["factors"], plan["seeds"])
     search = plan.get("search", {})
     results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
@@ -86,6 +89,11 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
     if problem:
         console.print(f"{problem}; units that have no whole files in the storage are trained again", markup=False,
                       soft_wrap=True)
+    for unit, *_ in store.checkpointed():
+        if results.rest(unit) is None:  # its seeds were trained in other blocks: nobody continues it
+            store.drop_checkpoints(unit)
+        else:
+            results.begin(unit)
     work = Work(spec, plan, results, store, tagged)
     clerk.choose(work.chosen)
     clerk.progress.total, clerk.progress.cost = work.left, work.cost

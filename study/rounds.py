@@ -25,6 +25,7 @@ from study.storage import StorageError, Store, Unit
 RETRIES = 1  # of a unit whose worker died or raised
 MOVES = 10  # of a unit whose node died, or was unfit: a spot machine's end is not its fault, unless always there
 MOVED, DIED = "its node died", "its worker died"
+UNFOUND = "its worker finished, but no done.json of it, or not each file that it names, is in the storage"
 UNFIT = "unfit"  # a worker's status, for its node (`probe.unfit`): the unit has not begun
 NODE_ID = "ray.io/node-id"  # the label that Ray gives each node
 KNOWN = "spec.json"  # a file of the study that every launch writes before its first unit
@@ -59,7 +60,6 @@ class Worker(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first unit."""
-        self._is_fit = False
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -75,13 +75,12 @@ class Worker(tune.Trainable):
 
             job = self._job
             unit = Unit(job["configuration"], tuple(job["seeds"]), job["config_hash"])
-            store = Store(job["storage"], job["study"], job["stamp"])
-            if not self._is_fit and job["versions"] and (problem := probe.unfit(store, job["versions"], KNOWN)):
+            store = Store(job["storage"], job["study"], job["stamp"], may_begin=False)
+            if job["versions"] and (problem := probe.unfit(store, job["versions"], KNOWN)):  # a mount may go, too
                 import ray
 
                 return {"status": UNFIT, "node": ray.get_runtime_context().get_node_id(), "problem": problem,
                         "done": True}
-            self._is_fit = True
             self._unit_run = UnitRun(unit, store, cache_dir=str(cache_dir(store)), **job["options"])
         return dict(self._unit_run.advance())
 
@@ -105,8 +104,10 @@ class _Desk:
     pruned: set[str] = field(default_factory=set)
     out_of_memory: dict[str, str] = field(default_factory=dict)  # Tune's trials, and what to say of them
     moved: dict[str, str] = field(default_factory=dict)  # Tune's trials whose node died or is unfit, and which of these
+    unfound: set[str] = field(default_factory=set)  # Tune's trials that ended, and of which nothing is here
     deaths: Counter[tuple[str, str]] = field(default_factory=Counter)  # of workers and nodes, by the unit they ran
     is_alone: bool = False  # whether a unit has a node to itself
+    is_done: Callable[[Unit], bool] = lambda unit: True  # whether its files are where the driver reads
     error: StorageError | None = None  # of the driver's own files: the round ends with it
 
     def goes_on(self, unit: Unit) -> bool:
@@ -145,9 +146,12 @@ class _Dealer(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         desk = self._desk
         unit = desk.units[trial_id]
+        is_known = error or not result or trial_id in {*desk.out_of_memory, *desk.moved, *desk.pruned}
+        if not is_known and not desk.is_done(unit):
+            desk.unfound.add(trial_id)
         if trial_id in desk.out_of_memory:
             desk.source.finished(unit, "lost")
-        elif error or not result or trial_id in desk.moved:
+        elif error or not result or trial_id in desk.moved or trial_id in desk.unfound:
             # Not left to Tune's max_failures: a worker that dies while it is given its next unit counts twice there.
             (desk.moves if trial_id in desk.moved else desk.failures)[unit.key] += 1
             if desk.goes_on(unit):
@@ -226,6 +230,8 @@ class _Events(Callback):
             desk.watcher.lost(unit, desk.out_of_memory[key], True)
         elif key in desk.moved:
             self._failed(unit, desk.moved[key])
+        elif key in desk.unfound:
+            self._failed(unit, UNFOUND)
         else:
             desk.watcher.finished(unit, rungs if key in desk.pruned else None)
 
@@ -241,6 +247,13 @@ class _Events(Callback):
             self._desk.watcher.retried(unit, reason)
         else:
             self._desk.watcher.lost(unit, reason, False)
+
+
+def _is_done(store: Store, unit: Unit) -> bool:
+    try:
+        return store.done(unit) is not None
+    except StorageError:  # it cannot be read now: source and watcher, which read it next, say so
+        return True
 
 
 def _said(trial: Any) -> str:
@@ -279,7 +292,8 @@ def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callab
     """
     job = {"storage": store.uri, "study": store.study, "stamp": store.stamp,
            "versions": None if shunned is None else probe.versions()}
-    desk = _Desk(source, watcher, job, options, room, set() if shunned is None else shunned, is_alone=alone)
+    desk = _Desk(source, watcher, job, options, room, set() if shunned is None else shunned, is_alone=alone,
+                 is_done=lambda unit: _is_done(store, unit))
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "1" if verbose else "0"
     with tempfile.TemporaryDirectory(prefix="tune-", ignore_cleanup_errors=True) as folder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,33 +14,36 @@ from study.identity import knobs_text, study_version
 from study.lock import holder
 from study.progress import duration
 from study.results import Result, Results
-from study.spec import PHASES, StudySpec
-from study.storage import DamagedError, Store
+from study.spec import PHASES, StudySpec, loads
+from study.spec.canonical import is_whole
+from study.spec.problems import SpecError
+from study.storage import DamagedError, Store, Unit
 from study.work import Work
 
 
 def show_status(spec: StudySpec, store: Store, console: Console) -> None:
     """Print who runs the study, a row of counts for each phase, and the units that are in progress."""
+    def say(line: str) -> None:
+        console.print(Text(line), soft_wrap=True)
+
     plan = store.read_json("plan.json")
-    if not isinstance(plan, dict) or not plan.keys() >= {"study_version", "data", "planned", "arms", "floors"}:
-        console.print(Text(f"study {spec.study} has not been started in {store.uri}"), soft_wrap=True)
+    if plan is None:
+        say(f"study {spec.study} has not been started in {store.uri}")
+        return
+    if not _is_plan(plan):
+        say(f"{store.uri}/{spec.study}/plan.json is damaged, without which nothing can be counted; the next launch "
+            "makes it again")
         return
     by = holder(store)
-    console.print(Text(f"{spec.study} (version {plan['study_version']}): " + (f"run by {by}" if by else "not running")))
-    if set(plan["planned"]) != {p for p in PHASES if spec.replicates(p)} or set(plan["arms"]) != set(spec.arms):
-        console.print(Text("the file has other phases or arms than the last launch; the next counts what it can use"),
-                      soft_wrap=True)
-        return
-    if study_version(spec.resolved(), plan["data"]["content_hash"]) != plan["study_version"]:
-        console.print(Text("the file makes another version of the study than the last launch; these are its counts"))
-    try:
-        _show_units(spec, plan, store, console)
-    except (KeyError, TypeError, ValueError):  # journals of a search that the file no longer describes, a damaged plan
-        console.print(Text("what the last launch left does not fit the file: its search has other knobs or objectives, "
-                           "or plan.json is damaged; the next launch counts what it can use"), soft_wrap=True)
-
-
-def _show_units(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console) -> None:
+    say(f"{spec.study} (version {plan['study_version']}): " + (f"run by {by}" if by else "not running"))
+    if other := _how_it_differs(spec, plan):
+        last = _last_spec(plan)
+        say(f"the file {other} than the last launch; " + (
+            "the next counts what it can use" if last is None else "these are the last launch's counts"))
+        if last is None:
+            return
+        spec = last
+    store.stamp = {"study_version": plan["study_version"]}
     results, work = read(spec, plan, store)
     table = Table(title="Units of work")
     for name in ("phase", "planned", "finished", "all replicates diverged", "pruned", "replicates diverged"):
@@ -50,14 +53,44 @@ def _show_units(spec: StudySpec, plan: dict[str, Any], store: Store, console: Co
             found = [r for r in results.all() if r.unit.configuration["phase"] == phase]
             table.add_row(phase, *_counts(found, plan["planned"][phase]["configurations"]))
     console.print(table)
-    console.print(Text(f"{work.left} units are left"))
+    say(f"{work.left} units are left")
     for unit, update, modified in store.checkpointed():
-        updates = unit.configuration["knobs"]["updates"]
-        c = unit.configuration
-        name = " ".join([c["phase"], c["arm"], knobs_text(c["knobs"], plan.get("factors", ()))]).strip()
-        console.print(Text(f"begun: {name} seeds {unit.block} ({unit.config_hash}): checkpoint at update {update} of "
-                           f"{updates}, {duration(max(0.0, time.time() - modified))} ago"),
-                      soft_wrap=True)
+        if results.rest(unit) is not None:  # else its seeds were trained in other blocks
+            say(f"begun: {_name(unit, plan)}: checkpoint at update {update} of "
+                f"{unit.configuration.get('knobs', {}).get('updates', '?')}, "
+                f"{duration(max(0.0, time.time() - modified))} ago")
+
+
+def _is_plan(found: Any) -> bool:
+    """Whether it is a whole plan.json (without a checksum: of an earlier release)."""
+    return is_whole(found) and found.keys() >= {"study_version", "data", "planned", "arms", "floors"}
+
+
+def _how_it_differs(spec: StudySpec, plan: Mapping[str, Any]) -> str:
+    """What a file has or makes that the last launch had not, "" where its counts are this file's."""
+    if set(plan["planned"]) != {p for p in PHASES if spec.replicates(p)} or set(plan["arms"]) != set(spec.arms):
+        return "has other phases or arms"
+    if study_version(spec.resolved(), plan["data"]["content_hash"]) != plan["study_version"]:
+        return "makes another version of the study"
+    return ""
+
+
+def _last_spec(plan: Mapping[str, Any]) -> StudySpec | None:
+    """The last launch's, from the file's text that its plan keeps: a search is replayed with the space it had. None
+    where that text means something else by now, or refers to files that are gone."""
+    space = plan.get("space", {})
+    try:
+        spec = loads(space["text"], overrides=space["overrides"])
+    except (KeyError, SpecError):
+        return None
+    return None if _how_it_differs(spec, plan) else spec
+
+
+def _name(unit: Unit, plan: Mapping[str, Any]) -> str:
+    c = unit.configuration
+    words = [c.get("phase", ""), c.get("arm", ""), knobs_text(c.get("knobs", {}), plan.get("factors", ())),
+             f"seeds {unit.block} ({unit.config_hash})", "" if c else "whose config.json is damaged"]
+    return " ".join(word for word in words if word)
 
 
 def read(spec: StudySpec, plan: dict[str, Any], store: Store) -> tuple[Results, Work]:
@@ -72,6 +105,8 @@ def read(spec: StudySpec, plan: dict[str, Any], store: Store) -> tuple[Results, 
             continue
         if manifest.get("study_version") == plan["study_version"]:
             tagged.add(unit.config_hash)
+    for unit, *_ in store.checkpointed():
+        results.begin(unit)
     return results, Work(spec, plan, results, store, tagged, read_only=True)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from study.files import Files, StorageError
+from study.spec.canonical import is_whole, with_checksum
 
 __all__ = ["DamagedError", "StorageError", "Store", "Unit", "block_name"]
 
@@ -60,17 +61,17 @@ class Store(Files):
     stamp: what every manifest says of the launch (study_version; commit, where a worker has no checkout to ask).
     """
 
-    def __init__(self, uri: str, study: str, stamp: Mapping[str, Any] | None = None) -> None:
-        """uri: as of `Files`."""
-        super().__init__(uri, study)
+    def __init__(self, uri: str, study: str, stamp: Mapping[str, Any] | None = None, may_begin: bool = True) -> None:
+        """uri, may_begin: as of `Files`."""
+        super().__init__(uri, study, may_begin)
         self.stamp = dict(stamp or {})
 
     # Units of work.
 
     def write_config(self, unit: Unit) -> None:
         """What the unit is, so that its directory explains itself."""
-        self.write_json(f"{unit.key}/{CONFIG}", {"config_hash": unit.config_hash, "seeds": list(unit.seeds),
-                                                 "configuration": unit.configuration})
+        config = {"config_hash": unit.config_hash, "seeds": list(unit.seeds), "configuration": unit.configuration}
+        self.write_json(f"{unit.key}/{CONFIG}", with_checksum(config))
 
     def write_done(self, unit: Unit, manifest: dict[str, Any]) -> dict[str, Any]:
         """Write done.json, the last file of a unit: `manifest` (with its "status") and the checksum of every file.
@@ -107,8 +108,7 @@ class Store(Files):
         """Every unit that is done, with its manifest, in the order of their paths.
 
         tidy: remove the manifests of those whose configuration is damaged, and checkpoints that a worker left which was
-        killed at its very end; beside a pruned unit they are of another version's search, which trains it further. Only
-        a launch that holds the study may.
+        killed at its very end (`_is_over`). Only a launch that holds the study may.
         """
         from pyarrow.fs import FileSelector
 
@@ -127,7 +127,7 @@ class Store(Files):
                     if tidy:
                         self._discard(key, error)
                     continue
-                if tidy and manifest["status"] != PRUNED:
+                if tidy and self._is_over(manifest):
                     for left in leftovers.get(path.rpartition("/")[0], ()):
                         self.delete(f"{key}/{left}")
                 yield _unit(config), manifest
@@ -181,14 +181,15 @@ class Store(Files):
     # Checkpoints: their checksum, then the payload; the last two are kept.
 
     def write_checkpoint(self, unit: Unit, update: int, payload: bytes) -> None:
-        """Write the checkpoint of one update and remove all but the last two up to it. Later ones could not be used:
-        their unit has begun anew."""
+        """Write the checkpoint of one update and remove all but the last two. Those of later updates go, too: the unit
+        could not go on from them, and they would outlive what it does now."""
         newest = f"{CHECKPOINT}{update:09d}"
         self.write(f"{unit.key}/{newest}", hashlib.sha256(payload).digest() + payload)
         names = self._checkpoints(unit)
         kept = [name for name in names if name <= newest][-CHECKPOINTS_KEPT:]
-        for name in set(names) - set(kept):
-            self.delete(f"{unit.key}/{name}")
+        for name in names:
+            if name not in kept:
+                self.delete(f"{unit.key}/{name}")
 
     def latest_checkpoint(self, unit: Unit) -> tuple[int, bytes] | None:
         """(update, payload) of the newest whole checkpoint; a damaged one is reported and the one before it taken."""
@@ -200,8 +201,16 @@ class Store(Files):
             log.warning("%s of unit %s is damaged; the one before it is taken", name, unit.key)
         return None
 
+    def drop_checkpoints(self, unit: Unit) -> None:
+        """Remove all of a unit's: nobody will continue it."""
+        for name in self._checkpoints(unit):
+            self.delete(f"{unit.key}/{name}")
+
     def checkpointed(self) -> Iterator[tuple[Unit, int, float]]:
-        """Units that have begun and are not done: (unit, update of the newest checkpoint, when it was written)."""
+        """Units that have begun and are not done: (unit, update of the newest checkpoint, when it was written).
+
+        The configuration is empty where config.json is damaged: seeds and hash are those of the unit's place.
+        """
         from pyarrow.fs import FileSelector
 
         found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
@@ -210,13 +219,17 @@ class Store(Files):
         done = {info.path.rpartition("/")[0] for info in found if info.base_name == DONE}
         for folder, info in newest.items():
             key = "/".join(folder.split("/")[-2:])
-            if folder in done and (self._done(key) or {}).get("status") != PRUNED:
+            if folder in done and (manifest := self._done(key)) is not None and self._is_over(manifest):
                 continue
-            try:
-                unit = _unit(self.read_json(f"{key}/{CONFIG}") or {})
-            except (KeyError, TypeError):  # it has no checksum before the unit is done: damaged, and written again
-                continue
-            yield unit, int(info.base_name.removeprefix(CHECKPOINT)), info.mtime.timestamp()
+            if (placed := _placed(key)) is not None:
+                config = self.read_json(f"{key}/{CONFIG}")
+                unit = Unit(config["configuration"] if _is_config(config) else {}, placed.seeds, placed.config_hash)
+                yield unit, int(info.base_name.removeprefix(CHECKPOINT)), info.mtime.timestamp()
+
+    def _is_over(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether what lies beside a manifest is of no use: always, but where another version of the study stopped the
+        unit. This one (the stamp's) may be training it to its end."""
+        return manifest["status"] != PRUNED or manifest.get("study_version") == self.stamp.get("study_version")
 
     def _checkpoints(self, unit: Unit) -> list[str]:
         return [name for name in self._names(unit) if name.startswith(CHECKPOINT) and not name.endswith(".tmp")]
@@ -225,6 +238,20 @@ class Store(Files):
 def _unit(config: Mapping[str, Any]) -> Unit:
     """The unit of a config.json."""
     return Unit(config["configuration"], tuple(config["seeds"]), config["config_hash"])
+
+
+def _placed(key: str) -> Unit | None:
+    """The unit, without its configuration, that lies at `config_hash/first-last`; None where that is no such place."""
+    config_hash, _, block = key.partition("/")
+    first, dash, last = block.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        return None
+    return Unit({}, tuple(range(int(first), int(last) + 1)), config_hash)
+
+
+def _is_config(found: Any) -> bool:
+    """Whether it has the shape that `write_config` gives, and its checksum (none: of an earlier release)."""
+    return is_whole(found) and isinstance(found.get("configuration"), dict)
 
 
 def _is_manifest(found: Any) -> bool:

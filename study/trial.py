@@ -20,12 +20,14 @@ from study.provenance import commit, versions
 from study.records import records
 from study.storage import Store, Unit
 from study.tracking.sheet import pairs, sheet
-from study.unit_progress import HeaderError, UnitProgress, pack, unpack
+from study.unit_progress import UnitProgress, pack, unpack
 
 if TYPE_CHECKING:
     from models.training import Info, TrainState
 
 CHECKPOINT_SECONDS = 20.0  # between two checkpoints, at least
+ALLOC_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED",
+                "CUSPARSE_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "CUDA error: out of memory")
 CHECKPOINT_SHARE = 20  # and at least this many times what one costs, where storage is slow
 
 Row = dict[str, Any]
@@ -102,7 +104,6 @@ class UnitRun:
     def _start(self) -> TrainState:
         """Data, method and evaluator from the configuration; the training state afresh, or from the checkpoint."""
         from models import METHODS, hparams
-        from models.checkpoint import CheckpointError, load_state
         from models.data import load
         from models.disk.options import DataError, kind_of
         from models.evaluation import Evaluator
@@ -126,20 +127,31 @@ class UnitRun:
         self.objective = self.objective or self._evaluator.primary
         self._points = evaluation_points(hp.updates, e["points"])
         self._gradients = hparams.gradient_evaluations(hp)
-        found = self.store.latest_checkpoint(self.unit)
-        if found is not None:
-            try:
-                progress, payload = unpack(found[1])
-                state = load_state(payload, self._method, self._data, seeds, self.device)
-            except (CheckpointError, HeaderError) as error:  # of another kind of device, say: slower, and as right
-                logging.getLogger(__name__).warning("%s starts afresh: %s", self.unit.key, error)
-            else:
-                self._progress = progress
-                self._told_commit()
-                return state
+        state = self._continued()
         self._told_commit()
-        self.store.write_config(self.unit)
-        return init_state(self._method, self._data, seeds, self.device)
+        if state is None:
+            self.store.write_config(self.unit)
+            state = init_state(self._method, self._data, seeds, self.device)
+        return state
+
+    def _continued(self) -> TrainState | None:
+        """The training state of the newest checkpoint, and its progress; None where the unit starts afresh."""
+        from models.checkpoint import load_state
+        from models.training import Info
+
+        found = self.store.latest_checkpoint(self.unit)
+        if found is None:
+            return None
+        try:
+            progress, payload = unpack(found[1])
+            if progress.window and set(progress.window) != set(Info._fields):
+                raise ValueError("its checkpoint is of another release, which noted other things of an update")
+            state = load_state(payload, self._method, self._data, self.unit.seeds, self.device)
+        except ValueError as error:  # of another kind of device or release: a fresh start is right, only slower
+            logging.getLogger(__name__).warning("%s starts afresh: %s", self.unit.key, error)
+            return None
+        self._progress = progress
+        return state
 
     def _told_commit(self) -> None:
         self._progress.commits = sorted({*self._progress.commits, *filter(None, [commit()])})
@@ -175,8 +187,7 @@ class UnitRun:
         from models.training import Info
 
         window, self._progress.window = self._progress.window, {}
-        is_whole = window.keys() >= set(Info._fields)  # of another release it may lack some
-        kept = zip(*(window[name] for name in Info._fields), strict=True) if is_whole else ()
+        kept = zip(*(window[name] for name in Info._fields), strict=True) if window else ()
         return [Info(*(torch.tensor(values, dtype=state.noise.dtype, device=state.device) for values in update))
                 for update in kept]
 
@@ -284,9 +295,10 @@ def _exact_on_gpu() -> None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Python's and CUDA's own classes; torch's allocator for the CPU and cuBLAS raise plain RuntimeErrors."""
+    """Python's and CUDA's own classes; torch's allocator for the CPU, and cuBLAS, cuDNN and their like for their work
+    space, raise a plain RuntimeError with its name."""
     import torch
 
     said = str(error)
     return (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in said
-            or "CUBLAS_STATUS_ALLOC_FAILED" in said)
+            or any(name in said for name in ALLOC_FAILED))

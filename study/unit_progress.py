@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 HEADER_BYTES = 8
-
-
-class HeaderError(ValueError):
-    """A checkpoint that this release does not read; one sentence."""
 
 
 @dataclass
@@ -34,9 +30,10 @@ def pack(progress: UnitProgress, state: bytes) -> bytes:
 
 
 def unpack(payload: bytes) -> tuple[UnitProgress, bytes]:
-    """The two that were packed. Raises HeaderError for a header of another release."""
+    """What `pack` was given. Raises ValueError for a header of another release: to leave out of it what is not known
+    here would lose it. What it lacks is as at a unit's start."""
     end = HEADER_BYTES + int.from_bytes(payload[:HEADER_BYTES], "little")
-    try:
-        return UnitProgress(**json.loads(payload[HEADER_BYTES:end])), payload[end:]
-    except (TypeError, ValueError) as error:
-        raise HeaderError(f"its checkpoint is of another release ({error})") from error
+    header = json.loads(payload[HEADER_BYTES:end])
+    if unknown := sorted(set(header) - {f.name for f in fields(UnitProgress)}):
+        raise ValueError(f"its checkpoint is of another release: found {', '.join(unknown)}, which is unknown here")
+    return UnitProgress(**header), payload[end:]

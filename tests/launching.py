@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import signal
@@ -31,13 +32,14 @@ def launch(*words: str, on_line: Callable[[str, int], None] = lambda line, pid: 
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
                                    env={**os.environ, **(environment or {})})
         lines: list[str] = []
-        with process, open(file.name, encoding="utf-8") as tail:
+        decoder = codecs.getincrementaldecoder("utf-8")()  # the file may end within a character
+        with process, open(file.name, "rb") as tail:
             pending, ended = "", False
             while True:
                 if kill_after is not None and time.monotonic() - begun >= kill_after:
                     process.kill()  # does nothing to a process that has been waited for
                 ended = process.poll() is not None  # before the file is read: what was written last is read, too
-                *complete, pending = (pending + tail.read()).split("\n")
+                *complete, pending = (pending + decoder.decode(tail.read())).split("\n")
                 for line in complete:
                     lines.append(line)
                     on_line(line, process.pid)

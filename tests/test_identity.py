@@ -110,6 +110,13 @@ def test_any_other_change_makes_a_version_and_is_named(override: str, keys: list
     assert changed_keys(spec().resolved(), spec(*overrides).resolved()) == keys
 
 
+def test_a_design_may_begin_with_one_level_of_a_factor() -> None:
+    """Its second level adds a cell; the search beside it stays the one that it was."""
+    one = ("design.step_size=[0.1]", "design.mcmc_steps=5")
+    assert version(*one) == version(one[0], "design.mcmc_steps=[5, 20]") == version()
+    assert version(*one, "design.updates=20") == version("design.updates=20") != version()
+
+
 def test_new_data_make_a_new_version() -> None:
     assert study_version(spec().resolved(), "abd") != version()
 

@@ -15,7 +15,7 @@ from study.launch import main
 from study.lock import held
 from study.plan import too_few_replicates
 from study.spec import load
-from study.spec.canonical import checksum
+from study.spec.canonical import checksum, with_checksum
 from study.storage import Store
 
 SPEC = """\
@@ -174,6 +174,16 @@ def test_a_dry_run_says_what_a_changed_file_changes(space: str, capsys: pytest.C
     line = next(line for line in capsys.readouterr().out.splitlines() if "not the last launch's" in line)
     assert line.endswith(" is not the last launch's: updates of jko, kl: 4, now 8; seed: 0, now 3")
     assert store.read_json("spec.json") == written
+
+
+def test_a_release_that_tells_versions_apart_otherwise_says_so(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    store, plan = Store("runs", "tiny"), {"study_version": "0", "data": {"content_hash": None}}
+    store.write_json("spec.json", with_checksum(load(space).resolved()))
+    store.write_json("plan.json", with_checksum(plan))
+    assert main(["--space", space, "--dry-run"]) == 0
+    assert " is not the last launch's: how this release tells versions apart\n" in capsys.readouterr().out
+    store.write_json("plan.json", {**plan, "sha256": "0"})
+    assert main(["--space", space, "--dry-run"]) == 0 and "not the last launch's" not in capsys.readouterr().out
 
 
 def test_a_second_launch_is_refused_before_the_plan(space: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from study import trial as study_trial
 from study.cluster import probe
-from study.rounds import MOVES, RETRIES, UNFIT, Worker, _Dealer, _Desk, _Events, _Gate, _placement
+from study.rounds import MOVES, RETRIES, UNFIT, UNFOUND, Worker, _Dealer, _Desk, _Events, _Gate, _placement
 from study.sources import Fixed
 from study.storage import StorageError, Store, Unit
 
@@ -90,7 +90,30 @@ def test_nothing_more_is_placed_on_a_node_that_is_unfit(tmp_path: Path) -> None:
     assert placed[0] != placed[1], "an actor that waits on an unfit node is not taken again"
 
 
-def test_a_worker_asks_whether_its_node_is_fit_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("found", [[False, True], [False, False]])
+def test_what_is_finished_and_nowhere_found_fails_alone(found: list[bool]) -> None:
+    """Its worker wrote elsewhere, or the driver's disk does not show it yet: it is tried once more, and the round goes
+    on, though a search would find nothing to be told."""
+    watcher, told, answers = Watcher(), [], list(found)
+    source = Fixed([Unit({}, (0,), "abc"), Unit({}, (1,), "abc")], lambda unit, status: told.append(status))
+    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1,
+                 is_done=lambda unit: not answers or answers.pop(0))
+    dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
+    for key in "012":
+        assert dealer.suggest(key) != dealer.FINISHED
+        trial, result = SimpleNamespace(trial_id=key), {"status": "finished", "update": 5, "done": True}
+        gate.on_trial_complete(None, trial, result)
+        dealer.on_trial_complete(key, result)
+        events.on_trial_complete(0, [], trial)
+    assert dealer.suggest("3") == dealer.FINISHED
+    ends = ["finished"] if found[1] else ["lost"]
+    assert told == [*ends, "finished"]
+    assert watcher.told == [("retried", UNFOUND), ("finished", None) if found[1] else ("lost", UNFOUND, False),
+                            ("finished", None)]
+
+
+def test_a_worker_asks_before_each_unit_whether_its_node_is_fit(tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     """Other versions, or a storage without the study, are unfit; one that does not answer is left to the unit."""
     store, mine = Store(f"file://{tmp_path}", "tiny"), probe.versions()
     store.write("spec.json", b"{}")
@@ -115,7 +138,7 @@ def test_a_worker_asks_whether_its_node_is_fit_once(tmp_path: Path, monkeypatch:
         for _ in range(2):
             assert worker.step() == {"done": 1}
             worker.reset_config({"job": json.dumps(job)})
-    assert asked == [mine]
+    assert asked == [mine, mine], "a disk may be unmounted between two units"
 
 
 def test_what_raises_twice_is_lost(tmp_path: Path) -> None:

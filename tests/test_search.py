@@ -136,6 +136,24 @@ def test_what_a_worker_finished_after_the_driver_had_died_teaches_the_pruner_too
     assert states(second)[0] is TrialState.COMPLETE and other is not None and second.should_prune(other, {10: 0.4})
 
 
+def test_what_an_orphan_finishes_while_it_is_asked_again_teaches_the_pruner_too(tmp_path: Path) -> None:
+    """The worker of a killed driver may write done.json after the next launch has read the storage: the new worker finds
+    it and has nothing to report."""
+    shelf = Shelf(tmp_path)
+    search = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    unit = search.ask()
+    assert unit is not None
+    finish(search, unit, {10: 0.1, 30: 0.05})
+    [trial] = search.study.get_trials(deepcopy=False)
+    assert trial.intermediate_values == {10: 0.1, 30: 0.05}
+    other = search.ask()
+    assert other is not None and search.should_prune(other, {10: 0.4})
+    again = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    again.replay()
+    [before, after] = [one.study.get_trials(deepcopy=False)[0] for one in (search, again)]
+    assert before.intermediate_values == after.intermediate_values and before.system_attrs == after.system_attrs
+
+
 def test_replay_does_not_repeat_the_first_suggestions(tmp_path: Path) -> None:
     """A sampler with one fixed seed would suggest its first point again after each relaunch."""
     shelf = Shelf(tmp_path)

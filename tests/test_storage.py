@@ -160,29 +160,56 @@ def test_checkpoints_beside_a_manifest_are_no_work_in_progress(store: Store) -> 
     assert store.latest_checkpoint(UNIT) is None
 
 
-def test_a_unit_that_has_begun_anew_keeps_its_own_checkpoints(store: Store) -> None:
-    """Those that could not be used have higher numbers, and are not those to keep."""
-    for update in (700, 800):
-        store.write_checkpoint(UNIT, update, b"of another release")
-    for update in (10, 20, 30):
-        store.write_checkpoint(UNIT, update, f"{update}".encode())
-        assert store.latest_checkpoint(UNIT) == (update, f"{update}".encode())
-    assert store._checkpoints(UNIT) == ["checkpoint-000000020", "checkpoint-000000030"]
-
-
-def test_checkpoints_beside_a_pruned_unit_are_of_a_search_that_trains_it_further(store: Store) -> None:
+def test_a_checkpoint_of_what_another_version_pruned_is_work_in_progress(store: Store) -> None:
+    """This version may be training it to its end; the one that stopped it left it, if its driver was killed there."""
+    store.stamp = {"study_version": "v1"}
     store.write_done(UNIT, {"status": "pruned"})
-    store.write_checkpoint(UNIT, 3, b"further")
-    list(store.done_units(tidy=True))
-    assert store.latest_checkpoint(UNIT) == (3, b"further")
-    assert [(unit, update) for unit, update, _ in store.checkpointed()] == [(UNIT, 3)]
+    store.write_checkpoint(UNIT, 3, b"state")
+    for version, kept in (("v2", [3]), ("v1", [])):
+        store.stamp = {"study_version": version}
+        assert [update for _, update, _ in store.checkpointed()] == kept
+        list(store.done_units(tidy=True))
+        assert (store.latest_checkpoint(UNIT) is not None) == bool(kept)
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"seeds": 3}', '{"seeds": [1], "config_hash": "a"}'])
-def test_a_begun_unit_with_a_damaged_configuration_is_no_traceback(store: Store, text: str) -> None:
-    store.write_checkpoint(UNIT, 3, b"some")
-    store.write(f"{UNIT.key}/config.json", text.encode())
+def test_a_damaged_config_of_a_begun_unit_costs_its_configuration_only(store: Store) -> None:
+    store.write_config(UNIT)
+    store.write_checkpoint(UNIT, 3, b"state")
+    [(unit, update, _)] = store.checkpointed()
+    assert (unit, unit.configuration, update) == (UNIT, UNIT.configuration, 3)
+    payload = store.read(f"{UNIT.key}/config.json")
+    assert payload is not None
+    for damaged in (payload.replace(b"step_size", b"step_sizf"), payload[:9], b"[]", b'{"configuration": 7}'):
+        store.write(f"{UNIT.key}/config.json", damaged)
+        [(unit, _, _)] = store.checkpointed()
+        assert (unit, unit.configuration) == (UNIT, {})
+    store.write("abc123def456/notes/checkpoint-000000003", b"")
+    assert len(list(store.checkpointed())) == 1
+    store.drop_checkpoints(UNIT)
     assert list(store.checkpointed()) == []
+
+
+def test_a_fresh_start_outlives_the_checkpoints_that_it_could_not_use(store: Store) -> None:
+    for update in (7, 8, 3):
+        store.write_checkpoint(UNIT, update, b"state of %d" % update)
+    assert store.latest_checkpoint(UNIT) == (3, b"state of 3")
+
+
+def test_a_worker_does_not_make_the_place_where_the_studies_lie(tmp_path: Path) -> None:
+    """Where it is missing, a disk is not mounted: what is written there nobody would find."""
+    worker = Store(f"file://{tmp_path}/shared", "jko", may_begin=False)
+    with pytest.raises(StorageError, match=r"/shared/jko is missing on .*; is its disk mounted there\?"):
+        pickle.loads(pickle.dumps(worker)).write_config(UNIT)
+    assert not (tmp_path / "shared").exists()
+    Store(str(tmp_path / "shared"), "jko").check_writable()
+    worker.write_config(UNIT)
+    assert (tmp_path / "shared/jko" / UNIT.key / "config.json").exists()
+
+
+def test_a_path_has_the_same_names_with_file_and_without(tmp_path: Path) -> None:
+    plain, uri = Store(str(tmp_path), "jko"), Store(f"file://{tmp_path}", "jko")
+    assert plain.place != uri.place and {plain.place, uri.place} == set(plain.places) == set(uri.places)
+    assert Store("mock:///bucket", "jko").places == ["mock:///bucket"]
 
 
 def test_damaged_json_is_absent_and_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:

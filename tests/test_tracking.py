@@ -424,13 +424,24 @@ def test_launch_run_holds_the_inputs_and_a_dead_one_is_closed(uri: str) -> None:
     assert tracking.read_artifact(ended.info.run_id, "spec.yaml") == b"study: jko\n"
 
 
-def test_launch_of_another_storage_may_live_and_is_left_alone(uri: str) -> None:
+def test_launch_of_another_storage_may_live_and_is_left_alone(uri: str, caplog: pytest.LogCaptureFixture) -> None:
     """Only the study's lock says that the others have died, and a lock holds for one storage."""
     for storage in (HERE, "s3://elsewhere", HERE):
         Tracking(uri, "jko", "v1").start_launch("", PLAN, PROVENANCE, storage)
     found = runs(Tracking(uri, "jko", "v1"), "launch")
     assert sorted((run.data.tags["storage"], run.info.status) for run in found) == [
         (HERE, "KILLED"), (HERE, "RUNNING"), ("s3://elsewhere", "RUNNING")]
+    first, second = caplog.messages
+    assert f"another storage, {HERE}, has a launch" in first and "another storage, s3://elsewhere, has" in second
+
+
+def test_launch_of_the_same_storage_by_another_name_has_died(uri: str, caplog: pytest.LogCaptureFixture) -> None:
+    Tracking(uri, "jko", "v1").start_launch("", PLAN, PROVENANCE, "host:/a")
+    Tracking(uri, "jko", "v1").start_launch("", PLAN, PROVENANCE, "file:///a", None, ["host:/a", "file:///a"])
+    found = runs(Tracking(uri, "jko", "v1"), "launch")
+    assert sorted((run.data.tags["storage"], run.info.status) for run in found) == [
+        ("file:///a", "RUNNING"), ("host:/a", "KILLED")]
+    assert not caplog.messages
 
 
 def test_replicates_of_a_trial_that_was_deleted_by_hand_join_the_new_one(uri: str, store: Store) -> None:

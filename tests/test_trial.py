@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ from study.records import records
 from study.storage import Store, Unit
 from study.tracking.sheet import sheet
 from study.trial import UnitRun, evaluation_points
+from study.unit_progress import HEADER_BYTES
 
 KNOBS = {"updates": 9, "batch_size": 8, "width": 1, "step_size": 0.1, "mcmc_steps": 2, "particles": 16}
 PRIMARY = "energy_distance_16"
@@ -285,15 +287,15 @@ def _python(*_: Any) -> Any:
     raise MemoryError
 
 
+def _workspace(*_: Any) -> Any:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
 def _broken(*_: Any) -> Any:
     raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
 
-def _cublas(*_: Any) -> Any:
-    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
-
-
-@pytest.mark.parametrize("step", [_too_large, _cuda, _cublas, _python])
+@pytest.mark.parametrize("step", [_too_large, _cuda, _python, _workspace])
 def test_out_of_memory_is_a_status_and_leaves_the_unit_undone(
         store: Store, monkeypatch: pytest.MonkeyPatch, step: Any) -> None:
     monkeypatch.setattr(training, "train_step", step)
@@ -390,6 +392,26 @@ def test_a_checkpoint_of_another_device_starts_afresh_and_says_so(store: Store,
     store.write_checkpoint(unit(), update, payload.replace(b'\\"cpu\\"', b'\\"xpu\\"'))
     assert run(UnitRun(unit(), store))[-1]["done"]
     assert "starts afresh: made on xpu, resumed on cpu" in caplog.text
+
+
+@pytest.mark.usefixtures("saves_always")
+@pytest.mark.parametrize("change, why", [
+    (lambda header: {**header, "later": 1}, "its checkpoint is of another release: found later, which is unknown here"),
+    (lambda header: {**header, "window": {"gap": [[0.0, 0.0]], "later": [[0.0, 0.0]]}},
+     "its checkpoint is of another release, which noted other things of an update")])
+def test_a_checkpoint_of_another_release_starts_afresh_and_says_so(
+        store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Any, why: str) -> None:
+    one = UnitRun(unit(), store)
+    one.advance()
+    one.advance()
+    update, payload = store.latest_checkpoint(unit()) or (0, b"")
+    end = HEADER_BYTES + int.from_bytes(payload[:HEADER_BYTES], "little")
+    header = json.dumps(change(json.loads(payload[HEADER_BYTES:end]))).encode()
+    store.write_checkpoint(unit(), update, len(header).to_bytes(HEADER_BYTES, "little") + header + payload[end:])
+    again = UnitRun(unit(), store)
+    assert again.advance()["update"] == 3 and caplog.messages == [f"{unit().key} starts afresh: {why}"]
+    assert (store.latest_checkpoint(unit()) or (0,))[0] == 3, "the next worker goes on from here"
+    assert run(again)[-1]["status"] == "finished"
 
 
 def test_the_spec_s_own_extractor_and_importance_sampling_reach_the_final_records(store: Store, tmp_path: Path) -> None:

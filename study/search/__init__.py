@@ -240,7 +240,11 @@ class ArmSearch:
 
     def tell(self, unit: Unit, status: str) -> None:
         """Every asked trial ends here: COMPLETE with finite values, PRUNED, or FAIL where nothing was learnt."""
-        trial, whole = self._running.pop(unit.config_hash)
+        trial, whole = self._running[unit.config_hash]
+        if status in ("finished", "diverged"):  # perhaps its worker found it done, of which there was no report then
+            self._results.score(whole)
+            self.should_prune(whole, self._results.rungs(whole))
+        del self._running[unit.config_hash]
         if status in ("lost", "interrupted"):  # in the journal it stays `asked`: the next launch asks it again
             self.study.tell(trial, state=TrialState.FAIL)
             self._left_out.add(whole.key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -15,3 +16,16 @@ def canonical(value: Any) -> str:
 def checksum(value: Any) -> str:
     """SHA-256 of the canonical text, in hex."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written into a file of which a flipped bit is to be noticed."""
+    return {**content, "sha256": checksum(content)}
+
+
+def is_whole(found: Any) -> bool:
+    """Whether it is a mapping with its checksum, or without one, as earlier releases wrote some files."""
+    if not isinstance(found, dict):
+        return False
+    content = {key: value for key, value in found.items() if key != "sha256"}
+    return "sha256" not in found or bool(found["sha256"] == checksum(content))

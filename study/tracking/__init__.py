@@ -70,16 +70,25 @@ class Tracking(Experiment):
 
     @named
     def start_launch(self, spec_yaml: str, plan: dict[str, Any], provenance: dict[str, Any], storage: str,
-                     data_sheet: bytes | None = None) -> None:
+                     data_sheet: bytes | None = None, places: Collection[str] = ()) -> None:
         """Create this launch's run. Launches of the same storage that never ended become KILLED: the study is locked
-        there, so they died. Those of another storage may live. Once it has succeeded it does nothing.
+        there, so they died. Those of another storage may live, which is said. Once it has succeeded it does nothing.
+
+        places: other names of the storage.
         """
         if self._is_started:
             return
         self._commit = str(provenance["commit"] or "unknown")
         for run in self.heal():
-            if run.data.tags.get("storage") == storage and run.data.tags.get("launch") != self._identity:
+            if run.data.tags.get("launch") == self._identity:
+                continue
+            other = run.data.tags.get("storage", "unknown")
+            if other in (storage, *places):
                 self.end(run.info.run_id, "KILLED")
+            else:
+                log.warning("MLflow shows that another storage, %s, has a launch of this study that is running (%s): "
+                            "both would write the same runs, and no lock keeps them apart; if it is dead, delete that "
+                            "run", other, run.info.run_name)
         mine = self._launch_runs(self._identity)
         if mine:
             self._launch = mine[0].info.run_id

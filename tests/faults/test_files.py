@@ -179,6 +179,18 @@ def test_each_bit_of_a_manifest_is_noticed(calm: Holdings, caplog: pytest.LogCap
     assert unnoticed == []
 
 
+def test_no_bit_makes_the_status_fail(study: Launch, interrupted: Path) -> None:
+    """Every 37th byte of what nothing else guards: of the plan, and of the configuration of a unit that has begun."""
+    for path in (interrupted / "config.json", Path("runs/tiny/plan.json")):
+        payload = path.read_bytes()
+        for position in range(0, len(payload), max(37, len(payload) // 40)):
+            flipped = bytes([payload[position] ^ 1 << position % 8])
+            path.write_bytes(payload[:position] + flipped + payload[position + 1:])
+            code, lines, errors = study("--status")
+            assert (code, errors) == (0, []) and lines, (path.name, position)
+        path.write_bytes(payload)
+
+
 def test_records_that_mlflow_holds_are_not_trained_again(study: Launch, calm: Holdings,
                                                          caplog: pytest.LogCaptureFixture) -> None:
     """The storage's copy is damaged, MLflow's is not: it is said, nothing is trained, and nothing changes in MLflow."""

@@ -17,6 +17,7 @@ import pytest
 from optuna.trial import TrialState
 
 from study import trial
+from study.storage import Store, Unit
 from tests.faults.holdings import Holdings, differences, faults
 from tests.faults.in_process import Round
 from tests.faults.tiny import LAUNCHER, environment, held_here
@@ -119,12 +120,13 @@ def test_what_both_versions_of_a_study_prune_belongs_to_the_one_that_is_launched
     restart(monkeypatch, Round())
     assert study()[0] == 0
     before = states()["pruned"]
-    Path("tiny.yaml").write_text(SPEC.replace("  prune:", "  diverged_value: 3.0\n  prune:"))
-    assert study()[0] == 0 and 0 < states()["pruned"]
-    Path("tiny.yaml").write_text(SPEC)
-    once = Round()
-    restart(monkeypatch, once)
-    assert study()[0] == 0 and 0 < states()["pruned"] < before and once.done == 0
+    assert before > 0
+    for spec, pruned, ran in ((SPEC.replace("  prune:", "  diverged_value: 3.0\n  prune:"), before, before),
+                              (SPEC, before, 0), (SPEC.replace("successive_halving", "null"), 0, before), (SPEC, 0, 0)):
+        Path("tiny.yaml").write_text(spec)
+        once = Round()
+        restart(monkeypatch, once)
+        assert study()[0] == 0 and (states()["pruned"], once.done) == (pruned, ran), spec
 
 
 def test_killed_with_ray_no_trial_runs_on_and_none_is_asked_twice(
@@ -145,3 +147,32 @@ def test_killed_with_ray_no_trial_runs_on_and_none_is_asked_twice(
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     held = held_here()
     assert check(held).total() == 2 * TRIALS == len(held.units)
+
+
+def test_what_another_version_pruned_is_trained_to_its_end_from_its_checkpoint(
+        study: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manifest that says `pruned` makes its checkpoints leftovers only for the version that stopped the unit."""
+    one_arm = SPEC.replace("[kl, jko]", "[kl]")
+    Path("tiny.yaml").write_text(one_arm)
+    restart(monkeypatch, Round())
+    assert study()[0] == 0
+    pruned = {unit for unit, status in held_here().units.items() if status == "pruned"}
+    Path("tiny.yaml").write_text(one_arm.replace("  prune: successive_halving\n", ""))
+    restart(monkeypatch, Round((0, 5)))
+    assert study()[0] == 130
+    [unit] = {f"{path.parent.parent.name}/{path.parent.name}" for path in Path("runs/tiny").glob("*/*/checkpoint-*")}
+    assert unit in pruned
+    [line] = [line for line in study("--status")[1] if line.startswith("begun: ")]
+    assert unit.partition("/")[0] in line and "checkpoint at update 10 of 18" in line
+    starts = {}
+    latest = Store.latest_checkpoint
+
+    def spy(self: Store, unit: Unit) -> tuple[int, bytes] | None:
+        starts[unit.key] = latest(self, unit)
+        return starts[unit.key]
+
+    monkeypatch.setattr(Store, "latest_checkpoint", spy)
+    restart(monkeypatch, Round())
+    assert study()[0] == 0
+    assert starts.keys() == pruned and {key for key, found in starts.items() if found and found[0] == 10} == {unit}
+    assert set(held_here().units.values()) == {"finished"} and not list(Path("runs/tiny").glob("*/*/checkpoint-*"))

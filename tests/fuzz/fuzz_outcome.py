@@ -16,15 +16,20 @@ import numpy as np
 import pytest
 
 from models import features
+from models.data import load as load_data
 from models.spread import Spread
 from study import plan as planning
 from study.identity import config_hash, study_version
 from study.launch import main
+from study.phases import make_search
+from study.results import Results
 from study.search.space import design_configurations, estimate
 from study.spec import PHASES, StudySpec, load
+from study.spec.canonical import with_checksum
 from study.spec.knobs import METHODS
 from study.spec.model import cells_of
 from study.spec.problems import MAX_PROBLEMS, SpecError
+from study.storage import Store
 
 NAME = "s.yaml"
 LONGEST = 2600  # characters of a line: place, key and message, each of the last two cut at a thousand
@@ -109,6 +114,37 @@ def dry_run(file: Path, options: Sequence[str]) -> int:
         assert code == 2 and not out.getvalue()
         problems(err.getvalue().splitlines(), file.read_bytes())
     return code
+
+
+def begin(file: Path, options: Sequence[str]) -> str:
+    """Leave in the storage what a launch of a good file does before its first unit ends: plan, and journals with three
+    suggestions. The study's name."""
+    spec = load(file.name, options)
+    store = Store("runs", spec.study)
+    plan = planning.make_plan(spec, load_data(spec.data), 1, Path("runs/.cache"))
+    plan["space"] = {"file": file.name, "text": file.read_text(encoding="utf-8"), "overrides": list(options)}
+    store.write_json("plan.json", with_checksum(plan))
+    if spec.search is not None:
+        results = Results(store, spec.primary, plan["search"]["objectives"], plan["search"]["diverged_value"])
+        search = make_search(spec, plan["study_version"], plan["data"]["content_hash"], results, store)
+        for _ in range(3):
+            search.next()
+    return spec.study
+
+
+def status(file: Path, options: Sequence[str]) -> tuple[int, str]:
+    """The exit code of `--status` on a file, and what it printed, checked: counts, or a sentence."""
+    out, err = io.StringIO(), io.StringIO()
+    words = [word for option in options for word in ("--set", option)]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(["--space", file.name, "--status", *words])
+    if code == 2:
+        problems(err.getvalue().splitlines(), file.read_bytes())
+    else:
+        assert code == 0 and not err.getvalue()
+        said = out.getvalue().splitlines()[-1]
+        assert "units are left" in said or "has not been started" in said or "counts what it can use" in said, said
+    return code, out.getvalue()
 
 
 def is_quick(spec: StudySpec) -> bool:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from budget import budget
-from fuzz_outcome import dry_run, is_quick, loaded, remembered
+from fuzz_outcome import begin, dry_run, is_quick, loaded, remembered, status
 from hypothesis import given
 from hypothesis import strategies as st
 from mutants import Mutant, at, block, mutant, places
@@ -78,6 +80,33 @@ def test_mutants_through_the_command_line(folder: Path) -> None:
     with remembered():
         run()
     assert counts[0] + counts[2] >= 250 and counts[0] >= 10, counts
+
+
+def test_files_through_the_status_of_the_study_that_they_were(folder: Path) -> None:
+    """250 mutants of 25 files, and 25 other files of that name, each asked for the good file's launch: what
+    is left has other phases, arms, knobs, ranges and objectives than what was asked."""
+    counts: Counter[str] = Counter()
+
+    def ask(options: Sequence[str]) -> None:
+        code, said = status(folder, options)
+        counts["refused" if code else "other" if "than the last launch" in said else "same"] += 1
+
+    @budget(25, shrink=False)
+    @given(trees(sets=("moons", "faces"), cpu=1.0), trees(sets=("moons", "faces"), cpu=1.0), seeds)
+    def run(tree: Tree, another: Tree, seeds: list[int]) -> None:
+        folder.write_text(block(tree), encoding="utf-8")
+        begin(folder, ())
+        folder.write_text(block({**another, "study": tree["study"]}), encoding="utf-8")
+        ask(())
+        for seed in seeds:
+            made = mutant(tree, seed)
+            write(folder, made)
+            ask(made.options)
+        shutil.rmtree("runs")
+
+    with remembered():
+        run()
+    assert counts.total() >= 275 and min(counts.values()) >= 15, counts
 
 
 def test_what_is_no_number_is_refused_by_name(folder: Path) -> None:
