@@ -137,8 +137,8 @@ def test_what_a_worker_finished_after_the_driver_had_died_teaches_the_pruner_too
 
 
 def test_what_an_orphan_finishes_while_it_is_asked_again_teaches_the_pruner_too(tmp_path: Path) -> None:
-    """The worker of a killed driver may write done.json after the next launch has read the storage: the new worker finds
-    it and has nothing to report."""
+    """The worker of a killed driver may write done.json after the next launch has read the storage: the new worker
+    finds it and has nothing to report."""
     shelf = Shelf(tmp_path)
     search = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
     unit = search.ask()
