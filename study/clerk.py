@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from study.cost import cost
@@ -140,9 +140,9 @@ class Clerk:
         """Show nothing more: another launch has taken the study."""
         self._drain.stop()
 
-    def _counted(self) -> tuple[set[str], set[str]]:
+    def _counted(self) -> tuple[dict[str, list[str]], set[str]]:
         """Copies, for the drain's thread: the configurations that count, and what this version's search stopped."""
-        return self.results.hashes, set(self.results.stopped)
+        return self.results.counted, set(self.results.stopped)
 
     @property
     def not_shown(self) -> int:
@@ -160,12 +160,12 @@ class Clerk:
             self.lost_units.append((unit, str(error)))
             self.progress.say(str(error))
 
-    def _show_launch(self, counts: dict[str, float], hashes: Collection[str] = (), stopped: Collection[str] = (),
-                     status: str = "") -> None:
-        """Whatever went before: a newer one replaces it. hashes, stopped: see `Tracking.adopt`."""
+    def _show_launch(self, counts: dict[str, float], counted: Mapping[str, Sequence[str]] | None = None,
+                     stopped: Collection[str] = (), status: str = "") -> None:
+        """Whatever went before: a newer one replaces it. counted, stopped: see `Tracking.adopt`."""
         self.tracking.start_launch(*self._inputs)
-        if hashes:
-            self.tracking.adopt(hashes, stopped)
+        if counted:
+            self.tracking.adopt(counted, stopped)
         if status:
             self.tracking.choose(self._chosen)
             self.tracking.end_launch(status, counts)

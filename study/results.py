@@ -70,9 +70,12 @@ class Results:
         self._begun.setdefault(unit.config_hash, []).append(unit.seeds)
 
     @property
-    def hashes(self) -> set[str]:
-        """The configurations that count."""
-        return {config_hash for config_hash, _ in self._expected}
+    def counted(self) -> dict[str, list[str]]:
+        """The configurations that count, and the arms that they belong to: as a rule one."""
+        found: dict[str, list[str]] = {}
+        for config_hash, arm in self._expected:
+            found.setdefault(config_hash, []).append(arm)
+        return found
 
     def stop(self, unit: Unit) -> None:
         """This version's search stopped it, whether or not another version's did so, too."""
@@ -84,7 +87,7 @@ class Results:
 
     def uncounted(self, phase: str) -> list[Unit]:
         """A finished unit of each configuration of a phase that does not count, of whatever version."""
-        counted = self.hashes
+        counted = self.counted
         return [unit for unit in self._done.values()
                 if unit.configuration["phase"] == phase and unit.config_hash not in counted]
 
@@ -94,7 +97,7 @@ class Results:
 
     def complete(self) -> int:
         """How many of the units that count have nothing left to train."""
-        return sum(unit.key in self._pruned or self.rest(unit) is None for unit in self._expected.values())
+        return sum(unit.config_hash in self.stopped or self.rest(unit) is None for unit in self._expected.values())
 
     def add(self, unit: Unit, status: str, rows: Sequence[Row], rungs: Mapping[Any, float]) -> Result:
         """A unit that is done. rows: its records, none of a pruned one."""
@@ -104,7 +107,7 @@ class Results:
         self._rungs[unit.key] = {int(update): value for update, value in rungs.items()}
         for seed, row in final_rows(rows, unit.block).items():
             self._final[unit.config_hash, seed] = row
-        found = self.result(unit)
+        found = self.result(unit) or (_pruned(unit) if status == "pruned" else None)
         assert found is not None, f"{unit.key} is done and has neither records nor been pruned"
         return found
 
@@ -115,7 +118,7 @@ class Results:
         return self.add(unit, manifest["status"], rows, manifest.get("rungs", {}))
 
     def result(self, unit: Unit) -> Result | None:
-        """Of the unit's seeds that are done; None where none is."""
+        """Of the unit's seeds that are done; None where none is. What another version pruned is to be trained here."""
         rows = self._rows(unit)
         if rows:
             # Of another version there may be no arm, objective or diverged value of its search any more.
@@ -126,7 +129,7 @@ class Results:
                           measured.get(self.primary), measured["wall_seconds"], measured["particle_gradients"],
                           self._told(unit, rows) if counts else (), measured.get("kappa"), measured["cpu_seconds"],
                           measured["long_run_seconds"])
-        return Result(unit, "pruned", len(unit.seeds), 0, None, 0.0) if unit.key in self._pruned else None
+        return _pruned(unit) if unit.config_hash in self.stopped else None
 
     def rest(self, unit: Unit) -> Unit | None:
         """What is left to train of a unit, as one block: from its first seed that is missing to the last; None where
@@ -191,3 +194,7 @@ class Results:
                 total += value
             told.append(total / len(rows))
         return tuple(told)
+
+
+def _pruned(unit: Unit) -> Result:
+    return Result(unit, "pruned", len(unit.seeds), 0, None, 0.0)

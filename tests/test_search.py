@@ -170,7 +170,7 @@ def test_a_lost_journal_is_made_again_from_what_mlflow_shows_as_this_version(tmp
     shelf = Shelf(tmp_path / "one")
     first = arm_search(tmp_path / "one", shelf)
     run(first, 4)
-    tagged = [*shelf.of(shelf.hashes), unit_of("a", x=5.0, k=1), unit_of("b", x=0.5, k=1)]
+    tagged = [*shelf.of(shelf.counted), unit_of("a", x=5.0, k=1), unit_of("b", x=0.5, k=1)]
     second = arm_search(tmp_path / "two", shelf)
     second.replay(tagged)
     values = sorted(t.value for t in second.study.get_trials(deepcopy=False) if t.value is not None)
@@ -185,7 +185,7 @@ def test_a_finished_search_takes_no_trial_of_an_arm_whose_space_lies_in_its_own(
     inside = unit_of("a", x=0.5, k=1)
     shelf.train(Unit({**inside.configuration, "arm": "b"}, SEEDS, inside.config_hash))
     again = arm_search(tmp_path, shelf, trials=2)
-    again.replay(shelf.of({*shelf.hashes, inside.config_hash}))
+    again.replay(shelf.of({*shelf.counted, inside.config_hash}))
     assert states(again) == 2 * [TrialState.COMPLETE]
 
 
@@ -221,12 +221,19 @@ def test_what_another_version_pruned_is_trained_to_its_end(tmp_path: Path) -> No
     unit = old.ask()
     assert unit is not None
     prune(old, unit, {10: 2.0})
+    shelf = Shelf(tmp_path)  # of the next launch
+    assert shelf.add(unit, "pruned", [], {10: 2.0}).pruned
     again = arm_search(tmp_path, shelf, choices=1, trials=1, version="old")
     again.replay()
     assert states(again) == [TrialState.PRUNED] and again.is_exhausted
+    assert shelf.complete() == 1 and [result.status for result in shelf.all()] == ["pruned"]
+    shelf = Shelf(tmp_path)
+    shelf.add(unit, "pruned", [], {10: 2.0})
     new = arm_search(tmp_path, shelf, choices=1, trials=1, version="new")
     new.replay()
-    assert run(new) == [unit.key] and states(new) == [TrialState.COMPLETE]
+    shelf.expect(unit)  # it has been asked
+    assert shelf.complete() == 0 and shelf.all() == []
+    assert run(new) == [unit.key] and states(new) == [TrialState.COMPLETE] and shelf.complete() == 1
 
 
 def test_a_lost_unit_is_not_replaced_now_and_asked_again_next_time(tmp_path: Path) -> None:
@@ -331,7 +338,7 @@ def test_a_damaged_journal_is_made_again_with_its_rungs(tmp_path: Path, text: st
             finish(first, unit, rungs)
     path.write_text(text)
     second = arm_search(tmp_path, shelf, trials=4, pruner=_pruner("successive_halving", 90))
-    second.replay(shelf.of(shelf.hashes))
+    second.replay(shelf.of(shelf.counted))
     assert any("v/a.json is damaged and made again" in line for line in caplog.messages)
     before, after = (sorted((t.params["x"], t.state, t.intermediate_values, t.system_attrs.get("completed_rung_0"),
                              t.system_attrs.get("completed_rung_1")) for t in search.study.get_trials(deepcopy=False))
@@ -433,7 +440,7 @@ def test_only_the_current_design_counts(tmp_path: Path, change: list[str]) -> No
     trained(loads(SPEC), both)
     new = loads(SPEC, overrides=change)
     now = Results(Store(str(tmp_path), "study"), "kid")
-    for unit in both.of(both.hashes):
+    for unit in both.of(both.counted):
         now.add(unit, "finished", [both._final[unit.config_hash, seed] for seed in unit.seeds], {})
     trained(new, now)
     trained(new, alone)

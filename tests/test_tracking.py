@@ -321,9 +321,44 @@ def test_version_that_plans_an_earlier_trial_adopts_it(uri: str, store: Store) -
     old, new = Tracking(uri, "jko", "v1"), Tracking(uri, "jko", "v2")
     for config_hash in ("kept", "dropped"):
         drain(old, store, finished_unit(store, (0,), config_hash=config_hash))
-    new.adopt({"kept", "planned"})
+    new.adopt({"kept": ["jko"], "planned": ["jko"]})
     versions = {run.data.tags["config_hash"]: run.data.tags["study_version"] for run in runs(new, "trial")}
     assert versions == {"kept": "v2", "dropped": "v1"}
+
+
+def test_an_arm_that_was_renamed_has_its_new_name(uri: str, store: Store) -> None:
+    """Where the trial belongs to two arms, the one that trained it keeps it."""
+    old, new = Tracking(uri, "jko", "v1"), Tracking(uri, "jko", "v2")
+    for config_hash in ("renamed", "shared"):
+        drain(old, store, finished_unit(store, (0,), config_hash=config_hash))
+    new.adopt({"renamed": ["jko+", "both"], "shared": ["other", "jko"]})
+    for kind in ("trial", "replicate"):
+        assert {run.data.tags["config_hash"]: run.data.tags["arm"] for run in runs(new, kind)} == {
+            "renamed": "jko+", "shared": "jko"}
+
+
+def test_an_empty_store_is_shown_each_unit_as_its_version_s(uri: str, store: Store) -> None:
+    """Of what an earlier version trained this one adopts what it counts, and the rest is none of its."""
+    tracking, unit = Tracking(uri, "jko", "v2"), finished_unit(store, (0, 1))
+    store.stamp["study_version"] = "v1"
+    store.write_done(unit, {"status": "finished", "primary": KID, "direction": "minimize"})
+    drain(tracking, store, unit)
+
+    def versions() -> list[str]:
+        return [run.data.tags["study_version"] for kind in ("trial", "replicate") for run in runs(tracking, kind)]
+
+    assert versions() == ["v1"] * 3
+    tail = finished_unit(store, (2,))
+    store.write_done(tail, {"status": "finished", "primary": KID, "direction": "minimize"})
+    drain(tracking, store, tail)
+    assert versions() == ["v1"] * 4
+    tracking.adopt({unit.config_hash: ["jko"]})
+    assert versions() == ["v2"] * 4
+    store.stamp["study_version"] = "v1"
+    older = finished_unit(store, (3,))
+    store.write_done(older, {"status": "finished", "primary": KID, "direction": "minimize"})
+    drain(tracking, store, older)
+    assert versions() == [*["v2"] * 4, "v1"], "the trial counts; whether this seed does is for `adopt` to say"
 
 
 def test_a_confirmation_of_an_earlier_choice_keeps_its_results_and_not_its_version(uri: str, store: Store) -> None:
@@ -344,7 +379,7 @@ def test_a_confirmation_of_an_earlier_choice_keeps_its_results_and_not_its_versi
     arm = runs(tracking, "trial")[0].data.tags["arm"]
     tracking.choose({arm: {"new"}})
     assert versions() == {**before, "old": "v1-superseded"}
-    tracking.adopt({"old", "cell"})
+    tracking.adopt({"old": ["jko"], "cell": ["jko"]})
     tracking.choose({arm: {"old"}})
     assert versions() == {**before, "new": "v1-superseded"}
 
@@ -360,7 +395,7 @@ def test_what_an_earlier_version_pruned_is_not_adopted(uri: str, store: Store) -
     old, new = Tracking(uri, "jko", "v1"), Tracking(uri, "jko", "v2")
     drain(old, store, pruned_unit(store))
     drain(old, store, finished_unit(store, (0,), config_hash="x", phase="search"))
-    new.adopt({"abc123", "x"})
+    new.adopt({"abc123": ["jko"], "x": ["jko"]})
     assert {run.data.tags["status"]: run.data.tags["study_version"] for run in runs(new, "trial")} == {
         "pruned": "v1", "finished": "v2"}
 
@@ -379,7 +414,7 @@ def test_what_two_versions_pruned_belongs_to_the_last(uri: str, store: Store) ->
     [trial] = runs(new, "trial")
     assert (trial.data.tags["study_version"], trial.data.tags["status"]) == ("v2", "pruned")
     assert json.loads(trial.data.tags["rungs"]) == {"10": 0.5, "30": 0.25}
-    old.adopt({unit.config_hash}, stopped={unit.config_hash})  # the file is the first version's again
+    old.adopt({unit.config_hash: ["jko"]}, stopped={unit.config_hash})  # the file is the first version's again
     assert [run.data.tags["study_version"] for run in runs(new, "trial")] == ["v1"]
 
 

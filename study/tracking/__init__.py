@@ -172,7 +172,8 @@ class Tracking(Experiment):
         if unit.seeds in shown:
             return
         started, ended = _milliseconds(manifest["started"]), _milliseconds(manifest["ended"])
-        trial_id = trial.info.run_id if trial else self._create_trial(unit, started)
+        version = self._version_of(manifest)
+        trial_id = trial.info.run_id if trial else self._create_trial(unit, started, version)
         final = self._final_rows(trial_id, shown) if shown else {}
         if RECORDS in manifest["files"]:
             payload = store.read_verified(unit, RECORDS, manifest)
@@ -188,8 +189,9 @@ class Tracking(Experiment):
         measured = aggregates(counted or list(final.values()))  # a unit of an earlier plan shows what it has
         earlier = trial.data.tags.get("commit", "") if trial and shown else ""
         tags = {"status": manifest["status"], "seeds": ",".join(map(block_name, sorted([*shown, unit.seeds]))),
-                "commit": joined([self._commit_of(manifest), earlier]), NOTE: NOTES["trial"], **self._common,
-                "complete": "true"}
+                "commit": joined([self._commit_of(manifest), earlier]), NOTE: NOTES["trial"], "complete": "true"}
+        if version == self._common["study_version"]:
+            tags |= self._common
         if shown and final:
             tags["status"] = "diverged" if measured["diverged"] == measured["replicates"] else "finished"
         if "device" in manifest:
@@ -205,6 +207,10 @@ class Tracking(Experiment):
         """Whether a unit is this version's, and shown as another's."""
         version = self._common["study_version"]
         return manifest.get("study_version") == version != trial.data.tags.get("study_version")
+
+    def _version_of(self, manifest: Mapping[str, Any]) -> str:
+        """It may be an earlier one, whose unit MLflow does not show (any more): whether it counts, `adopt` says."""
+        return str(manifest.get("study_version") or self._common["study_version"])
 
     def _commit_of(self, manifest: dict[str, Any]) -> str:
         return str(manifest.get("commit") or self._commit)
@@ -226,6 +232,7 @@ class Tracking(Experiment):
         [final] = [row for row in rows if row["stage"] == "final"]
         ended = _milliseconds(started + final["wall_seconds"])
         tags = {"seed": str(seed), "verdict": final["verdict"], "mlflow.parentRunId": trial_id,
+                "study_version": self._version_of(manifest),
                 "commit": self._commit_of(manifest), **identity(unit)}
         run_id = run.info.run_id if run else self._create("replicate", f"seed {seed}", tags, _milliseconds(started))
         for sheet in (f"samples_{seed}.png", f"nearest_{seed}.png"):
@@ -282,16 +289,20 @@ class Tracking(Experiment):
             return b""
 
     @named
-    def adopt(self, config_hashes: Collection[str], stopped: Collection[str] = ()) -> None:
-        """Give runs of another version of the study, where this version counts them too, this version's tag.
+    def adopt(self, counted: Mapping[str, Sequence[str]], stopped: Collection[str] = ()) -> None:
+        """Give runs of another version of the study, where this version counts them too, this version's tag, and its
+        arm's where that was renamed.
 
-        What another version pruned stays with it, unless it is one of `stopped`, which this version pruned itself: else
-        this version trains it to its end.
+        counted: config_hash -> its arms. What another version pruned stays with it, unless it is one of `stopped`,
+        which this version pruned itself: else this version trains it to its end.
         """
         for run in self.search(f"tags.study_version != '{self._common['study_version']}'"):
-            counted = stopped if run.data.tags.get("status") == "pruned" else config_hashes
-            if run.data.tags.get("config_hash") in counted:
-                self.log(run.info.run_id, [], self._common)
+            tags = run.data.tags
+            config_hash = tags.get("config_hash", "")
+            arms = counted.get(config_hash, ())
+            if config_hash in stopped if tags.get("status") == "pruned" else arms:
+                renamed = {"arm": arms[0]} if arms and tags.get("arm") not in arms else {}
+                self.log(run.info.run_id, [], {**self._common, **renamed})
 
     @named
     def choose(self, chosen: Mapping[str, Collection[str]]) -> None:
@@ -307,13 +318,14 @@ class Tracking(Experiment):
     def _create(self, kind: str, name: str, tags: dict[str, str], start: int) -> str:
         return self.create(name, {"kind": kind, **self._common, NOTE: NOTES[kind], **tags}, start)
 
-    def _create_trial(self, unit: Unit, start: int) -> str:
+    def _create_trial(self, unit: Unit, start: int, version: str = "") -> str:
+        """version: of the study that trained it; this one's unless given."""
         c = unit.configuration
         name = f"{c['arm']} {knobs_text(c['knobs'], self._factors)}".rstrip()
         config = json.dumps(c, sort_keys=True, separators=(",", ":"))
         full = cost(unit) / len(unit.seeds)  # of a replicate trained to its end: with `rungs` what a pruned one spent
-        return self._create("trial", name, {**identity(unit), "config": config, "replicate_gradients": f"{full:.0f}"},
-                            start)
+        tags = {**identity(unit), "config": config, "replicate_gradients": f"{full:.0f}"}
+        return self._create("trial", name, tags | ({"study_version": version} if version else {}), start)
 
     def _final_rows(self, trial_id: str, shown: Sequence[tuple[int, ...]]) -> dict[int, dict[str, Any]]:
         """Of the blocks that are shown already, from MLflow itself: their storage may be gone."""
