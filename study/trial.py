@@ -5,11 +5,13 @@ Imports torch when a unit starts, not before. Never imports ray: it runs as well
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,19 +42,21 @@ class UnitRun:
     counts as in it; without one it is left out, and reported beside it as `diverged`. cache_dir: where the feature
     extractor of a data set is kept. floor: the 95 % floor of the primary measure, without which no verdict but
     divergence can be given; floor_long: that of its long run, of fewer samples. limits: the step-size limits that the
-    law predicts (delta_min, delta_med; None: no limit), for the records. Whatever a unit needs lives in its object, so
+    law predicts (delta_min, delta_med; None: no limit), for the records. patience: seconds after which an `advance`
+    that has not returned ends the process, since it hangs (None: none). Whatever a unit needs lives in its object, so
     that a worker may be used again.
     """
 
     def __init__(self, unit: Unit, store: Store, device: str = "cpu", cache_dir: str | None = None,
                  diverged_value: float | None = None, objective: str | None = None, floor: float | None = None,
                  floor_long: float = 0.0, checkpoint_seconds: float | None = None,
-                 limits: tuple[float | None, float | None] | None = None) -> None:
+                 limits: tuple[float | None, float | None] | None = None, patience: float | None = None) -> None:
         """Does nothing costly yet. checkpoint_seconds: between two checkpoints, at least (None: 20)."""
         self.unit, self.store, self.device, self.cache_dir = unit, store, device, cache_dir
         self.diverged_value, self.objective = diverged_value, objective
         self.floor, self.floor_long = floor, floor_long
         self.limits = dict(zip(("delta_min", "delta_med"), limits or (None, None), strict=True))
+        self._patience = patience
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = UnitProgress()
         self._state: TrainState | None = None
@@ -70,7 +74,8 @@ class UnitRun:
         if manifest is not None and "report" in manifest:
             return dict(manifest["report"])
         try:
-            return self._advance()
+            with _watched(self._patience):
+                return self._advance()
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -292,6 +297,20 @@ def _exact_on_gpu() -> None:
 
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
+
+
+@contextmanager
+def _watched(patience: float | None) -> Iterator[None]:
+    """End this process, with its stacks on stderr, if the block takes longer. The clock is a thread outside of Python,
+    which no lock and no call into a driver holds up; to Ray the worker has died, and its unit goes on elsewhere."""
+    if patience is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(patience, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -13,6 +13,9 @@ from study.sources import Fixed, Phases, Source
 from study.spec import StudySpec
 from study.storage import Store, Unit
 
+PATIENCE = 3600.0  # seconds without a word that a worker has at least: data may take long to come
+PATIENT = 20.0  # times what is estimated of its unit on an idle CPU
+
 
 class Losses(Protocol):
     """What a launch could not finish (`clerk.Clerk`)."""
@@ -56,6 +59,13 @@ class Work:
         planned = self.plan["estimate"]["arms"][phase][arm]
         return float(sum(planned["gradients"])) / 2 / planned["configurations"]
 
+    def _patience(self, unit: Unit) -> float:
+        """Seconds between two evaluations after which a worker is taken to hang: a guess of the whole unit's, and far
+        beyond any error of it."""
+        estimate = self.plan["estimate"]
+        gradients = sum(phase["gradients"][1] for phase in estimate["phases"].values())
+        return max(PATIENCE, PATIENT * estimate["seconds"][1] * estimate["cpus"] * cost(unit) / gradients)
+
     @property
     def objective(self) -> str:
         """The measure that a pruner looks at."""
@@ -66,7 +76,7 @@ class Work:
         floor, long = (max(f["high"], f["sd"]) for f in (
             self.plan["floors"][self.plan[name]] for name in ("primary", "primary_long")))
         found = {"objective": self.spec.primary, "floor": floor, "floor_long": long,
-                 "limits": predicted(self.plan, unit.configuration)}
+                 "limits": predicted(self.plan, unit.configuration), "patience": self._patience(unit)}
         if unit.configuration["phase"] == "search":
             diverged = self.plan["search"]["diverged_value"][unit.configuration["arm"]]
             found |= {"objective": self.objective, "diverged_value": diverged[0]}

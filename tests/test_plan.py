@@ -16,7 +16,10 @@ from analysis.trials import planned_cells
 from models.data import load as load_data
 from models.spread import NEIGHBOURS
 from study.plan import comparisons, make_plan, show
-from study.spec import StudySpec, load
+from study.results import Results
+from study.spec import StudySpec, load, loads
+from study.storage import Store
+from study.work import Work
 
 SPEC = """\
 study: limits
@@ -111,3 +114,18 @@ def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, co
     found = [line for line in shown(spec, plan) if line.startswith("coarse: ")]
     assert found == ["coarse: 20 neighbours are 33% of 60 points, so a mode with fewer than 40 is not told "
                      "from its surroundings; s and the limits may be too large"][:coarse]
+
+
+def test_a_worker_has_an_hour_or_far_more_than_its_unit_is_guessed_to_take(tmp_path: Path) -> None:
+    """Before it is taken to hang."""
+    spec = loads("study: s\ndata: moons\nmethod: kl\n"
+                 "design: {replicates: 2, step_size: [0.1, 0.2], mcmc_steps: [5, 20]}\n")
+    plan, store = make_plan(spec, load_data("moons"), 4, tmp_path), Store(str(tmp_path), "s")
+
+    def patience() -> list[float]:
+        work = Work(spec, plan, Results(store, spec.primary), store)
+        return [work.options(unit)["patience"] for unit in work._design]
+
+    assert patience() == [3600.0] * 4
+    plan["estimate"]["seconds"] = [8e5, 1e6]  # of 4 CPUs
+    assert sum(patience()) == pytest.approx(20 * 4e6) and len(set(patience())) == 2

@@ -434,3 +434,28 @@ def test_the_spec_s_own_extractor_and_importance_sampling_reach_the_final_record
     one.configuration["evaluation"]["features"] = {**own, "sha256": 64 * "0"}
     with pytest.raises(ValueError, match="found sha256"):
         run(UnitRun(Unit(one.configuration, (1,), one.config_hash), store))
+
+
+def test_a_worker_that_hangs_ends_and_its_unit_goes_on(store: Store) -> None:
+    """In a lock that nobody gives back, say. Between two calls it may wait as long as it likes."""
+    code = f"""
+import threading, time
+from models import training
+from study.storage import Store
+from study.trial import UnitRun
+from tests.test_trial import unit
+one = UnitRun(unit(), Store({store.uri!r}, 'jko'), checkpoint_seconds=0.0, patience=2.0)
+one.advance()
+time.sleep(2.5)
+print(one.advance()['update'], flush=True)
+def hang(*_):
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+training.train_step = hang
+one.advance()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.returncode) == ("6\n", 1), done.stderr
+    assert "Timeout (0:00:02)!" in done.stderr and "in hang" in done.stderr and "study/trial.py" in done.stderr
+    assert [report["update"] for report in run(UnitRun(unit(), store, patience=60.0))] == [9]
