@@ -61,6 +61,12 @@ def _last_rung(tags: dict[str, str]) -> float:
     return max(map(float, rungs), default=float("nan"))
 
 
+def _short(value: Any) -> str:
+    """2e8 as 2e+08; a number that four digits do not hold stays whole, or two arms would have one name."""
+    short = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else str(value)
+
+
 def planned_cells(plan: dict[str, Any]) -> pd.DataFrame:
     """The planned design cells. An arm's name is extended by its factors beyond step size and MCMC steps."""
     design = [cell for cell in plan.get("cells", []) if cell.get("phase", "design") == "design"]
@@ -71,7 +77,7 @@ def planned_cells(plan: dict[str, Any]) -> pd.DataFrame:
     rows = []
     for cell in design:
         arm, knobs = cell["arm"], cell["knobs"]
-        suffix = ", ".join(f"{f}={knobs[f]}" for f in extra if len(levels[arm, f]) > 1)
+        suffix = ", ".join(f"{f}={_short(knobs[f])}" for f in extra if len(levels[arm, f]) > 1)
         rows.append(
             {
                 "config_hash": cell["config_hash"],

@@ -31,6 +31,7 @@ CHECKPOINT_SECONDS = 20.0  # between two checkpoints, at least
 ALLOC_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED",
                 "CUSPARSE_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "CUDA error: out of memory")
 CHECKPOINT_SHARE = 20  # and at least this many times what one costs, where storage is slow
+STDERR = 2  # its descriptor: what stands for it in Python may be no file
 
 Row = dict[str, Any]
 
@@ -306,7 +307,7 @@ def _watched(patience: float | None) -> Iterator[None]:
     if patience is None:
         yield
         return
-    faulthandler.dump_traceback_later(patience, exit=True)
+    faulthandler.dump_traceback_later(patience, exit=True, file=STDERR)
     try:
         yield
     finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from study import cluster
 from study.cluster import capacity
@@ -18,22 +20,7 @@ from tests.test_trial import unit
 
 pytestmark = pytest.mark.slow
 
-CPUS = 4
-
-
-@pytest.fixture(scope="module")
-def one_gpu() -> Iterator[None]:
-    """torch here is a build for the CPU, which workers would be asked about."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**cluster.QUIET_ENVIRONMENT, **cluster.WORKER_ENVIRONMENT, "OMP_NUM_THREADS": "1"}.items():
-            patch.setenv(name, value)
-        patch.setattr(capacity, "_workers_use_gpus", lambda gpu: True)
-        ray.init(address="local", num_cpus=CPUS, num_gpus=1, include_dashboard=False, log_to_driver=False,
-                 object_store_memory=cluster.OBJECT_STORE_BYTES)
-        try:
-            yield
-        finally:
-            ray.shutdown()
+CPUS, MORE = 4, 3
 
 
 class Watcher:
@@ -54,15 +41,37 @@ class Watcher:
         return note
 
 
+def play(folder: str, gpu: float, at_once: int) -> dict[str, Any]:
+    """A round of more units than fit, on one GPU and four CPUs."""
+    import ray
+
+    capacity._workers_use_gpus = lambda gpu: True  # torch here is a build for the CPU
+    ray.init(address="local", num_cpus=CPUS, num_gpus=1, include_dashboard=False, log_to_driver=False,
+             object_store_memory=cluster.OBJECT_STORE_BYTES)
+    resources = capacity.resources_per_unit(1, gpu)
+    store, watcher = Store(folder, "tiny"), Watcher()
+    store.write("spec.json", b"{}")
+    units = [unit((seed, seed + 1), updates=60) for seed in range(0, 2 * (at_once + MORE), 2)]
+    is_over = run_round(Fixed(units), watcher, store, options=lambda unit: {"device": "cpu"}, resources=resources,
+                        room=capacity.room("auto", resources, None, lambda line: None))
+    return {"resources": resources, "fit": capacity.concurrency(resources), "over": is_over, "most": watcher.most,
+            "told": watcher.told, "done": sum(store.done(one) is not None for one in units)}
+
+
 @pytest.mark.parametrize("gpu, at_once", [(0.5, 2), (0.2, 4)])
 def test_as_many_units_run_at_once_as_parts_of_the_gpu_or_cpus_there_are(
-        one_gpu: None, tmp_path: Path, gpu: float, at_once: int) -> None:
-    resources = capacity.resources_per_unit(1, gpu)
-    assert resources == {"cpu": 1, "gpu": gpu} and capacity.concurrency(resources) == at_once
-    store, watcher = Store(str(tmp_path), "tiny"), Watcher()
-    store.write("spec.json", b"{}")
-    units = [unit((seed, seed + 1), updates=60) for seed in range(0, 2 * (at_once + 3), 2)]
-    assert run_round(Fixed(units), watcher, store, options=lambda unit: {"device": "cpu"}, resources=resources,
-                     room=capacity.room("auto", resources, None, print))
-    assert watcher.most == at_once and watcher.told == ["finished"] * len(units)
-    assert all(store.done(one) for one in units)
+        tmp_path: Path, gpu: float, at_once: int) -> None:
+    """In a process and a home of its own: Ray leaves a token there, and its marks in the environment."""
+    environment = {**os.environ, **cluster.QUIET_ENVIRONMENT, **cluster.WORKER_ENVIRONMENT, "OMP_NUM_THREADS": "1",
+                   "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-m", "tests.test_parts_of_a_gpu", str(tmp_path), str(gpu), str(at_once)],
+                          env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    count = at_once + MORE
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "resources": {"cpu": 1, "gpu": gpu}, "fit": at_once, "over": True, "most": at_once,
+        "told": ["finished"] * count, "done": count}
+
+
+if __name__ == "__main__":
+    print(json.dumps(play(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))))

@@ -116,6 +116,17 @@ def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, co
                      "from its surroundings; s and the limits may be too large"][:coarse]
 
 
+@pytest.mark.parametrize("levels, names", [
+    ([8e4, 2e8], ["a (score_scale=8e+04)", "a (score_scale=2e+08)"]),
+    ([0.5, 1.0], ["a (score_scale=0.5)", "a (score_scale=1)"]),
+    ([0.123451, 0.123452], ["a (score_scale=0.123451)", "a (score_scale=0.123452)"])])
+def test_an_arm_that_a_factor_splits_has_short_names_and_different_ones(levels: list[float], names: list[str]) -> None:
+    cells = [{"arm": "a", "config_hash": str(level), "knobs": {"step_size": 0.1, "mcmc_steps": 5, "score_scale": level}}
+             for level in levels]
+    found = planned_cells({"cells": cells, "factors": ["score_scale"]})
+    assert found["arm"].tolist() == names
+
+
 def test_a_worker_has_an_hour_or_far_more_than_its_unit_is_guessed_to_take(tmp_path: Path) -> None:
     """Before it is taken to hang."""
     spec = loads("study: s\ndata: moons\nmethod: kl\n"
