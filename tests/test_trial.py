@@ -441,12 +441,14 @@ def test_a_worker_that_hangs_ends_and_its_unit_goes_on(store: Store) -> None:
     code = f"""
 import threading, time
 from models import training
+from study import trial
 from study.storage import Store
 from study.trial import UnitRun
 from tests.test_trial import unit
-one = UnitRun(unit(), Store({store.uri!r}, 'jko'), checkpoint_seconds=0.0, patience=2.0)
+trial.CHECKPOINT_SHARE = 0
+one = UnitRun(unit(), Store({store.uri!r}, 'jko'), checkpoint_seconds=0.0, patience=5.0)
 one.advance()
-time.sleep(2.5)
+time.sleep(5.5)
 print(one.advance()['update'], flush=True)
 def hang(*_):
     lock = threading.Lock()
@@ -457,5 +459,5 @@ one.advance()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert (done.stdout, done.returncode) == ("6\n", 1), done.stderr
-    assert "Timeout (0:00:02)!" in done.stderr and "in hang" in done.stderr and "study/trial.py" in done.stderr
+    assert "Timeout (0:00:05)!" in done.stderr and "in hang" in done.stderr and "study/trial.py" in done.stderr
     assert [report["update"] for report in run(UnitRun(unit(), store, patience=60.0))] == [9]
