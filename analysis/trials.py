@@ -63,8 +63,9 @@ def _last_rung(tags: dict[str, str]) -> float:
 
 def _short(value: Any) -> str:
     """2e8 as 2e+08; a number that four digits do not hold stays whole, or two arms would have one name."""
-    short = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return short if not isinstance(value, float) or float(short) == value else str(value)
+    if isinstance(value, float) and float(short := f"{value:.4g}") == value:
+        return short
+    return str(value)
 
 
 def planned_cells(plan: dict[str, Any]) -> pd.DataFrame:

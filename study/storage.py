@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,13 +113,14 @@ class Store(Files):
         from pyarrow.fs import FileSelector
 
         found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
+        sizes = _sizes(found)
         leftovers: dict[str, list[str]] = {}
         for info in found:
             if info.base_name.startswith(CHECKPOINT):
                 leftovers.setdefault(info.path.rpartition("/")[0], []).append(info.base_name)
         for path in sorted(info.path for info in found if info.base_name == DONE):
             key = "/".join(path.split("/")[-3:-1])
-            manifest = self._done(key)
+            manifest = self._done(key, sizes)
             if manifest is not None:
                 try:
                     config = json.loads(self._verified(key, CONFIG, manifest))
@@ -150,16 +151,18 @@ class Store(Files):
         """A file of a done unit. Raises DamagedError where its checksum is not the manifest's."""
         return self._verified(unit.key, name, manifest)
 
-    def _done(self, key: str) -> dict[str, Any] | None:
+    def _done(self, key: str, sizes: Mapping[str, int] | None = None) -> dict[str, Any] | None:
+        """sizes: of the files there, by their paths, where a listing has just told them: a request less for each."""
         manifest = self.read_json(f"{key}/{DONE}")  # raises what it cannot read: to train a unit again would be worse
         if manifest is None:
             return None
         if not _is_manifest(manifest):
             log.warning("%s of unit %s is no manifest; the unit runs again", DONE, key)
             return None
-        found = self._found([self.path(f"{key}/{name}") for name in manifest["files"]])
-        for info, (name, file) in zip(found, manifest["files"].items(), strict=True):
-            if not info.is_file or info.size != file["bytes"]:
+        paths = [self.path(f"{key}/{name}") for name in manifest["files"]]
+        sizes = _sizes(self._found(paths)) if sizes is None else sizes
+        for path, (name, file) in zip(paths, manifest["files"].items(), strict=True):
+            if sizes.get(path) != file["bytes"]:
                 log.warning("%s of unit %s is missing or cut short; the unit runs again", name, key)
                 return None
         return dict(manifest)
@@ -214,12 +217,13 @@ class Store(Files):
         from pyarrow.fs import FileSelector
 
         found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
+        sizes = _sizes(found)
         newest = {info.path.rpartition("/")[0]: info for info in sorted(found, key=lambda info: info.path)
                   if info.base_name.startswith(CHECKPOINT) and info.base_name.removeprefix(CHECKPOINT).isdecimal()}
         done = {info.path.rpartition("/")[0] for info in found if info.base_name == DONE}
         for folder, info in newest.items():
             key = "/".join(folder.split("/")[-2:])
-            if folder in done and (manifest := self._done(key)) is not None and self._is_over(manifest):
+            if folder in done and (manifest := self._done(key, sizes)) is not None and self._is_over(manifest):
                 continue
             if (placed := _placed(key)) is not None:
                 config = self.read_json(f"{key}/{CONFIG}")
@@ -233,6 +237,11 @@ class Store(Files):
 
     def _checkpoints(self, unit: Unit) -> list[str]:
         return [name for name in self._names(unit) if name.startswith(CHECKPOINT) and not name.endswith(".tmp")]
+
+
+def _sizes(found: Iterable[Any]) -> dict[str, int]:
+    """Path -> bytes, of the files of a listing."""
+    return {info.path: info.size for info in found if info.is_file}
 
 
 def _unit(config: Mapping[str, Any]) -> Unit:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from models.training import Info, TrainState
 
 CHECKPOINT_SECONDS = 20.0  # between two checkpoints, at least
+CHECKPOINT_SHARE = 20  # and at least this many times what one costs, where storage is slow
 ALLOC_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED",
                 "CUSPARSE_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "CUDA error: out of memory")
-CHECKPOINT_SHARE = 20  # and at least this many times what one costs, where storage is slow
 STDERR = 2  # its descriptor: what stands for it in Python may be no file
 
 Row = dict[str, Any]
@@ -71,18 +71,18 @@ class UnitRun:
         unit reported. status: running | finished | diverged (all replicates) | oom (nothing is written: it may run
         elsewhere). A unit that is done already answers from its manifest. Other exceptions propagate.
         """
-        manifest = self.store.done(self.unit) if self._state is None else None
-        if manifest is not None and "report" in manifest:
-            return dict(manifest["report"])
-        try:
-            with _watched(self._patience):
+        with _watched(self._patience):
+            manifest = self.store.done(self.unit) if self._state is None else None
+            if manifest is not None and "report" in manifest:
+                return dict(manifest["report"])
+            try:
                 return self._advance()
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            updates = self.unit.configuration["knobs"]["updates"]
-            return {"update": self._state.update if self._state else 0, "updates": updates,
-                    "replicates": len(self.unit.seeds), "diverged": 0, "status": "oom", "done": True}
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                updates = self.unit.configuration["knobs"]["updates"]
+                return {"update": self._state.update if self._state else 0, "updates": updates,
+                        "replicates": len(self.unit.seeds), "diverged": 0, "status": "oom", "done": True}
 
     def _advance(self) -> dict[str, Any]:
         from models.training import train_step

@@ -356,9 +356,11 @@ def test_status_counts_from_the_storage_alone(launch: Launch, monkeypatch: pytes
         code, lines, errors = launch("--status", "--set", more)
         assert (code, errors) == (0, [])
         assert f"the file has other phases or arms {counts}" in lines
-    Path("runs/tiny/plan.json").write_text("{}")
-    code, lines, errors = launch("--status")
-    assert (code, errors) == (0, []) and lines[0].endswith("the next launch makes it again") and len(lines) == 1
+    plan = json.loads(Path("runs/tiny/plan.json").read_text())
+    for damaged in ({}, {**plan, "planned": {"design": {}}}, {**plan, "floors": None, "planned": {"design": 3}}):
+        Path("runs/tiny/plan.json").write_text(json.dumps(damaged))
+        code, lines, errors = launch("--status")
+        assert (code, errors) == (0, []) and lines[0].endswith("the next launch makes it again") and len(lines) == 1
 
 
 @pytest.mark.parametrize("change", ["search.space.step_size={log: [0.4, 0.5]}", "search.space.mcmc_steps={int: [2, 4]}",

@@ -179,7 +179,8 @@ def test_a_damaged_config_of_a_begun_unit_costs_its_configuration_only(store: St
     assert (unit, unit.configuration, update) == (UNIT, UNIT.configuration, 3)
     payload = store.read(f"{UNIT.key}/config.json")
     assert payload is not None
-    for damaged in (payload.replace(b"step_size", b"step_sizf"), payload[:9], b"[]", b'{"configuration": 7}'):
+    for damaged in (payload.replace(b"step_size", b"step_sizf"), payload[:9], b"[]", b"{}",
+                    b'{"configuration": 7}', b'{"seeds": 3}', b'{"seeds": [1], "config_hash": "a"}'):
         store.write(f"{UNIT.key}/config.json", damaged)
         [(unit, _, _)] = store.checkpointed()
         assert (unit, unit.configuration) == (UNIT, {})
@@ -189,10 +190,14 @@ def test_a_damaged_config_of_a_begun_unit_costs_its_configuration_only(store: St
     assert list(store.checkpointed()) == []
 
 
-def test_a_fresh_start_outlives_the_checkpoints_that_it_could_not_use(store: Store) -> None:
-    for update in (7, 8, 3):
-        store.write_checkpoint(UNIT, update, b"state of %d" % update)
-    assert store.latest_checkpoint(UNIT) == (3, b"state of 3")
+def test_a_unit_that_has_begun_anew_keeps_its_own_checkpoints(store: Store) -> None:
+    """Those that could not be used have higher numbers, and are not those to keep."""
+    for update in (700, 800):
+        store.write_checkpoint(UNIT, update, b"of another release")
+    for update in (10, 20, 30):
+        store.write_checkpoint(UNIT, update, f"{update}".encode())
+        assert store.latest_checkpoint(UNIT) == (update, f"{update}".encode())
+    assert store._checkpoints(UNIT) == ["checkpoint-000000020", "checkpoint-000000030"]
 
 
 def test_a_worker_does_not_make_the_place_where_the_studies_lie(tmp_path: Path) -> None:

@@ -1,5 +1,25 @@
-"""The launch of tests/test_launch_whole.py, in this process, on a study with all three phases."""
+"""The launch of tests/test_launch_whole.py, in this process, and from where each of its workers starts."""
 
+from __future__ import annotations
+
+import pytest
+
+from study.storage import Store, Unit
 from tests.test_launch_whole import launch, template
 
 __all__ = ["launch", "template"]
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Unit, int]]:
+    """The unit of each worker, and the update of the checkpoint that it goes on from (0: it starts afresh)."""
+    found: list[tuple[Unit, int]] = []
+    latest = Store.latest_checkpoint
+
+    def spy(self: Store, unit: Unit) -> tuple[int, bytes] | None:
+        checkpoint = latest(self, unit)
+        found.append((unit, checkpoint[0] if checkpoint else 0))
+        return checkpoint
+
+    monkeypatch.setattr(Store, "latest_checkpoint", spy)
+    return found

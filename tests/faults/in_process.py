@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from study.storage import Store
 from study.trial import UnitRun
@@ -44,3 +48,8 @@ class Round:
             source.finished(unit, "pruned" if is_pruned else report["status"])
             clerk.finished(unit, rungs if is_pruned else None)
         return True
+
+
+def restart(monkeypatch: pytest.MonkeyPatch, one: Round) -> None:
+    """The next launches of this process have that round."""
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=one.run_round))

@@ -3,16 +3,14 @@ trained, what has begun goes on, and the outcome is that of a study which had th
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from study import trial
-from study.storage import Store, Unit
+from study.storage import Unit
 from tests.faults.holdings import faults
-from tests.faults.in_process import Round
+from tests.faults.in_process import Round, restart
 from tests.faults.tiny import held_here
 from tests.test_launch_whole import Launch
 
@@ -39,61 +37,46 @@ def study(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> Launch:
     return launch
 
 
-@pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """(block, update) from which each worker starts."""
-    found: list[tuple[str, int]] = []
-    latest = Store.latest_checkpoint
-
-    def spy(self: Store, unit: Unit) -> tuple[int, bytes] | None:
-        checkpoint = latest(self, unit)
-        found.append((unit.block, checkpoint[0] if checkpoint else 0))
-        return checkpoint
-
-    monkeypatch.setattr(Store, "latest_checkpoint", spy)
-    return found
-
-
-def restart(monkeypatch: pytest.MonkeyPatch, one: Round) -> None:
-    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=one.run_round))
+def blocks(begun: list[tuple[Unit, int]]) -> list[tuple[str, int]]:
+    return [(unit.block, update) for unit, update in begun]
 
 
 def test_of_a_damaged_block_before_others_only_its_seeds_run_again(
-        study: Launch, begun: list[tuple[str, int]], caplog: pytest.LogCaptureFixture) -> None:
+        study: Launch, begun: list[tuple[Unit, int]], caplog: pytest.LogCaptureFixture) -> None:
     assert study()[0] == 0 and study(*MORE)[0] == 0
     [records] = Path("runs/tiny").glob("*/0-1/records.parquet")
     records.write_bytes(records.read_bytes()[:-3])
     del begun[:]
     assert study(*MORE, database="new.db")[0::2] == (0, [])
-    assert begun == [("0-1", 0)]
+    assert blocks(begun) == [("0-1", 0)]
     caplog.clear()
     assert study(*MORE, database="new.db")[0::2] == (0, []) and not caplog.messages
-    assert begun == [("0-1", 0)]
+    assert blocks(begun) == [("0-1", 0)]
     held = held_here("new.db")
     assert faults(held) == [] and [key[1] for key in held.records] == ["0", "1", "2"]
 
 
 def test_what_had_begun_goes_on_though_replicates_were_added(
-        study: Launch, begun: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+        study: Launch, begun: list[tuple[Unit, int]], monkeypatch: pytest.MonkeyPatch) -> None:
     restart(monkeypatch, Round((0, 4)))
     assert study()[0] == 130
     assert any("begun: design kl seeds 0-1" in line for line in study("--status", *MORE)[1])
     restart(monkeypatch, Round())
     del begun[:]
     assert study(*MORE)[0::2] == (0, [])
-    assert begun == [("0-1", 8), ("2-2", 0)]
+    assert blocks(begun) == [("0-1", 8), ("2-2", 0)]
     held = held_here()
     assert faults(held) == [] and [key[1] for key in held.records] == ["0", "1", "2"]
 
 
 def test_a_block_that_other_blocks_made_needless_is_forgotten(
-        study: Launch, begun: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+        study: Launch, begun: list[tuple[Unit, int]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Begun with three replicates, finished with two and one: nobody will continue the three."""
     restart(monkeypatch, Round((0, 4)))
     assert study(*MORE)[0] == 130
     restart(monkeypatch, Round())
     assert study()[0] == 0 and study(*MORE)[0] == 0
-    assert begun == [("0-2", 0), ("0-1", 0), ("2-2", 0)] and list(Path("runs/tiny").glob("*/0-2/checkpoint-*"))
+    assert blocks(begun) == [("0-2", 0), ("0-1", 0), ("2-2", 0)] and list(Path("runs/tiny").glob("*/0-2/checkpoint-*"))
     lines = study("--status", *MORE)[1]
     assert "0 units are left" in lines and not any(line.startswith("begun") for line in lines)
     assert study(*MORE)[0] == 0 and not list(Path("runs/tiny").glob("*/*/checkpoint-*"))

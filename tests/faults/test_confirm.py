@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from analysis.load import Study, load
 from study.storage import Store
 from study.trial import UnitRun
 from tests.faults.holdings import Holdings, differences
-from tests.faults.in_process import Round
+from tests.faults.in_process import Round, restart
 from tests.faults.tiny import held_here
 from tests.test_launch_whole import Launch, shown
 
@@ -59,10 +57,6 @@ class Loses(Round):
             source.finished(unit, report["status"])
             clerk.finished(unit, None)
         return True
-
-
-def restart(monkeypatch: pytest.MonkeyPatch, one: Round) -> None:
-    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=one.run_round))
 
 
 @pytest.fixture

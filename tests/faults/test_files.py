@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,7 +16,7 @@ from study.storage import DIGEST_BYTES, Store, Unit
 from study.tracking.experiment import Experiment
 from study.unit_progress import unpack
 from tests.faults.holdings import Holdings, differences
-from tests.faults.in_process import Round
+from tests.faults.in_process import Round, restart
 from tests.faults.tiny import SPEC, UNITS, held_here
 from tests.test_launch_whole import Launch
 
@@ -48,10 +46,6 @@ def study(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> Launch:
     monkeypatch.setattr(trial, "CHECKPOINT_SHARE", 0)
     restart(monkeypatch, Round())
     return launch
-
-
-def restart(monkeypatch: pytest.MonkeyPatch, one: Round) -> None:
-    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=one.run_round))
 
 
 @pytest.fixture

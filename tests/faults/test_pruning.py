@@ -7,19 +7,17 @@ import json
 import os
 import shutil
 import signal
-import sys
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from study import trial
-from study.storage import Store, Unit
+from study.storage import Unit
 from tests.faults.holdings import Holdings, differences, faults
-from tests.faults.in_process import Round
+from tests.faults.in_process import Round, restart
 from tests.faults.tiny import LAUNCHER, environment, held_here
 from tests.launching import done
 from tests.launching import launch as launch_with_ray
@@ -77,10 +75,6 @@ def study(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> Launch:
     Path("tiny.yaml").write_text(SPEC)
     monkeypatch.setattr(trial, "CHECKPOINT_SHARE", 0)
     return launch
-
-
-def restart(monkeypatch: pytest.MonkeyPatch, one: Round) -> None:
-    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=one.run_round))
 
 
 @pytest.mark.parametrize("stops", [[(3, 4), (2, 1)], [(9, 7)]])
@@ -150,7 +144,7 @@ def test_killed_with_ray_no_trial_runs_on_and_none_is_asked_twice(
 
 
 def test_what_another_version_pruned_is_trained_to_its_end_from_its_checkpoint(
-        study: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+        study: Launch, begun: list[tuple[Unit, int]], monkeypatch: pytest.MonkeyPatch) -> None:
     """A manifest that says `pruned` makes its checkpoints leftovers only for the version that stopped the unit."""
     one_arm = SPEC.replace("[kl, jko]", "[kl]")
     Path("tiny.yaml").write_text(one_arm)
@@ -164,15 +158,8 @@ def test_what_another_version_pruned_is_trained_to_its_end_from_its_checkpoint(
     assert unit in pruned
     [line] = [line for line in study("--status")[1] if line.startswith("begun: ")]
     assert unit.partition("/")[0] in line and "checkpoint at update 10 of 18" in line
-    starts = {}
-    latest = Store.latest_checkpoint
-
-    def spy(self: Store, unit: Unit) -> tuple[int, bytes] | None:
-        starts[unit.key] = latest(self, unit)
-        return starts[unit.key]
-
-    monkeypatch.setattr(Store, "latest_checkpoint", spy)
+    del begun[:]
     restart(monkeypatch, Round())
     assert study()[0] == 0
-    assert starts.keys() == pruned and {key for key, found in starts.items() if found and found[0] == 10} == {unit}
+    assert {one.key: update for one, update in begun} == {key: 10 if key == unit else 0 for key in pruned}
     assert set(held_here().units.values()) == {"finished"} and not list(Path("runs/tiny").glob("*/*/checkpoint-*"))
