@@ -1,4 +1,4 @@
-"""The tests' own launches: one that hangs ends, with all that it started, and says what it had said."""
+"""The tests' own launches: one that hangs ends, with all that it started, and tells what it had said."""
 
 from __future__ import annotations
 
@@ -32,3 +32,15 @@ def test_a_launch_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, m
     while set(pids) & processes().keys():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_character_that_is_written_in_two_parts_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a table's frame crosses the end of a buffer.."""
+    (tmp_path / "halves.py").write_text("""\
+import os, time
+for part in "━ ━\\n".encode().partition(b"\\x94"):
+    os.write(1, part)
+    time.sleep(0.3)
+""")
+    monkeypatch.chdir(tmp_path)
+    assert launch(module="halves", environment={"PYTHONPATH": str(tmp_path)}) == (0, ["━ ━"])
