@@ -35,7 +35,7 @@ def test_a_launch_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path, m
 
 
 def test_a_character_that_is_written_in_two_parts_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where a table's frame crosses the end of a buffer.."""
+    """As where a table's frame crosses the end of a buffer."""
     (tmp_path / "halves.py").write_text("""\
 import os, time
 for part in "━ ━\\n".encode().partition(b"\\x94"):
