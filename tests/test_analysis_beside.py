@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.beside import beside, nearest, profiled
+from analysis.figures import limits
 from analysis.load import Store, read
 from analysis.sections import breaking, replicates, samples
 from analysis.sections.canvas import Canvas
@@ -71,6 +72,19 @@ def test_no_arm_is_left_out_of_the_curves_and_no_divergence_of_the_survival(stud
         assert "jko" in section.caption and "kl_smooth" in section.caption  # they did not run the common number
     every = breaking.survival(Canvas(study, store, tmp_path))
     assert "Not drawn: 19 diverged replicates of other cells (kl, jko and kl_smooth at 20 MCMC steps)" in every.caption
+
+
+def test_the_limit_by_horizon_has_the_levels_that_its_arm_ran(study, store, tmp_path, monkeypatch):
+    """The smallest of them is where a limit may lie at the edge; others' levels tell nothing of it."""
+    every = {(s, m) for s in toy.STEPS for m in toy.MCMC}
+    seen = []
+    draw = limits.limit_by_horizon
+    monkeypatch.setattr(limits, "limit_by_horizon", lambda own, ax, **rest: (
+        seen.append((own["arm"].iloc[0], rest["levels"])), draw(own, ax, **rest)))
+    for steps in (list(toy.STEPS), [0.2, 0.4]):
+        ran = {(s, m) for s, m in every if s in steps}
+        assert breaking.by_horizon(Canvas(cut(study, {"kl": ran, "jko": every, "kl_smooth": every}), store, tmp_path))
+        assert seen[-1] == ("kl", steps)
 
 
 @pytest.mark.parametrize(("keep", "words", "arms", "cells"), [

@@ -119,6 +119,9 @@ def test_the_limit_chart_says_what_lies_outside_of_it(ax):
     assert sum("0.001, below the grid" in t.get_text() for t in ax.texts) == 2
     arrows = [line.get_marker() for line in ax.lines if line.get_gid() == "outside"]
     assert arrows == ["<", "<", ">"]  # the second row's median direction has no limit
+    ends = ax.get_xlim()
+    limits.limit_chart(pd.DataFrame([row]), ax, arms=ARMS, levels=[0.001, 0.05, 0.1, 0.4, 3.0])  # of all arms
+    assert ax.get_xlim() == ends == (0.05 / 1.25, 1.3 * 0.4) and ax.get_xticks().tolist() == [0.05, 0.1, 0.4]
 
 
 @pytest.mark.parametrize("lower", [True, False])

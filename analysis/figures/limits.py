@@ -26,8 +26,8 @@ def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str], levels: S
 
     frame: `tables.limits`. A bar spans the step sizes that were run. Full: no replicate diverged; hatched: none did,
     but most ended with kappa > 2; pale: up to the first level where one did (cross); grey: run beyond it. What a
-    prediction outside of the axis is stands right of it. levels: step sizes that were run, for the ticks; without them,
-    or if they are more than TICKS, the ends and borders have ticks.
+    prediction outside of the axis is stands right of it. levels: step sizes that were run, by whatever arm, for the
+    ticks; without them, or if they are more than TICKS, the ends and borders have ticks.
     """
     colour, short, labels = colours(arms), brief(arms), []
     left, right = frame["smallest"].min() / 1.25, 1.3 * frame["largest"].max()
@@ -58,7 +58,8 @@ def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str], levels: S
     ax.set_ylim(len(labels) - 0.6, -0.75)
     ax.set(xscale="log", xlim=(left, right), xlabel="step size (data units)")
     borders = [v for c in ("smallest", "stable_to", "diverges_from", "largest") for v in frame[c].dropna()]
-    log_ticks(ax, levels if 0 < len(set(levels)) <= TICKS else borders)
+    here = {v for v in levels if left <= v <= right}  # a tick beyond would widen the axis
+    log_ticks(ax, list(here) if 0 < len(here) <= TICKS else borders)
     ax.tick_params(axis="y", colors=INK)
     ax.grid(False)
     return ax
@@ -109,8 +110,8 @@ def limit_by_horizon(
     """The step size at which half of one arm's replicates have diverged against the horizon, within its bounds.
 
     frame: `horizons.limits_by_horizon` of one arm and number of MCMC steps. predicted: the law's limit in the smallest
-    and the median direction; infinite where it has none, NaN where it says nothing. levels: step sizes that were run.
-    A triangle on the upper edge: the limit lies beyond the largest of them; on the lower: half of the replicates
+    and the median direction; infinite where it has none, NaN where it says nothing. levels: step sizes that this arm
+    ran. A triangle on the upper edge: the limit lies beyond the largest of them; on the lower: half of the replicates
     diverge at the smallest already.
     """
     low, high = min(levels) / 1.15, max(levels) * 1.25

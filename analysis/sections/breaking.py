@@ -51,10 +51,10 @@ def by_horizon(canvas: Canvas) -> Section | None:
     if frame.empty or canvas.common is None:
         return None
     frame = frame.merge(canvas.limits[["arm", "mcmc_steps", "delta_min", "delta_med"]], on=["arm", "mcmc_steps"])
-    close = nearest(canvas.grid[canvas.grid["replicates"] > 0], canvas.common[1]).groupby("arm")["mcmc_steps"]
+    ran = canvas.grid[canvas.grid["replicates"] > 0]
+    close = nearest(ran, canvas.common[1]).groupby("arm")["mcmc_steps"]
     own_steps = close.agg(lambda steps: steps.mode().iloc[-1])
     frame = frame[frame["mcmc_steps"] == frame["arm"].map(own_steps)]
-    levels = sorted(canvas.grid.loc[canvas.grid["replicates"] > 0, "step_size"].unique())
     panels, quiet, colour = [], [], colours(canvas.arms)
     for i, arm in enumerate(canvas.present(frame)):
         own = frame[frame["arm"] == arm]
@@ -62,8 +62,10 @@ def by_horizon(canvas: Canvas) -> Section | None:
             quiet.append(arm)
             continue
         predicted = (float(own["delta_min"].iloc[0]), float(own["delta_med"].iloc[0]))
+        levels = ran.loc[(ran["arm"] == arm) & (ran["mcmc_steps"] == own_steps[arm]), "step_size"].tolist()
 
-        def draw(ax: Axes, own: pd.DataFrame = own, predicted: tuple[float, float] = predicted, arm: str = arm) -> None:
+        def draw(ax: Axes, own: pd.DataFrame = own, predicted: tuple[float, float] = predicted, arm: str = arm,
+                 levels: list[float] = levels) -> None:
             figures.limit_by_horizon(own, ax, predicted=predicted, colour=colour[arm], levels=levels)
             key.say_n(ax, own["replicates"].unique(), f"replicates over {count(len(levels), 'step size')}")
 
