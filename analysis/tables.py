@@ -13,7 +13,7 @@ from analysis import endings
 from analysis.frames import rows
 from analysis.horizons import observed_limit
 from analysis.inference import t_interval, wilson
-from analysis.load import CELL, VALID, Study
+from analysis.load import CELL, LIMITS, VALID, Study
 from analysis.wording import DASH, number, share
 
 GROUP = ["phase", "arm", *CELL, "config_hash"]
@@ -217,16 +217,13 @@ def _first(cells: pd.DataFrame, name: str) -> dict[str, float]:
     return {f"{name}_from": float(step), f"{name}_k": int(k), f"{name}_n": int(n)}
 
 
-_LIMITS = ["delta_min", "delta_min_low", "delta_min_high", "delta_med", "delta_med_low", "delta_med_high"]
-
-
 def _predicted(plan: dict[str, Any], arm: str, knobs: dict[str, Any]) -> dict[str, float]:
     """The plan's limits of an arm whose stated knobs all agree with `knobs`. null: no finite limit; absent: unknown."""
     for entry in plan.get("arms", {}).get(arm, {}).get("limits") or []:
-        if all(knobs.get(k, v) == v for k, v in entry.items() if k not in _LIMITS):
-            given = {k: math.inf if entry[k] is None else float(entry[k]) for k in _LIMITS if k in entry}
-            return {k: given.get(k, math.nan) for k in _LIMITS}
-    return dict.fromkeys(_LIMITS, math.nan)
+        if all(knobs.get(k, v) == v for k, v in entry.items() if k not in LIMITS):
+            given = {k: math.inf if entry[k] is None else float(entry[k]) for k in LIMITS if k in entry}
+            return {k: given.get(k, math.nan) for k in LIMITS}
+    return dict.fromkeys(LIMITS, math.nan)
 
 
 def _outcome(row: dict[str, Any]) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from study.prediction import LIMITS
+
 CURVES = ("gap", "sd_f", "grad_norm_f", "kappa", "acceptance")  # beside the objective; a few, each costs 2 ms
 COSTS = ("wall_seconds", "cpu_seconds", "particle_gradients")
-NOT_MEASURED = ("block", "seed", "stage", "update", "verdict", "reason", "flags", "diverged_at", "delta_min",
-                "delta_med", "long_run_seconds", *COSTS)
+NOT_MEASURED = ("block", "seed", "stage", "update", "verdict", "reason", "flags", "diverged_at", "long_run_seconds",
+                *LIMITS, *COSTS)
 
 Row = Mapping[str, Any]
 

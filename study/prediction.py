@@ -20,6 +20,7 @@ from study.spec.model import cells_of
 LAW = ("flow", "jko_weight", "beta", "penalty_on", "penalty_of", "negatives_drift", "temperature", "data_noise",
        "sigma", "energy_l2", "spectral_norm")
 Z = 1.96  # two-sided 95 %
+LIMITS = tuple(f"delta_{direction}{end}" for direction in ("min", "med") for end in ("", "_low", "_high"))
 MAX_LIMITS = 200  # predictions for an arm in the plan: each costs about 8 ms, and nobody reads more
 
 
@@ -76,7 +77,7 @@ def arm_limits(spec: StudySpec, arm: Arm, spread: Mapping[str, float]) -> list[d
     return [{**row, **entry} for row, entry in found if entry]
 
 
-def predicted(plan: Mapping[str, Any], configuration: Mapping[str, Any]) -> tuple[float | None, float | None] | None:
-    """(delta_min, delta_med) of a configuration's own knobs, by the plan's spread; None where the law is silent."""
+def predicted(plan: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, float | None]:
+    """LIMITS of a configuration's own knobs, by the plan's spread; empty where the law is silent."""
     found = limits(plan["spread"], METHODS[configuration["method"]](**configuration["knobs"]))
-    return (found["delta_min"], found["delta_med"]) if found else None
+    return {name: found[name] for name in LIMITS} if found else {}

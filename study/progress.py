@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from rich.console import Console
@@ -24,19 +25,19 @@ class Outcome:
     diverged: int
     seconds: float
     cost: float
-    limits: tuple[float | None, float | None] | None = None
+    limits: Mapping[str, float | None] = field(default_factory=dict)  # the law's, with their errors; empty: silent
     pruned: bool = False
     kappa: float | None = None  # at the last evaluation, the median of the survivors
 
     def line(self) -> str:
-        """`jko step_size=0.12 | kid_clf64_256 0.0123 | 1/6 diverged | kappa 0.41 | limit 0.10..0.35 | 12 s`."""
+        """`jko step_size=0.12 | kid 0.012 | 1/6 diverged | kappa 0.41 | limit 0.1..0.35 (95 % 0.09..0.37) | 12 s`."""
         value = "no survivor" if self.value is None else f"{self.value:.4g}"
         seen = [f"{self.measure} {value}", f"{self.diverged}/{self.replicates} diverged"]
         parts = [f"{self.arm} {self.knobs}", *(["pruned"] if self.pruned else seen)]  # pruned is part of no rate
         if self.kappa is not None:
             parts.append(f"kappa {self.kappa:.2g}")
-        if self.limits is not None:
-            parts.append("limit " + span(*self.limits))
+        if self.limits:
+            parts.append("limit " + band(self.limits))
         return " | ".join(parts if self.pruned else [*parts, duration(self.seconds)])
 
 
@@ -133,6 +134,15 @@ def span(low: float | None, high: float | None) -> str:
     """`0.10..0.35`; None and infinity read `none`."""
     shown = ["none" if x is None or math.isinf(x) else f"{x:.2g}" for x in (low, high)]
     return shown[0] if shown[0] == shown[1] else "..".join(shown)
+
+
+def band(limits: Mapping[str, float | None]) -> str:
+    """The law's limits from the smallest direction's to the median one's, and how far the 95 % bounds of the two reach:
+    `0.10..0.35 (95 % 0.09..0.37)`; these are left out where they read the same, as in the plane, which has no error.
+    """
+    found = span(limits["delta_min"], limits["delta_med"])
+    bounds = span(limits["delta_min_low"], limits["delta_med_high"])
+    return found if bounds == found else f"{found} (95 % {bounds})"
 
 
 def duration(seconds: float) -> str:

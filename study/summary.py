@@ -17,7 +17,7 @@ from study.cost import budgets, cost
 from study.identity import knobs_text
 from study.pareto import pareto_set
 from study.prediction import predicted
-from study.progress import Outcome, duration, is_better, span
+from study.progress import Outcome, band, duration, is_better
 from study.redaction import redacted
 from study.results import Result
 from study.search.budget import unequal
@@ -106,7 +106,7 @@ def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, 
         if r.kappa is not None and r.kappa > KAPPA_PAST:
             past[key] = min(knobs["step_size"], past.get(key, math.inf))
         found = predicted(plan, c)
-        limits[key] = "no prediction" if found is None else span(*found)
+        limits[key] = band(found) if found else "no prediction"
     rank = {arm: i for i, arm in enumerate(plan["arms"])}
     cells_done = {r.unit.config_hash for r in results if r.unit.configuration["phase"] == "design"}
     none = "none of the grid" if len(cells_done) >= len(plan["cells"]) else "none so far"

@@ -10,7 +10,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from models.naming import long_name
 from study.identity import config_hash
+from study.prediction import LIMITS
 from study.provenance import commit, versions
 from study.records import records
 from study.storage import Store, Unit
@@ -43,20 +44,20 @@ class UnitRun:
     counts as in it; without one it is left out, and reported beside it as `diverged`. cache_dir: where the feature
     extractor of a data set is kept. floor: the 95 % floor of the primary measure, without which no verdict but
     divergence can be given; floor_long: that of its long run, of fewer samples. limits: the step-size limits that the
-    law predicts (delta_min, delta_med; None: no limit), for the records. patience: seconds after which an `advance`
-    that has not returned ends the process, since it hangs (None: none). Whatever a unit needs lives in its object, so
-    that a worker may be used again.
+    law predicts (study.prediction.LIMITS; None: no finite one), for the records. patience: seconds after which an
+    `advance` that has not returned ends the process, since it hangs (None: none). Whatever a unit needs lives in its
+    object, so that a worker may be used again.
     """
 
     def __init__(self, unit: Unit, store: Store, device: str = "cpu", cache_dir: str | None = None,
                  diverged_value: float | None = None, objective: str | None = None, floor: float | None = None,
                  floor_long: float = 0.0, checkpoint_seconds: float | None = None,
-                 limits: tuple[float | None, float | None] | None = None, patience: float | None = None) -> None:
+                 limits: Mapping[str, float | None] | None = None, patience: float | None = None) -> None:
         """Does nothing costly yet. checkpoint_seconds: between two checkpoints, at least (None: 20)."""
         self.unit, self.store, self.device, self.cache_dir = unit, store, device, cache_dir
         self.diverged_value, self.objective = diverged_value, objective
         self.floor, self.floor_long = floor, floor_long
-        self.limits = dict(zip(("delta_min", "delta_med"), limits or (None, None), strict=True))
+        self.limits = dict.fromkeys(LIMITS) | dict(limits or {})
         self._patience = patience
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = UnitProgress()

@@ -15,7 +15,7 @@ from rich.console import Console
 from study import launch
 from study.pareto import fronts, pareto_set
 from study.phases import make_sampler
-from study.progress import Outcome, Progress
+from study.progress import Outcome, Progress, band
 from study.redaction import redacted
 from study.results import Result
 from study.search.budget import random_start, unequal
@@ -32,11 +32,22 @@ def result(number: int, told: tuple[float, ...], status: str = "finished") -> Re
 
 
 def test_a_unit_s_line_has_the_gauge_beside_the_limit() -> None:
-    seen = Outcome("design", "jko", "step_size=0.12", "kid_clf64_256", 0.0123, 6, 1, 12.0, 1.0, (0.1, 0.354),
+    seen = Outcome("design", "jko", "step_size=0.12", "kid_clf64_256", 0.0123, 6, 1, 12.0, 1.0, limits(0.1, 0.354),
                    kappa=0.41)
-    assert seen.line() == ("jko step_size=0.12 | kid_clf64_256 0.0123 | 1/6 diverged | kappa 0.41 | limit 0.1..0.35 "
-                           "| 12 s")
-    assert "kappa" not in replace(seen, kappa=None).line()
+    assert seen.line() == ("jko step_size=0.12 | kid_clf64_256 0.0123 | 1/6 diverged | kappa 0.41 | "
+                           "limit 0.1..0.35 (95 % 0.09..0.39) | 12 s")
+    assert "kappa" not in replace(seen, kappa=None).line() and "limit" not in replace(seen, limits={}).line()
+
+
+def limits(low: float | None, high: float | None, error: float = 0.1) -> dict[str, float | None]:
+    return {f"delta_{name}{end}": x and x * scale for name, x in (("min", low), ("med", high))
+            for end, scale in (("", 1), ("_low", 1 - error), ("_high", 1 + error))}
+
+
+def test_limits_have_their_errors_where_there_are_any() -> None:
+    assert band(limits(0.1, 0.1, error=0)) == "0.1"
+    assert band(limits(0.1, None)) == "0.1..none (95 % 0.09..none)"
+    assert band(limits(None, None)) == "none"
 
 
 @pytest.mark.parametrize("objectives", [2, 3])

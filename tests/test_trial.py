@@ -22,6 +22,7 @@ from models.training import init_state, train_step
 from models.verdict import VERDICTS
 from study import trial
 from study.aggregates import aggregates
+from study.prediction import LIMITS
 from study.records import records
 from study.storage import Store, Unit
 from study.tracking.sheet import sheet
@@ -86,11 +87,11 @@ def test_unit_leaves_records_sheets_and_a_manifest(store: Store) -> None:
 
 def test_a_final_record_holds_the_gauge_the_predicted_limits_and_the_long_run_s_time(store: Store) -> None:
     one = unit()
-    run(UnitRun(one, store, limits=(0.07, None)))
+    run(UnitRun(one, store, limits={"delta_min": 0.07, "delta_min_low": 0.06, "delta_med": None}))
     written = rows(store, one, ())
     last = {r["seed"]: r["kappa"] for r in written if r["stage"] == "train" and r["update"] == 9}
     for final in (r for r in written if r["stage"] == "final"):
-        assert (final["delta_min"], final["delta_med"]) == (0.07, None)  # None: the law gives no finite limit
+        assert [final[name] for name in LIMITS] == [0.07, 0.06, None, None, None, None]  # None: no finite one
         assert final["kappa"] == last[final["seed"]] > 0
         assert 0 < final["long_run_seconds"] < final["cpu_seconds"]
     measured = aggregates([{**r, "block": "0-1"} for r in written if r["stage"] == "final"])
