@@ -66,16 +66,16 @@ def observe(monitor: Monitor, *, finite: Tensor, update_norm: Tensor, particle_m
             data_max: Tensor) -> tuple[Monitor, Tensor, Tensor]:
     """One update through the divergence rule. Returns (monitor, diverged (R,) bool, reason (R,) int64).
 
-    finite (R,) bool: no NaN or inf in loss, gradients, particles; update_norm (R,): norm of the parameter gradient;
-    particle_max, data_max (R,): largest norm of a particle, of a data point. Diverged is: not finite, at once; or
-    particle_max > 10 data_max for 3 updates in a row; or update_norm > 1,000 times the median of the earlier norms
+    finite (R,) bool: no NaN or inf in the loss; update_norm (R,): norm of the parameter gradient; particle_max,
+    data_max (R,): largest norm of a particle, of a data point. Diverged is: one of the first three not finite, at once;
+    or particle_max > 10 data_max for 3 updates in a row; or update_norm > 1,000 times the median of the earlier norms
     in the window for 10 in a row. `reason` indexes REASONS, -1: none. Alarmed norms do not enter the window. Nothing
     here waits for the device.
     """
     known = monitor.filled.clamp_max(monitor.norms.shape[1])
     middle = (known - 1).clamp_min(0).div(2, rounding_mode="floor").unsqueeze(1)  # the lower median
     scale = monitor.norms.sort(dim=1).values.gather(1, middle).squeeze(1)
-    alarmed = (known > 0) & (scale > 0) & (update_norm > LOUDER * scale)
+    alarmed = (scale > 0) & (update_norm > LOUDER * scale)  # without a norm so far, scale is inf
     loud = torch.where(alarmed, monitor.loud + 1, 0)
     far = torch.where(particle_max > FARTHER * data_max, monitor.far + 1, 0)
     broken = ~(finite & update_norm.isfinite() & particle_max.isfinite())

@@ -115,9 +115,8 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
     far = _norms(draw.x) / _norms(x_data)
     if draw.z is not None:  # g may bound x; then only z shows that a chain runs away
         far = torch.maximum(far, _norms(draw.z) / draw.z.shape[-1] ** 0.5)
-    finite = flow.loss.isfinite() & norm_f.isfinite() & far.isfinite()
-    state.monitor, diverged, reason = observe(state.monitor, finite=finite, update_norm=norm_f, particle_max=far,
-                                              data_max=torch.ones_like(far))
+    state.monitor, diverged, reason = observe(state.monitor, finite=flow.loss.isfinite(), update_norm=norm_f,
+                                              particle_max=far, data_max=torch.ones_like(far))
     state.update += 1
     _freeze(state, diverged, reason)
     _adam_step(state.adam_f, gradients, norm_f, hp.grad_clip, state.alive)

@@ -29,11 +29,16 @@ class Outcome:
     pruned: bool = False
     kappa: float | None = None  # at the last evaluation, the median of the survivors
 
+    @property
+    def where(self) -> str:
+        """`jko step_size=0.12`; the arm alone where nothing else varies."""
+        return f"{self.arm} {self.knobs}".strip()
+
     def line(self) -> str:
         """`jko step_size=0.12 | kid 0.012 | 1/6 diverged | kappa 0.41 | limit 0.1..0.35 (95 % 0.09..0.37) | 12 s`."""
         value = "no survivor" if self.value is None else f"{self.value:.4g}"
         seen = [f"{self.measure} {value}", f"{self.diverged}/{self.replicates} diverged"]
-        parts = [f"{self.arm} {self.knobs}", *(["pruned"] if self.pruned else seen)]  # pruned is part of no rate
+        parts = [self.where, *(["pruned"] if self.pruned else seen)]  # pruned is part of no rate
         if self.kappa is not None:
             parts.append(f"kappa {self.kappa:.2g}")
         if self.limits:
@@ -114,7 +119,7 @@ class Progress:
         if self.lost:
             parts.append(f"{self.lost} lost")
         if self.best is not None:
-            parts.append(f"best {self.best.value:.4g} ({self.best.arm} {self.best.knobs})")
+            parts.append(f"best {self.best.value:.4g} ({self.best.where})")
         left = self.seconds_left()
         parts.append("time left unknown yet" if left is None else f"about {duration(left)} left")
         return Text(" | ".join(parts))

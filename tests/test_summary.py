@@ -36,6 +36,7 @@ def test_a_unit_s_line_has_the_gauge_beside_the_limit() -> None:
                    kappa=0.41)
     assert seen.line() == ("jko step_size=0.12 | kid_clf64_256 0.0123 | 1/6 diverged | kappa 0.41 | "
                            "limit 0.1..0.35 (95 % 0.09..0.39) | 12 s")
+    assert replace(seen, knobs="").line().startswith("jko | kid")
     assert "kappa" not in replace(seen, kappa=None).line() and "limit" not in replace(seen, limits={}).line()
 
 
