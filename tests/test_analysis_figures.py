@@ -245,8 +245,18 @@ def test_curves_have_a_logarithmic_axis_unless_a_value_is_not_positive(ax):
     replicates.learning_curves(curves(), ax, measure="kid", arms=ARMS)
     assert ax.get_yscale() == "log"
     other = matplotlib.figure.Figure().subplots()
-    replicates.learning_curves(curves().assign(kid=lambda f: f["kid"] - 0.1), other, measure="kid", arms=ARMS)
-    assert other.get_yscale() == "linear"
+    replicates.learning_curves(curves().assign(kid=lambda f: f["kid"] - 0.2), other, measure="kid", arms=ARMS)
+    assert other.get_yscale() == "linear"  # from -0.175 to 0.1
+
+
+def test_curves_that_end_near_0_are_logarithmic_down_to_the_size_of_the_last_values(ax):
+    near = curves().assign(kid=lambda f: 100 / f["update"] ** 3 - 0.0005 * f["seed"])  # ends at .0016, .0011, .0006
+    assert near["kid"].min() > 0
+    replicates.learning_curves(near.assign(kid=near["kid"] - 0.002), ax, measure="kid", arms=ARMS)
+    assert ax.get_yscale() == "symlog" and ax.get_ylabel() == "kid\n(linear up to 0.001)"
+    low, middle, high = ax.transData.transform([(0, -0.0005), (0, 0.001), (0, 0.1)])[:, 1]
+    assert high - middle > middle - low > 0  # two decades above are higher than the linear part
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["0", "0.001", "0.01", "0.1"]
 
 
 def test_a_key_names_those_present_in_the_colours_of_all(ax):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.key import HATCHED, UP, band, log_ticks, plain_log, reach
+from analysis.figures.key import HATCHED, UP, band, log_ticks, plain_log, reach, round_levels
 from analysis.inference import t_interval
 from analysis.palette import ALARM, PAPER, RULE, SOFT, colours, dashes, hatches, markers
 
@@ -18,11 +18,12 @@ CROWDED = 100  # replicates in one figure beyond which only means and bands are 
 
 
 def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
-    """Every replicate a thin line; mean and t band while all replicates of the arm live, ending in a mark where one
-    diverges: after that the mean would be one over survivors only.
+    """Every replicate a thin line, with a cross where it diverges; mean and t band while all replicates of the arm
+    live, ending in a bar where one diverges: after that the mean would be one over survivors only.
 
-    frame: curves of one cell with `arm`, `seed`, `update`, `diverged`, `measure`. The axis is logarithmic where all
-    values are positive, since the first evaluations are tens of times the last. Its upper end is the survivors'
+    frame: curves of one cell with `arm`, `seed`, `update`, `diverged`, `measure`. The axis is logarithmic, since the
+    first evaluations are tens of times the last; where values are not positive (an unbiased estimate near 0) it is
+    linear up to the size that the last ones have, which its label says. Its upper end is the survivors'
     largest value or, where all diverged, the first evaluations': one replicate on its way to infinity would flatten
     all others; it leaves through the top, its cross on the edge.
     """
@@ -51,13 +52,22 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
                  hatch[arm] if len(shown) <= HATCHED else "")
             ax.plot(whole.index, middle, color=colour[arm], lw=2, ls=line[arm], label=arm, gid="mean")
             if gone:
-                ax.plot(whole.index[-1], min(middle[-1], top), marker="X", ms=9, mec=PAPER, ls="", color=colour[arm],
+                ax.plot(whole.index[-1], min(middle[-1], top), marker="|", ms=12, mew=2.2, ls="", color=colour[arm],
                         clip_on=False)
+    ax.set(xlabel="update", ylabel=measure)
+    last = frame.sort_values("update").groupby(["arm", "seed"])[measure].last().abs().median()
+    quiet = float(f"{last:.0e}") if len(frame) else 0.0
     if log:
         ax.set_yscale("log")
+    elif top > WIDE * quiet > 0:
+        ax.set_yscale("symlog", linthresh=quiet)
+        levels = [v for v in round_levels(quiet, top) if quiet <= v <= top]
+        tens = [v for v in levels if f"{v:e}".startswith("1.0")]
+        ticks = [0.0, *(tens if len(tens) > 1 else levels)]
+        ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+        ax.set_ylabel(f"{measure}\n(linear up to {quiet:g})")
     if math.isfinite(top):
         ax.set_ylim(0.85 * frame[measure].min() if log else min(0.0, frame[measure].min()), top)
-    ax.set(xlabel="update", ylabel=measure)
     if log:
         plain_log(ax.yaxis)
     return ax

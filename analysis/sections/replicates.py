@@ -49,8 +49,9 @@ def curves(canvas: Canvas) -> Section | None:
     return Section(
         "Learning curves",
         f"{measure} while training. {canvas.nearest_note()} Thin lines: replicates, a cross at the last evaluation of "
-        f"one that diverged.{masked} Thick line and band: mean and 95 % t interval, drawn only while every one of the "
-        f"arm's replicates lives ({canvas.replicates('design')} a cell).", unfolded(panels), folded="other cells")
+        f"one that diverged.{masked} Thick line and band: mean and 95 % t interval, drawn while every one of the "
+        f"arm's replicates lives, up to a bar ({canvas.replicates('design')} a cell).",
+        unfolded(panels), folded="other cells")
 
 
 def dots(canvas: Canvas) -> Section | None:
