@@ -112,8 +112,10 @@ def masked(frame: pd.DataFrame) -> pd.Series:
 
 
 def survival(frame: pd.DataFrame) -> pd.DataFrame:
-    """Kaplan and Meier's estimate of the share that has not diverged, with its pointwise 95 % bounds (log-log).
+    """Kaplan and Meier's estimate of the share that has not diverged, with pointwise 95 % bounds.
 
+    Until a replicate is censored the estimate is a share, and the bounds are Wilson's; later those of log(-log S),
+    which do not exist at 0 and 1 (NaN).
     frame: replicates with `diverged`, `diverged_at` and `updates`, at which one that did not diverge is censored, and
     one that is `masked`, since its time is unknown: `masked_ends` counts those.
     A row a time at which a replicate diverged, from update 0 on, and one at the last: update, alive, low, high.
@@ -137,14 +139,18 @@ def _kaplan_meier(frame: pd.DataFrame, gone: np.ndarray, diverged_at: pd.Series)
     at, end = diverged_at.to_numpy(float), frame["updates"].to_numpy(float)
     estimate = stats.ecdf(stats.CensoredData(uncensored=at[gone], right=end[~gone])).sf
     when, alive = np.concatenate([[0.0], estimate.quantiles]), np.concatenate([[1.0], estimate.probabilities])
-    low, high = alive.copy(), alive.copy()
+    low, high = np.full(len(when), np.nan), np.full(len(when), np.nan)
     if gone.any():
-        with warnings.catch_warnings():  # none at 0: there the estimate stands for them
+        with warnings.catch_warnings():  # none at 0
             warnings.simplefilter("ignore", RuntimeWarning)
             bounds: Any = estimate.confidence_interval(method="log-log")
-        low[1:] = np.where(np.isnan(bounds.low.probabilities), alive[1:], bounds.low.probabilities)
-        high[1:] = np.where(np.isnan(bounds.high.probabilities), alive[1:], bounds.high.probabilities)
+        low[1:], high[1:] = bounds.low.probabilities, bounds.high.probabilities
     out = pd.DataFrame({"update": when, "alive": alive, "low": low, "high": high})
     last = out.iloc[[-1]].assign(update=float(end.max()))
     kept = out[out["alive"].diff().fillna(-1.0) < 0]
-    return pd.concat([kept, last]).drop_duplicates("update", keep="last").reset_index(drop=True)
+    found = pd.concat([kept, last]).drop_duplicates("update", keep="last").reset_index(drop=True)
+    cut = end[~gone & (end < end.max())].min(initial=math.inf)
+    for i in found.index[found["update"] <= cut]:
+        share = wilson(round(float(found.loc[i, "alive"]) * len(frame)), len(frame))
+        found.loc[i, ["low", "high"]] = share.low, share.high
+    return found

@@ -15,9 +15,10 @@ from analysis.store import PassingError, ReportError, Store, opened
 from analysis.trials import CELL, TRIAL, VALID, planned_cells, trial_row
 from analysis.wording import count
 
-__all__ = ["CELL", "COSTS", "LIMITS", "VALID", "ReportError", "Store", "Study", "load", "opened", "read"]
+__all__ = ["CELL", "COSTS", "LIMITS", "TIMES", "VALID", "ReportError", "Store", "Study", "load", "opened", "read"]
 
-COSTS = ["particle_gradients", "wall_seconds", "cpu_seconds", "gpu_seconds"]
+TIMES = ["wall_seconds", "cpu_seconds", "gpu_seconds"]
+COSTS = ["particle_gradients", *TIMES]
 LIMITS = ["delta_min", "delta_min_low", "delta_min_high", "delta_med", "delta_med_low", "delta_med_high"]  # the law's
 _NOT_A_MEASURE = {"seed", "update", "diverged_at", "reason", "flags", "long_run_seconds", *LIMITS, *CELL}
 _DISTANCES = ("kid_", "fd_", "energy_distance_", "kl_grid", "w2_")

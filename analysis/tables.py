@@ -13,7 +13,7 @@ from analysis import endings
 from analysis.frames import rows
 from analysis.horizons import observed_limit
 from analysis.inference import t_interval, wilson
-from analysis.load import CELL, LIMITS, VALID, Study
+from analysis.load import CELL, LIMITS, TIMES, VALID, Study
 from analysis.wording import DASH, number, share
 
 GROUP = ["phase", "arm", *CELL, "config_hash"]
@@ -40,7 +40,8 @@ def rates(finals: pd.DataFrame) -> pd.DataFrame:
 def summaries(finals: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
     """One row a configuration and measure: mean and t interval over the n survivors, beside the count of diverged.
 
-    Diverged replicates enter no mean; a configuration without survivors has n = 0 and no mean.
+    Diverged replicates enter no mean; a configuration without survivors has n = 0 and no mean. Times have no interval:
+    replicates of a block are trained at once and share its clock.
     """
     counts = rates(finals)
     alive = finals[~finals["diverged"].astype(bool)]
@@ -51,7 +52,8 @@ def summaries(finals: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
         found = {key: t_interval(part.to_numpy(float)) for key, part in
                  tall.groupby(["config_hash", "measure"])["value"]}
     none = t_interval([])
-    out = [{**row, "measure": measure, "mean": i.estimate, "low": i.low, "high": i.high, "n": i.n}
+    out = [{**row, "measure": measure, "mean": i.estimate, "low": math.nan if measure in TIMES else i.low,
+            "high": math.nan if measure in TIMES else i.high, "n": i.n}
            for row in counts.to_dict("records") for measure in measures
            for i in [found.get((row["config_hash"], measure), none)]]
     return pd.DataFrame(out, columns=[*counts.columns, "measure", "mean", "low", "high", "n"])

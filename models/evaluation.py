@@ -168,7 +168,7 @@ class Evaluator:
                                     held_out=self.yardstick.reference)
         except ValueError:  # the model is not finite somewhere on the grid: no number is better than a false one
             return {}
-        return {"kl_grid": found.kl, "tv_grid": found.tv, "nll_grid": found.nll}
+        return {"kl_grid": found.kl, "tv_grid": found.tv, "nll_grid": found.nll, "border_grid": found.border}
 
     def _likelihoods(self, state: TrainState, particles: Tensor | None, noise: Noise) -> list[dict[str, float]]:
         """Negative log-likelihood of held-out data in nats per dimension, bounded by AIS from both sides.

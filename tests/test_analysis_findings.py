@@ -62,7 +62,7 @@ def test_confirm_names_all_that_cannot_be_told_from_the_best_and_tests_against_t
     assert "of 5 confirmed configurations" in first.text and "by ranks, " in first.text
     assert ("b ranks best" in first.text and "a cannot be told" in first.text) or (
         "a ranks best" in first.text and "b cannot be told" in first.text)
-    assert "kl, c and d are worse (Holm, 0.05)" in first.text
+    assert "kl, c and d rank worse (Holm, 0.05; the best was found on these seeds)" in first.text
     p = 5 * 2 / 2**10  # family: 6 planned without the baseline's
     assert confirm_comparisons(toy).set_index("arm")["p_holm"].to_dict() == pytest.approx(
         {"a": p, "b": p, "c": 1.0, "d": p})
@@ -207,6 +207,17 @@ def test_reasons_and_poor_survivors_stand_beside_the_counts():
     assert words["none up to"].tolist() == ["0.1 (0/10)"] * 2
     assert words["first at"].tolist() == ["0.4 (10/10, masked 9, not finite 1)",
                                           "0.4 (2/10, masked 1, not finite 1; 8 of 8 survivors of poor quality)"]
+
+
+def test_an_arm_of_one_step_size_is_named_where_the_law_missed_it():
+    limit = {"delta_min": 0.2, "delta_med": 0.3}
+    arms = {name: {"method": "kl", "fixed": {}, "limits": [limit]} for name in ("kl", "early", "late")}
+    toy = study({("kl", 0.1, 5): flat(1), ("kl", 0.4, 5): [None] * 10, ("early", 0.1, 5): [None] * 10,
+                 ("late", 0.4, 5): flat(1)}, arms=arms, common_cell={"step_size": 0.1, "mcmc_steps": 5})
+    said = texts(law(toy))
+    assert ("Step-size limit of early at 5 MCMC steps: predicted 0.20 (smallest direction) to 0.30 (median direction); "
+            "observed within 100 updates: the first diverged at 0.1") in said
+    assert "most at 0.1. Diverged below the predicted limit." in said and "late" not in said
 
 
 def test_the_best_cells_are_one_sentence_that_names_three_and_the_floor_once():

@@ -9,6 +9,7 @@ import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis import horizons
 from analysis.figures import limits as figures
@@ -65,6 +66,9 @@ def test_survival_by_hand_with_greenwoods_bounds():
     spread = 1.959964 * math.sqrt(1 / (5 * 4) + 2 / (3 * 1)) / math.log(alive)  # of log(-log), by Greenwood
     assert found["low"].iloc[2] == pytest.approx(alive ** math.exp(-spread), rel=1e-5)
     assert found["high"].iloc[2] == pytest.approx(alive ** math.exp(spread), rel=1e-5)
+    for row, gone in zip(found.iloc[:2].itertuples(), (0, 1), strict=True):  # before any was censored
+        share = stats.binomtest(5 - gone, 5).proportion_ci(method="wilson")
+        assert (row.low, row.high) == pytest.approx((share.low, share.high))
 
 
 @pytest.mark.filterwarnings("error")
@@ -74,6 +78,9 @@ def test_survival_of_all_and_of_none(diverged):
     found = horizons.survival(frame)
     assert found["alive"].tolist() == ([1, 0.5, 0, 0] if diverged else [1, 1]) and found["update"].iloc[-1] == 9
     assert (found["low"] <= found["alive"]).all() and (found["alive"] <= found["high"]).all()
+    assert (found["high"] - found["low"] > 0.6).all()  # two replicates say little, all or none
+    early = pd.DataFrame({"diverged": False, "diverged_at": np.nan, "updates": [4, 9]})
+    assert horizons.survival(early)[["low", "high"]].isna().to_numpy().tolist() == [[False] * 2, [True] * 2]
 
 
 def test_survival_bounds_cover_what_they_say():

@@ -103,6 +103,13 @@ def test_the_cost_of_the_diverged_is_in_no_mean_either(study):
     assert (got["mean"], got["n"]) == (400 * 64 * 7, 4)  # the two that diverged stopped early, and so cheaper
 
 
+def test_times_have_no_interval_since_a_block_has_one_clock(study):
+    frame = tables.summaries(study.finals, ["cpu_seconds", "particle_gradients", toy.PRIMARY]).set_index("measure")
+    assert frame.loc["cpu_seconds", "mean"].notna().any()
+    assert frame.loc["cpu_seconds", ["low", "high"]].isna().all(axis=None)
+    assert frame.loc[toy.PRIMARY, ["low", "high"]].notna().any(axis=None)
+
+
 def test_limits_stand_beside_what_happened(study):
     rows = tables.limits(study).set_index(["arm", "mcmc_steps"])
     kl = rows.loc[("kl", 20)]

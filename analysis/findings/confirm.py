@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparisons import ALPHA, confirm_comparisons, confirmed_cells, not_separable_from_best
-from analysis.findings.finding import Finding, at, named
+from analysis.findings.finding import ON_THE_SAME_SEEDS, Finding, at, named
 from analysis.inference import Interval
 from analysis.load import Study
 from analysis.tables import summaries
@@ -27,7 +27,8 @@ def confirmed(study: Study) -> list[Finding]:
     if strong:
         best = means[means["name"] == strong[0]].iloc[0]
         rest = (f"; by ranks, {named(strong[1:])} cannot be told from it" if len(strong) > 1 else "") + (
-            f"; {named(apart)} {'is' if len(apart) == 1 else 'are'} worse" if apart else "") + f" (Holm, {ALPHA})"
+            f"; {named(apart)} {'ranks' if len(apart) == 1 else 'rank'} worse" if apart else "") + (
+            f" (Holm, {ALPHA}; {ON_THE_SAME_SEEDS})" if len(cells) > 1 else "")
         how = "ranks best"
     else:
         order = means[means["n"] > 0].sort_values(["rate", "mean"], ascending=[True, study.lower_is_better])

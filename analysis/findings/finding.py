@@ -11,6 +11,8 @@ import pandas as pd
 from analysis.inference import Interval
 from analysis.wording import interval, listed, number
 
+ON_THE_SAME_SEEDS = "the best was found on these seeds"
+
 
 @dataclass(frozen=True)
 class Finding:

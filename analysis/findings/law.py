@@ -11,11 +11,13 @@ from analysis.load import Study
 from analysis.tables import limits, poor_at
 from analysis.wording import listed, number
 
+HIT = ("as predicted", "stable beyond")  # of one step size: these say nothing of where the limit is
 WIDE = 3  # a predicted band wider than this factor is said to be so
 
 
 def law(study: Study) -> list[Finding]:
-    """For each arm the limits at its largest number of MCMC steps."""
+    """For each arm the limits at its largest number of MCMC steps; of an arm with one step size, which brackets no
+    limit, only what was missed."""
     frame = limits(study) if len(study.cells) else pd.DataFrame()
     out = []
     for arm in study.arms if len(frame) else []:
@@ -25,9 +27,9 @@ def law(study: Study) -> list[Finding]:
         if found.empty:
             continue
         row = found.sort_values("mcmc_steps").iloc[-1]
-        if row["smallest"] == row["largest"]:  # one step size brackets no limit
-            continue
         if row["outcome"] == "no prediction":
+            continue
+        if row["smallest"] == row["largest"] and row["outcome"].startswith(HIT):
             continue
         seen = [
             f"none diverged up to {row['stable_to']:g}{_poor(row, 'stable_to')}"

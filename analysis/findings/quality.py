@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.comparisons import ALPHA, compared_cells, comparisons, not_separable_from_best
-from analysis.findings.finding import Finding, at, magnitude, named
+from analysis.findings.finding import ON_THE_SAME_SEEDS, Finding, at, magnitude, named
 from analysis.inference import pairs_needed
 from analysis.load import CELL, Study
 from analysis.wording import count, number, p_value
@@ -45,7 +45,7 @@ def quality(study: Study) -> list[Finding]:
             text += "."
         out.append(Finding("quality", text))
     for (base, survived), arms in tied.items():
-        why = "as if they were one arm" if survived else "since none survived in both"
+        why = "since both gave the same results" if survived else "since none survived in both"
         out.append(Finding("quality", f"At their declared cells {named(arms)} cannot be told from {base} on any "
                                       f"seed, {why}."))
     open_ = frame[~frame["decidable"] & (frame["ties"] < frame["pairs"])] if len(frame) else frame
@@ -74,5 +74,5 @@ def _best_of_all(study: Study) -> list[Finding]:
     text = f"Of all arms at their declared cells {best} ranks best" + (
         f"; {named(others)} cannot be told from it by ranks" if others else "")
     if apart:
-        text += f"; {named(apart)} {'is' if len(apart) == 1 else 'are'} worse"
-    return [Finding("quality", f"{text} (Holm, {ALPHA}).")]
+        text += f"; {named(apart)} {'ranks' if len(apart) == 1 else 'rank'} worse"
+    return [Finding("quality", f"{text} (Holm, {ALPHA}; {ON_THE_SAME_SEEDS}).")]

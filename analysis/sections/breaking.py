@@ -122,7 +122,8 @@ def survival(canvas: Canvas) -> Section | None:
                  "ones counted.")
     return Section(
         "Time to divergence",
-        f"Kaplan and Meier's estimate with pointwise 95 % bounds, a mark where a replicate diverged; the others are "
+        f"Kaplan and Meier's estimate with pointwise 95 % bounds (Wilson's where "
+        "none was censored before), a mark where a replicate diverged; the others are "
         f"censored at their last update ({canvas.replicates('design')} an arm). {canvas.nearest_note()} Step sizes at "
         f"which none diverged are left out.{said}", panels, folded="other cells")
 

@@ -15,7 +15,7 @@ from analysis.sections.canvas import Canvas, Section
 from analysis.wording import count, listed
 
 LABELS = {"particle_gradients": "particle-gradient evaluations a replicate", "gpu_seconds": "GPU seconds a replicate",
-          "cpu_seconds": "CPU seconds a replicate", "wall_seconds": "wall seconds a replicate"}
+          "cpu_seconds": "CPU seconds a replicate", "wall_seconds": "wall seconds of its block of replicates"}
 TIMES = ("gpu_seconds", "cpu_seconds", "wall_seconds")  # the first that was recorded: wall time has waiting in it
 
 
