@@ -22,6 +22,22 @@ def _same_environment() -> Iterator[None]:
     os.environ.update(before)
 
 
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images on disk that this process has loaded before are loaded again."""
+    from models.disk import load as disk
+
+    monkeypatch.setattr(disk, "_LATEST", {})
+
+
+@pytest.fixture
+def lazily(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No part of the train split is decoded at loading, as of most images of a large one."""
+    from models.disk import load as disk
+
+    monkeypatch.setattr(disk, "SAMPLE", 0)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI (.ci/run), where .ci/packages installs what tests need, a skip for want of a program is a failure."""

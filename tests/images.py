@@ -16,6 +16,8 @@ import pyarrow
 import pyarrow.parquet
 from PIL import Image
 
+from models.data import Data, load
+
 
 def encoded(array: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
     """(H, W) or (H, W, C) uint8, or (H, W) uint16, as a file."""
@@ -125,3 +127,8 @@ def archive(path: Path, files: Mapping[str, bytes]) -> Path:
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
     return path
+
+
+def at(kind: str, path: Path, cache: Path | None = None, **more: Any) -> Data:
+    """The data that `spec` names; cache: by default beside the images."""
+    return load(spec(kind, path, **more), cache_dir=cache or path.parent / "cache")
