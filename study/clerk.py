@@ -45,6 +45,8 @@ class Clerk:
         self._started: dict[str, float] = {}
         self._inputs: tuple[Any, ...] = ()  # of this launch's run in MLflow, once it may have one
         self._updated = 0.0
+        self._is_stopping = False
+        self.is_asked = True  # MLflow, for what it shows: else what waits to be shown may be there already
 
     def start(self) -> None:
         """Show the launch in MLflow: once nothing can refuse it any more. What waits to be shown is shown now."""
@@ -107,6 +109,19 @@ class Clerk:
     def choose(self, chosen: Mapping[str, Collection[str]]) -> None:
         """Learn which confirmations count: arm -> config_hashes, of the arms of which the best are known."""
         self._chosen = {arm: set(hashes) for arm, hashes in chosen.items()}
+
+    def noted(self, unit: Unit, note: str) -> None:
+        if not self.progress.quiet:
+            self.progress.say(f"{self.name(unit)}: {note}")
+
+    def stopping(self) -> None:
+        if not self._is_stopping and not self.progress.quiet:
+            self.progress.say("stopping; what runs goes on from its last checkpoint, if it has one")
+        self._is_stopping = True
+
+    def expect(self, units: Sequence[Unit]) -> None:
+        """Learn that these are all that is left."""
+        self.progress.expect(len(units), sum(map(cost, units)))
 
     def interrupted(self, unit: Unit) -> None:
         self._started.pop(unit.key, None)

@@ -55,17 +55,23 @@ def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """`changed_keys` as a person reads them, with both values: `updates of kl, jko: 300, now 600`."""
+    """`changed_keys` as a person reads them, with both values: `updates of kl, jko: 300, now 600`; of an arm that is
+    gone or new its name alone."""
     before, after = _flat(_meaning(old)), _flat(_meaning(new))
+    gone, added = ([arm for arm in one["arms"] if arm not in other["arms"]] for one, other in ((old, new), (new, old)))
+    told = [f"{'arm' if len(names) == 1 else 'arms'} {', '.join(names)} {'is' if len(names) == 1 else 'are'} {what}"
+            for names, what in ((gone, "gone"), (added, "new")) if names]
     arms: dict[tuple[str, str, str], list[str]] = {}
     for key in changed_keys(old, new):
         parts, of = key.split("."), ""
+        if parts[0] in ("arms", "design") and parts[1] in (*gone, *added):
+            continue
         if parts[0] == "arms":
             of, parts = parts[1], [part for part in parts[2:] if part != "knobs"]
         was, now = (canonical(side[key]) if key in side else "absent" for side in (before, after))
         arms.setdefault((".".join(parts), was, now), []).append(of)
-    return [(f"{key} of {', '.join(names)}" if any(names) else key) + f": {was[:100]}, now {now[:100]}"
-            for (key, was, now), names in arms.items()]
+    return told + [(f"{key} of {', '.join(names)}" if any(names) else key) + f": {was[:100]}, now {now[:100]}"
+                   for (key, was, now), names in arms.items()]
 
 
 def phase_seeds(spec: StudySpec, phase: str) -> list[int]:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.cpus import usable_cpus
-from study.cluster import ClusterError, RayError, address_problem, connect_problem, terminable
+from study.cluster import ClusterError, RayError, address_problem, connect_problem
 from study.cluster.capacity import fits, gpu_problem
+from study.interrupt import terminable
 from study.redaction import redacted
 from study.spec import StudySpec, load, located
 from study.spec.problems import SpecError
@@ -37,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = _parser().parse_args(words)
     try:
-        return _launch(arguments, words)
+        with terminable():
+            return _launch(arguments, words)
     except SpecError as error:
         for line in error.problems:
             print(line, file=sys.stderr)
@@ -159,8 +161,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
                       soft_wrap=True)
     if arguments.dry_run:
         return FINISHED
-    with terminable(), held(store, arguments.takeover,
-                            lambda line: console.print(line, markup=False, soft_wrap=True)) as lock:
+    with held(store, arguments.takeover, lambda line: console.print(line, markup=False, soft_wrap=True)) as lock:
         extent = data.extent if data.density is None else data.density.extent
         store.write(DATA_SHEET, data_sheet(some(data.train), extent))
         clerk, work = resume(spec, plan, store, console, tracking_uri=arguments.tracking_uri,
@@ -177,6 +178,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
                 clerk.start()
             status = "interrupted" if not complete else "failed" if clerk.lost_units else "finished"
         except KeyboardInterrupt:
+            clerk.stopping()
             status = "interrupted"
         except ClusterError as error:
             reason = str(error)
@@ -254,7 +256,8 @@ def _report(arguments: argparse.Namespace, words: Sequence[str], status: str, re
     for unit, message in clerk.lost_units:
         print(f"lost: {clerk.name(unit)}: {message}", file=sys.stderr)
     if clerk.not_shown:
-        print(f"{clerk.not_shown} units are not shown in MLflow; the same command adds them", file=sys.stderr)
+        most = "" if clerk.is_asked else "up to "
+        print(f"{most}{clerk.not_shown} units are not shown in MLflow; the same command adds them", file=sys.stderr)
     if status == "interrupted":
         print(_how_to_continue(words), file=sys.stderr)
         return INTERRUPTED

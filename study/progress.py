@@ -95,6 +95,10 @@ class Progress:
             rest = "" if left is None or self.done >= self.total else f" | about {duration(left)} left"
             self.say(f"[{self.done}/{self.total}] {outcome.phase} {outcome.line()}{rest}")
 
+    def expect(self, units: int, cost: float) -> None:
+        """So many are still to come, of that cost: what was planned is known by now."""
+        self.total, self.cost = self.done + self.lost + units, self._spent + cost
+
     def say(self, line: str) -> None:
         """One plain line, above the live view if there is one."""
         self.console.print(Text(line), soft_wrap=True)

@@ -70,6 +70,7 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
             answered = False
             console.print(f"{error}; training goes on, and what is missing there is added later", markup=False,
                           soft_wrap=True)
+    clerk.is_asked = answered
     tagged = hashes_of(shown.values(), version)
     for unit, manifest in store.done_units(tidy=True):
         if store.discard_if_damaged(unit, manifest):
@@ -98,7 +99,7 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
     clerk.choose(work.chosen)
     clerk.progress.total, clerk.progress.cost = work.left, work.cost
     if complete := results.complete():
-        console.print(f"{complete} units of work are finished, {work.left} are left", markup=False)
+        console.print(f"{complete} units of work are finished, {work.left_in_words} are left", markup=False)
     return clerk, work
 
 

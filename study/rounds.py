@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 
 from study.cache import cache_dir
 from study.cluster import probe
+from study.interrupt import tell_of_interrupt
 from study.sources import Source
 from study.storage import StorageError, Store, Unit
 
@@ -54,6 +55,12 @@ class Watcher(Protocol):
     def interrupted(self, unit: Unit) -> None:
         """The round was stopped while the unit ran."""
 
+    def noted(self, unit: Unit, note: str) -> None:
+        """What its worker says of its beginning: a checkpoint it goes on from, or found damaged."""
+
+    def stopping(self) -> None:
+        """A person has interrupted: the round ends, which takes some seconds."""
+
 
 class Worker(tune.Trainable):
     """A worker. Its state is one UnitRun, replaced for each unit, so a reused worker is as good as a new one."""
@@ -82,7 +89,10 @@ class Worker(tune.Trainable):
                 return {"status": UNFIT, "node": ray.get_runtime_context().get_node_id(), "problem": problem,
                         "done": True}
             self._unit_run = UnitRun(unit, store, cache_dir=str(cache_dir(store)), **job["options"])
-        return dict(self._unit_run.advance())
+        report = dict(self._unit_run.advance())
+        if notes := self._unit_run.take_notes():
+            report["note"] = "; ".join(notes)
+        return report
 
 
 @dataclass
@@ -197,12 +207,18 @@ class _Gate(FIFOScheduler):
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         if result["status"] == "oom":
             self._desk.out_of_memory[trial.trial_id] = "out of memory"
+        self._noted(trial, result)
         if result["status"] == UNFIT:
             self._desk.moved[trial.trial_id] = f"{result['problem']}; no unit is placed there any more"
             self._desk.shunned.add(result["node"])
 
+    def _noted(self, trial: Any, result: dict[str, Any]) -> None:
+        if note := result.get("note"):
+            self._desk.watcher.noted(self._desk.units[trial.trial_id], note)
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         desk = self._desk
+        self._noted(trial, result)
         rungs = {} if result["done"] else dict(json.loads(result["rungs"]))
         if result["update"] not in rungs:
             return TrialScheduler.CONTINUE
@@ -216,8 +232,12 @@ class _Gate(FIFOScheduler):
 class _Events(Callback):
     def __init__(self, desk: _Desk) -> None:
         self._desk = desk
+        self._is_told = False
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if not self._is_told:  # Tune has its own handler by now
+            self._is_told = True
+            tell_of_interrupt(self._desk.watcher.stopping)
         self._desk.room()  # also while Tune asks for no unit: it is what notices that no node is left
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from study.identity import knobs_text, study_version
 from study.lock import holder
 from study.progress import duration
 from study.results import Result, Results
+from study.search.space import estimate
 from study.spec import PHASES, StudySpec, loads
 from study.spec.canonical import is_whole
 from study.spec.problems import SpecError
@@ -26,11 +28,10 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
     def say(line: str) -> None:
         console.print(Text(line), soft_wrap=True)
 
-    plan = store.read_json("plan.json")
-    if plan is None:
+    if (written := store.read("plan.json")) is None:
         say(f"study {spec.study} has not been started in {store.uri}")
         return
-    if not _is_plan(plan):
+    if (plan := _plan(written)) is None:
         say(f"{store.uri}/{spec.study}/plan.json is damaged, without which nothing can be counted; the next launch "
             "makes it again")
         return
@@ -43,17 +44,18 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
         if last is None:
             return
         spec = last
+    sizes = {phase: found["configurations"] for phase, found in estimate(spec)["phases"].items()}
     store.stamp = {"study_version": plan["study_version"]}
     results, work = read(spec, plan, store)
     table = Table(title="Units of work")
     for name in ("phase", "planned", "finished", "all replicates diverged", "pruned", "replicates diverged"):
         table.add_column(name, justify="left" if name == "phase" else "right")
     for phase in PHASES:
-        if phase in plan["planned"]:
+        if phase in sizes:
             found = [r for r in results.all() if r.unit.configuration["phase"] == phase]
-            table.add_row(phase, *_counts(found, plan["planned"][phase]["configurations"]))
+            table.add_row(phase, *_counts(found, sizes[phase]))
     console.print(table)
-    say(f"{work.left} units are left")
+    say(f"{work.left_in_words} units are left" + (" of the last launch's" if other else ""))
     for unit, update, modified in store.checkpointed():
         if results.rest(unit) is not None:  # else its seeds were trained in other blocks
             say(f"begun: {_name(unit, plan)}: checkpoint at update {update} of "
@@ -61,9 +63,14 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
                 f"{duration(max(0.0, time.time() - modified))} ago")
 
 
-def _is_plan(found: Any) -> bool:
-    """Whether it is a whole plan.json (without a checksum: of an earlier release)."""
-    return is_whole(found) and found.keys() >= {"study_version", "data", "planned", "arms", "floors"}
+def _plan(written: bytes) -> dict[str, Any] | None:
+    """A whole plan.json (without a checksum: of an earlier release); None: it is damaged."""
+    try:
+        found = json.loads(written)
+    except ValueError:
+        return None
+    whole = is_whole(found) and found.keys() >= {"study_version", "data", "planned", "arms", "floors"}
+    return found if whole else None
 
 
 def _how_it_differs(spec: StudySpec, plan: Mapping[str, Any]) -> str:

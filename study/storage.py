@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -194,14 +194,14 @@ class Store(Files):
             if name not in kept:
                 self.delete(f"{unit.key}/{name}")
 
-    def latest_checkpoint(self, unit: Unit) -> tuple[int, bytes] | None:
-        """(update, payload) of the newest whole checkpoint; a damaged one is reported and the one before it taken."""
+    def latest_checkpoint(self, unit: Unit, say: Callable[[str], None] = log.warning) -> tuple[int, bytes] | None:
+        """(update, payload) of the newest whole checkpoint; a damaged one is told and the one before it taken."""
         for name in reversed(self._checkpoints(unit)):
             stored = self.read(f"{unit.key}/{name}") or b""
             payload = stored[DIGEST_BYTES:]
             if hashlib.sha256(payload).digest() == stored[:DIGEST_BYTES]:
                 return int(name.removeprefix(CHECKPOINT)), payload
-            log.warning("%s of unit %s is damaged; the one before it is taken", name, unit.key)
+            say(f"{name} is damaged")
         return None
 
     def drop_checkpoints(self, unit: Unit) -> None:

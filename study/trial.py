@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import faulthandler
 import json
-import logging
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,6 +62,12 @@ class UnitRun:
         self._progress = UnitProgress()
         self._state: TrainState | None = None
         self._saved, self._save_cost = time.monotonic(), 0.0
+        self._notes: list[str] = []
+
+    def take_notes(self) -> list[str]:
+        """What a person should know of how the unit began, once."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def advance(self) -> dict[str, Any]:
         """Train to the next evaluation point, evaluate, and after the last one write what the unit leaves.
@@ -146,8 +151,10 @@ class UnitRun:
         from models.checkpoint import load_state
         from models.training import Info
 
-        found = self.store.latest_checkpoint(self.unit)
+        found = self.store.latest_checkpoint(self.unit, self._notes.append)
         if found is None:
+            if self._notes:
+                self._notes.append("it starts afresh")
             return None
         try:
             progress, payload = unpack(found[1])
@@ -155,8 +162,9 @@ class UnitRun:
                 raise ValueError("its checkpoint is of another release, which noted other things of an update")
             state = load_state(payload, self._method, self._data, self.unit.seeds, self.device)
         except ValueError as error:  # of another kind of device or release: a fresh start is right, only slower
-            logging.getLogger(__name__).warning("%s starts afresh: %s", self.unit.key, error)
+            self._notes.append(f"it starts afresh: {error}")
             return None
+        self._notes.append(f"it goes on from update {state.update} of {self.unit.configuration['knobs']['updates']}")
         self._progress = progress
         return state
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from study.cost import cost
@@ -27,6 +27,9 @@ class Losses(Protocol):
     def choose(self, chosen: Mapping[str, Collection[str]]) -> None:
         """Learn which confirmations count: see `Work.chosen`."""
 
+    def expect(self, units: Sequence[Unit]) -> None:
+        """Learn that these are all that is left."""
+
     def take_out_of_memory(self) -> list[Unit]:
         """The units that ran out of memory and have not run alone yet; from now on they count as tried."""
 
@@ -50,10 +53,16 @@ class Work:
         else:
             confirming = len(left_of(self._choose(spec.arms), results))
         self.left = len(self._design) + sum(searching.values()) + confirming
+        self._is_known = not any(searching.values()) and not (confirming and self._design)
         self.cost = sum(cost(unit) for unit in self._design) + sum(
             count * self._mean_cost("search", arm) for arm, count in searching.items())
         if confirming:
             self.cost += confirming * sum(self._mean_cost("confirm", arm) for arm in spec.arms) / len(spec.arms)
+
+    @property
+    def left_in_words(self) -> str:
+        """`at most 5` where the search may still suggest, or choose as the best, what is finished already."""
+        return str(self.left) if self._is_known else f"at most {self.left}"
 
     def _mean_cost(self, phase: str, arm: str) -> float:
         planned = self.plan["estimate"]["arms"][phase][arm]
@@ -103,7 +112,9 @@ class Work:
         self._waiting = [arm for arm in self.spec.arms if arm in found and self.spec.confirm]
         units = left_of(self._choose([arm for arm in self.spec.arms if arm not in found]), self.results)
         losses.choose(self.chosen)
-        return Fixed(unit for unit in units if unit.key not in lost)
+        left = [unit for unit in units if unit.key not in lost]
+        losses.expect(left)
+        return Fixed(left)
 
     def _choose(self, arms: Iterable[str]) -> list[Unit]:
         """The confirmations of these arms' best."""
@@ -139,7 +150,11 @@ class Work:
                 found.append(f"search {arm.arm}: ended before its {arm.trials} trials, since its sampler only repeated "
                              "earlier suggestions")
             if arm.answered:
-                found.append(f"search {arm.arm}: {arm.answered} suggestions had been trained before and were not again")
+                found.append(f"search {arm.arm}: {_suggestions(arm.answered)} had been trained before and so not again")
             if arm.repeats and not arm.only_repeats:
-                found.append(f"search {arm.arm}: {arm.repeats} suggestions repeated earlier ones and were not run")
+                found.append(f"search {arm.arm}: {_suggestions(arm.repeats)} repeated earlier ones and so did not run")
         return found
+
+
+def _suggestions(n: int) -> str:
+    return "1 suggestion" if n == 1 else f"{n} suggestions"

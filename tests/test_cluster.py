@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from study import cluster
-from study.cluster import ClusterError, address_problem, capacity, connect_problem, terminable
+from study.cluster import ClusterError, address_problem, capacity, connect_problem
 from study.cluster.capacity import fits, resources_per_unit
 
 
@@ -118,22 +118,6 @@ def test_a_cluster_without_a_cpu_is_waited_for_and_every_check_is_made(monkeypat
 def test_an_address_that_nothing_has_is_one_sentence(address: str, error: str) -> None:
     assert connect_problem(address) == f"--address {address}: no Ray cluster answers there ({error})"
     assert connect_problem("auto") is None, "Ray knows at once"
-
-
-def test_termination_is_an_interruption_and_only_inside() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), terminable():
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_termination_reaches_a_background_job_that_ignores_interruptions() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with pytest.raises(KeyboardInterrupt), terminable():
-            os.kill(os.getpid(), signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,7 @@ def test_an_absent_tracking_server_is_one_sentence(space: str, capsys: pytest.Ca
      "sqlite:///old.db?\n"),
     ("127.0.0.1:5000", "tracking URI: found '127.0.0.1:5000', expected a server's http(s)://HOST:PORT; did you mean "
      "http://127.0.0.1:5000?\n"),
-    ("sqlite:///bad.db", "MLflow at sqlite:///bad.db: (sqlite3.DatabaseError) file is not a database "),
+    ("sqlite:///bad.db", "MLflow at sqlite:///bad.db is damaged, or no database (file is not a database): with that "),
     ("mysql+nosuchdriver://127.0.0.1/db", "MLflow at mysql+nosuchdriver://127.0.0.1/db: "),
 ])
 def test_a_tracking_store_that_cannot_be_used_is_one_sentence(space: str, uri: str, sentence: str,

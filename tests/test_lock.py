@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from study import lock
-from study.cluster import terminable
+from study.interrupt import terminable
 from study.lock import LOCK, StudyLockedError, held, holder
 from study.storage import StorageError, Store
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from study.cluster import door
+from study.interrupt import terminable
 
 OBJECT_STORE_BYTES = 120 * 1024**2  # nothing but small dictionaries travels between driver and workers
 WORKER_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}  # and OMP_NUM_THREADS
@@ -63,21 +64,6 @@ def connect_problem(address: str, seconds: float = ANSWER_SECONDS) -> str | None
     except (OSError, OverflowError) as error:
         return f"--address {address}: no Ray cluster answers there ({type(error).__name__})"
     return None
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """In the block SIGTERM is taken like SIGINT: the study stops in order and says how to continue."""
-    def interrupt(number: int, frame: Any) -> None:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, in which Ctrl-C is for others
-            raise KeyboardInterrupt
-        signal.raise_signal(signal.SIGINT)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: it was not set from Python
 
 
 def _own_group() -> AbstractContextManager[None]:

@@ -285,7 +285,7 @@ class Tracking(Experiment):
             read_records(payload)
             return payload
         except pyarrow.ArrowInvalid:
-            log.warning("%s of run %s in MLflow is damaged; the unit runs again", name, shown.run_id)
+            log.warning("%s of run %s in MLflow is damaged, so it cannot give the unit back", name, shown.run_id)
             return b""
 
     @named

@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 NOTE = "mlflow.note.content"
+REASON = 300  # characters of what MLflow says
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +45,6 @@ class TrackingError(Exception):
         super().__init__(redacted(message))
         self.away = away
 
-
 def named(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
     """A method of an Experiment that raises TrackingError for what MLflow, its database or a missing driver raises."""
     @functools.wraps(method)
@@ -56,9 +56,22 @@ def named(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any,
         try:
             return method(self, *args, **kwargs)
         except (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError) as error:
-            message = f"MLflow at {self.uri}: {redacted(' '.join(str(error).split()))[:300]}"
-            raise TrackingError(message, _status(error) in TRANSIENT) from error
+            raise TrackingError(f"MLflow at {self.uri}{_reason(error)}", _status(error) in TRANSIENT) from error
     return wrapper
+
+
+def _reason(error: Exception) -> str:
+    """What its text says, in one line without the statement or the objects that failed; behind `MLflow at <uri>`."""
+    from requests import ConnectionError as NoConnection
+
+    text = redacted(" ".join(str(error).split()).partition(" [SQL: ")[0])
+    errno = re.search(r"\[Errno -?\d+\] ([\w ,]+)", text)
+    if isinstance(error, NoConnection) or "Max retries exceeded" in text:
+        return f" does not answer ({errno[1].strip() if errno else text[:100]})"
+    if "malformed" in text or "file is not a database" in text:
+        return (f" is damaged, or no database ({text.rpartition(') ')[2]}): with that file moved away the same command "
+                "shows all that is finished in a new one")
+    return f": {text if len(text) <= REASON else text[:REASON].rpartition(' ')[0] + ' ...'}"
 
 
 def _status(error: Exception) -> int:

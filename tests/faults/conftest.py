@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from study.storage import Store, Unit
@@ -16,8 +18,8 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Unit, int]]:
     found: list[tuple[Unit, int]] = []
     latest = Store.latest_checkpoint
 
-    def spy(self: Store, unit: Unit) -> tuple[int, bytes] | None:
-        checkpoint = latest(self, unit)
+    def spy(self: Store, unit: Unit, *say: Any) -> tuple[int, bytes] | None:
+        checkpoint = latest(self, unit, *say)
         found.append((unit, checkpoint[0] if checkpoint else 0))
         return checkpoint
 

@@ -38,6 +38,8 @@ class Round:
                     clerk.interrupted(unit)
                     return False
                 report = worker.advance()
+                if notes := worker.take_notes():
+                    clerk.noted(unit, "; ".join(notes))
                 self.advances += 1
                 self.on_advance(self.done)
                 rungs = {} if report["done"] else dict(json.loads(report["rungs"]))

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,16 +108,18 @@ def test_checkpoint_of_a_unit_falls_back_to_the_one_before(
     taken = []
     found = Store.latest_checkpoint
 
-    def spy(self: Store, unit: Unit) -> tuple[int, bytes] | None:
-        checkpoint = found(self, unit)
+    def spy(self: Store, unit: Unit, *say: Any) -> tuple[int, bytes] | None:
+        checkpoint = found(self, unit, *say)
         taken.append(checkpoint and checkpoint[0])
         return checkpoint
 
     monkeypatch.setattr(Store, "latest_checkpoint", spy)
-    code, _, errors = study()
+    code, lines, errors = study()
     assert (code, errors) == (0, [])
-    assert [update for update in taken if update is not None] == [int(before.name.removeprefix("checkpoint-"))]
-    assert [last.name in line and "the one before it is taken" in line for line in caplog.messages] == [True]
+    update = int(before.name.removeprefix("checkpoint-"))
+    assert [update for update in taken if update is not None] == [update]
+    [said] = [line for line in lines if last.name in line]
+    assert said.endswith(f"): {last.name} is damaged; it goes on from update {update} of 12")
     assert differences(calm, held_here()) == []
 
 
@@ -125,8 +128,10 @@ def test_unit_without_a_whole_checkpoint_starts_afresh(study: Launch, calm: Hold
     for path in interrupted.glob("checkpoint-*"):
         path.write_bytes(b"")
     flip(interrupted / "config.json")  # written again at such a start
-    assert study()[0::2] == (0, [])
-    assert len(caplog.messages) == 2 and differences(calm, held_here()) == []
+    code, lines, errors = study()
+    [said] = [line for line in lines if "starts afresh" in line]
+    assert (code, errors) == (0, []) and said.count("is damaged; ") == 2 and said.endswith("; it starts afresh")
+    assert differences(calm, held_here()) == []
 
 
 def test_checkpoint_of_another_release_is_told_and_its_unit_starts_afresh(
@@ -137,8 +142,9 @@ def test_checkpoint_of_another_release_is_told_and_its_unit_starts_afresh(
         header = json.dumps({**asdict(progress), "later": 1}).encode()
         payload = len(header).to_bytes(8, "little") + header + state
         path.write_bytes(hashlib.sha256(payload).digest() + payload)
-    assert study()[0::2] == (0, [])
-    assert "starts afresh: its checkpoint is of another release" in caplog.messages[0]
+    code, lines, errors = study()
+    [said] = [line for line in lines if "starts afresh" in line]
+    assert (code, errors) == (0, []) and "it starts afresh: its checkpoint is of another release" in said
     assert differences(calm, held_here()) == []
 
 
