@@ -145,7 +145,7 @@ class Clerk:
 
         def tell() -> None:
             nonlocal said
-            if time.monotonic() - said >= UPDATE_SECONDS and not self.progress.quiet:
+            if wanted and time.monotonic() - said >= UPDATE_SECONDS and not self.progress.quiet:
                 said = time.monotonic()
                 self.progress.say(f"showing {wanted - self.not_shown} of {wanted} units in MLflow")
 

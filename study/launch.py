@@ -128,7 +128,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
         if arguments.address is None and (problem := gpu_problem(spec.resources.gpu)):
             raise SpecError([located(arguments.space, arguments.overrides, ("resources", "gpu"), problem)])
         store.check_writable()
-        check_free(store)
+        check_free(store, arguments.takeover)
         if away := first_contact(Tracking(arguments.tracking_uri, spec.study, ""), store):
             console.print(away, markup=False, soft_wrap=True)
 

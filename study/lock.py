@@ -69,10 +69,11 @@ def holder(store: Store) -> str | None:
     return None
 
 
-def check_free(store: Store) -> None:
+def check_free(store: Store, takeover: bool = False) -> None:
     """Before what takes long. Raises StudyLockedError where another launch holds a path; `held` is what counts."""
     if store.local and (by := holder(store)):
-        raise _refusal(store, by)
+        raise _refusal(store, by, " (--takeover is for an object store: here a process that has ended holds nothing)"
+                       if takeover else "")
 
 
 def _unlockable(store: Store, error: OSError) -> StorageError:

@@ -174,6 +174,11 @@ def test_a_dry_run_says_what_a_changed_file_changes(space: str, capsys: pytest.C
     line = next(line for line in capsys.readouterr().out.splitlines() if "not the last launch's" in line)
     assert line.endswith(" is not the last launch's: updates of jko, kl: 4, now 8; seed: 0, now 3")
     assert store.read_json("spec.json") == written
+    renamed = "arms: {kl: {method: kl}, wgcn: {method: jko}}\nbaseline: kl"
+    Path(space).write_text(Path(space).read_text().replace("method: [kl, jko]", renamed))
+    assert main(["--space", space, "--dry-run", "--set", "train.updates=8"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "not the last launch's" in line)
+    assert line.endswith(" is not the last launch's: arm jko is gone; arm wgcn is new; updates of kl: 4, now 8")
 
 
 def test_a_release_that_tells_versions_apart_otherwise_says_so(space: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,6 +196,9 @@ def test_a_second_launch_is_refused_before_the_plan(space: str, capsys: pytest.C
         assert main(["--space", space]) == 2
     found = capsys.readouterr()
     assert found.out == "" and "is being run by process " in found.err and not Path("mlflow.db").exists()
+    with held(Store("runs", "tiny"), takeover=False, say=print):
+        assert main(["--space", space, "--takeover"]) == 2
+    assert "--takeover is for an object store" in capsys.readouterr().err
 
 
 def test_to_look_is_one_thing_at_a_time(space: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,3 +142,19 @@ def test_more_trials_confirm_the_best_of_all(launch: Launch, calm: tuple[Holding
     version = json.loads(Path("runs/tiny/plan.json").read_text())["study_version"]
     assert [run.data.tags["config_hash"] for run in shown().search(
         f"tags.phase = 'confirm' and tags.kind = 'trial' and tags.study_version = '{version}'")] == [confirmed]
+
+
+def test_what_was_planned_and_turns_out_to_be_finished_is_counted_no_more(
+        launch: Launch, calm: tuple[Holdings, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit of the search is gone; that the best, which is confirmed, stays the best, only its result can tell."""
+    undisturbed, best, _ = calm
+    restart(monkeypatch, Round())
+    assert launch()[0] == 0
+    gone = next(path for path in Path("runs/tiny").glob("*/*") if path.is_dir() and path.parent.name != best and
+                undisturbed.phases[f"{path.parent.name}/{path.name}"][0] == "search")
+    shutil.rmtree(gone)
+    assert "at most 2 units are left" in launch("--status")[1]
+    code, lines, errors = launch(database="emptied.db")
+    assert (code, errors) == (0, []) and "4 units of work are finished, at most 2 are left" in lines
+    assert [line.partition(" ")[0] for line in lines if line.startswith("[")] == ["[1/2]"]
+    assert differences(undisturbed, held_here("emptied.db")) == []
