@@ -130,7 +130,7 @@ def test_a_worker_asks_before_each_unit_whether_its_node_is_fit(tmp_path: Path,
     assert probe.unfit(store, mine, "spec.json") is None
     asked: list[Any] = []
     monkeypatch.setattr(probe, "unfit", lambda store, expected, known: asked.append(expected))
-    monkeypatch.setattr(study_trial, "UnitRun", lambda *words, **options: SimpleNamespace(advance=lambda: {"done": 1}))
+    monkeypatch.setattr(study_trial, "UnitRun", lambda *words, **options: SimpleNamespace(take_notes=list, advance=lambda: {"done": 1}))
     for versions in (mine, None):  # None: a local instance's
         job = {"configuration": {}, "seeds": [0], "config_hash": "abc", "storage": str(tmp_path), "study": "tiny",
                "stamp": {}, "options": {}, "versions": versions}
@@ -159,7 +159,7 @@ def test_a_worker_keeps_extractors_where_its_own_user_may(tmp_path: Path, monkey
 
     def run(unit: Unit, store: Any, **options: Any) -> Any:
         given.update(options)
-        return SimpleNamespace(advance=dict)
+        return SimpleNamespace(advance=dict, take_notes=list)
 
     monkeypatch.setattr(study_trial, "UnitRun", run)
     worker = Worker({"job": json.dumps({
