@@ -24,6 +24,7 @@ PRUNED = "pruned"  # the status of a unit that its search stopped: another versi
 CHECKPOINTS_KEPT = 2
 DIGEST_BYTES = hashlib.sha256().digest_size
 
+AGAIN = "the unit runs again unless MLflow gives it back"
 log = logging.getLogger(__name__)
 
 
@@ -157,21 +158,20 @@ class Store(Files):
         if manifest is None:
             return None
         if not _is_manifest(manifest):
-            log.warning("%s of unit %s is no manifest; the unit runs again", DONE, key)
+            log.warning("%s of unit %s is no manifest; %s", DONE, key, AGAIN)
             return None
         paths = [self.path(f"{key}/{name}") for name in manifest["files"]]
         sizes = _sizes(self._found(paths)) if sizes is None else sizes
         for path, (name, file) in zip(paths, manifest["files"].items(), strict=True):
             if sizes.get(path) != file["bytes"]:
-                log.warning("%s of unit %s is missing or cut short; the unit runs again", name, key)
+                log.warning("%s of unit %s is missing or cut short; %s", name, key, AGAIN)
                 return None
         return dict(manifest)
 
     def _verified(self, key: str, name: str, manifest: dict[str, Any]) -> bytes:
         payload = self.read(f"{key}/{name}")
         if payload is None or hashlib.sha256(payload).hexdigest() != manifest["files"][name]["sha256"]:
-            raise DamagedError(f"{self.uri}/{self.study}/{key}/{name} is not what done.json says; "
-                               "the unit runs again")
+            raise DamagedError(f"{self.uri}/{self.study}/{key}/{name} is not what done.json says; {AGAIN}")
         return payload
 
     def _names(self, unit: Unit) -> list[str]:

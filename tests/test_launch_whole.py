@@ -20,7 +20,7 @@ import pytest
 from study import cluster
 from study.cluster import capacity
 from study.launch import main
-from study.storage import StorageError, Store
+from study.storage import AGAIN, StorageError, Store
 from study.tracking import Tracking, TrackingError
 from tests.test_launch import SPEC
 
@@ -147,7 +147,7 @@ def test_damaged_storage_is_told_and_only_what_is_damaged_runs_again(
     code, lines, errors = launch(database="third.db")
     assert (code, errors) == (0, [])
     assert caplog.messages[0].startswith(f"{Path('runs').absolute()}/tiny/spec.json is damaged and made again: ")
-    assert caplog.messages[1:] == [f"{records.absolute()} is not what done.json says; the unit runs again"]
+    assert caplog.messages[1:] == [f"{records.absolute()} is not what done.json says; {AGAIN}"]
     assert "3 units of work are finished, 1 are left" in lines
     assert [unit.stat().st_mtime_ns == before for unit, before in zip(done(), stamps, strict=True)] == [
         False, True, True, True]

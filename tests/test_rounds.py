@@ -130,7 +130,8 @@ def test_a_worker_asks_before_each_unit_whether_its_node_is_fit(tmp_path: Path,
     assert probe.unfit(store, mine, "spec.json") is None
     asked: list[Any] = []
     monkeypatch.setattr(probe, "unfit", lambda store, expected, known: asked.append(expected))
-    monkeypatch.setattr(study_trial, "UnitRun", lambda *words, **options: SimpleNamespace(take_notes=list, advance=lambda: {"done": 1}))
+    one = SimpleNamespace(take_notes=list, advance=lambda: {"done": 1})
+    monkeypatch.setattr(study_trial, "UnitRun", lambda *words, **options: one)
     for versions in (mine, None):  # None: a local instance's
         job = {"configuration": {}, "seeds": [0], "config_hash": "abc", "storage": str(tmp_path), "study": "tiny",
                "stamp": {}, "options": {}, "versions": versions}

@@ -14,7 +14,7 @@ import pyarrow
 import pytest
 
 from study.lock import held
-from study.storage import StorageError, Store, Unit
+from study.storage import AGAIN, StorageError, Store, Unit
 
 UNIT = Unit({"method": "kl", "knobs": {"step_size": 0.1}}, (3, 4, 5), "abc123def456")
 
@@ -78,7 +78,7 @@ def test_json_that_is_no_manifest_is_not_done(store: Store, text: str, caplog: p
     finish(store)
     store.write(f"{UNIT.key}/done.json", text.encode())
     assert store.done(UNIT) is None and list(store.done_units()) == []
-    assert "done.json of unit abc123def456/3-5 is no manifest; the unit runs again" in caplog.text
+    assert f"done.json of unit abc123def456/3-5 is no manifest; {AGAIN}" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["config.json", "records.parquet"])
@@ -93,7 +93,7 @@ def test_a_unit_with_a_damaged_file_is_done_no_more(store: Store, name: str, cap
     assert store.done(UNIT) is not None, "who only looks removes nothing"
     left = [unit for unit, found in store.done_units(tidy=True) if not store.discard_if_damaged(unit, found)]
     assert left == [other] and store.done(UNIT) is None
-    assert caplog.messages == [f"{store.uri}/jko/{UNIT.key}/{name} is not what done.json says; the unit runs again"]
+    assert caplog.messages == [f"{store.uri}/jko/{UNIT.key}/{name} is not what done.json says; {AGAIN}"]
 
 
 def test_a_file_that_cannot_be_read_now_costs_no_finished_unit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
