@@ -73,9 +73,9 @@ def launch(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     yield run
 
 
-def shown() -> Tracking:
+def shown(database: str = "mlflow.db") -> Tracking:
     """What MLflow holds."""
-    return Tracking(f"sqlite:///{Path.cwd()}/mlflow.db", "tiny", "")
+    return Tracking(f"sqlite:///{Path.cwd()}/{database}", "tiny", "")
 
 
 def launches() -> list[str]:

@@ -157,4 +157,6 @@ def test_what_was_planned_and_turns_out_to_be_finished_is_counted_no_more(
     code, lines, errors = launch(database="emptied.db")
     assert (code, errors) == (0, []) and "4 units of work are finished, at most 2 are left" in lines
     assert [line.partition(" ")[0] for line in lines if line.startswith("[")] == ["[1/2]"]
+    [ended] = shown("emptied.db").search("tags.kind = 'launch'")
+    assert (ended.data.metrics["units_done"], ended.data.metrics["units_total"]) == (1, 1)
     assert differences(undisturbed, held_here("emptied.db")) == []
