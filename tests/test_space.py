@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models.hparams import gradient_evaluations, knob_problem
 from models.law import limit
 from study.plan import common_cell
-from study.prediction import predicted
+from study.prediction import LIMITS, predicted
 from study.search.space import (
     COSTLY,
     configuration,
@@ -212,14 +212,15 @@ def test_confirm_uses_the_held_out_split() -> None:
 
 def test_the_limit_is_that_of_the_units_own_knobs() -> None:
     """A search may free a knob of the law: then no row of the plan's table says what holds for one suggestion."""
-    plan = {"spread": {"s_min": 0.2, "s_med": 0.3, "se_min": 0.0, "se_med": 0.0}}
+    plan = {"spread": {"s_min": 0.2, "s_med": 0.3, "se_min": 0.01, "se_med": 0.0}}
     spec = spec_of_search()
     for weight in (0.015, 0.1):
         cell = configuration(spec, "search", "jko", {"jko_weight": weight})
-        assert predicted(plan, cell) == (limit(0.2, METHODS["jko"](**cell["knobs"])),
-                                         limit(0.3, METHODS["jko"](**cell["knobs"])))
-    assert predicted(plan, configuration(spec, "search", "jko", {"jko_weight": 0.5})) == (None, None)
-    assert predicted(plan, configuration(spec, "search", "jko", {"energy_l2": 1.0})) is None
+        found = [limit(s, METHODS["jko"](**cell["knobs"])) for s in (0.2, 0.2 - 0.0196, 0.2 + 0.0196, 0.3, 0.3, 0.3)]
+        assert list(predicted(plan, cell).values()) == pytest.approx(found) and list(predicted(plan, cell)) == [*LIMITS]
+    none = predicted(plan, configuration(spec, "search", "jko", {"jko_weight": 0.5}))
+    assert none == dict.fromkeys(LIMITS)  # none is finite
+    assert predicted(plan, configuration(spec, "search", "jko", {"energy_l2": 1.0})) == {}  # the law is silent
 
 
 # The cost.
