@@ -160,8 +160,10 @@ def test_folded_figures_are_closed_on_a_screen_and_open_on_paper(browser, writte
 @pytest.mark.parametrize("width", [390, 1400])
 def test_the_tab_key_goes_through_everything_in_order_and_the_focus_is_seen(browser, written, width):
     from selenium.webdriver import ActionChains, Keys
+    from selenium.webdriver.support.wait import WebDriverWait
 
     shown(browser, written, width, "light")
+    WebDriverWait(browser, 60).until(lambda b: len(b.execute_script(REACHABLE)) > 40)  # on a busy machine it fills late
     wanted, seen = browser.execute_script(REACHABLE), []
     for _ in range(len(wanted) + 60):
         ActionChains(browser, duration=0).send_keys(Keys.TAB).perform()
@@ -170,7 +172,7 @@ def test_the_tab_key_goes_through_everything_in_order_and_the_focus_is_seen(brow
             break
         assert outlined and has_size, name
         seen.append(place)
-    assert len(wanted) > 40 and set(wanted) <= set(seen)
+    assert set(wanted) <= set(seen)
     assert seen == sorted(set(seen))
 
 

@@ -145,8 +145,9 @@ from study.storage import Store
 from study.trial import UnitRun
 from tests.test_trial import unit
 trial.CHECKPOINT_SHARE = 0
-one = UnitRun(unit(), Store({store.uri!r}, 'jko'), checkpoint_seconds=0.0, patience=5.0)
-one.advance()
+one = UnitRun(unit(), Store({store.uri!r}, 'jko'), checkpoint_seconds=0.0, patience=100.0)
+one.advance()  # imports torch, which takes seconds on a busy machine
+one._patience = 5.0
 time.sleep(5.5)
 print(one.advance()['update'], flush=True)
 def hang(*_):
