@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,6 +141,39 @@ def test_a_worker_asks_before_each_unit_whether_its_node_is_fit(tmp_path: Path,
             assert worker.step() == {"done": 1}
             worker.reset_config({"job": json.dumps(job)})
     assert asked == [mine, mine], "a disk may be unmounted between two units"
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_what_a_worker_notes_of_its_beginning_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                           is_done: bool) -> None:
+    notes = ["checkpoint-9 is damaged", "it goes on from update 5 of 12"]
+    reports = iter([{"update": 6, "rungs": "[]", "status": "running", "done": is_done}] * 2)
+    one = SimpleNamespace(take_notes=lambda: [notes.pop(0), notes.pop(0)] if notes else [],
+                          advance=lambda: next(reports))
+    monkeypatch.setattr(study_trial, "UnitRun", lambda *words, **options: one)
+    worker = Worker({"job": json.dumps({"configuration": {}, "seeds": [0], "config_hash": "abc", "study": "tiny",
+                                        "storage": str(tmp_path), "stamp": {}, "options": {}, "versions": None})})
+    watcher = Watcher()
+    desk = _Desk(Fixed([]), watcher, {}, lambda unit: {}, lambda: 1, units={"1": Unit({}, (0,), "abc")})
+    tell = _Gate(desk).on_trial_complete if is_done else _Gate(desk).on_trial_result
+    for _ in range(2):
+        tell(None, SimpleNamespace(trial_id="1"), worker.step())
+    assert watcher.told == [("noted", "checkpoint-9 is damaged; it goes on from update 5 of 12")]
+
+
+def test_an_interrupt_of_a_round_is_told_before_tune_answers_it() -> None:
+    """Tune has set its handler when the first step begins; later steps must not put another one over it."""
+    said: list[str] = []
+    watcher = SimpleNamespace(stopping=lambda: said.append("stopping"))
+    events = _Events(_Desk(Fixed([]), watcher, {}, lambda unit: {}, lambda: 1))
+    before = signal.signal(signal.SIGINT, lambda *_: said.append("Tune"))
+    try:
+        for step in range(3):
+            events.on_step_begin(step, [])
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert said == ["stopping", "Tune"]
 
 
 def test_what_raises_twice_is_lost(tmp_path: Path) -> None:

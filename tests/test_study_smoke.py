@@ -65,6 +65,7 @@ def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
     code, lines = launch(on_line=interrupt)
     assert code == 130
     assert lines[-1] == "interrupted; to continue: python -m study.launch --space tiny.yaml"
+    assert sum(line.startswith("stopping; ") for line in lines) == 1
     first = {path: path.stat().st_mtime_ns for path in done(folder)}
     assert 3 <= len(first) < UNITS
 
@@ -99,6 +100,7 @@ def test_termination_stops_in_order_and_says_how_to_continue(folder: Path) -> No
     assert code == 130, "\n".join(lines)
     assert lines[-1] == ("interrupted; to continue: python -m study.launch --space tiny.yaml --set search=null "
                          "--set confirm=null")
+    assert sum(line.startswith("stopping; ") for line in lines) == 1
     assert 1 <= len(done(folder)) < 4 and list(runs("launch").values()) == ["KILLED"]
 
 

@@ -45,6 +45,7 @@ class TrackingError(Exception):
         super().__init__(redacted(message))
         self.away = away
 
+
 def named(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
     """A method of an Experiment that raises TrackingError for what MLflow, its database or a missing driver raises."""
     @functools.wraps(method)
