@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -133,3 +134,24 @@ def test_interrupting_the_last_drain_ends_the_launch_in_order(
 def test_no_thread_is_left_behind(launch: Launch) -> None:  # noqa: F811
     assert launch()[0] == 0 and Path("runs/tiny").is_dir()
     assert [thread for thread in threading.enumerate() if thread.name == "drain"] == []
+
+
+def test_a_launch_that_is_interrupted_says_once_that_it_stops(launch: Launch,  # noqa: F811
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    """And counts nothing where nothing waits to be shown, however long MLflow takes for the end of its run."""
+    def interrupted(source: Any, clerk: Any, store: Store, **rest: Any) -> bool:
+        clerk.stopping()
+        raise KeyboardInterrupt
+
+    end = Tracking.end_launch
+
+    def slowly(*words: Any) -> None:
+        time.sleep(1.2)
+        end(*words)
+
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=interrupted))
+    monkeypatch.setattr("study.clerk.UPDATE_SECONDS", 0.0)
+    monkeypatch.setattr(Tracking, "end_launch", slowly)
+    code, lines, _ = launch()
+    assert code == 130 and [line for line in lines if line.startswith(("stopping", "showing"))] == [
+        "stopping; what runs goes on from its last checkpoint, if it has one"]
