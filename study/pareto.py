@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from study.identity import knobs_text
 from study.results import Result
+
+MAX_ROWS = 20  # of the Pareto set, for people; the report has them all
 
 
 def pareto_set(results: Sequence[Result]) -> list[Result]:
@@ -27,3 +30,15 @@ def fronts(results: Sequence[Result]) -> dict[str, int]:
 
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     return all(a <= b for a, b in zip(one, other, strict=True)) and tuple(one) != tuple(other)
+
+
+def pareto_lines(results: Sequence[Result], objectives: Sequence[str], factors: Sequence[str]) -> list[str]:
+    """The Pareto set of a search with several objectives, a line each; none where there is one objective."""
+    told = sum(bool(r.told) and not r.pruned for r in results)
+    if len(objectives) < 2 or not told:
+        return []
+    found = pareto_set(results)
+    more = [f"  and {len(found) - MAX_ROWS} more"] if len(found) > MAX_ROWS else []
+    rows = [f"  {r.unit.configuration['arm']} {knobs_text(r.unit.configuration['knobs'], factors)}: "
+            + ", ".join(f"{value:.4g}" for value in r.told) for r in found[:MAX_ROWS]]
+    return [f"Pareto set of the search, {len(found)} of {told} ({', '.join(objectives)}):", *rows, *more]

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from study.identity import knobs_text, study_version
 from study.lock import holder
+from study.pareto import pareto_lines
 from study.progress import duration
 from study.results import Result, Results
 from study.search.space import estimate
@@ -55,6 +56,8 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
             found = [r for r in results.all() if r.unit.configuration["phase"] == phase]
             table.add_row(phase, *_counts(found, sizes[phase]))
     console.print(table)
+    for line in pareto_lines(results.all(), plan.get("search", {}).get("objectives", []), plan["factors"]):
+        say(line)
     say(f"{work.left_in_words} units are left" + (" of the last launch's" if other else ""))
     for unit, update, modified in store.checkpointed():
         if results.rest(unit) is not None:  # else its seeds were trained in other blocks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -14,8 +14,7 @@ from rich.text import Text
 
 from study.clerk import Clerk
 from study.cost import budgets, cost
-from study.identity import knobs_text
-from study.pareto import pareto_set
+from study.pareto import pareto_lines
 from study.prediction import predicted
 from study.progress import Outcome, band, duration, is_better
 from study.redaction import redacted
@@ -23,7 +22,6 @@ from study.results import Result
 from study.search.budget import unequal
 from study.spec import PHASES
 
-MAX_ROWS = 20  # of the Pareto set, for people; MLflow and the report have them all
 KAPPA_PAST = 2.0  # of kappa: the sampler is unstable there (models/law.py), whatever has been seen in so many updates
 
 
@@ -61,18 +59,6 @@ def show_summary(clerk: Clerk, console: Console) -> None:
     if best is not None:
         by = f" by {best.measure}" if objectives and objectives != [best.measure] else ""
         console.print(Text(f"best {best.phase}{by}: {best.line()}"), soft_wrap=True)
-
-
-def pareto_lines(results: list[Result], objectives: Sequence[str], factors: Sequence[str]) -> list[str]:
-    """The Pareto set of a search with several objectives, a line each; none where there is one objective."""
-    told = sum(bool(r.told) and not r.pruned for r in results)
-    if len(objectives) < 2 or not told:
-        return []
-    found = pareto_set(results)
-    more = [f"  and {len(found) - MAX_ROWS} more"] if len(found) > MAX_ROWS else []
-    rows = [f"  {r.unit.configuration['arm']} {knobs_text(r.unit.configuration['knobs'], factors)}: "
-            + ", ".join(f"{value:.4g}" for value in r.told) for r in found[:MAX_ROWS]]
-    return [f"Pareto set of the search, {len(found)} of {told} ({', '.join(objectives)}):", *rows, *more]
 
 
 def _spent(clerk: Clerk, result: Result) -> float:

@@ -136,7 +136,8 @@ class Work:
             from study.search.export import sqlite
 
             studies = {f"{self.spec.study} {arm.arm}": arm.study for arm in self._search.arms}
-            store.write(path, sqlite(studies))
+            assert self.spec.search is not None
+            store.write(path, sqlite(studies, self.spec.search.objectives))
 
     def notes(self) -> list[str]:
         """What a person should know about the searches that ran."""

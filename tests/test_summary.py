@@ -13,14 +13,14 @@ import pytest
 from rich.console import Console
 
 from study import launch
-from study.pareto import fronts, pareto_set
+from study.pareto import fronts, pareto_lines, pareto_set
 from study.phases import make_sampler
 from study.progress import Outcome, Progress, band
 from study.redaction import redacted
 from study.results import Result
 from study.search.budget import random_start, unequal
 from study.storage import Unit
-from study.summary import next_commands, observed, pareto_lines
+from study.summary import next_commands, observed
 from study.tracking import Tracking, TrackingError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -13,6 +13,7 @@ from matplotlib.text import Annotation
 
 from analysis.figures.key import HATCHED, band, plain_log, reach
 from analysis.frames import rows
+from analysis.objectives import unbeaten
 from analysis.palette import INK, PAPER, SOFT, colours, dashes, hatches, markers
 from analysis.wording import brief, number, size_of
 
@@ -21,10 +22,8 @@ LISTED = 20  # points of the front that the list below the figure has room for
 
 def front(cost: Any, value: Any, lower_is_better: bool) -> np.ndarray:
     """Which points no other beats in both: (n,) boolean, True on the Pareto front. cost, value: (n,). Equals stay."""
-    c, v = np.asarray(cost, float), np.asarray(value, float) * (1 if lower_is_better else -1)
-    beaten = ((c[None] <= c[:, None]) & (v[None] <= v[:, None])
-              & ((c[None] < c[:, None]) | (v[None] < v[:, None]))).any(1)
-    return np.asarray(~beaten)
+    v = np.asarray(value, float) * (1 if lower_is_better else -1)
+    return unbeaten(np.stack([np.asarray(cost, float), v], axis=1))
 
 
 def numbered(frame: pd.DataFrame, cost: str, lower_is_better: bool) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The trials of a search. `f(frame, ax) -> ax`."""
+"""The trials of a search, and the Pareto set of one with several objectives. `f(frame, ax) -> ax`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.key import log_ticks, plain_log, round_levels
-from analysis.palette import PAPER, SOFT, colours, markers
+from analysis.palette import INK, PAPER, SOFT, colours, markers
 
 
 def search_trials(frame: pd.DataFrame, pruned: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
@@ -39,4 +39,28 @@ def search_trials(frame: pd.DataFrame, pruned: pd.DataFrame, ax: Axes, *, measur
     ax.set(xscale="log", xlabel="step size (data units)", ylabel=f"{measure}, mean over survivors")
     steps = pd.concat([frame["step_size"], pruned["step_size"]]).dropna()
     log_ticks(ax, round_levels(float(steps.min()), float(steps.max())))
+    return ax
+
+
+def pareto_set(frame: pd.DataFrame, ax: Axes, *, across: str, up: str, arms: Sequence[str], joined: bool) -> Axes:
+    """Each finished trial at two of its objectives, as its sampler was told them; filled where it is in the Pareto set.
+
+    frame: `objectives.told`. joined: a line along the set, which two objectives alone have.
+    """
+    colour, marker = colours(arms), markers(arms)
+    for arm in [a for a in arms if a in set(frame["arm"])]:
+        for is_best in (False, True):
+            own = frame[(frame["arm"] == arm) & (frame["front"] == is_best)]
+            ax.plot(own[across], own[up], marker=marker[arm], ls="", ms=6 if is_best else 4.5, color=colour[arm],
+                    mfc=colour[arm] if is_best else "none", mec=PAPER if is_best else colour[arm],
+                    mew=0.5 if is_best else 0.9, gid="front" if is_best else "beaten", zorder=3)
+    if joined:
+        best = frame[frame["front"]].sort_values([across, up])
+        ax.plot(best[across], best[up], color=INK, lw=1.0, drawstyle="steps-post", zorder=2, gid="line")
+    ax.margins(0.1)
+    for axis, name in ((ax.xaxis, across), (ax.yaxis, up)):
+        if (frame[name] > 0).all() and frame[name].max() > 5 * frame[name].min():
+            (ax.set_xscale if axis is ax.xaxis else ax.set_yscale)("log")
+            plain_log(axis)
+    ax.set(xlabel=across, ylabel=up)
     return ax

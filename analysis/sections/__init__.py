@@ -18,7 +18,7 @@ _ORDER = (
     breaking.limits, plane.divergence, breaking.by_horizon, breaking.survival, replicates.kappa,
     plane.quality, samples.samples, cost.profiles, cost.pareto,
     ablation.ladder, ablation.path, ablation.importance,
-    replicates.curves, replicates.dots, search.search,
+    replicates.curves, replicates.dots, search.search, search.pareto,
     cost.budget, ablation.effects, main.design, main.search)
 SHORTENED = f"A name with {ELLIPSIS} is shortened; the CSV files have it whole."
 

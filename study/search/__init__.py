@@ -108,9 +108,9 @@ class ArmSearch:
         """Set an entry's state to what is known of its unit: pruned, told, or asked, which waits to be asked again."""
         self._results.expect(unit)
         if was_pruned and self._results.is_pruned(unit):
-            self._settle(entry, unit, "pruned", self._results.rungs(unit))
+            self._settle(entry, unit, "pruned", self._rungs(unit))
         elif self._results.rest(unit) is None:
-            self._settle(entry, unit, "told", self._results.rungs(unit))
+            self._settle(entry, unit, "told", self._rungs(unit))
         else:
             if entry.get("state") == "pruned":  # it runs again, and would pass the rungs that it has passed already
                 noted = self._rung_attrs(entry["rungs"])
@@ -139,6 +139,14 @@ class ArmSearch:
             state=STATES[entry["state"]], values=entry.get("values") or None, params=entry["params"],
             distributions=fixed.distributions, system_attrs=entry["system_attrs"],
             intermediate_values={int(update): value for update, value in entry.get("rungs", {}).items()}))
+
+    def _rungs(self, unit: Unit) -> Mapping[int, float]:
+        """What its trial reported on the way: of several objectives nothing, since Optuna takes reports of one."""
+        return {} if self._is_pareto else self._results.rungs(unit)
+
+    @property
+    def _is_pareto(self) -> bool:
+        return len(self.study.directions) > 1
 
     def _rung_attrs(self, rungs: Mapping[str, float]) -> dict[str, Any]:
         """What the pruner would have noted of a trial that reported these: it does so here, in a study of its own,
@@ -224,14 +232,15 @@ class ArmSearch:
         return {key: value for key, value in found.items() if key != FIXED}
 
     def should_prune(self, unit: Unit, rungs: Mapping[int, float]) -> bool:
-        """Report to the pruner, and ask it. A unit that only adds seeds to finished ones is never pruned.
+        """Report to the pruner, and ask it. Never pruned is a unit that only adds seeds to finished ones, nor one of a
+        search with several objectives.
 
         rungs: all that the unit has reported. Some may be new that are not the last (it goes on in a new launch, which
         has to learn what it had reported before), some not new (it goes on in a new worker). What it passed, it passed.
         """
         trial, whole = self._running[unit.config_hash]
         stop = False
-        if unit.seeds == whole.seeds:
+        if unit.seeds == whole.seeds and not self._is_pareto:
             known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
             for update in sorted(rungs.keys() - known.keys()):
                 trial.report(rungs[update], update)
@@ -243,7 +252,7 @@ class ArmSearch:
         trial, whole = self._running[unit.config_hash]
         if status in ("finished", "diverged"):  # perhaps its worker found it done, of which there was no report then
             self._results.score(whole)
-            self.should_prune(whole, self._results.rungs(whole))
+            self.should_prune(whole, self._rungs(whole))
         del self._running[unit.config_hash]
         if status in ("lost", "interrupted"):  # in the journal it stays `asked`: the next launch asks it again
             self.study.tell(trial, state=TrialState.FAIL)
