@@ -61,14 +61,14 @@ def stored(folder: Path) -> Holdings:
     return held
 
 
-def holdings(folder: Path, uri: str) -> Holdings:
+def holdings(folder: Path, uri: str, study: str = EXPERIMENT) -> Holdings:
     """What the storage and the MLflow store hold of the study."""
     from mlflow import MlflowClient
 
     held = stored(folder)
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None, f"no experiment {EXPERIMENT} at {uri}"
+    experiment = client.get_experiment_by_name(study)
+    assert experiment is not None, f"no experiment {study} at {uri}"
     for run in client.search_runs([experiment.experiment_id], max_results=5000):
         tags = {name: run.data.tags.get(name, "") for name in TAGS}
         curves = {name: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, name))

@@ -1,0 +1,80 @@
+"""A search with several objectives, interrupted at any moment and killed: in the end it is as one that was not."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.faults.holdings import differences, holdings
+from tests.faults.in_process import Round, restart
+from tests.faults.tiny import LAUNCHER, environment, held_here
+from tests.launching import done
+from tests.launching import launch as ray_launch
+from tests.test_launch_whole import Launch
+
+pytestmark = [pytest.mark.slow,
+              pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
+
+SPEC = """\
+study: tiny
+data: moons
+method: [kl, jko]
+train: {updates: 12, batch_size: 16, width: 4, particles: 64}
+search:
+  replicates: 2
+  sampler: nsga2
+  trials: 3
+  objective: [energy_distance_64, particle_gradients]
+  space: {step_size: {log: [0.05, 0.4]}, mcmc_steps: {int: [2, 5]}, score_scale: {choice: [1.0, 1.0e+12]}}
+confirm: {top: 2, replicates: 2}
+evaluation: {points: 6, samples: 64, long_run: 2}
+"""
+STOPS = ((0, 3), (2, 0), (4, 5), (7, 2))  # units that have ended, advances of the next
+
+
+def test_wherever_it_stops_it_ends_as_the_undisturbed_one(launch: Launch,
+                                                          monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def here(name: str) -> None:
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        Path("tiny.yaml").write_text(SPEC)
+
+    here("calm")
+    restart(monkeypatch, Round())
+    assert launch()[0] == 0
+    calm = held_here()
+    told = [entry for journal in calm.journals.values() for entry in journal]
+    assert len(told) == 7 and all(len(entry["values"]) == 2 for entry in told)
+    assert [phase for phase, _ in calm.phases.values()].count("confirm") == 4
+    for stop in STOPS:
+        here(str(stop))
+        restart(monkeypatch, Round(stop))
+        assert launch()[0] == 130
+        restart(monkeypatch, Round())
+        assert launch()[0] == 0
+        assert differences(calm, held_here()) == [], stop
+
+
+def test_killed_on_ray_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    words = ("--max-concurrent", "1")
+
+    def kill(line: str, pid: int) -> None:
+        if line.startswith("[3/"):
+            os.kill(pid, signal.SIGKILL)
+
+    held = {}
+    for name in ("calm", "killed"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        Path("tiny.yaml").write_text(SPEC)
+        if name == "killed":
+            code, _ = ray_launch(*words, on_line=kill, module=LAUNCHER, environment=environment())
+            assert code == -signal.SIGKILL and 3 <= len(done(Path())) < 7 + 4
+        code, lines = ray_launch(*words, module=LAUNCHER, environment=environment())
+        assert code == 0, "\n".join(lines)
+        held[name] = holdings(Path("runs/tiny"), f"sqlite:///{Path.cwd()}/mlflow.db")
+    assert differences(held["calm"], held["killed"]) == ["launch RUNNING"]
