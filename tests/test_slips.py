@@ -59,7 +59,8 @@ def test_a_number_as_text(value: str, end: str) -> None:
 
 @pytest.mark.parametrize(("value", "end"), [
     ("1e3", "found 1000.0, expected a whole number >= 1; write 1000"), ("1'000", "write 1000"),
-    ("1,000", "write 1000"), ("'20'", "write it without quotes: 20"), ("20.5", "expected a whole number >= 1")])
+    ("1,000", "write 1000"), ("'20'", "write it without quotes: 20"), ("20.5", "expected a whole number >= 1"),
+    ("'20.5'", "expected a whole number >= 1"), ("50%", "expected a whole number >= 1")])
 def test_a_whole_number_otherwise(value: str, end: str) -> None:
     assert problem(f"{GRID}train:\n  updates: {value}\n").endswith(end)
     assert problem(f"{GRID}evaluation:\n  points: {value}\n").endswith(end)

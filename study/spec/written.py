@@ -39,11 +39,10 @@ def as_number(value: Any, whole: bool = False) -> str:
     if not isinstance(value, str):
         return ""
     text = value.strip()
-    if percent := PERCENT.fullmatch(text):
-        number = _number(percent[1])
-        return "" if number is None else f"; write {number / 100:g}"
-    if _number(text) is not None:
-        return f"; write it without quotes: {text}"
+    if (percent := PERCENT.fullmatch(text)) and (number := _number(percent[1])) is not None:
+        return "" if whole else f"; write {number / 100:g}"
+    if (number := _number(text)) is not None:
+        return "" if whole and not number.is_integer() else f"; write it without quotes: {text}"
     if GROUPED.fullmatch(text):
         return f"; write {re.sub(r'[^0-9]', '', text)}"
     if POINTED.fullmatch(text):
