@@ -75,8 +75,10 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text, sentence", [
     ("study: [1,\ndata: 2\n",
-     "s.yaml:3: column 1: not valid YAML: while parsing a flow sequence expected ',' or ']', but got '<stream end>'"),
-    ("study: a: b\n", "s.yaml:1: column 9: not valid YAML: mapping values are not allowed here"),
+     "s.yaml:3: column 1: not valid YAML: while parsing a flow sequence expected ',' or ']', but got '<stream end>', "
+     "begun on line 1"),
+    ("study: a: b\n", "s.yaml:1: column 9: not valid YAML: mapping values are not allowed here; text with a colon in "
+                     "it stands in quotes"),
     ("study: *nowhere\n", "s.yaml:1: column 8: not valid YAML: found undefined alias 'nowhere'"),
     ("study: s\n---\nstudy: t\n",
      "s.yaml:2: column 1: not valid YAML: expected a single document in the stream but found another document"),
@@ -134,7 +136,7 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
 
 @pytest.mark.parametrize("more, sentence", [
     ("serch: {}", "5: serch: unknown key; did you mean search?"),
-    ("step_size: 0.1", "5: step_size: unknown key; a knob of all arms belongs under train"),
+    ("step_size: 0.1", "5: step_size: unknown key; step_size belongs under train, design or search.space"),
     ("xyz: 1", "5: xyz: unknown key; expected one of study, question, data, method, arms, baseline, compare_at, seed, "
                "train, design, search, confirm, evaluation, resources"),
     ("train: {betta: 1}", "5: train.betta: unknown knob; did you mean beta?"),
@@ -145,7 +147,7 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
      "5: train.hidden: no arm of this study has the method hidden; its arms are kl, jko"),
     ("train: {batch_size: true}", "5: train.batch_size: found True, expected a whole number >= 2"),
     ("train: {batch_size: 6.4}", "5: train.batch_size: found 6.4, expected a whole number >= 2"),
-    ("train: {lr_f: '0.1'}", "5: train.lr_f: found '0.1', expected a number > 0"),
+    ("train: {lr_f: '0.1'}", "5: train.lr_f: found '0.1', expected a number > 0; write it without quotes: 0.1"),
     ("train: {lr_f: [0.1]}", "5: train.lr_f: found a list, expected one value"),
     ("train: {lr_f: .nan}", "5: train.lr_f: found nan, expected a number > 0"),
     ("train: {lr_f: .inf}", "5: train.lr_f: found inf, expected a number > 0"),
@@ -162,7 +164,7 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
                                "amortized, ggcn"),
     ("baseline: ggcn", "5: baseline: unknown arm 'ggcn'; expected one of kl, jko"),
     ("seed: -1", "5: seed: found -1, expected a whole number >= 0 and <= 2147483648"),
-    ("question: 7", "5: question: found 7, expected text"),
+    ("question: 7", '5: question: found 7, expected text; write it in quotes: question: "7"'),
     ("arms: {kl: {}, b: {method: kl, data_noise: 0.1}}",
      "3: method: found both method and arms, expected one of them"),
     ("confirm: {top: 3}", "5: confirm.top: found 3, expected at most 2, the cells of the design of an arm"),
@@ -297,7 +299,7 @@ def test_a_problem_in_a_search(search: str, sentence: str) -> None:
     ("study: ../up\ndata: digits\nmethod: kl", "1: study: found '../up', expected a name of letters, digits, '.', '_' "
                                                "and '-', beginning with a letter or digit, at most 100 long"),
     ("study: s\nmethod: kl", "1: data: missing; expected one of digits, faces, patches, gaussians8, gaussians25, "
-                             "moons, rings"),
+                             "moons, rings, or images on disk, such as {folder: PATH, size: 32, channels: 3}"),
     ("study: s\nmethod: kl\ndata: digit", "3: data: unknown data set 'digit'; did you mean digits?"),
     ("study: s\nmethod: kl\ndata: {name: digits, size: 9}", "3: data.size: found 9, expected one of 8, 16"),
     ("study: s\nmethod: kl\ndata: {name: moons, size: 8}",

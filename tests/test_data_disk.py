@@ -11,19 +11,16 @@ import sys
 import threading
 import weakref
 from pathlib import Path
-from typing import Any
 
 import images
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 import tiny
 from images import at
 
 from models.batches import batch
 from models.checkpoint import load_state, save_state
-from models.data import Data, load
+from models.data import Data
 from models.disk import index as disk_index
 from models.disk import load as disk
 from models.disk import rows as disk_rows
@@ -71,119 +68,6 @@ def test_the_noise_is_uniform_and_fixed(tmp_path: Path) -> None:
     assert np.array_equal(data.train[-2:], data.train[:][-2:])
     with pytest.raises(IndexError, match="51"):
         data.train[np.array([51])]
-
-
-def test_parquet_of_the_same_images_is_the_same_data(tmp_path: Path) -> None:
-    whole = at("folder", images.folder(tmp_path / "faces", FILES))
-    (tmp_path / "sets").mkdir()
-    for k, kind in enumerate(({}, {"binary": True, "compression": "zstd"}, {"row_group_size": 7})):
-        images.parquet(tmp_path / "sets" / f"train-{k}.parquet", list(PNGS[20 * k:20 * k + 20]), **kind)
-    for path in (tmp_path / "sets", tmp_path / "sets" / "*.parquet"):
-        data = at("parquet", path)
-        assert data.content_hash == whole.content_hash
-        assert all(np.array_equal(a, b) for a, b in zip(everything(data), everything(whole), strict=True))
-    part = at("parquet", tmp_path / "sets" / "train-1.parquet")
-    assert len(part.train) == 11 and part.content_hash != whole.content_hash
-
-
-def test_cells_of_parquet_without_an_image_are_broken(tmp_path: Path) -> None:
-    file = images.parquet(tmp_path / "a.parquet", [*PNGS[:40], None, b"", b"text"])
-    data = at("parquet", file, refuse_broken=0.1)
-    assert data.notes == ("40 images, 3 broken: a.parquet[40] (there is none), a.parquet[41] (empty), "
-                          "a.parquet[42] (not an image that pillow can read)")
-
-
-@pytest.mark.parametrize("required", [False, True])
-def test_a_null_struct_of_parquet_is_no_image_whatever_lies_under_it(tmp_path: Path, required: bool) -> None:
-    """A required child comes back as empty bytes under a null struct."""
-    child = pyarrow.field("bytes", pyarrow.binary(), nullable=not required)
-    cells = pyarrow.StructArray.from_arrays([pyarrow.array(PNGS[:40])], fields=[child],
-                                            mask=pyarrow.array([k in (3, 30) for k in range(40)]))
-    pyarrow.parquet.write_table(pyarrow.table({"image": cells}), tmp_path / "a.parquet")
-    data = at("parquet", tmp_path / "a.parquet", refuse_broken=0.1)
-    assert data.notes == "38 images, 2 broken: a.parquet[3] (there is none), a.parquet[30] (there is none)"
-
-
-@pytest.mark.parametrize("binary", [False, True])
-@pytest.mark.parametrize("packed", [False, True])
-def test_cifar_10_of_both_versions(tmp_path: Path, binary: bool, packed: bool) -> None:
-    batches = images.cifar_batches()
-    files = images.cifar_files(batches, binary)
-    path = images.archive(tmp_path / "cifar.tar.gz", files) if packed else next(
-        images.folder(tmp_path / "files", files).iterdir())
-    given = {"cifar10": str(path), "splits": {"search": 8, "confirm": 7}}
-    data = load(given, cache_dir=tmp_path / "cache")
-    assert data.shape == (3, 32, 32) and data.notes == "120 images, 5 of the test batch not used"
-
-    def seen(array: np.ndarray, labels: np.ndarray | None) -> set[tuple[int, bytes]]:
-        assert labels is not None
-        grey = np.floor((array.astype(np.float64) + 1) * 128).astype(np.uint8)
-        return {(int(label), image.tobytes()) for label, image in zip(labels, grey, strict=True)}
-
-    def there(names: list[str]) -> set[tuple[int, bytes]]:
-        return {(int(label), image.tobytes()) for name in names for label, image in zip(*batches[name], strict=True)}
-
-    held = seen(data.search, data.labels_search), seen(data.confirm, data.labels_confirm)
-    assert seen(data.train[:], data.labels) == there([f"data_batch_{k}" for k in range(1, 6)])
-    assert held[0] | held[1] < there(["test_batch"]) and not held[0] & held[1] and list(map(len, held)) == [8, 7]
-
-
-def test_an_image_in_both_batches_of_cifar_10_is_trained_on_in_whatever_order_they_lie(tmp_path: Path) -> None:
-    """The true archive has its test batch between data batches. Of equal training images the smaller label counts."""
-    batches, found = images.cifar_batches(), []
-    for k, source in ((7, "test_batch"), (8, "test_batch"), (9, "data_batch_5")):
-        batches["data_batch_3"][1][k] = batches[source][1][k]
-    batches["data_batch_3"][0][9], batches["data_batch_5"][0][9] = 6, 2
-    names = [f"data_batch_{k}" for k in range(1, 6)]
-    for number, order in enumerate(([*names, "test_batch"], ["test_batch", *names], [*names[::-1], "test_batch"],
-                                    ["data_batch_4", "test_batch", *names[:3], "data_batch_5"])):
-        files = images.cifar_files({name: batches[name] for name in order}, False)
-        path = images.archive(tmp_path / f"{number}.tar.gz", files)
-        found.append(load({"cifar10": str(path), "splits": {"search": 8, "confirm": 7}}, cache_dir=tmp_path / "cache"))
-    first = found[0]
-    assert len(first.train) == 99 and first.notes == ("117 images, 3 left out as equal to another, 3 of the test batch "
-                                                      "not used")
-    assert first.labels is not None and first.labels.tolist() == found[1].labels.tolist()
-    trained = {image.tobytes() for image in np.floor((first.train[:].astype(np.float64) + 1) * 128).astype(np.uint8)}
-    assert {batches["test_batch"][1][k].tobytes() for k in (7, 8)} < trained
-    assert {data.content_hash for data in found} == {first.content_hash}
-
-
-def test_a_pickle_that_would_run_something_runs_nothing(tmp_path: Path) -> None:
-    ran = tmp_path / "ran"
-
-    class Trap:
-        def __reduce__(self) -> Any:
-            return os.mkdir, (str(ran),)
-
-    files = images.cifar_files(images.cifar_batches(), False)
-    files["cifar-10-batches-py/data_batch_3"] = images.python2({b"labels": [0], b"data": Trap()})
-    with pytest.raises(DataError, match=r"data_batch_3.* it calls posix.mkdir, which no image needs"):
-        at("cifar10", images.archive(tmp_path / "c.tar.gz", files), size=32)
-    assert not ran.exists()
-
-
-@pytest.mark.parametrize(("name", "content", "words"), [
-    ("data_batch_2", None, "found no data_batch_2 in"),
-    ("test_batch", b"\x80\x02}q", "test_batch, which cannot be read"),
-    ("test_batch", images.python2({b"labels": [1], b"data": np.zeros((1, 3071), np.uint8)}), r"shape \(1, 3071\)"),
-    ("test_batch", images.python2({b"labels": [11], b"data": np.zeros((1, 3072), np.uint8)}), "labels from 11 to 11"),
-    ("data_batch_1.bin", bytes(3073), "data_batch_1.bin, of which there are two|data_batch_1, of which")])
-def test_an_archive_that_is_not_cifar_10s(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
-    files = images.cifar_files(images.cifar_batches(), False)
-    files.pop(f"cifar-10-batches-py/{name}", None)
-    if content is not None:
-        files[f"cifar-10-batches-py/{name}"] = content
-    with pytest.raises(DataError, match=words):
-        at("cifar10", images.archive(tmp_path / "c.tar.gz", files), size=32)
-    assert not list((tmp_path / "cache").rglob("*.part"))
-
-
-def test_an_archive_that_ends_early(tmp_path: Path) -> None:
-    path = images.archive(tmp_path / "c.tar.gz", images.cifar_files(images.cifar_batches(), False))
-    path.write_bytes(path.read_bytes()[:100_000])
-    with pytest.raises(DataError, match=r"expected a whole \.tar\.gz"):
-        at("cifar10", path, size=32)
 
 
 def test_what_is_in_a_folder_is_counted_and_named(tmp_path: Path) -> None:

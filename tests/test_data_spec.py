@@ -51,18 +51,20 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
         "data.size: found 65, expected a whole number from 8 to 64, pixels a side",
         "data.channels: found 2, expected 1 (grey) or 3"]),
     ("{folder: HERE, size: 32.0, channels: true}", [
-        "data.size: found 32.0, expected a whole number from 8 to 64, pixels a side",
+        "data.size: found 32.0, expected a whole number from 8 to 64, pixels a side; write 32",
         "data.channels: found True, expected 1 (grey) or 3"]),
     ("{folder: no/where, size: 8, channels: 1}", [
         "data.folder: found nothing at CWD/no/where, expected a folder of images, at any depth"]),
     ("{folder: HERE/file, size: 8, channels: 1}", [
         "data.folder: found a file at HERE/file, expected a folder of images, at any depth"]),
     ("{folder: 7, size: 8, channels: 1}", [
-        "data.folder: found 7, expected the path of a folder of images, at any depth"]),
+        'data.folder: found 7, expected the path of a folder of images, at any depth; '
+        'write it in quotes: folder: "7"']),
     ("{parquet: HERE, size: 8, channels: 1}", [
         "data.parquet: found no file *.parquet at HERE, expected Parquet files with an image column: a file, a folder "
         "of them, or a pattern such as /data/*.parquet"]),
-    ("{parquet: HERE/file, size: 8, channels: 1, column: 3}", ["data.column: found 3, expected a column's name"]),
+    ("{parquet: HERE/file, size: 8, channels: 1, column: 3}", [
+        "data.column: found 3, expected a column's name; write it in quotes: column: \"3\""]),
     ("{cifar10: HERE/c.tar.gz, column: image}", [
         "data.cifar10: found nothing at HERE/c.tar.gz, expected CIFAR-10's own archive, of either version, or the "
         "folder that it unpacks to",
@@ -78,9 +80,7 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
     ("{folder: HERE, size: 8, channels: 1, splits: {search: 1, train: 5}}", [
         "data.splits.search: found 1, expected a whole number from 2 to 20,000",
         "data.splits.train: unknown key; expected search or confirm (train is all the rest)"]),
-    ("{foldr: HERE, size: 8}", ["data.foldr: unknown key; did you mean folder?",
-                                "data.name: missing; expected one of digits, faces, patches, gaussians8, gaussians25, "
-                                "moons, rings"]),
+    ("{foldr: HERE, size: 8}", ["data.foldr: unknown key; did you mean folder?"]),
 ])
 def test_every_mistake_is_one_sentence(tmp_path: Path, data: str, sentences: list[str]) -> None:
     (tmp_path / "file").touch()
@@ -161,10 +161,17 @@ def test_a_dry_run_shows_what_is_in_the_folder(study: Path) -> None:
                 for k, f in enumerate(sorted(d.glob("?/?.png")))], [],
      "s.yaml:5: data.refuse_broken: found "),
     (lambda d: [shutil.rmtree(f) for f in d.iterdir() if f.name != "1"], [],
-     "s.yaml:5: data.splits: found 40 different images, expected more than 120, those of search and confirm together"),
+     "s.yaml:5: data.splits: found 40 different images, expected at least 164 (60 for search, 60 for confirm, 44 to "
+     "train on)\n"),
+    (lambda d: [shutil.rmtree(f) for f in d.iterdir() if f.name > "3"], [],
+     "s.yaml:5: data.splits: found 160 different images, expected at least 164 (60 for search, 60 for confirm, 44 to "
+     "train on); write splits: {search: 20, confirm: 20}\n"),
     (lambda d: [shutil.rmtree(f) for f in d.iterdir()] + [(d / "a.txt").touch()], [],
-     "s.yaml:5: data.folder: found no image in HERE/digits, only 1 files that are none by their names, expected "
-     "images"),
+     "s.yaml:5: data.folder: found no image in HERE/digits, only files that are none by their names (1 .txt), "
+     "expected images\n"),
+    (lambda d: [shutil.rmtree(f) for f in d.iterdir()] + [images.parquet(d / "a.parquet", [])], [],
+     "s.yaml:5: data.folder: found no image in HERE/digits, only files that are none by their names (1 .parquet), "
+     "expected images; take parquet: HERE/digits\n"),
     (lambda d: images.parquet(d / "a.parquet", []),
      ["--set", "data={parquet: digits, size: 8, channels: 1, column: img}"],
      "--set data: data.column: found 'img', no such column in a.parquet, expected a column of encoded images (binary, "
@@ -178,6 +185,19 @@ def test_unusable_data_end_in_one_sentence_with_its_place(
     code, out, err = dry_run(*words)
     assert (code, out) == (2, "") and len(err.splitlines()) == 1
     assert err.replace(str(study), "HERE").startswith(sentence), err
+
+
+@pytest.mark.parametrize("count", [400, 162, 97])
+def test_the_splits_that_a_refusal_names_do(study: Path, count: int) -> None:
+    """From a few images less than are needed down to a quarter of them, and planned with, not only counted."""
+    for file in sorted((study / "digits").glob("*/*.png"))[count:]:
+        file.unlink()
+    (study / "s.yaml").write_text(HEAD + LINE.replace("60", "179"))
+    code, _, err = dry_run()
+    named = err.partition("write splits: ")[2].strip()
+    assert code == 2 and named
+    code, out, err = dry_run("--set", f"data.splits={named}")
+    assert (code, err) == (0, "") and "estimated cost" in out
 
 
 def test_a_unit_trains_on_the_folder_and_refuses_other_images(study: Path) -> None:

@@ -150,7 +150,7 @@ def test_overrides() -> None:
     assert (found.design.replicates, found.search.trials, found.seed) == (10, 4, 5)
     assert knob(found, "jko", "jko_weight") == 0.25
     assert phase_seeds(found, "design") == list(range(5 * 10**6, 5 * 10**6 + 10))
-    assert spec(GRID + "search: {}\n", "search=").search is None
+    assert spec(GRID + "search: {}\n", "search=null").search is None
     dotted = "study: s\ndata: digits\ndesign: {}\narms: {kl: {}, jko-c0.25: {method: jko}}\n"
     assert knob(spec(dotted, "arms.jko-c0.25.jko_weight=0.25"), "jko-c0.25", "jko_weight") == 0.25
     assert spec(GRID, "seed=1", "seed=2").seed == 2

@@ -106,6 +106,20 @@ def _reconstruct(kind: type, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return np.ndarray.__new__(np.ndarray, shape, dtype)
 
 
+def _frombuffer(data: bytes | bytearray, dtype: Any, shape: tuple[int, ...], order: Any, *more: Any) -> np.ndarray:
+    """The same, of pickle protocol 5: `more` is a permutation of the axes, which no image has."""
+    if not isinstance(dtype, np.dtype) or more not in ((), (None,)):
+        raise pickle.UnpicklingError("found an array of another layout, expected rows of numbers")
+    return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def _scalar(dtype: Any, data: bytes = b"") -> Any:
+    """The same, of a single label."""
+    if not isinstance(dtype, np.dtype) or dtype.kind not in "iu":
+        raise pickle.UnpicklingError(f"found a value of kind {dtype}, expected a whole number")
+    return np.frombuffer(data, dtype)[0]
+
+
 def _encode(text: str, encoding: str = "latin1") -> bytes:
     """How Python 3 writes bytes in an old pickle."""
     if encoding != "latin1":
@@ -114,9 +128,11 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
 
 
 class _OnlyArrays(pickle.Unpickler):
-    ALLOWED = {("numpy.core.multiarray", "_reconstruct"): _reconstruct,  # noqa: RUF012
-               ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-               ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _encode}
+    ALLOWED = {  # noqa: RUF012
+        ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _encode,
+        **{(f"numpy.{core}.{module}", name): made for core in ("core", "_core")  # before and since numpy 2
+           for module, name, made in (("multiarray", "_reconstruct", _reconstruct), ("multiarray", "scalar", _scalar),
+                                      ("numeric", "_frombuffer", _frombuffer))}}
 
     def find_class(self, module: str, name: str) -> Any:
         try:

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class Index:
     root: str
     table: pyarrow.Table  # of SCHEMA, mapped from its file
     copy: str | None  # the file with the encoded bytes of containers
-    others: int  # files that are no images by their names
+    others: Counter[str]  # files that are no images by their names, a suffix each
 
     def column(self, name: str) -> np.ndarray:
         """A column of numbers; digests as (n, 4) big-endian words."""
@@ -154,7 +155,7 @@ def _container(options: DiskOptions, cache: Path, say: Say) -> Index:
                     writer.write_batch(_batch(chunk))
             table = _read(file)
     assert table is not None
-    return Index(options.path, table, str(copy), 0)
+    return Index(options.path, table, str(copy), Counter())
 
 
 def _copied(items: Iterable[Item], bulk: Any) -> Iterator[list[tuple[Any, ...]]]:

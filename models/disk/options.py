@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ KEYS = ("size", "channels", "range", "splits", "refuse_broken")
 SIZES = (8, 64)  # pixels a side: what the networks are made for
 HELD_OUT = ("search", "confirm")
 MAX_HELD_OUT = 20_000  # images of a split that stays in memory
+Unknown = Callable[[str, tuple[str, ...]], str]
 Problem = tuple[tuple[str, ...], str]  # the key below `data`, what was found and expected
 
 
@@ -79,8 +79,9 @@ def options(data: Mapping[str, Any]) -> DiskOptions:
                        full["refuse_broken"], full.get("column", ""))
 
 
-def problems(data: Mapping[str, Any], base: str = "") -> Iterator[Problem]:
-    """Everything that is wrong with the mapping; looks whether the path is there, and no further."""
+def problems(data: Mapping[str, Any], base: str = "", unknown: Unknown | None = None) -> Iterator[Problem]:
+    """Everything that is wrong with the mapping; looks whether the path is there, and no further. unknown: what is said
+    of a key that is none, given those that are."""
     kind = str(kind_of(data))
     known = (kind, *KEYS, *(("column",) if kind == "parquet" else ()))
     for key in data:
@@ -88,9 +89,7 @@ def problems(data: Mapping[str, Any], base: str = "") -> Iterator[Problem]:
             if key in KINDS:
                 yield (key,), f"found {kind} and {key}, expected one of {', '.join(KINDS)}; keep one"
                 continue
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
-            yield (key,), f"unknown key; {hint}"
+            yield (key,), unknown(key, known) if unknown else f"unknown key; expected one of {', '.join(known)}"
     yield from _path_problems(kind, data[kind], base)
     for key, good, expected in (("size", lambda v: _whole(v, *SIZES), f"a whole number from {SIZES[0]} to {SIZES[1]}, "
                                  "pixels a side"), ("channels", lambda v: _whole(v, 1, 3) and v != 2, "1 (grey) or 3")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -33,15 +34,16 @@ class Item(NamedTuple):
 ANY, TRAIN, HELD_OUT = 0, 1, 2  # which splits an image may go to
 
 
-def walk(root: str) -> tuple[list[FileStat], int]:
-    """The image files below `root`, sorted by name, and how many other files there are.
+def walk(root: str) -> tuple[list[FileStat], Counter[str]]:
+    """The image files below `root`, sorted by name, and how many other files there are of each suffix.
 
     An image file is one with an image's suffix. What begins with a dot is hidden, and passed over; links are followed,
     each folder once. Raises DataError for a folder that may not be read.
     """
     top = os.fsencode(root)
     found: list[FileStat] = []
-    others, left, seen = 0, [b""], set()
+    others: Counter[str] = Counter()
+    left, seen = [b""], set()
     while left:
         folder = left.pop()
         try:
@@ -56,8 +58,8 @@ def walk(root: str) -> tuple[list[FileStat], int]:
                         continue
                     if entry.is_dir():
                         left.append(name)
-                    elif os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
-                        others += 1
+                    elif (suffix := os.path.splitext(entry.name)[1].lower()) not in SUFFIXES:
+                        others[suffix.decode("ascii", "backslashreplace")] += 1
                     elif entry.is_file():
                         status = entry.stat()
                         found.append(FileStat(name, status.st_size, status.st_mtime_ns))
@@ -86,7 +88,7 @@ def parquet_stats(path: str) -> list[FileStat]:
 
 def parquet_items(path: str, column: str) -> Iterator[Item]:
     """The images of a column, file by file and row by row: structs of `bytes` and `path`, as the hub writes them, or
-    binary. Raises DataError for files and columns that are not that.
+    binary, of whichever of Arrow's kinds. Raises DataError for files and columns that are not that.
     """
     import pyarrow
     import pyarrow.compute
@@ -98,8 +100,10 @@ def parquet_items(path: str, column: str) -> Iterator[Item]:
             # Buffered: else a whole column chunk, often hundreds of MB, is read at once.
             with pyarrow.parquet.ParquetFile(name, buffer_size=2**20, pre_buffer=False) as file:
                 leaf = _leaf(file.schema_arrow, column, short)
-                row = 0
-                for batch in file.iter_batches(batch_size=16, columns=[leaf], use_threads=False):
+                row, size = 0, 16
+                if "dictionary<" in str(file.schema_arrow):
+                    size = 256  # a batch brings the dictionary of its row group, which is all its different images
+                for batch in file.iter_batches(batch_size=size, columns=[leaf], use_threads=False):
                     values = batch.column(0)
                     if pyarrow.types.is_struct(values.type):  # unlike field(), this keeps a null struct null
                         values = pyarrow.compute.struct_field(values, "bytes")
@@ -115,8 +119,11 @@ def _leaf(schema, column: str, file: str) -> str:  # type: ignore[no-untyped-def
     """The column to read, such as `image.bytes`."""
     from pyarrow import types
 
-    def is_binary(kind: object) -> bool:
-        return bool(types.is_binary(kind) or types.is_large_binary(kind))
+    def is_binary(kind) -> bool:  # type: ignore[no-untyped-def]
+        if types.is_dictionary(kind):
+            return is_binary(kind.value_type)
+        return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+                    or types.is_fixed_size_binary(kind))
 
     leaves = {}
     for field in schema:
@@ -127,9 +134,9 @@ def _leaf(schema, column: str, file: str) -> str:  # type: ignore[no-untyped-def
                 leaves[field.name] = f"{field.name}.bytes"
     if column not in leaves:
         there = f"of kind {schema.field(column).type}" if column in schema.names else "no such column"
-        known = ", ".join(leaves) if leaves else "and this file has none"
+        known = ": " + ", ".join(leaves) if leaves else ", of which this file has none"
         raise DataError(("column",), f"found {column!r}, {there} in {file}, expected a column of encoded images "
-                                     f"(binary, or a struct with binary `bytes`): {known}")
+                                     f"(binary, or a struct with binary `bytes`){known}")
     return leaves[column]
 
 

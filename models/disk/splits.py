@@ -21,8 +21,10 @@ from models.disk.index import Index
 from models.disk.options import DataError, DiskOptions
 from models.disk.pixels import RECIPE, Fact
 from models.disk.sources import HELD_OUT
+from models.spread import NEIGHBOURS
 
 NAMED = 3  # broken images that are named
+LEAST = 2 * NEIGHBOURS + 4  # images to train on: with fewer their local spread cannot be measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +60,7 @@ def lay_out(index: Index, options: DiskOptions) -> Layout:
     copies[order[~twice]] = np.diff(np.append(np.flatnonzero(~twice), len(twice)))
     order, part = order[~twice], part[~twice]
     held = order[part == HELD_OUT] if (part == HELD_OUT).any() else order
-    needed = options.search + options.confirm
-    if len(held) < needed + (held is order):
-        raise DataError(("splits",), f"found {len(held):,} different images, expected more than {needed:,}, those of "
-                                     "search and confirm together")
+    _check_room(options, len(held), None if held is order else len(order) - len(held))
     search, confirm = held[:options.search], held[len(held) - options.confirm:]
     train = held[options.search:len(held) - options.confirm] if held is order else order[part != HELD_OUT]
     rows = np.concatenate([search, train, confirm]).astype(np.int32)
@@ -70,6 +69,23 @@ def lay_out(index: Index, options: DiskOptions) -> Layout:
     return Layout(rows, ends, copies[rows], _allowed(options, len(good), len(broken)), len(good) + len(broken),
                   _notes(index, options, order, int(twice.sum()), broken, unused),
                   _content_hash(index, options, rows, ends))
+
+
+def _check_room(options: DiskOptions, held: int, train: int | None) -> None:
+    """Raises DataError where the splits leave too few images to train on. held: images that they are cut from; train:
+    those that are trained on whatever the splits are, None where these are the rest."""
+    least = LEAST if train is None else 0
+    if train is not None and train < LEAST:
+        raise DataError((options.kind,), f"found {train:,} different images to train on, expected at least {LEAST}")
+    needed = options.search + options.confirm + least
+    if held >= needed:
+        return
+    fit = min(held // 8, (held - least) // 2)
+    fit -= fit % 10 ** (len(str(fit)) - 1)  # a round number
+    parts = f"{options.search:,} for search, {options.confirm:,} for confirm" + (
+        f", {least} to train on" if least else "")
+    raise DataError(("splits",), f"found {held:,} different images, expected at least {needed:,} ({parts})"
+                    + (f"; write splits: {{search: {fit}, confirm: {fit}}}" if fit >= 2 else ""))
 
 
 def _sorted(index: Index, good: np.ndarray) -> np.ndarray:
@@ -86,8 +102,10 @@ def _allowed(options: DiskOptions, good: int, broken: int) -> int:
 def _refuse(index: Index, options: DiskOptions, good: int, broken: np.ndarray) -> None:
     total = good + len(broken)
     if not total:
-        others = f", only {index.others:,} files that are none by their names" if index.others else ""
-        raise DataError((options.kind,), f"found no image in {options.path}{others}, expected images")
+        others = [f"{n:,} {suffix or 'without a suffix'}" for suffix, n in index.others.most_common(NAMED)]
+        only = f", only files that are none by their names ({', '.join(others)})" if others else ""
+        instead = f"; take parquet: {options.path}" if ".parquet" in index.others else ""
+        raise DataError((options.kind,), f"found no image in {options.path}{only}, expected images{instead}")
     if _allowed(options, good, len(broken)) < 0:
         raise DataError(("refuse_broken",), f"found {len(broken):,} of {total:,} images broken "
                                             f"({len(broken) / total:.2%}), expected at most {options.refuse_broken:g}"
@@ -113,7 +131,7 @@ def _notes(index: Index, options: DiskOptions, order: np.ndarray, twice: int, br
               (count(Fact.ROTATED), "turned as their EXIF says"), (count(Fact.ANIMATED), "animated, first frame"),
               (int((side < options.size).sum()), f"below {options.size} pixels made larger"),
               (twice, "left out as equal to another"), (unused, "of the test batch not used"),
-              (index.others, "other files passed over"), (len(broken), "broken")]
+              (index.others.total(), "other files passed over"), (len(broken), "broken")]
     said = [f"{n:,} {what}" for n, what in counts if n]
     if len(broken):
         said[-1] += f": {_named(index, broken)}"

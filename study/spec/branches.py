@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, Report, missing
-from study.spec.problems import Path, dotted, suggestion
+from study.spec.places import unknown
+from study.spec.problems import Path, dotted
 
 Read = Callable[[Iterable[str], str, Path, Any, Report], Any]
 
@@ -68,9 +69,9 @@ class Section:
             elif key in ALL_KNOBS:
                 self._knob((*path, key), key, value, arms, is_shared)
             elif key not in other_keys:
-                knobs = {knob: None for method in arms.values() or METHODS for knob in KNOBS[method]}
+                knobs = dict.fromkeys(knob for method in arms.values() or METHODS for knob in KNOBS[method])
                 words = [*knobs, *other_keys, *(["zip"] if self.zips else []), *(self.arms if is_shared else [])]
-                self.report((*path, key), f"unknown knob; {suggestion(key, words)}")
+                self.report((*path, key), unknown(key, words, "knob", knobs=True))
 
     def _knob(self, path: Path, knob: str, raw: Any, arms: Mapping[str, str], is_shared: bool,
               zipped: Path | None = None) -> int:
@@ -107,7 +108,7 @@ class Section:
         for knob, levels in raw.items():
             where = (*path, knob)
             if knob not in ALL_KNOBS:
-                self.report(where, f"unknown knob; {suggestion(knob, ALL_KNOBS)}")
+                self.report(where, unknown(knob, ALL_KNOBS, "knob"))
             elif knob in beside:
                 self.report(where, f"also given at {dotted((*path[:-1], knob))}; keep one")
             else:

@@ -13,22 +13,23 @@ from study.spec.check_data import base_of, read_data
 from study.spec.check_evaluation import read_evaluation
 from study.spec.check_search import read_search
 from study.spec.cross import arm_conflicts, factors_of, least_particles, same_cells, too_many_cells, wrong_together
-from study.spec.knobs import ALL_KNOBS, is_number, read_levels, read_range, read_value
+from study.spec.knobs import is_number, read_levels, read_range, read_value
 from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Resources, Search, StudySpec, cells_of
 from study.spec.objectives import primary
-from study.spec.problems import MAX_PROBLEMS, SpecError, suggestion
+from study.spec.places import SECTIONS, unknown
+from study.spec.problems import MAX_PROBLEMS, SpecError
 from study.spec.reading import Reader, TooManyError
+from study.spec.written import as_number
 from study.spec.yaml_text import Document
 
-KEYS = ("study", "question", "data", "method", "arms", "baseline", "compare_at", "seed", "train", "design", "search",
-        "confirm", "evaluation", "resources")
+KEYS = SECTIONS[""]
 MAX_SEED = 2**31
 Places = dict[str, dict[str, Placed]]
 
 
 def check(document: Document) -> StudySpec:
     """The study that a document describes. Raises SpecError with one line for each problem, in the file's order."""
-    reader = Reader(document.value, document.problems)
+    reader = Reader(document)
     spec = None
     with suppress(TooManyError):
         spec = _study(reader, base_of(document))
@@ -43,8 +44,7 @@ def check(document: Document) -> StudySpec:
 def _study(reader: Reader, base: str) -> StudySpec | None:
     for key in reader.raw:
         if key not in KEYS:
-            reader.report((key,), "unknown key; " + (
-                "a knob of all arms belongs under train" if key in ALL_KNOBS else suggestion(key, KEYS)))
+            reader.report((key,), unknown(key, KEYS))
     name, question, (data, kind, sizes) = _name(reader), _question(reader), read_data(reader, base)
     methods = read_methods(reader)
     baseline, seed = read_baseline(reader, methods), reader.whole((), "seed", 0, 0, MAX_SEED)
@@ -87,14 +87,14 @@ def _name(reader: Reader) -> str:
         reader.report(("study",), "missing; expected the study's name")
     elif not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
         reader.report(("study",), f"found {value!r}, expected a name of letters, digits, '.', '_' and '-', "
-                                  "beginning with a letter or digit, at most 100 long")
+                                  f"beginning with a letter or digit, at most 100 long{reader.in_quotes(('study',))}")
     return str(value)
 
 
 def _question(reader: Reader) -> str:
     value = reader.raw.get("question")
     if value is not None and not isinstance(value, str):
-        reader.report(("question",), f"found {value!r}, expected text")
+        reader.report(("question",), f"found {value!r}, expected text{reader.in_quotes(('question',))}")
     return str(value or "").strip()
 
 
@@ -115,14 +115,14 @@ def _phases(reader: Reader, methods: dict[str, str]) -> dict[str, Places]:
 def _confirm(reader: Reader) -> Confirm | None:
     if reader.raw.get("confirm") is None:
         return None
-    reader.mapping(("confirm",), ("top", "replicates"))
+    reader.mapping(("confirm",), SECTIONS["confirm"])
     return Confirm(reader.whole(("confirm",), "top", 3, 1),
                    reader.whole(("confirm",), "replicates", 10, 1, MAX_REPLICATES))
 
 
 def _check_top(reader: Reader, confirm: Confirm | None, design: Design | None, search: Search | None) -> None:
     """`confirm.top` against what there is to choose from."""
-    if confirm is None or any(path == ("confirm", "top") for path, _ in reader.problems):
+    if confirm is None or any(path in {("confirm",), ("confirm", "top")} for path, _ in reader.problems):
         return
     cells = [math.prod(len(f.rows) for f in factors) for factors in design.factors.values()] if design else []
     most, what = (search.trials, "trials") if search else (min(cells, default=0), "cells of the design")
@@ -136,12 +136,14 @@ def _compare_at(reader: Reader, baseline: Arm | None, design: Design | None) -> 
     if reader.raw.get("compare_at") is None or baseline is None:
         return None
     given = reader.mapping(where, ("step_size", "mcmc_steps"))
+    if not isinstance(reader.raw["compare_at"], dict):
+        return None
     if design is None:
         reader.report(where, "found a cell, expected none: only a design has cells")
         return None
-    cells = {(hp.step_size, hp.mcmc_steps) for hp in map(baseline.hparams, cells_of(design.factors[baseline.name]))}
-    if (given.get("step_size"), given.get("mcmc_steps")) not in cells:
-        known = "; ".join(f"{size:g} with {steps}" for size, steps in sorted(cells)[:12])
+    cells = [(hp.step_size, hp.mcmc_steps) for hp in map(baseline.hparams, cells_of(design.factors[baseline.name]))]
+    if (given.get("step_size"), given.get("mcmc_steps")) not in cells:  # a list: what is given may have no hash
+        known = "; ".join(f"{size:g} with {steps}" for size, steps in sorted(set(cells))[:12])
         reader.report(where, f"found step_size {given.get('step_size')!r} with mcmc_steps {given.get('mcmc_steps')!r}, "
                              f"expected a cell of {baseline.name}: {known}")
         return None
@@ -149,10 +151,10 @@ def _compare_at(reader: Reader, baseline: Arm | None, design: Design | None) -> 
 
 
 def _resources(reader: Reader) -> Resources:
-    given = reader.mapping(("resources",), ("cpu", "gpu"))
+    given = reader.mapping(("resources",), SECTIONS["resources"])
     cpu, gpu = given.get("cpu", 1), given.get("gpu", "auto")
     if not is_number(cpu) or cpu <= 0:
-        reader.report(("resources", "cpu"), f"found {cpu!r}, expected a number > 0")
+        reader.report(("resources", "cpu"), f"found {cpu!r}, expected a number > 0{as_number(cpu)}")
     if gpu != "auto" and not (is_number(gpu) and gpu >= 0):
-        reader.report(("resources", "gpu"), f"found {gpu!r}, expected auto or a number >= 0")
+        reader.report(("resources", "gpu"), f"found {gpu!r}, expected auto or a number >= 0{as_number(gpu)}")
     return Resources(cpu, gpu)

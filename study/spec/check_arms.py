@@ -29,7 +29,7 @@ def read_methods(reader: Reader) -> dict[str, str]:
     for i, name in enumerate(value if isinstance(value, list) else [value]):
         where: Path = ("method", i) if isinstance(value, list) else ("method",)
         if not isinstance(name, str) or name not in METHODS:
-            reader.unknown(where, name, METHODS, "method")
+            reader.unknown(where, name, METHODS, "method", may_be_list=True)
         elif name in found:
             reader.report(where, f"{name} stands twice in the list")
         else:

@@ -7,7 +7,10 @@ from typing import Any
 
 from models.datasets import DATASETS
 from models.disk.options import HELD_OUT, KINDS, kind_of, problems, resolved
+from study.spec.places import unknown
+from study.spec.problems import nearest
 from study.spec.reading import Reader
+from study.spec.written import as_number
 from study.spec.yaml_text import Document
 
 SPLITS = ("train", "search", "confirm")
@@ -25,9 +28,12 @@ def read_data(reader: Reader, base: str) -> tuple[dict[str, Any], str, dict[str,
     the sizes of its splits, as far as they are known before the data are looked at."""
     value = reader.raw.get("data")
     if isinstance(value, dict) and (kind := kind_of(value)):
-        found = list(problems(value, base))
+        found = list(problems(value, base, lambda key, here: unknown(key, here, section="data")))
         for key, message in found:
-            reader.report(("data", *key), message)
+            path = ("data", *key)
+            is_text = key[-1] in (*KINDS, "column")
+            hint = reader.in_quotes(path) if is_text else as_number(value.get(key[-1]), whole=key != ("refuse_broken",))
+            reader.report(path, message + hint)
         if found:
             return {"name": "", "size": None}, "", {}
         data = resolved(value, base)
@@ -37,13 +43,24 @@ def read_data(reader: Reader, base: str) -> tuple[dict[str, Any], str, dict[str,
     name, size = given.get("name"), given.get("size")
     where = ("data", "name") if nested else ("data",)
     if name is None:
-        reader.report(where, f"missing; expected one of {', '.join(DATASETS)}")
+        if not any(path[:1] == ("data",) for path, _ in reader.problems):
+            reader.report(where, f"missing; expected {_choices()}")
     elif not isinstance(name, str) or name not in DATASETS:
-        reader.unknown(where, name, DATASETS, "data set")
+        near = nearest(name, DATASETS, 0.7)
+        reader.report(where, f"unknown data set {name!r}; " + (f"did you mean {near}?" if near else
+                                                               f"expected {_choices(name)}"))
     else:
         info = DATASETS[name]
         if problem := info.size_problem(size):
-            reader.report(("data", "size"), problem)
+            reader.report(("data", "size"), problem + as_number(size, whole=True))
         return ({"name": name, "size": info.default_size if size is None else size}, name,
                 {split: getattr(info, split) for split in SPLITS})
     return {"name": "", "size": None}, "", {}
+
+
+def _choices(name: Any = None) -> str:
+    """The data sets by name, and how to name images on disk: those at a path that stands for a name, say."""
+    name = name if isinstance(name, str) else ""
+    path = name if os.sep in name else "PATH"
+    kind = name if name in KINDS else "parquet" if path.endswith(".parquet") else "folder"
+    return f"one of {', '.join(DATASETS)}, or images on disk, such as {{{kind}: {path}, size: 32, channels: 3}}"

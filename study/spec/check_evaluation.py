@@ -11,11 +11,11 @@ from models.datasets import DATASETS
 from study.spec.check_data import SPLITS
 from study.spec.knobs import is_number
 from study.spec.model import Evaluation
+from study.spec.places import SECTIONS
 from study.spec.reading import Reader
 
 WHERE = ("evaluation",)
 FEATURES = (*WHERE, "features")
-KEYS = ("file", "sha256", "size", "channels", "mean", "sd")
 MOST_AIS_STEPS = 100_000
 
 
@@ -23,7 +23,7 @@ def read_evaluation(reader: Reader, data: str, sizes: Mapping[str, int], has_con
                     chains: Mapping[str, int], base: str) -> Evaluation:
     """Samples are as many as 256 by default, or as the smallest split has that they are compared with, or as an arm has
     persistent chains (`chains`): its samples are those. base: what the path of features is relative to."""
-    given = reader.mapping(WHERE, ("points", "samples", "long_run", "split", "ais_steps", "features"))
+    given = reader.mapping(WHERE, SECTIONS["evaluation"])
     split = reader.word((*WHERE, "split"), given.get("split", "search"), tuple(sizes) or SPLITS)
     splits = {split, "confirm"} if has_confirm else {split}
     room, smallest = min((sizes[name], name) for name in splits) if sizes else (256, split)
@@ -45,7 +45,7 @@ def read_evaluation(reader: Reader, data: str, sizes: Mapping[str, int], has_con
 
 def _features(reader: Reader, base: str) -> dict[str, Any]:
     """The user's extractor, as `models.feature_file.FeatureFile` takes it; the file itself is opened by the plan."""
-    given = reader.mapping(FEATURES, KEYS)
+    given = reader.mapping(FEATURES, SECTIONS["evaluation.features"])
     file, checksum = given.get("file"), given.get("sha256")
     if not isinstance(file, str) or not file or "\0" in file:
         reader.report((*FEATURES, "file"), f"found {file!r}, expected the path of an archive of torch.export.save")

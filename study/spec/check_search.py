@@ -9,10 +9,11 @@ from study.spec.branches import Placed
 from study.spec.knobs import METHODS, is_number
 from study.spec.model import MAX_REPLICATES, Search
 from study.spec.objectives import Measure, measures
-from study.spec.problems import Path, suggestion
+from study.spec.places import SECTIONS
+from study.spec.problems import Path
 from study.spec.reading import Reader
 
-KEYS = ("replicates", "sampler", "trials", "equal", "objective", "direction", "prune", "diverged_value", "space")
+KEYS = SECTIONS["search"]
 SAMPLERS = ("tpe", "random", "gp", "nsga2")
 BUDGETS = ("gradients", "trials")
 MAX_OBJECTIVES = 3
@@ -50,8 +51,8 @@ def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], data: st
         where: Path = ("search", "objective", i) if isinstance(value, list) else ("search", "objective")
         measure = named.get(word) if isinstance(word, str) else None
         if measure is None:
-            reader.report(where, f"unknown objective {word!r} for {data} and evaluation.samples = {samples}; "
-                          + suggestion(word, ["primary", *(m.family for m in known)]))
+            reader.unknown(where, word, ["primary", *(m.family for m in known)], "objective", may_be_list=True,
+                           context=f" for {data} and evaluation.samples = {samples}")
             continue
         if measure.needs > samples:
             reader.report(where, f"{word} needs evaluation.samples >= {measure.needs}, twice its features, "

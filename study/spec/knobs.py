@@ -12,6 +12,7 @@ import models
 from models import hparams
 from models.hparams import HParams
 from study.spec.problems import Path, nearest
+from study.spec.written import as_number
 
 Report = Callable[[Path, str], None]
 METHODS: dict[str, type[HParams]] = {
@@ -61,9 +62,13 @@ def missing(knob: str, method: str) -> str | None:
 def value_problem(method: str, knob: str, value: Any) -> str | None:
     """What is wrong with one value, as `found X, expected Y`, with the nearest word; or None."""
     problem = hparams.knob_problem(METHODS[method], knob, value)
-    words = _hint(knob, method)[1] if isinstance(value, str) else ()
-    near = nearest(value, words) if words else None
-    return f"{problem}; did you mean {near}?" if problem and near else problem
+    if problem is None:
+        return None
+    kinds, words = _hint(knob, method)
+    near = nearest(value, words) if words and isinstance(value, str) else None
+    if near:
+        return f"{problem}; did you mean {near}?"
+    return problem + (as_number(value, whole=float not in kinds) if int in kinds else "")
 
 
 def coerce(method: str, knob: str, value: Any) -> Any:

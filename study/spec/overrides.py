@@ -7,14 +7,15 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+from study.spec.compose import MAX_DEPTH, NotYaml, compose
 from study.spec.problems import MAX_PROBLEMS, SpecError, dotted, shortened
-from study.spec.yaml_text import MAX_DEPTH, Document, NotYaml, Walk, compose
+from study.spec.yaml_text import Document, Walk
 
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
     """`document` with each `path.to.key=value` (value in YAML) put in its place. Raises SpecError, all at once."""
     value, lines, options = deepcopy(document.value), dict(document.lines), dict(document.options)
-    problems = []
+    texts, problems = dict(document.texts), []
     for override in overrides:
         key, equals, text = override.partition("=")
         key = key.strip()
@@ -31,18 +32,26 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
         except NotYaml as error:
             problems.append(f"{option}: found {shortened(repr(text))}, {error.args[0].partition(': ')[2]}")
             continue
-        walk = Walk()
-        new = None if node is None else walk.plain(node, (), ())
         path = _place(value, key)
-        blocked = _put(value, path, new)
+        if "" in path:
+            problems.append(f"{option}: found a key with an empty part, expected names with one dot between them, "
+                            "such as design.replicates")
+            continue
+        if node is None:
+            problems.append(f"{option}: found nothing after the =, expected a value, or {option}=null if null is meant")
+            continue
+        walk = Walk()
+        blocked = _put(value, path, walk.plain(node, path, ()))
         if blocked:
             problems.append(f"{option}: {dotted(blocked)} is not a mapping, so it has no key {path[len(blocked)]}")
-        problems += [f"{option}: {dotted(inner) + ': ' if inner else ''}{message}" for inner, message in walk.problems]
+        problems += [f"{option}: {dotted(inner[len(path):])}{': ' if len(inner) > len(path) else ''}{message}"
+                     for inner, message in walk.problems]
+        texts = {p: text for p, text in texts.items() if p[:len(path)] != path} | walk.texts
         lines = {p: line for p, line in lines.items() if p[:len(path)] != path}
         options = {p: o for p, o in options.items() if p[:len(path)] != path} | {path: option}
     if problems:
         raise SpecError(problems[:MAX_PROBLEMS])
-    return replace(document, value=value, lines=lines, options=options)
+    return replace(document, value=value, lines=lines, options=options, texts=texts)
 
 
 def _place(value: Any, key: str) -> tuple[str, ...]:

@@ -32,10 +32,10 @@ def shortened(text: str) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT // 2]} ... {text[-MAX_TEXT // 2:]}"
 
 
-def nearest(word: object, known: Iterable[str]) -> str | None:
-    """The known word that `word` was probably meant to be, or None."""
+def nearest(word: object, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known word that `word` was probably meant to be, or None. likeness: from 0 to 1, how near it has to be."""
     by_lower = {k.lower(): k for k in known}
-    close = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=likeness)
     return by_lower[close[0]] if close else None
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from study.spec.problems import MAX_PROBLEMS, Path, nearest, suggestion
+from study.spec.places import unknown
+from study.spec.problems import MAX_PROBLEMS, Path, dotted, nearest, suggestion
+from study.spec.written import as_list, as_number, unspaced
+from study.spec.yaml_text import Document
 
 
 class TooManyError(Exception):
@@ -15,9 +18,10 @@ class TooManyError(Exception):
 class Reader:
     """A spec's plain value and the problems found in it. A bad value is reported and stood in for by a good one."""
 
-    def __init__(self, raw: dict[str, Any], problems: Iterable[tuple[Path, str]] = ()) -> None:
-        self.raw = raw
-        self._problems = dict.fromkeys(problems)
+    def __init__(self, document: Document) -> None:
+        self.raw: dict[str, Any] = document.value
+        self.in_quotes = document.in_quotes
+        self._problems = dict.fromkeys(document.problems)
 
     @property
     def problems(self) -> list[tuple[Path, str]]:
@@ -36,14 +40,14 @@ class Reader:
         for part in path:
             value = value.get(part) if isinstance(value, dict) else None
         if value is not None and not isinstance(value, dict):
-            self.report(path, f"found {value!r}, expected a mapping")
+            self.report(path, f"found {value!r}, expected a mapping{unspaced(value)}")
         if not isinstance(value, dict):
             return {}
         if keys is not None:
             known = list(keys)
             for key in value:
                 if key not in known:
-                    self.report((*path, key), f"unknown key; {suggestion(key, known)}")
+                    self.report((*path, key), unknown(key, known, section=dotted(path)))
         return value
 
     def whole(self, path: Path, key: str, default: int, low: int, high: int | None = None) -> int:
@@ -54,7 +58,8 @@ class Reader:
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= (high or value):
             return value
         limit = f" and <= {high}" if high else ""
-        self.report((*path, key), f"found {value!r}, expected a whole number >= {low}{limit}")
+        self.report((*path, key), f"found {value!r}, expected a whole number >= {low}{limit}"
+                                  f"{as_number(value, whole=True)}")
         return default
 
     def word(self, path: Path, value: Any, words: tuple[str, ...], *more: str, noun: str = "") -> str:
@@ -69,6 +74,9 @@ class Reader:
                         + (f"; did you mean {near}?" if near else ""))
         return words[0]
 
-    def unknown(self, path: Path, value: Any, words: Iterable[str], noun: str) -> None:
-        """Report a name that stands for nothing."""
-        self.report(path, f"unknown {noun} {value!r}; {suggestion(value, words)}")
+    def unknown(self, path: Path, value: Any, words: Iterable[str], noun: str, context: str = "",
+                may_be_list: bool = False) -> None:
+        """Report a name that stands for nothing. may_be_list: whether several names may stand here, in a list."""
+        words = list(words)
+        hint = (may_be_list and as_list(value, words)) or suggestion(value, words)
+        self.report(path, f"unknown {noun} {value!r}{context}; {hint}{self.in_quotes(path)}")

@@ -1,31 +1,28 @@
 """YAML 1.2 text -> plain values with the line of every key. Runs no code, whatever the text says.
 
-Only ruamel.yaml's composer is used: it makes nodes, never objects. Tags beyond YAML's core types are refused, as are
-duplicate keys; aliases may not blow a small text up. What no study needs is refused while it is read: very many values,
-very deep nesting, numbers that no float holds exactly, characters that no terminal shows.
+Tags beyond YAML's core types are refused, as are duplicate keys; aliases may not blow a small text up. What no study
+needs is refused while it is read: very many values, very deep nesting, numbers that no float holds exactly, characters
+that no terminal shows.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import warnings
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.composer import Composer
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import Reader
 
+from study.spec.compose import MAX_DEPTH, MAX_NODES, NotYaml, compose
 from study.spec.problems import MAX_PROBLEMS, Path, SpecError, dotted, nearest, shortened
+from study.spec.written import stray_comma, unspaced
 
 MAX_BYTES = 250_000
-MAX_NODES = 10_000
-MAX_DEPTH = 30
 MAX_WHOLE = 2**53  # up to here a float holds every whole number
 CORE = "tag:yaml.org,2002:"
 AS_TEXT = {CORE + "str", CORE + "timestamp"}  # YAML 1.2 has no dates
@@ -42,6 +39,15 @@ class Document:
     lines: Mapping[Path, int]
     options: Mapping[Path, str] = field(default_factory=dict)  # what --set gave: path -> option as it was written
     problems: tuple[tuple[Path, str], ...] = ()
+    texts: Mapping[Path, str] = field(default_factory=dict)  # of what YAML takes for no text, as it is written
+
+    def in_quotes(self, path: Path) -> str:
+        """The end of a message where text was expected: how to write what stands at `path` as text, if it is not."""
+        if path not in self.texts:
+            return ""
+        key, text = dotted(path) if path in self.options else str(path[-1]), self.texts[path]
+        return "; write it in quotes: " + (f"""--set '{key}="{text}"'""" if path in self.options
+                                           else f'{key}: "{text}"')
 
     def rank(self, path: Path) -> tuple[bool, int]:
         """For sorting: problems of the file by line, then those of options."""
@@ -103,64 +109,14 @@ def parse(text: str, name: str) -> Document:
         raise SpecError([f"{name}: is empty, expected a study with the keys study, data, method, ..."])
     walk = Walk()
     value = walk.plain(root, (), ())
-    document = Document(name, value, walk.lines, problems=tuple(walk.problems))
+    document = Document(name, value, walk.lines, problems=tuple(walk.problems), texts=walk.texts)
     if walk.fatal:
         raise SpecError(document.sentence(*problem) for problem in walk.problems)
     if not isinstance(value, dict):
-        kind = "a list" if isinstance(value, list) else repr(value)
-        raise SpecError([f"{name}:1: found {kind}, expected a mapping with the keys study, data, method, ..."])
+        kind = "a list" if isinstance(value, list) else shortened(repr(value))
+        raise SpecError([f"{name}:1: found {kind}, expected a mapping with the keys study, data, method, ..."
+                         + unspaced(value)])
     return document
-
-
-class NotYaml(Exception):
-    """args[0] is `LINE: column COLUMN: not valid YAML: why`."""
-
-
-class _Limited(Composer):
-    """Stops at a text that is too large or too deep, before it costs seconds or ends in Python's recursion limit."""
-
-    nodes = depth = 0
-
-    def compose_node(self, parent: Node | None, index: Any) -> Node:
-        is_key = isinstance(parent, MappingNode) and index is None
-        self.nodes, self.depth = self.nodes + (not is_key), self.depth + 1
-        if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            why = (f"nested more than {MAX_DEPTH} deep" if self.depth > MAX_DEPTH
-                   else f"more than {MAX_NODES:,} values")
-            raise MarkedYAMLError(problem=why, problem_mark=self.parser.peek_event().start_mark)
-        node: Node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-
-def compose(text: str) -> Node | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a reused anchor is fine
-            reader = YAML(typ="safe", pure=True)
-            reader.Composer = _Limited
-            node: Node | None = reader.compose(text)
-            return node
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        why = f"{error.context or ''} {error.problem or ''}"
-        place = f"{mark.line + 1}: column {mark.column + 1}" if mark else "1"
-    except YAMLError as error:
-        offset = getattr(error, "position", 0)
-        why = f"unacceptable character #x{ord(text[offset]):04x}"
-        place = f"{text.count(chr(10), 0, offset) + 1}"
-    except (KeyError, AssertionError):  # ruamel.yaml's own checks of that line
-        version = next((i for i, line in enumerate(text.split("\n"), 1) if line.startswith("%YAML")), 0)
-        place, why = str(version or 1), ("expected %YAML 1.2, or no such line" if version else "cannot be parsed")
-    except (ValueError, OverflowError):  # from chr() of an escape
-        place, why = _bad_escape(text)
-    raise NotYaml(f"{place}: not valid YAML: {' '.join(why.split())}") from None
-
-
-def _bad_escape(text: str) -> tuple[str, str]:
-    """Line and reason of the first `\\U...` beyond Unicode."""
-    found = next((m for m in re.finditer(r"\\U([0-9a-fA-F]{8})", text) if int(m[1], 16) > 0x10FFFF), None)
-    return (f"{text.count(chr(10), 0, found.start()) + 1}", f"{found[0]} is no character") if found else ("1", "escape")
 
 
 class Walk:
@@ -169,6 +125,7 @@ class Walk:
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
         self.problems: list[tuple[Path, str]] = []
+        self.texts: dict[Path, str] = {}  # of scalars that are no text, as they are written
         self.fatal = False  # a value is unknown, so checking the rest would mislead
         self.stopped = False  # at a limit: the rest is not looked at
         self.visited = 0
@@ -205,6 +162,9 @@ class Walk:
         return text
 
     def _scalar(self, node: ScalarNode, path: Path) -> Any:
+        if node.value == "" and path and (hint := unspaced(path[-1]) or stray_comma(path[-1])):
+            return self._refuse(path, f"found a key without a value{hint}")
+        self.texts[path] = node.value
         try:
             value = self.construct(node)
         except (ValueError, KeyError, IndexError):
@@ -222,6 +182,10 @@ class Walk:
             if not isinstance(key_node, ScalarNode):
                 self.lines.setdefault((*path, "?"), line)
                 self._refuse((*path, "?"), "found a list or a mapping as a key, expected a name")
+            elif hidden := next((c for c in key if unicodedata.category(c) in ("Cf", "Zs") and c != " "), ""):
+                self.lines.setdefault((*path, "?"), line)
+                self._refuse((*path, "?"), f"found the character #x{ord(hidden):04x}, which nobody sees, in a key, "
+                                           "expected plain letters and spaces; write the line again")
             elif Reader.NON_PRINTABLE.search(key):
                 self.lines.setdefault((*path, "?"), line)
                 self._text((*path, "?"), key)

@@ -36,7 +36,7 @@ LONGEST = 2600  # characters of a line: place, key and message, each of the last
 QUICK = ("gaussians8", "gaussians25", "moons", "rings", "faces")  # data that a plan is made for in a moment
 # What a sentence says beside its place: what was expected, or what to do.
 HELPFUL = re.compile(r"expected|did you mean|missing|not valid YAML|keep one|write the |stands twice|does not exist|"
-                     r"a knob of all arms|has no effect|take |has no key|more than|give |change one of them|"
+                     r"belongs |write a |write it |has no effect|take |has no key|more than|give |change one of them|"
                      r"has the method|repeat the whole|move this|there may be more")
 
 
