@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.holdings import differences, holdings
+from tests.faults.holdings import Holdings, differences, holdings
 from tests.faults.in_process import Round, restart
-from tests.faults.tiny import LAUNCHER, environment, held_here
+from tests.faults.tiny import LAUNCHER, environment
 from tests.launching import done
 from tests.launching import launch as ray_launch
 from tests.test_launch_whole import Launch
@@ -32,49 +32,33 @@ search:
 confirm: {top: 2, replicates: 2}
 evaluation: {points: 6, samples: 64, long_run: 2}
 """
-STOPS = ((0, 3), (2, 0), (4, 5), (7, 2))  # units that have ended, advances of the next
+STOPS = ((2, 0), (4, 5))  # units that have ended, advances of the next
 
 
-def test_wherever_it_stops_it_ends_as_the_undisturbed_one(launch: Launch,
-                                                          monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def here(name: str) -> None:
-        (tmp_path / name).mkdir()
-        monkeypatch.chdir(tmp_path / name)
-        Path("tiny.yaml").write_text(SPEC)
+def test_wherever_it_stops_it_ends_as_the_undisturbed_one(launch: Launch, monkeypatch: pytest.MonkeyPatch,
+                                                          tmp_path: Path) -> None:
+    """Interrupted in this process; and killed (SIGKILL) on Ray, a unit at a time."""
+    Path("tiny.yaml").write_text(SPEC)
 
-    here("calm")
-    restart(monkeypatch, Round())
-    assert launch()[0] == 0
-    calm = held_here()
-    told = [entry for journal in calm.journals.values() for entry in journal]
-    assert len(told) == 7 and all(len(entry["values"]) == 2 for entry in told)
-    assert [phase for phase, _ in calm.phases.values()].count("confirm") == 4
-    for stop in STOPS:
-        here(str(stop))
-        restart(monkeypatch, Round(stop))
-        assert launch()[0] == 130
-        restart(monkeypatch, Round())
-        assert launch()[0] == 0
-        assert differences(calm, held_here()) == [], stop
-
-
-def test_killed_on_ray_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    words = ("--max-concurrent", "1")
+    def ends(name: str, stop: tuple[int, int] | None = None) -> Holdings:
+        for one, code in ([] if stop is None else [(Round(stop), 130)]) + [(Round(), 0)]:
+            restart(monkeypatch, one)
+            assert launch("--storage", name, database=f"{name}.db")[0] == code
+        return holdings(Path(name) / "tiny", f"sqlite:///{tmp_path}/{name}.db")
 
     def kill(line: str, pid: int) -> None:
         if line.startswith("[3/"):
             os.kill(pid, signal.SIGKILL)
 
-    held = {}
-    for name in ("calm", "killed"):
-        (tmp_path / name).mkdir()
-        monkeypatch.chdir(tmp_path / name)
-        Path("tiny.yaml").write_text(SPEC)
-        if name == "killed":
-            code, _ = ray_launch(*words, on_line=kill, module=LAUNCHER, environment=environment())
-            assert code == -signal.SIGKILL and 3 <= len(done(Path())) < 7 + 4
-        code, lines = ray_launch(*words, module=LAUNCHER, environment=environment())
-        assert code == 0, "\n".join(lines)
-        held[name] = holdings(Path("runs/tiny"), f"sqlite:///{Path.cwd()}/mlflow.db")
-    assert differences(held["calm"], held["killed"]) == ["launch RUNNING"]
+    calm = ends("calm")
+    told = [entry for journal in calm.journals.values() for entry in journal]
+    assert len(told) == 8 and all(len(entry["values"]) == 2 for entry in told)
+    assert [phase for phase, _ in calm.phases.values()].count("confirm") == 4
+    for stop in STOPS:
+        assert differences(calm, ends(f"stop-{stop[0]}-{stop[1]}", stop)) == [], stop
+    words = ("--max-concurrent", "1", "--tracking-uri", f"sqlite:///{tmp_path}/runs.db")
+    code, _ = ray_launch(*words, on_line=kill, module=LAUNCHER, environment=environment())
+    assert code == -signal.SIGKILL and 3 <= len(done(Path())) < 8 + 4
+    code, lines = ray_launch(*words, module=LAUNCHER, environment=environment())
+    assert code == 0, "\n".join(lines)
+    assert differences(calm, holdings(Path("runs/tiny"), f"sqlite:///{tmp_path}/runs.db")) == []
