@@ -68,7 +68,7 @@ def _pareto_words(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """Rows of `objectives.told` for a reader."""
     knobs = [str(c) for c in frame if c not in ("arm", *names, "replicates", "diverged", "config_hash", "front")]
     return pd.DataFrame([{
-        "arm": r["arm"], **{k.replace("_", " "): _knob(r[k]) for k in knobs},
+        "arm": r["arm"], **{k.replace("_", " ").replace("mcmc", "MCMC"): _knob(r[k]) for k in knobs},
         **{name: number(r[name]) for name in names}, "diverged": share(r["diverged"], r["replicates"])}
         for r in frame.to_dict("records")])
 
