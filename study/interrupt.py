@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: how a launch is stopped in order, from its first second on. Standard library only."""
+"""Ctrl-C, SIGTERM and SIGHUP: how a launch is stopped in order, from its first second on. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ LATER = 0.02  # seconds after which an interrupt that came at a bad moment comes
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """In the block SIGTERM is taken like SIGINT: KeyboardInterrupt, so that the study stops in order and says how to
-    continue. Neither comes within `logging`, whose lock would be held for ever, and all threads that log with it.
+    """In the block SIGTERM and SIGHUP (the terminal closes) are taken like SIGINT: KeyboardInterrupt, so that the study
+    stops in order and says how to continue. None comes within `logging`, whose lock would be held for ever, and all
+    threads that log with it.
 
-    A SIGINT that is ignored stays so: a shell's background job, in which Ctrl-C is for others; and so does a handler
-    that is not Python's own. Outside of the main thread nothing changes.
+    A SIGINT that is ignored stays so: a shell's background job, in which Ctrl-C is for others; and so do a SIGHUP that
+    is ignored (`nohup`) and a handler that is not Python's own. Outside of the main thread nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -27,6 +28,8 @@ def terminable() -> Iterator[None]:
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _on_sigterm)}
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         before[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, _on_sighup)
     try:
         yield
     finally:
@@ -53,6 +56,11 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
         _interrupt(number, frame)
     else:
         signal.raise_signal(signal.SIGINT)  # whoever has taken Ctrl-C, such as Tune, is asked
+
+
+def _on_sighup(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one hang-up is several: of the kernel, then of the shell that ends
+    _on_sigterm(signal.SIGTERM, frame)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -64,8 +64,10 @@ def _git(*arguments: str) -> str | None:
     """Output of git in the project's directory; None where there is no git, or no checkout of this project."""
     if not (ROOT / ".git").exists():  # else git would answer for a directory above it
         return None
+    # git refuses a checkout of another owner, whose programs it might run; this process runs them already.
+    command = ["git", "-c", "safe.directory=*", "-C", str(ROOT), *arguments]
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, timeout=20, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode(errors="replace")
@@ -73,7 +75,7 @@ def _git(*arguments: str) -> str | None:
 
 def _cpu() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a launch in order, wherever they come."""
+"""Ctrl-C, SIGTERM and SIGHUP end a launch in order, wherever they come."""
 
 from __future__ import annotations
 
@@ -33,6 +33,35 @@ def test_termination_reaches_a_background_job_that_ignores_interruptions() -> No
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_hang_up_is_one_interruption_however_often_it_comes(ignored: bool) -> None:
+    """The kernel sends it when the terminal closes, and the shell that ends sends it again. SIGINT is ignored in a
+    shell's background job."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else signal.getsignal(signal.SIGINT)
+    last_words = []
+    try:
+        with pytest.raises(KeyboardInterrupt), terminable():
+            with pytest.raises(KeyboardInterrupt), terminable():
+                os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGHUP)
+            last_words.append("to continue")
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert last_words and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_a_hang_up_that_is_ignored_stays_so() -> None:
+    """`nohup python -m study.launch ...`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminable():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 class Interrupting:
     """logging's lock, with a signal on its way while it is held and not yet guarded."""
 
@@ -49,16 +78,20 @@ class Interrupting:
         self.lock.release()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "ignored"), [
+    (signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGHUP, False),
+    (signal.SIGHUP, True)])
 def test_an_interrupt_within_logging_comes_later_and_leaves_its_lock_free(
-        number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Held for ever, it would stop every thread that logs."""
+        number: int, ignored: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held for ever, it would stop every thread that logs. ignored: SIGINT is, as in a shell's background job."""
     lock = logging._lock  # type: ignore[attr-defined]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch, terminable():
         patch.setattr(logging, "_lock", Interrupting(lock, number))
         logging.getLogger("never.asked.before").isEnabledFor(number)
         with pytest.raises(KeyboardInterrupt):
             time.sleep(5)
+    signal.signal(signal.SIGINT, before)
     took: list[bool] = []
 
     def take() -> None:

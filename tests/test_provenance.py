@@ -57,6 +57,17 @@ def test_broken_checkout_and_missing_git(root: Path, monkeypatch: pytest.MonkeyP
     assert not any(provenance.provenance()[key] for key in ("commit", "dirty", "diff", "gpus"))
 
 
+def test_a_checkout_of_another_owner(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group's installation: git has nothing to do with it unless told."""
+    git(root, "init", "-q")
+    git(root, "commit", "-qm", "first", "--allow-empty")
+    head = git(root, "rev-parse", "HEAD").strip()
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(root, "rev-parse", "HEAD")
+    assert provenance.commit() == head
+
+
 def test_packages_read_like_pip_freeze() -> None:
     lines = provenance.packages().splitlines()
     assert f"numpy=={np.__version__}" in lines and lines == sorted(lines, key=lambda line: line.split("==")[0].lower())
