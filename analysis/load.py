@@ -105,7 +105,7 @@ def read(store: Store, name: str, cache: Path) -> Study:
     planned = next((r for r in launches if store.has(r, "plan.json")), None)
     if planned is None:
         raise PassingError(f"study {name} has no plan yet: its launch has not written it, or stopped before")
-    plan = json.loads(store.artifact(planned, "plan.json", cache).read_text())
+    plan = json.loads(store.artifact(planned, "plan.json", cache).read_text(encoding="utf-8"))
     version = planned.data.tags.get("study_version", "")
     cells = planned_cells(plan)
     labels = dict(zip(cells["config_hash"], cells["arm"], strict=True))

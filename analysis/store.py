@@ -126,7 +126,7 @@ class Store:
 
     def text(self, run: Run, name: str, cache: Path) -> str:
         """An artifact's text, or "" where there is none."""
-        return self.artifact(run, name, cache).read_text() if self.has(run, name) else ""
+        return self.artifact(run, name, cache).read_text(encoding="utf-8") if self.has(run, name) else ""
 
     def artifact(self, run: Run, name: str, cache: Path, fixed: bool = False) -> Path:
         """One artifact in the cache; fetched again unless it is `fixed` (never changes once written) and there."""

@@ -48,7 +48,7 @@ class Files:
                                "in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         try:
             self._fs, root = FileSystem.from_uri(_one_put(self.uri))
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, UnicodeError) as error:  # a folder's name may be no text
             raise StorageError(f"storage {uri!r} cannot be opened: {_one_line(error)}") from error
         self.local = isinstance(self._fs, LocalFileSystem)  # a path of this machine or shared, not an object store
         self._root = f"{root.rstrip('/')}/{study}"

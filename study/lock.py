@@ -58,7 +58,7 @@ def holder(store: Store) -> str | None:
     if not os.path.exists(store.path(LOCK)):
         return None
     with store.named("cannot be locked"):
-        file = open(store.path(LOCK))
+        file = open(store.path(LOCK), encoding="utf-8", errors="replace")
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -94,7 +94,7 @@ def _refusal(store: Store, by: str, cure: str = "") -> StudyLockedError:
 def _file(store: Store) -> Iterator[Lock]:
     with store.named("cannot be locked"):
         os.makedirs(os.path.dirname(store.path(LOCK)), exist_ok=True)
-        file = open(store.path(LOCK), "a+")
+        file = open(store.path(LOCK), "a+", encoding="utf-8", errors="replace")
     with file:
         for last in (False, True):  # `--status` looks by holding it for an instant
             try:
