@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+if __name__ == "__main__":  # Python put analysis/ first (with -m: the working directory), whose modules shadow others'
+    sys.path[:not sys.flags.safe_path] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-_ROOT = Path(__file__).resolve().parents[1]
-if not __package__:  # run as a file: Python put analysis/ first, where our modules would shadow others'
-    sys.path[:] = [str(_ROOT), *(p for p in sys.path if Path(p or ".").resolve() != _ROOT / "analysis")]
 
 if TYPE_CHECKING:
     import argparse
@@ -86,8 +87,6 @@ def _write(store: Store, names: list[str], out: Path, options: argparse.Namespac
 
 def _given(store: Store, options: argparse.Namespace) -> list[str]:
     """The words of this command that are not the default, beside the studies' names."""
-    import os
-
     elsewhere = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     return [*(["--tracking-uri", store.uri] if elsewhere else []),
             *(["--out", str(options.out)] if options.out is not None else [])]
@@ -140,4 +139,7 @@ def safe(name: str) -> str:
 
 
 if __name__ == "__main__":
+    from analysis.output import lasting
+
+    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
     sys.exit(main())

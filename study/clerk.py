@@ -164,6 +164,11 @@ class Clerk:
         """Units that are done and that MLflow does not show yet."""
         return len(self._drain.waiting() & self._to_show)
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether MLflow, though it answers, has refused one of them."""
+        return bool(self._drain.refused() & self._to_show)
+
     # Jobs, in the drain's thread.
 
     def _show(self, unit: Unit, manifest: dict[str, Any]) -> None:

@@ -7,18 +7,24 @@ Exit codes: 0 finished, 1 a unit of work was lost, 2 bad input, 130 interrupted.
 
 from __future__ import annotations
 
-import argparse
 import os
-import shlex
 import sys
+
+if __name__ == "__main__":  # Python put the working directory first, whose models/ or random.py would come before ours
+    sys.path[:not sys.flags.safe_path] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+
+import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.cpus import usable_cpus
-from study.cluster import ClusterError, RayError, address_problem, connect_problem
+from study.cluster import ClusterError, RunError, address_problem, connect_problem
 from study.cluster.capacity import fits, gpu_problem
+from study.cluster.failure import is_of_ray, last_line, root
 from study.interrupt import terminable
+from study.output import lasting
 from study.redaction import redacted
 from study.spec import StudySpec, load, located
 from study.spec.problems import SpecError
@@ -182,13 +188,15 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
             status = "interrupted"
         except ClusterError as error:
             reason = str(error)
-        except (StorageError, RayError) as error:  # of the driver's own files, such as a journal: nothing can go on
-            print(f"stopped: {error}; the same command continues", file=sys.stderr)
+        except (StorageError, RunError) as error:  # of the driver's own files, such as a journal: nothing can go on
+            print(f"stopped: {error}; once that is mended the same command continues", file=sys.stderr)
         finally:
             if lock.is_lost:
                 clerk.stop()
             elif not clerk.close(status):
                 status = "interrupted"
+    if lock.is_lost:  # as it has said: the study goes on elsewhere, and the same command would be in its way
+        return INTERRUPTED
     return _report(arguments, words, status, reason, clerk, work, console)
 
 
@@ -196,23 +204,23 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:400]
 
 
-def _last_line(error: Exception) -> str:
-    """What a traceback in an error's text comes to."""
-    return ([line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1][:400]
-
-
 def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
            cpus: int) -> bool:
     """Start Ray and run what is left, in rounds; whether it came to its end.
 
-    Raises ClusterError where the study cannot run there, RayError where Ray fails, which is nobody's bad input.
+    Raises ClusterError where the study cannot run there, RunError where Ray or this machine fails, which is nobody's
+    bad input.
     """
     try:
         return _rounds(arguments, spec, store, clerk, work, cpus)
     except Exception as error:
-        if arguments.verbose or not (type(error).__module__.startswith("ray.") or isinstance(error, OSError)):
+        if arguments.verbose:
             raise
-        raise RayError(f"Ray failed: {_last_line(error)} (--verbose shows all of it)") from error
+        if is_of_ray(cause := root(error)):
+            raise RunError(f"Ray failed: {last_line(cause)} (--verbose shows all of it)") from error
+        if isinstance(cause, OSError):
+            raise RunError(last_line(cause)) from error
+        raise cause from None
 
 
 def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
@@ -257,7 +265,8 @@ def _report(arguments: argparse.Namespace, words: Sequence[str], status: str, re
         print(f"lost: {clerk.name(unit)}: {message}", file=sys.stderr)
     if clerk.not_shown:
         most = "" if clerk.is_asked else "up to "
-        print(f"{most}{clerk.not_shown} units are not shown in MLflow; the same command adds them", file=sys.stderr)
+        cure = "once that is mended (see above) the same command" if clerk.is_refused else "the same command"
+        print(f"{most}{clerk.not_shown} units are not shown in MLflow; {cure} adds them", file=sys.stderr)
     if status == "interrupted":
         print(_how_to_continue(words), file=sys.stderr)
         return INTERRUPTED
@@ -270,4 +279,5 @@ def _report(arguments: argparse.Namespace, words: Sequence[str], status: str, re
 
 
 if __name__ == "__main__":
+    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
     sys.exit(main())

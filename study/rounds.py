@@ -279,7 +279,7 @@ def _is_done(store: Store, unit: Unit) -> bool:
 def _said(trial: Any) -> str:
     """What a worker said when it failed."""
     try:
-        with open(trial.error_file) as file:
+        with open(trial.error_file, errors="replace") as file:
             return file.read()
     except (OSError, TypeError):
         return ""

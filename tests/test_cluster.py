@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from study import cluster
-from study.cluster import ClusterError, address_problem, capacity, connect_problem
+from study.cluster import ClusterError, RunError, address_problem, capacity, connect_problem
 from study.cluster.capacity import fits, resources_per_unit
 
 
@@ -126,15 +127,59 @@ def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeyp
     fake = SimpleNamespace(init=lambda **options: told.append(f"init in group {services.ConsolePopen.keywords}"),
                            shutdown=lambda: told.append("shutdown"))
     monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.setitem(sys.modules, "ray.job_config", SimpleNamespace(JobConfig=SimpleNamespace))
     services = SimpleNamespace(ConsolePopen=print)
     monkeypatch.setitem(sys.modules, "ray._private.services", services)
     monkeypatch.setitem(sys.modules, "ray._private.worker", SimpleNamespace(print_to_stdstream=print))
-    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "64", "MKL_NUM_THREADS": "64", "DO_NOT_TRACK": "mine"})
     monkeypatch.setattr(cluster.door, "own_token", lambda: told.append("token"))
     with pytest.raises(KeyboardInterrupt), cluster.running(None, 4, 3):
-        assert os.environ["OMP_NUM_THREADS"] == "3"
+        assert {os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")} == {"3"}
+        assert os.environ["DO_NOT_TRACK"] == "mine"
         os.kill(os.getpid(), signal.SIGTERM)
     assert told == ["token", "init in group {'process_group': 0}", "shutdown"] and services.ConsolePopen is print
+
+
+@pytest.mark.parametrize(("given", "temporary", "folder"), [
+    (None, "/scratch", "/scratch/ray"), (None, "/" + 34 * "s", "/" + 34 * "s" + "/ray"),
+    (None, "/" + 35 * "s", "/tmp/ray"), (None, "/" + 18 * "ü", "/tmp/ray"),
+    ("/mine", "/scratch", "/mine/ray"), ("mine", "/scratch", "/mine/ray"),
+    ("/" + 35 * "m", "/tmp", ""),
+])
+def test_rays_sockets_have_short_and_absolute_paths(given: str | None, temporary: str, folder: str,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    monkeypatch.setattr("tempfile.tempdir", temporary)
+    monkeypatch.setenv("RAY_TMPDIR", given or "")
+    if folder:
+        assert cluster._temporary() == folder
+        return
+    with pytest.raises(ClusterError) as found:
+        cluster._temporary()
+    assert str(found.value).startswith(f"RAY_TMPDIR: found {given}, expected a path of at most 35 bytes, such as /tmp")
+
+
+def test_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It raises a bare Exception, of several lines."""
+    def init(**options: Any) -> None:
+        raise Exception("a page\nof text\nThe current node timed out during startup.")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    monkeypatch.setattr(cluster, "_job", lambda *folders: None)
+    monkeypatch.setattr(cluster, "_own_group", nullcontext)
+    with pytest.raises(RunError) as found:
+        cluster._start(1, False, 0)
+    assert str(found.value) == ("Ray did not start: The current node timed out during startup. (a busy machine may "
+                                "need another try; --verbose shows all of it)")
+    with pytest.raises(Exception, match="a page"):
+        cluster._start(1, True, 0)
+
+
+def test_workers_look_for_modules_in_no_folder_of_the_driver() -> None:
+    """Ray itself adds the working directory, first of all, where a models/ or a random.py may lie."""
+    job = cluster._job("/ours")
+    job._py_driver_sys_path.extend(["/home/somebody"])  # as ray.init does
+    assert list(job._get_proto_job_config().py_driver_sys_path) == ["/ours"]
 
 
 def test_a_node_for_itself_is_waited_for_where_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,7 @@ def test_address_where_no_cluster_can_be_joined_is_one_sentence(launch: Launch,
     fake = SimpleNamespace(init=init, exceptions=SimpleNamespace(RayError=OSError))
     monkeypatch.setitem(sys.modules, "ray", fake)
     monkeypatch.setattr(cluster.door, "admission", lambda address, insecure: (address, None))
+    monkeypatch.setattr(cluster, "_job", lambda *folders: None)
     with pytest.raises(cluster.ClusterError) as found, cluster.running("auto", 2):
         pass
     assert str(found.value) == ("--address auto: no Ray cluster can be joined there: Could not find any running Ray "
@@ -176,7 +177,8 @@ def test_storage_that_fails_the_driver_ends_the_launch_as_lost(launch: Launch, m
 
     monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=fails))
     code, _, errors = launch()
-    assert (code, errors) == (1, ["stopped: storage 'runs' is not writable: no space left; the same command continues"])
+    assert (code, errors) == (1, ["stopped: storage 'runs' is not writable: no space left; once that is "
+                                  "mended the same command continues"])
     assert launches() == ["FAILED"]
 
 
@@ -186,30 +188,67 @@ class GcsError(Exception):
     __module__ = "ray.exceptions"
 
 
-@pytest.mark.parametrize("error", [GcsError("a page\nof text\nthe head does not answer"), OSError("the head does not "
-                                                                                                  "answer")])
-def test_ray_that_fails_in_the_middle_is_no_bad_input(launch: Launch, monkeypatch: pytest.MonkeyPatch,
-                                                      error: Exception) -> None:
+@pytest.mark.parametrize(("error", "sentence"), [
+    (GcsError("a page\nof text\nthe head does not answer"),
+     "Ray failed: the head does not answer (--verbose shows all of it)"),
+    (OSError(28, "No space left on device", "/tmp/tune-1"), "[Errno 28] No space left on device: '/tmp/tune-1'")])
+def test_what_fails_in_the_middle_is_no_bad_input(launch: Launch, monkeypatch: pytest.MonkeyPatch, error: Exception,
+                                                  sentence: str) -> None:
     def fails(source: Any, clerk: Any, store: Store, **options: Any) -> bool:
         raise error
 
     monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=fails))
     code, _, errors = launch()
-    assert (code, errors) == (1, ["stopped: Ray failed: the head does not answer (--verbose shows all of it); the same "
-                                  "command continues"])
+    assert (code, errors) == (1, [f"stopped: {sentence}; once that is mended the same command continues"])
     assert launches() == ["FAILED"]
+
+
+def test_our_own_failure_within_tune_is_not_called_rays(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune makes a TuneError of it; what cannot happen is told with its traceback, what can in a sentence."""
+    class TuneError(GcsError):
+        pass
+
+    def fails(source: Any, clerk: Any, store: Store, **options: Any) -> bool:
+        try:
+            raise error
+        except Exception as inner:
+            raise TuneError(f"Traceback\n{inner}")  # noqa: B904  as Tune does
+
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=fails))
+    error: Exception = ValueError("CategoricalDistribution does not support dynamic value space.")
+    with pytest.raises(ValueError, match="dynamic value space"):
+        launch()
+    error = StorageError("the journal cannot be written")
+    assert launch()[2] == ["stopped: the journal cannot be written; once that is mended the same command continues"]
+    assert launches() == ["FAILED"] * 2
+
+
+def test_a_launch_whose_study_another_has_taken_does_not_say_how_to_continue(launch: Launch,
+                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same command would be in the other's way."""
+    lock = SimpleNamespace(is_lost=False)
+
+    def taken(source: Any, clerk: Any, store: Store, **options: Any) -> bool:
+        lock.is_lost = True
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("study.lock.held", lambda *arguments: contextlib.nullcontext(lock))
+    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=taken))
+    assert launch()[0::2] == (130, [])
 
 
 def test_what_mlflow_does_not_show_is_said_last_and_added_later(launch: Launch,
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*arguments: Any) -> None:
-        raise TrackingError("MLflow is away")
+    def refuses(*arguments: Any) -> None:
+        raise TrackingError("MLflow has no room")
 
     with monkeypatch.context() as patch:
         patch.setattr("study.tracking.drain.PATIENCE", 1.0)
-        patch.setattr(Tracking, "drain", away)
-        code, _, errors = launch()
-    assert (code, errors[-1]) == (0, "4 units are not shown in MLflow; the same command adds them")
+        patch.setattr(Tracking, "drain", refuses)
+        code, lines, errors = launch()
+    assert (code, errors[-1]) == (0, "4 units are not shown in MLflow; once that is mended (see above) the same "
+                                     "command adds them")
+    assert any(line.endswith("MLflow has no room") for line in lines)
     assert shown().finished() == {}
     code, _, errors = launch()
     assert (code, errors) == (0, [])
@@ -231,7 +270,7 @@ def test_interrupted_units_are_not_promised_a_checkpoint(launch: Launch, monkeyp
 
 
 def test_the_estimate_counts_units_at_once_as_the_cluster_will(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2, 3})
+    monkeypatch.setattr("study.launch.usable_cpus", lambda: 4)
 
     def cpus(*words: str) -> int:
         code, lines, _ = launch("--dry-run", *words)

@@ -47,9 +47,16 @@ def runs(kind: str) -> dict[str, str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory and an environment with much in them that is not ours."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "tiny.yaml").write_text(SPEC)
+    for name in ("models", "elsewhere/models", "temporary" + 40 * "y"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("queue.py", "random.py", "timeit.py", "elsewhere/models/__init__.py"):
+        (tmp_path / name).write_text("raise SystemExit('not ours')")
+    for variable, value in (("PYTHONPATH", "elsewhere"), ("TMPDIR", "temporary" + 40 * "y"), ("OMP_NUM_THREADS", "3")):
+        monkeypatch.setenv(variable, value)
     return tmp_path
 
 
@@ -60,6 +67,7 @@ def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
 
     def kill_a_worker(line: str, pid: int) -> None:
         if line.startswith("[1/"):
+            assert b"OMP_NUM_THREADS=1\0" in Path(f"/proc/{workers(pid)[0]}/environ").read_bytes()
             os.kill(workers(pid)[0], signal.SIGKILL)
 
     code, lines = launch(on_line=interrupt)

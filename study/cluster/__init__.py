@@ -8,16 +8,21 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from study.cluster import door
+from study.cluster.failure import last_line
 from study.interrupt import terminable
 
 OBJECT_STORE_BYTES = 120 * 1024**2  # nothing but small dictionaries travels between driver and workers
-WORKER_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}  # and OMP_NUM_THREADS
+WORKER_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}  # and THREADS
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each beats the one before it, somewhere
+ROOT = str(Path(__file__).resolve().parents[2])
+LONGEST_FOLDER = 35  # bytes; a socket's path has at most 107 (macOS: 103), of which Ray takes 68 below this
 ANSWER_SECONDS = 5.0  # for the cluster at an address
 QUIET_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -35,8 +40,8 @@ class ClusterError(Exception):
     """The cluster cannot run this study; one sentence."""
 
 
-class RayError(Exception):
-    """Ray failed in the middle of a study; one sentence. What is finished or checkpointed stays."""
+class RunError(Exception):
+    """Ray or this machine failed in the middle of a study; one sentence. What is finished or checkpointed stays."""
 
 
 def address_problem(address: str | None) -> str | None:
@@ -92,17 +97,67 @@ def _replaced(module: str, name: str, change: Callable[[Any], Any]) -> Iterator[
         setattr(place, name, before)
 
 
+def _temporary() -> str:
+    """Where Ray keeps its sockets and logs, as an absolute path: below RAY_TMPDIR or TMPDIR, below /tmp where TMPDIR is
+    too long for a socket.
+
+    Raises ClusterError where RAY_TMPDIR is, which is set for Ray alone.
+    """
+    if given := os.environ.get("RAY_TMPDIR"):
+        if len(os.fsencode(os.path.abspath(given))) > LONGEST_FOLDER:
+            raise ClusterError(f"RAY_TMPDIR: found {given}, expected a path of at most {LONGEST_FOLDER} bytes, such as "
+                               "/tmp: Ray's sockets lie below it, whose paths have to be short")
+        return os.path.join(os.path.abspath(given), "ray")
+    folder = tempfile.gettempdir()  # absolute, and one that can be written
+    return os.path.join(folder if len(os.fsencode(folder)) <= LONGEST_FOLDER else "/tmp", "ray")
+
+
+class _Fixed(list[str]):
+    """Folders to which nothing is added."""
+
+    def extend(self, folders: Iterable[str]) -> None:
+        """Nothing: Ray would put the driver's working directory first on each worker's path, before our packages."""
+
+
+def _job(*folders: str) -> Any:
+    """Ray's settings of a job whose workers find modules in these folders first, and in none of the driver's."""
+    from ray.job_config import JobConfig
+
+    job = JobConfig()
+    job._py_driver_sys_path = _Fixed(folders)
+    return job
+
+
+def _start(cpus: int, verbose: bool, level: int) -> None:
+    """A local instance. Its workers inherit this process's environment: a runtime environment costs more."""
+    import ray
+
+    folder = _temporary()
+    try:
+        with _own_group():
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
+                     configure_logging=True, logging_level=level, log_to_driver=verbose, job_config=_job(ROOT),
+                     _temp_dir=folder)
+    except Exception as error:  # Ray raises a bare one where a part of it is not up in time
+        if verbose:
+            raise
+        raise RunError(f"Ray did not start: {last_line(error)} (a busy machine may need another try; --verbose shows "
+                       "all of it)") from error
+
+
 @contextmanager
 def running(address: str | None, cpus: int, threads: int = 1, verbose: bool = False,
             insecure: bool = False) -> Iterator[None]:
     """Ray, from here to the end of the block: an own local instance of `cpus` CPUs, or the cluster at `address`.
 
     threads: of a worker. insecure: also a cluster that asks for no token. Raises ClusterError where there is no such
-    cluster, or this launch may not go there.
+    cluster, or this launch may not go there, RunError where Ray does not start.
     """
-    environment = {**WORKER_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}
-    for name, value in {**QUIET_ENVIRONMENT, **environment}.items():
+    of_threads = dict.fromkeys(THREADS, str(threads))
+    environment = {**WORKER_ENVIRONMENT, **of_threads}
+    for name, value in {**QUIET_ENVIRONMENT, **WORKER_ENVIRONMENT}.items():
         os.environ.setdefault(name, value)
+    os.environ.update(of_threads)  # whatever a profile says: a unit has the CPUs that it asks for
     where = address
     if address is None:
         door.own_token()
@@ -115,18 +170,12 @@ def running(address: str | None, cpus: int, threads: int = 1, verbose: bool = Fa
     on_sigterm = signal.getsignal(signal.SIGTERM)
     level = logging.INFO if verbose else logging.CRITICAL
     if address is None:
-        # Workers of a local instance inherit this process's environment, which costs less than a runtime environment.
-        with _own_group():
-            ray.init(address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
-                     configure_logging=True, logging_level=level, log_to_driver=verbose)
+        _start(cpus, verbose, level)
     else:
-        import models
-        import study
-
         # Paths, not modules: in a job of `ray job submit` Ray copies this, and a module cannot be copied.
-        packages = [str(Path(package.__path__[0])) for package in (models, study)]
+        packages = [os.path.join(ROOT, name) for name in ("models", "study")]
         try:
-            ray.init(address=where, logging_level=level, log_to_driver=verbose,
+            ray.init(address=where, logging_level=level, log_to_driver=verbose, job_config=_job(),
                      runtime_env={"py_modules": packages, "env_vars": environment})
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             reason = " ".join(str(error).split())[:200]

@@ -115,8 +115,8 @@ def _knock(address: str, environment: dict[str, str]) -> Answer:
     """In a process of its own: Ray fixes at its import whether it shows a token, and complains on stderr."""
     program = [sys.executable, "-P", str(Path(__file__).with_name("knock.py")), address]
     try:
-        done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=KNOCK_SECONDS,
-                              check=False)
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, errors="replace",
+                              timeout=KNOCK_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return Answer("none", address, f"no answer within {KNOCK_SECONDS:g} s")
     if done.returncode:

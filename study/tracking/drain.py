@@ -49,6 +49,10 @@ class Drain:
         with self._changed:
             return set(self._jobs)
 
+    def refused(self) -> set[str]:
+        """Keys of the jobs that MLflow has refused, though it answers, and that are not done."""
+        return self._told & self.waiting()
+
     def start(self) -> None:
         """Begin to work; jobs that were put before have waited."""
         if not self._thread.ident:

@@ -69,7 +69,7 @@ def _reason(error: Exception) -> str:
     errno = re.search(r"\[Errno -?\d+\] ([\w ,]+)", text)
     if isinstance(error, NoConnection) or "Max retries exceeded" in text:
         return f" does not answer ({errno[1].strip() if errno else text[:100]})"
-    if "malformed" in text or "file is not a database" in text:
+    if "disk image is malformed" in text or "file is not a database" in text:
         return (f" is damaged, or no database ({text.rpartition(') ')[2]}): with that file moved away the same command "
                 "shows all that is finished in a new one")
     return f": {text if len(text) <= REASON else text[:REASON].rpartition(' ')[0] + ' ...'}"

@@ -1,0 +1,30 @@
+"""Who failed when a round ends with an exception: Ray, or code of ours that Ray had called."""
+
+from __future__ import annotations
+
+import traceback
+
+OURS = ("study", "models")
+
+
+def root(error: Exception) -> Exception:
+    """What Tune has wrapped: an exception of ours in Tune's loop comes as a TuneError, with its traceback as text."""
+    while type(error).__name__ == "TuneError" and isinstance(within := error.__cause__ or error.__context__, Exception):
+        error = within
+    return error
+
+
+def is_of_ray(error: Exception) -> bool:
+    """Whether Ray raised it, or what Ray had called, rather than code of ours. error: a `root`."""
+    if type(error).__module__.startswith("ray."):
+        return not isinstance(getattr(error, "cause", None), Exception)  # what a remote function of ours raised
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package == "ray" or package in OURS:
+            return package == "ray"
+    return False
+
+
+def last_line(error: Exception) -> str:
+    """What a traceback in an error's text comes to."""
+    return ([line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1][:400]
