@@ -186,7 +186,7 @@ MUTANTS = (
     Mutant("one loud update diverges", "models/stability.py", "torch.where(loud >= LOUDER_UPDATES, 2, -1)",
            "torch.where(loud >= 1, 2, -1)", DECISIONS + "what_lives_is_not_called_diverged[one_spike]",
            "every spike would end a replicate"),
-    Mutant("masked from kappa 1", "models/stability.py", "median(kappa) > 2", "median(kappa) > 1",
+    Mutant("masked from kappa 1", "models/stability.py", "np.median(gauge[known]) > UNSTABLE", "np.median(gauge[known]) > 1",
            DECISIONS + "what_lives_is_not_called_diverged[clipped_but_sound]",
            "1 is where feedback inverts, 2 where the sampler breaks"),
     Mutant("a batch's chance in the swing", "models/verdict.py",
