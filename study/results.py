@@ -20,9 +20,9 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class Result:
     """What is finished of a unit. value: mean of the primary measure over surviving replicates; told: what its search
-    is told, an objective each. status: finished | diverged (all replicates) | pruned. gradients: particle-gradient
-    evaluations that its training took; of a pruned one its rungs tell. kappa: at the end, the survivors' mean. cpu and
-    long_run: seconds, the second a part of the first."""
+    is told, an objective each. status: finished | diverged (all replicates) | pruned. kappa: at the end, the survivors'
+    mean. seconds, gradients, cpu, long_run: spent on all replicates: elapsed, particle-gradient evaluations of training
+    (of a pruned one its rungs tell), CPU seconds, and their part in the long run."""
 
     unit: Unit
     status: str
@@ -126,9 +126,9 @@ class Results:
             measured = aggregates(rows)
             diverged = int(measured["diverged"])
             return Result(unit, "diverged" if diverged == len(rows) else "finished", len(rows), diverged,
-                          measured.get(self.primary), measured["wall_seconds"], measured["particle_gradients"],
-                          self._told(unit, rows) if counts else (), measured.get("kappa"), measured["cpu_seconds"],
-                          measured["long_run_seconds"])
+                          measured.get(self.primary), measured["spent_wall_seconds"],
+                          measured["spent_particle_gradients"], self._told(unit, rows) if counts else (),
+                          measured.get("kappa"), measured["spent_cpu_seconds"], measured["spent_long_run_seconds"])
         return _pruned(unit) if unit.config_hash in self.stopped else None
 
     def rest(self, unit: Unit) -> Unit | None:

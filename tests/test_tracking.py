@@ -110,8 +110,9 @@ def test_trial_shows_means_with_t_intervals_over_survivors(uri: str, store: Stor
     measured = trial.data.metrics
     assert [measured[KID + end] for end in ("", "_low", "_high")] == pytest.approx([values.mean(), low, high])
     assert (measured["replicates"], measured["diverged"]) == (4, 1)
-    assert (measured["wall_seconds"], measured["cpu_seconds"]) == (3.5, 4)
-    assert measured["particle_gradients"] == 3 * 3000 + 1200
+    assert (measured["wall_seconds"], measured["cpu_seconds"], measured["particle_gradients"]) == (3.5, 1, 3000)
+    spent = [measured[f"spent_{cost}"] for cost in ("wall_seconds", "cpu_seconds", "particle_gradients")]
+    assert spent == [3.5, 4, 3 * 3000 + 1200] and "particle_gradients_low" not in measured
     assert trial.info.run_name == "jko step_size=0.12 mcmc_steps=20" and trial.info.status == "FINISHED"
     assert trial.data.params["step_size"] == "0.12" and trial.data.params["data.name"] == "digits"
     tags = trial.data.tags
@@ -198,7 +199,7 @@ def test_more_seeds_join_the_trial_even_when_older_storage_is_gone(uri: str, sto
     assert trial.data.tags["seeds"] == "0-1,2-4" and trial.data.tags["status"] == "finished"
     assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (5, 1)
     assert trial.data.metrics[KID] == pytest.approx(np.sin([0, 1, 3, 4]).mean()), "lower than before, and the latest"
-    assert trial.data.metrics["wall_seconds"] == 7
+    assert (trial.data.metrics["wall_seconds"], trial.data.metrics["spent_wall_seconds"]) == (3.5, 7)
     assert set(tracking.finished()) == {("abc123", (0, 1)), ("abc123", (2, 3, 4))}
     assert len(runs(tracking, "replicate")) == 5
 

@@ -43,7 +43,8 @@ NOTES = {
                   "`replicate` are its seeds. The report is made by `python analysis/report.py --study {study}`.",
     "launch": "One start of the study: its resolved spec, plan, packages and uncommitted changes; counts while it ran.",
     "trial": "One configuration. Metrics are means over the replicates that survived, with a 95 % t interval "
-             "(`_low`, `_high`); n is `replicates` - `diverged`. Everything else is in records/*.parquet.",
+             "(`_low`, `_high`); n is `replicates` - `diverged`. `spent_...` are costs of all replicates together. "
+             "Everything else is in records/*.parquet.",
     "replicate": "One seed of the configuration above it. Curves have the training update as their step.",
 }
 
