@@ -11,6 +11,7 @@ import pytest
 
 from analysis.tables import summaries
 from study.aggregates import aggregates
+from study.endings import ending
 from study.phases import best, confirm_units, design_units
 from study.records import records
 from study.results import Results
@@ -66,6 +67,16 @@ def test_a_cost_has_one_meaning_in_the_search_in_mlflow_and_in_the_report(tmp_pa
         assert told == measured[name] == reported[name] == rows[0][name]
         assert measured[f"spent_{name}"] == 2 * told
     assert (result.gradients, result.cpu, result.seconds) == (1400, 6, 16)
+
+
+def test_verdicts_are_counted_with_their_flags(tmp_path: Path) -> None:
+    results = Results(Store(str(tmp_path), "study"), "kid")
+    rows = [{**final(1000, 0.9), "verdict": "stable", "flags": "poor quality, kappa > 2"},
+            {**final(1001, 0.1), "verdict": "stable", "flags": "kappa > 2"}]
+    assert results.add(unit_of("a", 0.1), "finished", rows, {}).verdicts == "2 stable; kappa > 2 (2); poor quality (1)"
+    gone = [final(1000, 0.9), final(1001, 0.1, diverged=True)]
+    assert results.add(unit_of("b", 0.1), "finished", gone, {}).verdicts == ""
+    assert ending(rows[1]) == "stable; kappa > 2" and ending(gone[0]) == "survived"
 
 
 def trained(spec: StudySpec, shelf: Results) -> list[Unit]:

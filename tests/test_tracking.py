@@ -55,17 +55,21 @@ def planned_unit(seeds: tuple[int, ...] = (0, 1, 2), config_hash: str = "abc123"
 
 
 def finished_unit(store: Store, seeds: tuple[int, ...] = (0, 1, 2), diverged: tuple[int, ...] = (),
-                  config_hash: str = "abc123", phase: str = "design", step_size: float = 0.12) -> Unit:
-    """Write what a worker leaves: three records a replicate; a diverged one stops after its first."""
+                  config_hash: str = "abc123", phase: str = "design", step_size: float = 0.12,
+                  flags: str | None = None) -> Unit:
+    """Write what a worker leaves: three records a replicate; a diverged one stops after its first. flags: of the
+    others, which are stable; None: nothing but divergence was judged."""
     unit = planned_unit(seeds, config_hash, phase, step_size)
     rows: list[dict[str, Any]] = []
+    alive = "survived" if flags is None else "stable"
     for seed in seeds:
         dead = seed in diverged
         rows += [{"seed": seed, "stage": "train", "update": u, "gap": 0.1 * seed + u, KID: u / (seed + 1),
                   "penalty": 3.0, "wall_seconds": u / 10, "particle_gradients": 100.0 * u}
                  for u in ([10] if dead else [10, 20, 30])]
         rows += [{"seed": seed, "stage": "final", "update": 12 if dead else 30, "wall_seconds": 3.5, "cpu_seconds": 1.0,
-                  "particle_gradients": 1200.0 if dead else 3000.0, "verdict": "diverged" if dead else "survived",
+                  "particle_gradients": 1200.0 if dead else 3000.0, "verdict": "diverged" if dead else alive,
+                  "flags": None if dead else flags, "reason": "masked" if dead else None,
                   "diverged_at": 12 if dead else None} | ({} if dead else {KID: float(np.sin(seed))})]
         if not dead:
             store.write(f"{unit.key}/samples_{seed}.png", b"png of %d" % seed)
@@ -136,6 +140,19 @@ def test_replicates_are_nested_with_curves_at_recorded_times(uri: str, store: St
     assert "penalty" not in lived.data.metrics, "not one of the curves"
     assert tracking.read_artifact(lived.info.run_id, "samples_4.png") == b"png of 4"
     assert tracking.artifacts(dead.info.run_id, "") == []
+
+
+def test_a_verdict_stands_with_its_flags_in_mlflow(uri: str, store: Store) -> None:
+    """A sheet of noise must not be under `stable` alone; the trial counts both."""
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, finished_unit(store, (4, 5, 6), diverged=(5,), flags="poor quality, kappa > 2"))
+    [trial], (lived, dead, _) = runs(tracking, "trial"), runs(tracking, "replicate")
+    assert (lived.data.tags["verdict"], lived.data.tags["flags"]) == ("stable", "poor quality, kappa > 2")
+    assert "flags" not in dead.data.tags
+    assert "Seed 4: stable; poor quality, kappa > 2." in lived.data.tags["mlflow.note.content"]
+    assert "Seed 5: diverged; masked." in dead.data.tags["mlflow.note.content"]
+    assert trial.data.tags["verdicts"] == "2 stable; kappa > 2 (2); poor quality (2)"
+    assert trial.data.tags["verdicts"] in trial.data.tags["mlflow.note.content"]
 
 
 class Interrupted(Exception):
