@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.budget import budget, search_budgets
+from analysis.budget import GRADIENTS, budget, search_budgets
 from analysis.findings import missing
 from analysis.load import VALID, Study
 from analysis.origin import Origin, noted, own_commit
@@ -74,9 +74,9 @@ def _spent(study: Study) -> str:
     frame = budget(study)
     if "particle_gradients" not in study.finals or frame.empty:
         return ""
-    lacks = int(frame["particle_gradients_lacks"].sum())
+    lacks = int(frame[f"{GRADIENTS}_lacks"].sum())
     least = f"at least; {count(lacks, 'pruned or lost trial')} without a record" if lacks else ""
-    return f"{frame['particle_gradients'].sum():,.0f}" + (f" ({least})" if least else "")
+    return f"{frame[GRADIENTS].sum():,.0f}" + (f" ({least})" if least else "")
 
 
 def _trials(study: Study) -> list[str]:

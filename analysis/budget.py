@@ -11,7 +11,8 @@ from analysis.load import VALID, Study
 from analysis.wording import DASH, number, share
 
 SPENT = {"particle_gradients": "particle gradients", "cpu_seconds": "CPU seconds", "gpu_seconds": "GPU seconds",
-         "wall_seconds": "wall seconds"}
+         "wall_seconds": "wall seconds"}  # costs, of which `spent_<cost>` is the sum
+GRADIENTS = "spent_particle_gradients"
 EQUAL = 1.25  # largest / smallest of what arms spent, up to which their searches are called equal
 COUNTS = ("configurations", "finished", "pruned", "lost")
 
@@ -20,9 +21,10 @@ def budget(study: Study) -> pd.DataFrame:
     """T3: what each arm was given in each phase, and what became of it; a row an arm and phase.
 
     configurations, finished, pruned, lost (crashed, out of memory, interrupted, unfinished), replicates that count,
-    diverged; then sums of SPENT over all replicates, the diverged and the pruned too, and `<sum>_lacks`: of how many
-    trials MLflow holds no such cost, so that the sum is at least that. wall_seconds is elapsed time, which replicates
-    of a block share: it counts once a block. share: of the phase's largest sum of particle gradients.
+    diverged; then `spent_<cost>`, sums of SPENT over all replicates, the diverged and the pruned too, and
+    `spent_<cost>_lacks`: of how many trials MLflow holds no such cost, so that the sum is at least that. wall_seconds
+    is elapsed time, which replicates of a block share: it counts once a block. share: of the phase's largest sum of
+    particle gradients.
     """
     found = []
     for (phase, arm), trials in study.trials.groupby(["phase", "arm"], sort=False):
@@ -40,33 +42,32 @@ def budget(study: Study) -> pd.DataFrame:
     arms = {arm: i for i, arm in enumerate(study.arms)}
     frame = frame.sort_values(["phase", "arm"], key=lambda c: c.map(order if c.name == "phase" else arms),
                               ignore_index=True)
-    most = frame.groupby("phase")["particle_gradients"].transform("max")
-    return frame.assign(share=frame["particle_gradients"] / most.where(most > 0))
+    most = frame.groupby("phase")[GRADIENTS].transform("max")
+    return frame.assign(share=frame[GRADIENTS] / most.where(most > 0))
 
 
 def _spent(finals: pd.DataFrame, pruned: pd.DataFrame, lost: int) -> dict[str, float]:
     """Sums of SPENT, and how many trials lack each: a pruned trial has no records, and no clock of its worker."""
-    known = {"particle_gradients": pruned.get("spent_gradients"), "wall_seconds": pruned.get("spent_seconds")}
     found: dict[str, float] = {}
     for name in SPENT:
-        extra = known.get(name)
+        extra = pruned.get(f"spent_{name}")
         if name not in finals and extra is None:
             continue
         own = finals.drop_duplicates(["config_hash", "block"]) if name == "wall_seconds" else finals
-        found[name] = sum(float(part.sum()) for part in (own.get(name), extra) if part is not None)
-        found[f"{name}_lacks"] = lost + (int(extra.isna().sum()) if extra is not None else len(pruned))
+        found[f"spent_{name}"] = sum(float(part.sum()) for part in (own.get(name), extra) if part is not None)
+        found[f"spent_{name}_lacks"] = lost + (int(extra.isna().sum()) if extra is not None else len(pruned))
     return found
 
 
 def search_budgets(frame: pd.DataFrame) -> str:
     """Whether what arms spent on their searches can be called equal; "" where no two searched. frame: `budget`'s."""
     of = frame[frame["phase"] == "search"] if len(frame) else frame
-    if len(of) < 2 or not of["particle_gradients"].max():
+    if len(of) < 2 or not of[GRADIENTS].max():
         return ""
-    most, least = (of.loc[getattr(of["particle_gradients"], end)()] for end in ("idxmax", "idxmin"))
-    spent = [float(row["particle_gradients"]) for row in (most, least)]
+    most, least = (of.loc[getattr(of[GRADIENTS], end)()] for end in ("idxmax", "idxmin"))
+    spent = [float(row[GRADIENTS]) for row in (most, least)]
     ratio = f"{spent[0] / spent[1]:.2f} times what {least['arm']} did" if spent[1] else f"and {least['arm']} nothing"
-    known = ", so far as MLflow knows" if of["particle_gradients_lacks"].any() else ""
+    known = ", so far as MLflow knows" if of[f"{GRADIENTS}_lacks"].any() else ""
     verdict = (f"equal (up to {EQUAL} times)" if spent[0] <= EQUAL * spent[1] else
                "not equal: compare what was confirmed, not what was searched")
     return f"{most['arm']} spent {ratio} in particle gradients{known}; {verdict}"
@@ -81,9 +82,10 @@ def budget_words(frame: pd.DataFrame) -> pd.DataFrame:
     out = pd.DataFrame({"arm": frame["arm"], "phase": frame["phase"],
                         **{k: frame[k].map("{:,}".format) for k in COUNTS},
                         "diverged": [share(r["diverged"], r["replicates"]) for r in some]})
-    for name, words_of in SPENT.items():
+    for cost, words_of in SPENT.items():
+        name = f"spent_{cost}"
         if name in frame:
             out[words_of] = [words(r, name) for r in some]
-            if name == "particle_gradients":
+            if name == GRADIENTS:
                 out["of the largest"] = frame["share"].map(lambda s: DASH if pd.isna(s) else f"{s:.0%}")
     return out

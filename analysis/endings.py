@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -18,6 +20,12 @@ def is_judged(finals: pd.DataFrame) -> bool:
     return bool((~finals["verdict"].isin(UNJUDGED)).any())
 
 
+def ending(final: Mapping[Any, Any]) -> str:
+    """How one replicate ended, never without its flags: `stable; poor quality, kappa > 2`, `diverged; masked`."""
+    beside = [final.get(name) for name in ("flags", "reason")]
+    return "; ".join([str(final["verdict"]), *(str(words) for words in beside if words and not pd.isna(words))])
+
+
 def verdicts(finals: pd.DataFrame) -> str:
     """How replicates ended, the most frequent first, and how many raised which flag: `5 stable, 2 oscillating; poor
     quality (3)`. Empty for records that hold no verdict but divergence.
@@ -25,14 +33,14 @@ def verdicts(finals: pd.DataFrame) -> str:
     if not is_judged(finals):
         return ""
     judged = finals["verdict"][~finals["verdict"].isin(UNJUDGED)]
-    ended = ", ".join(f"{count} {name}" for name, count in judged.value_counts().items())
-    return "; ".join([ended, *(f"{name} ({count})" for name, count in sorted(_flags(finals).items()))])
+    how = ", ".join(f"{count} {name}" for name, count in judged.value_counts().items())
+    return "; ".join([how, *(f"{name} ({count})" for name, count in sorted(flags(finals).items()))])
 
 
 def poor(finals: pd.DataFrame) -> int | None:
     """How many of those that did not diverge are of poor quality; None where no flag was raised or left out, since
     none was judged."""
-    return _flags(finals[finals["verdict"] != "diverged"])[POOR] if is_judged(finals) else None
+    return flags(finals)[POOR] if is_judged(finals) else None
 
 
 def poor_words(count: int | None, survivors: int) -> str:
@@ -60,6 +68,8 @@ def gone(count: int, n: int, why: str) -> str:
     return share(count, n) + (f" ({why})" if why else "")
 
 
-def _flags(finals: pd.DataFrame) -> Counter[str]:
-    flags = finals["flags"].dropna() if "flags" in finals else pd.Series(dtype=str)
-    return Counter(name for words in flags for name in words.split(", ") if name)
+def flags(finals: pd.DataFrame) -> Counter[str]:
+    """How many of those that did not diverge raised which flag."""
+    alive = finals[finals["verdict"] != "diverged"]
+    raised = alive["flags"].dropna() if "flags" in finals else pd.Series(dtype=str)
+    return Counter(name for words in raised for name in words.split(", ") if name)

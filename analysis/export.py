@@ -12,11 +12,12 @@ from analysis.load import CELL, ReportError, Study
 
 
 def table(study: Study) -> pd.DataFrame:
-    """A row a finished replicate: study, phase, arm, method, config_hash, seed, verdict, diverged, its knobs (one a
-    column, `knob_` before a name that a measure has too), then flags and every measure."""
+    """A row a finished replicate: study, phase, arm, method, config_hash, seed, verdict, flags, diverged, its knobs
+    (one a column, `knob_` before a name that a measure has too), then every measure."""
     knobs = pd.DataFrame([{"config_hash": t["config_hash"], **json.loads(t["settings"])}
                           for t in study.trials.drop_duplicates("config_hash").to_dict("records")])
-    first = ["phase", "arm", "method", "config_hash", "seed", "verdict", "diverged", "diverged_at"]
+    first = ["phase", "arm", "method", "config_hash", "seed", "verdict", "flags", "diverged", "diverged_at"]
+    first = [c for c in first if c in study.finals]
     rest = [c for c in study.finals if c not in {*first, *CELL, "base_arm"}]
     knobs = knobs.rename(columns={k: f"knob_{k}" for k in knobs if k in rest or (k in first and k != "config_hash")})
     mixed = [k for k in knobs if knobs[k].map(type).nunique() > 1 and knobs[k].dtype == object]

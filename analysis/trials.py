@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 CELL = ["step_size", "mcmc_steps"]  # the two knobs that every method has and every report spans
 VALID = ("finished", "diverged")  # statuses whose replicates count; pruned is censored, the others are lost
 OF_RECORDS = ["config_hash", "arm", "base_arm", "method", "phase", *CELL]  # trial columns that each record carries
+PRUNED = ["last_rung", "spent_particle_gradients", "spent_wall_seconds"]  # of a pruned trial alone
 TRIAL = ["run_id", "config_hash", "arm", "base_arm", "method", "phase", "status", "complete", "commit", "seeds",
-         "device", *CELL, "settings", "last_rung", "spent_gradients", "spent_seconds"]
+         "device", *CELL, "settings", *PRUNED]
 
 
 def trial_row(run: Run, labels: dict[str, str]) -> dict[str, Any]:
     """One row of the frame of trials, from tags alone (`labels`: config_hash -> arm, of the design).
 
-    last_rung, spent_gradients, spent_seconds: of a pruned trial, which has no records: the update of the last rung that
-    it reported, the particle gradients of all its replicates up to there, and the elapsed time of its run. NaN where
-    the tags do not say.
+    Of a pruned trial, which has no records, last_rung is the update of the last rung that it reported,
+    spent_particle_gradients those of all its replicates up to there, spent_wall_seconds the elapsed time of its run.
+    NaN of others, and where the tags do not say.
     """
     tags = run.data.tags
     knobs = json.loads(tags.get("config", "{}")).get("knobs", {})
@@ -39,16 +40,17 @@ def trial_row(run: Run, labels: dict[str, str]) -> dict[str, Any]:
 
 
 def _pruned(run: Run, knobs: dict[str, Any]) -> dict[str, float]:
-    tags, spent = run.data.tags, dict.fromkeys(("last_rung", "spent_gradients", "spent_seconds"), float("nan"))
+    tags, spent = run.data.tags, dict.fromkeys(PRUNED, float("nan"))
     if tags.get("status") != "pruned":
         return spent
     spent["last_rung"] = _last_rung(tags)
     ends = [list(map(int, block.split("-"))) for block in tags.get("seeds", "").split(",") if block]
     if "replicate_gradients" in tags and knobs.get("updates"):
         seeds = sum(last - first + 1 for first, last in ends)
-        spent["spent_gradients"] = float(tags["replicate_gradients"]) * seeds * spent["last_rung"] / knobs["updates"]
+        share = spent["last_rung"] / knobs["updates"]
+        spent["spent_particle_gradients"] = float(tags["replicate_gradients"]) * seeds * share
     if run.info.end_time:
-        spent["spent_seconds"] = (run.info.end_time - run.info.start_time) / 1000
+        spent["spent_wall_seconds"] = (run.info.end_time - run.info.start_time) / 1000
     return spent
 
 

@@ -32,6 +32,9 @@ class HParams:
     method: ClassVar[str]
     uses_generator: ClassVar[bool] = False  # whether there is an upsampling network g
     latent_chain: ClassVar[bool] = False  # whether `step_size` and `mcmc_steps` belong to a chain in z
+    # The balance of the stability law (models/law.py) that this very method trains to: that of E4, or of E6 with E4's
+    # for `flow: kl`. None: it has none, so no limit is predicted. Not inherited: a variant states its own.
+    balance: ClassVar[Literal["E4", "E6"] | None] = None
 
     updates: int = knob(600, "training updates", low=1)
     batch_size: int = knob(64, "data points, and chains moved, in one update of one replicate", low=2)
@@ -86,6 +89,7 @@ class KL(_ImageChain, _PersistentPool):
     """KL flow (GCN): E1 to E4."""
 
     method: ClassVar[str] = "kl"
+    balance: ClassVar[Literal["E4", "E6"] | None] = "E4"
     chain: Literal["persistent", "noise", "data"] = knob("persistent", "where a chain starts (E2)")
 
 
@@ -94,6 +98,7 @@ class JKO(_Penalty, KL):
     """JKO flow (wGCN): E1 to E3 and E6."""
 
     method: ClassVar[str] = "jko"
+    balance: ClassVar[Literal["E4", "E6"] | None] = "E6"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +118,7 @@ class Amortized(_Generator, _ImageChain):
     """Amortized sampling: chains start at g(z) (E9), g learns where they end (E10)."""
 
     method: ClassVar[str] = "amortized"
+    balance: ClassVar[Literal["E4", "E6"] | None] = "E6"
     step_size: float = knob(0.2, "Langevin step size delta (E3)", above=0)
     mcmc_steps: int = knob(5, "Langevin steps T of one update, from g(z) (E3, E9)", low=1)
     upsampler_loss: Literal["potential", "regression"] = knob("regression", "how g learns: E11 or E10")

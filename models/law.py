@@ -17,11 +17,12 @@ root below kappa = 2, where E3 itself breaks. Wherever h > 0 it falls with D at 
 D(kappa) that it can balance, and the largest stable step is sqrt(max D(kappa)): no search over delta is needed.
 
 `drift_clip` and `grad_clip` do not enter: they bound moves, not the balance. Where the law is silent, functions return
-nan: chains in z of a trained g (`hidden`, `ggcn`; for an affine g of gain w the limit is that of s / w), `energy_l2`
-(it ties all directions together), temperature 0 (particles without a spread) and `spectral_norm`, where lambda is not
-free to grow. With singular values of 1 and SiLU (slope <= 1.1, curvature <= 1/2) the curvature of an MLP f with H
-hidden layers is at most score_scale / 2 sum_{l=1}^{H} 1.1^(H + l - 2), and its slope at most score_scale 1.1^H, so that
-for delta < 2 sigma particles stay within a bounded distance: where a free quadratic breaks, the model is biased.
+nan: a method that states no `balance` (chains in z of a trained g, `hidden` and `ggcn`: for an affine g of gain w the
+limit is that of s / w), a knob that is not named below, `energy_l2` (it ties all directions together), temperature 0
+(particles without a spread) and `spectral_norm`, where lambda is not free to grow. With singular values of 1 and SiLU
+(slope <= 1.1, curvature <= 1/2) the curvature of an MLP f with H hidden layers is at most
+score_scale / 2 sum_{l=1}^{H} 1.1^(H + l - 2), and its slope at most score_scale 1.1^H, so that for delta < 2 sigma
+particles stay within a bounded distance: where a free quadratic breaks, the model is biased.
 The law is exact for equilibrium chains and small learning rates. For KL flow s / sqrt(tau) bounds every chain that ends
 in E3, however short, because its last noise alone has variance tau delta^2: so for `amortized`, too. The other limits
 assume equilibrium. Few steps far from the data, or a large learning rate, diverge earlier.
@@ -31,10 +32,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 from models.hparams import SMALLEST, HParams
 
+# Knobs of the balance (`step_size` is what it limits, or rests at), and those that leave it alone. Any other is unknown
+# to the law: a method that has one gets no prediction before it stands here.
+ENTER = ("flow", "jko_weight", "beta", "penalty_on", "penalty_of", "negatives_drift", "temperature", "data_noise",
+         "sigma", "energy_l2", "spectral_norm")
+OUTSIDE = ("step_size", "updates", "batch_size", "width", "lr_f", "lr_g", "adam_beta1", "adam_beta2", "mcmc_steps",
+           "chain", "particles", "refresh", "drift_clip", "grad_clip", "score_scale", "precision", "latent_dim",
+           "upsampler_loss")
 _GRID = 400  # kappa is scanned in steps of 2 / _GRID before it is refined
 _PENALISED = {"synthesis": (0.0, 1.0), "data": (1.0, 0.0), "both": (0.5, 0.5), "interpolates": (1 / 3, 1 / 3)}
 
@@ -64,16 +73,18 @@ def _arm(s: float, hp: HParams) -> _Arm | None:
     """The knobs that move the balance, or None where the law is silent."""
     if not (math.isfinite(s) and s >= 0):
         raise ValueError(f"found s = {s!r}, expected a finite local standard deviation >= 0")
-    if (hp.latent_chain or hp.method == "ggcn" or hp.energy_l2 or getattr(hp, "spectral_norm", False)
-            or hp.temperature < SMALLEST):
+    balance = vars(type(hp)).get("balance")
+    unknown = {f.name for f in fields(hp)} - {*ENTER, *OUTSIDE}
+    if balance is None or unknown or hp.energy_l2 or hp.spectral_norm or hp.temperature < SMALLEST:
         return None
     data = (s**2 + hp.data_noise**2) / hp.temperature
-    if not hasattr(hp, "jko_weight") or getattr(hp, "flow", "jko") == "kl":
+    if balance == "E4" or getattr(hp, "flow", "jko") == "kl":
         return _Arm(data, hp.negatives_drift, 0.0, False, 0.0, 0.0, 0.0)
-    beta: float | None = getattr(hp, "beta", None)
-    p, q = _PENALISED[getattr(hp, "penalty_on", "")]
-    rho = 1 / getattr(hp, "sigma", 1.0) ** 2 if getattr(hp, "penalty_of", "U") == "f" else 0.0
-    return _Arm(data, hp.negatives_drift, hp.jko_weight if beta is None else beta, beta is not None, p, q, rho)
+    knobs: Any = hp  # those of E6
+    p, q = _PENALISED[knobs.penalty_on]
+    rho = 1 / knobs.sigma**2 if knobs.penalty_of == "f" else 0.0
+    weight, absolute = (knobs.jko_weight, False) if knobs.beta is None else (knobs.beta, True)
+    return _Arm(data, hp.negatives_drift, weight, absolute, p, q, rho)
 
 
 def _squared_step(kappa: float, arm: _Arm) -> float:

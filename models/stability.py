@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from statistics import fmean, median
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.noise import Noise
+from models.verdict import UNSTABLE, late
 
 REASONS = ("non-finite", "runaway particles", "update norm")  # index: the code that `observe` returns; -1 for none
 
@@ -17,6 +18,7 @@ FARTHER = 10.0  # particles this many times farther out than the data
 FARTHER_UPDATES = 3  # in a row
 LOUDER = 1000.0  # an update norm this many times its running median
 LOUDER_UPDATES = 10  # in a row
+CLIPPED = 0.1  # masked: a larger share of steps whose drift was clipped
 
 
 def kappa(potential: Callable[[Tensor], Tensor], x: Tensor, step_size: float, generators: Sequence[torch.Generator],
@@ -92,9 +94,11 @@ def observe(monitor: Monitor, *, finite: Tensor, update_norm: Tensor, particle_m
 
 
 def masked(clip_fraction: Sequence[float], kappa: Sequence[float]) -> bool:
-    """Whether a finished trace hides divergence: mean clip fraction > 0.1 and median kappa > 2.
+    """Whether a finished trace hides divergence: mean clip fraction > 0.1 and median kappa > 2 in `late` evaluations.
 
     A bound on the drift then keeps particles in place while the sampler of the density they stand for is unstable:
-    samples can look fine while the density is far off. Both hold one value an evaluation, without gaps.
+    samples can look fine while the density is far off. Both hold one value per evaluation, NaN where it is not known.
     """
-    return len(clip_fraction) > 0 and len(kappa) > 0 and fmean(clip_fraction) > 0.1 and median(kappa) > 2
+    clipped, gauge = (late(np.asarray(values, dtype=float)) for values in (clip_fraction, kappa))
+    known = np.isfinite(clipped) & np.isfinite(gauge)
+    return bool(known.any() and clipped[known].mean() > CLIPPED and np.median(gauge[known]) > UNSTABLE)

@@ -24,6 +24,7 @@ FLAT, BETTER = 0.05, 0.05
 FAR, ALLOWED = 4.0, 100  # one update in so many may lie farther than so many robust sds from its line
 BLOWN = 1e6  # floors: as bad as samples without a value
 BIASED, SHORT_RUN, COLLAPSED_G = 0.5, 3.0, 0.25
+INVERTED, UNSTABLE = 1.0, 2.0  # of kappa: KL's feedback changes sign above the first, E3 breaks above the second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +59,13 @@ def verdict(t: Traces) -> tuple[str, tuple[str, ...]]:
 
 
 def is_bad(t: Traces) -> bool:
-    """Quality at the end: the median of the last quarter's evaluations (three at least), above 5 times the floor."""
-    quarter = max(3, math.ceil(len(t.quality) / 4))  # of two, one bad evaluation would decide
-    return float(np.median(t.quality[-quarter:])) > BAD * t.floor
+    """Quality at the end: the median of `late` evaluations, above 5 times the floor."""
+    return float(np.median(late(t.quality))) > BAD * t.floor
+
+
+def late(values: Array) -> Array:
+    """The last quarter of the evaluations, three at least: of two, one alone would decide."""
+    return values[-max(3, math.ceil(len(values) / 4)):]
 
 
 def is_collapsed(t: Traces) -> bool:
@@ -171,10 +176,11 @@ def flags(t: Traces) -> tuple[str, ...]:
     kappa = _last(t.kappa, 4)
     known = kappa[np.isfinite(kappa)]
     short = max(float(t.quality[-1]), t.floor, t.floor_long)
+    middle = float(np.median(known)) if len(known) else 0.0
     found = {
         "biased gap": abs(float(t.gap[-quarter:].mean())) > BIASED, "poor quality": is_bad(t),
         "short-run only": t.final.get("long", 0.0) > SHORT_RUN * short,
-        "kappa > 1": len(known) > 0 and float(np.median(known)) > 1,
+        "kappa > 1": INVERTED < middle <= UNSTABLE, "kappa > 2": middle > UNSTABLE,  # of the two the graver alone
         "generator collapsed": t.final.get("sd_ratio_g", math.inf) < COLLAPSED_G}
     return tuple(name for name, is_so in found.items() if is_so)
 

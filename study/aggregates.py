@@ -10,9 +10,9 @@ import numpy as np
 from study.prediction import LIMITS
 
 CURVES = ("gap", "sd_f", "grad_norm_f", "kappa", "acceptance")  # beside the objective; a few, each costs 2 ms
-COSTS = ("wall_seconds", "cpu_seconds", "particle_gradients")
-NOT_MEASURED = ("block", "seed", "stage", "update", "verdict", "reason", "flags", "diverged_at", "long_run_seconds",
-                *LIMITS, *COSTS)
+COSTS = ("wall_seconds", "cpu_seconds", "long_run_seconds", "particle_gradients")  # of one replicate, in its record
+SPENT = "spent_"  # before a cost: all replicates together
+NOT_MEASURED = ("block", "seed", "stage", "update", "verdict", "reason", "flags", "diverged_at", *LIMITS)
 
 Row = Mapping[str, Any]
 
@@ -29,24 +29,25 @@ def final_rows(rows: Sequence[Row], block: str) -> dict[int, dict[str, Any]]:
 
 
 def aggregates(final: Sequence[Row]) -> dict[str, float]:
-    """Counts and costs of all replicates; each measure's mean and 95 % t interval over the surviving ones.
+    """Counts, and what was spent on all replicates; each measure's mean and 95 % t interval over the surviving ones.
 
-    `final`: rows of `final_rows`. wall_seconds is elapsed time: replicates of one block share it, blocks add up.
-    <measure>_n is there where fewer than all survivors have the measure. Of no rows: nothing.
+    `final`: rows of `final_rows`. A cost has the meaning that it has in a record, one replicate's: its mean stands
+    without an interval, and `spent_<cost>` is the sum over all replicates. Replicates of one block share wall_seconds,
+    which is elapsed time, so the sum has each block once. <measure>_n is there where fewer than all survivors have the
+    measure. Of no rows: nothing.
     """
     if not final:
         return {}
     survivors = [row for row in final if row["diverged_at"] is None]
-    blocks = {row["block"]: row["wall_seconds"] for row in final}
-    found: dict[str, float] = {
-        "replicates": len(final), "diverged": len(final) - len(survivors), "wall_seconds": sum(blocks.values()),
-        "cpu_seconds": sum(row["cpu_seconds"] for row in final),
-        "long_run_seconds": sum(row.get("long_run_seconds") or 0.0 for row in final),
-        "particle_gradients": sum(row["particle_gradients"] for row in final)}
+    found: dict[str, float] = {"replicates": len(final), "diverged": len(final) - len(survivors)}
+    for name in COSTS:
+        of = {row["block"]: row for row in final}.values() if name == "wall_seconds" else final
+        found[SPENT + name] = sum(row.get(name) or 0.0 for row in of)
     for name in dict.fromkeys(name for row in survivors for name in row):
         if name not in NOT_MEASURED:
             values = [row[name] for row in survivors if row.get(name) is not None]
-            found |= {name + suffix: value for suffix, value in mean_interval(values).items()}
+            shown = mean_interval(values)
+            found |= {name + suffix: value for suffix, value in shown.items() if not suffix or name not in COSTS}
             if 0 < len(values) < len(survivors):
                 found[f"{name}_n"] = len(values)
     return found

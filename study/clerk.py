@@ -220,4 +220,4 @@ class Clerk:
         c = result.unit.configuration
         return Outcome(c["phase"], c["arm"], knobs_text(c["knobs"], self.plan["factors"]), self.spec.primary,
                        result.value, result.replicates, result.diverged, result.seconds, cost(result.unit),
-                       predicted(self.plan, c), result.pruned, result.kappa)
+                       predicted(self.plan, c), result.pruned, result.kappa, result.verdicts)

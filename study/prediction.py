@@ -10,15 +10,12 @@ import numpy as np
 
 from models.data import Data, some
 from models.hparams import HParams
-from models.law import limit, step_at
+from models.law import ENTER, limit, step_at
 from models.spread import Spread, local_spread
 from study.spec import Arm, StudySpec
 from study.spec.knobs import METHODS
 from study.spec.model import cells_of
 
-# The knobs that the law looks at; step_size is what it limits.
-LAW = ("flow", "jko_weight", "beta", "penalty_on", "penalty_of", "negatives_drift", "temperature", "data_noise",
-       "sigma", "energy_l2", "spectral_norm")
 Z = 1.96  # two-sided 95 %
 LIMITS = tuple(f"delta_{direction}{end}" for direction in ("min", "med") for end in ("", "_low", "_high"))
 MAX_LIMITS = 200  # predictions for an arm in the plan: each costs about 8 ms, and nobody reads more
@@ -62,7 +59,7 @@ def arm_limits(spec: StudySpec, arm: Arm, spread: Mapping[str, float]) -> list[d
     if spec.design is not None:
         seen: dict[str, Mapping[str, Any]] = {}
         for cell in cells_of(spec.design.factors[arm.name]):
-            row = {k: v for k, v in cell.items() if k in LAW}
+            row = {k: v for k, v in cell.items() if k in ENTER}
             seen.setdefault(repr(row), row)
             if len(seen) == MAX_LIMITS:
                 break
@@ -70,9 +67,9 @@ def arm_limits(spec: StudySpec, arm: Arm, spread: Mapping[str, float]) -> list[d
         shown = rows
     else:
         assert spec.search is not None
-        if set(spec.search.free[arm.name]) & set(LAW):
+        if set(spec.search.free[arm.name]) & set(ENTER):
             return []
-        rows, shown = [{k: v for k, v in spec.search.fixed[arm.name].items() if k in LAW}], [{}]
+        rows, shown = [{k: v for k, v in spec.search.fixed[arm.name].items() if k in ENTER}], [{}]
     found = [(row, limits(spread, arm.hparams(given))) for row, given in zip(shown, rows, strict=True)]
     return [{**row, **entry} for row, entry in found if entry]
 

@@ -27,7 +27,8 @@ class Outcome:
     cost: float
     limits: Mapping[str, float | None] = field(default_factory=dict)  # the law's, with their errors; empty: silent
     pruned: bool = False
-    kappa: float | None = None  # at the last evaluation, the median of the survivors
+    kappa: float | None = None  # at the last evaluation, the mean of the survivors
+    verdicts: str = ""  # of those that did not diverge, with their flags
 
     @property
     def where(self) -> str:
@@ -35,9 +36,11 @@ class Outcome:
         return f"{self.arm} {self.knobs}".strip()
 
     def line(self) -> str:
-        """`jko step_size=0.12 | kid 0.012 | 1/6 diverged | kappa 0.41 | limit 0.1..0.35 (95 % 0.09..0.37) | 12 s`."""
+        """`jko step_size=0.12 | kid 0.012 | 1/6 diverged | 5 stable; poor quality (2) | kappa 0.41 | limit 0.1..0.35
+        (95 % 0.09..0.37) | 12 s`."""
         value = "no survivor" if self.value is None else f"{self.value:.4g}"
         seen = [f"{self.measure} {value}", f"{self.diverged}/{self.replicates} diverged"]
+        seen += [self.verdicts] if self.verdicts else []
         parts = [self.where, *(["pruned"] if self.pruned else seen)]  # pruned is part of no rate
         if self.kappa is not None:
             parts.append(f"kappa {self.kappa:.2g}")
@@ -123,7 +126,8 @@ class Progress:
         if self.lost:
             parts.append(f"{self.lost} lost")
         if self.best is not None:
-            parts.append(f"best {self.best.value:.4g} ({self.best.where})")
+            said = ": ".join(filter(None, (self.best.where, self.best.verdicts)))
+            parts.append(f"best {self.best.value:.4g} ({said})")
         left = self.seconds_left()
         parts.append("time left unknown yet" if left is None else f"about {duration(left)} left")
         return Text(" | ".join(parts))

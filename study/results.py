@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.aggregates import aggregates, final_rows
+from study.endings import verdicts
 from study.records import read_records
 from study.storage import StorageError, Store, Unit
 
@@ -20,9 +21,10 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class Result:
     """What is finished of a unit. value: mean of the primary measure over surviving replicates; told: what its search
-    is told, an objective each. status: finished | diverged (all replicates) | pruned. gradients: particle-gradient
-    evaluations that its training took; of a pruned one its rungs tell. kappa: at the end, the survivors' mean. cpu and
-    long_run: seconds, the second a part of the first."""
+    is told, an objective each. status: finished | diverged (all replicates) | pruned. kappa: at the end, the survivors'
+    mean. seconds, gradients, cpu, long_run: spent on all replicates: elapsed, particle-gradient evaluations of training
+    (of a pruned one its rungs tell), CPU seconds, and their part in the long run. verdicts: in
+    words, with flags."""
 
     unit: Unit
     status: str
@@ -35,6 +37,7 @@ class Result:
     kappa: float | None = None
     cpu: float = 0.0
     long_run: float = 0.0
+    verdicts: str = ""
 
     @property
     def pruned(self) -> bool:
@@ -122,13 +125,14 @@ class Results:
         rows = self._rows(unit)
         if rows:
             # Of another version there may be no arm, objective or diverged value of its search any more.
-            counts = (unit.config_hash, unit.configuration["arm"]) in self._expected
+            expected = (unit.config_hash, unit.configuration["arm"]) in self._expected
             measured = aggregates(rows)
             diverged = int(measured["diverged"])
             return Result(unit, "diverged" if diverged == len(rows) else "finished", len(rows), diverged,
-                          measured.get(self.primary), measured["wall_seconds"], measured["particle_gradients"],
-                          self._told(unit, rows) if counts else (), measured.get("kappa"), measured["cpu_seconds"],
-                          measured["long_run_seconds"])
+                          measured.get(self.primary), measured["spent_wall_seconds"],
+                          measured["spent_particle_gradients"], self._told(unit, rows) if expected else (),
+                          measured.get("kappa"), measured["spent_cpu_seconds"], measured["spent_long_run_seconds"],
+                          verdicts(rows))
         return _pruned(unit) if unit.config_hash in self.stopped else None
 
     def rest(self, unit: Unit) -> Unit | None:

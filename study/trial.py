@@ -250,8 +250,7 @@ class UnitRun:
         if at >= 0:
             return REASONS[int(state.reason[replicate])], at
         trace = [row for row in self._progress.rows if row["seed"] == self.unit.seeds[replicate]]
-        known = [row for row in trace if "kappa" in row and "clip_fraction" in row]
-        hidden = masked([row["clip_fraction"] for row in known], [row["kappa"] for row in known])
+        hidden = masked(*([row.get(name, np.nan) for row in trace] for name in ("clip_fraction", "kappa")))
         return "masked" if hidden else None, state.update
 
     def _verdict(self, final: Row, gap: np.ndarray) -> tuple[str, tuple[str, ...]]:

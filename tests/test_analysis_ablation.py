@@ -109,7 +109,7 @@ def test_the_report_says_whether_searches_were_equal(spent: dict[str, float], la
     from study.search.budget import unequal
 
     rows = [("design", "kl", 9000.0, 0), *(("search", arm, cost, lacks) for arm, cost in spent.items())]
-    names = ["phase", "arm", "particle_gradients", "particle_gradients_lacks"]
+    names = ["phase", "arm", "spent_particle_gradients", "spent_particle_gradients_lacks"]
     assert search_budgets(pd.DataFrame(rows, columns=names)) == said
     assert ("not equal" in said) == bool(unequal(spent))
     assert unequal({"a": 1.0, "b": EQUAL}) == "" != unequal({"a": 1.0, "b": EQUAL + 0.01})
@@ -123,14 +123,14 @@ def test_the_budget_counts_what_became_of_each_trial():
     object.__setattr__(toy, "trials", pd.concat([toy.trials, lost], ignore_index=True))
     frame = budget(toy).set_index("arm")
     assert frame.loc["kl", ["configurations", "finished", "pruned", "lost"]].tolist() == [5, 2, 1, 2]
-    assert frame.loc["kl", ["replicates", "diverged", "particle_gradients"]].tolist() == [6, 3, 3 * 50 + 3 * 25]
-    assert frame.loc["kl", "wall_seconds"] == 14  # two blocks of three, which trained together
-    assert frame.loc["kl", ["particle_gradients_lacks", "cpu_seconds_lacks"]].tolist() == [3, 3]
+    assert frame.loc["kl", ["replicates", "diverged", "spent_particle_gradients"]].tolist() == [6, 3, 3 * 50 + 3 * 25]
+    assert frame.loc["kl", "spent_wall_seconds"] == 14  # two blocks of three, which trained together
+    assert frame.loc["kl", ["spent_particle_gradients_lacks", "spent_cpu_seconds_lacks"]].tolist() == [3, 3]
     assert budget_words(frame.reset_index()).loc[0, "particle gradients"] == "\u2265 225"
-    told = toy.trials.assign(spent_gradients=np.where(toy.trials["status"] == "pruned", 40.0, np.nan))
+    told = toy.trials.assign(spent_particle_gradients=np.where(toy.trials["status"] == "pruned", 40.0, np.nan))
     object.__setattr__(toy, "trials", told)
     again = budget(toy).set_index("arm").loc["kl"]
-    assert again[["particle_gradients", "particle_gradients_lacks"]].tolist() == [265, 2]
+    assert again[["spent_particle_gradients", "spent_particle_gradients_lacks"]].tolist() == [265, 2]
 
 
 def test_effects_average_over_the_full_crossing_only():

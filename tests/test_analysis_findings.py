@@ -108,8 +108,8 @@ def test_verdicts_are_counted_where_arms_are_compared():
                            "poor quality" if r["arm"] == "b" and r["seed"] < 4 else "biased gap", None))
     assert texts(verdicts(toy)) == (
         f"At their declared cells, stable are (Wilson's intervals, no test): kl and b on 10/10 each [{LOW:.2f}, 1.00]; "
-        f"a on 1/10 [{wilson(1, 10).low:.2f}, {wilson(1, 10).high:.2f}] (9 oscillating). Of poor quality among the "
-        "survivors: b 4/10.")
+        f"a on 1/10 [{wilson(1, 10).low:.2f}, {wilson(1, 10).high:.2f}] (9 oscillating). Flags among the survivors: "
+        "biased gap: kl and a 10/10 each, b 6/10; poor quality: b 4/10.")
     same = ended(toy, lambda r: ("stable", "", None))
     assert verdicts(same) == [] and verdicts(study({("kl", 0.1, 5): flat(1), ("a", 0.1, 5): flat(2)})) == []
 
@@ -244,7 +244,8 @@ def test_four_against_four_is_no_ranking():
 
 def test_gradients_spent_count_the_pruned_or_say_at_least():
     toy = study({("kl", 0.1, 5): flat(1, 3)})
-    cut = toy.trials.iloc[[0, 0]].assign(config_hash=["x", "y"], status="pruned", spent_gradients=[40.0, np.nan])
+    cut = toy.trials.iloc[[0, 0]].assign(config_hash=["x", "y"], status="pruned",
+                                         spent_particle_gradients=[40.0, np.nan])
     more = dataclasses.replace(toy, trials=pd.concat([toy.trials, cut], ignore_index=True))
     assert about._spent(toy) == "150"
     assert about._spent(more) == "190 (at least; 1 pruned or lost trial without a record)"

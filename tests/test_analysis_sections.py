@@ -55,6 +55,19 @@ def test_all_arms_show_the_smallest_seed_that_survived_in_all(out):
     assert not (out / "figures" / "nearest_0-2_20_0_kl.svg").exists()  # the diverged have no nearest
 
 
+def test_a_sheet_of_noise_is_not_called_stable_without_its_flags(study, store, tmp_path):
+    """The caption, its accessible name and the data of the panel have all of it; a divergence has its reason."""
+    gone = study.finals["diverged"]
+    ends = study.finals.assign(verdict=gone.map({True: "diverged", False: "stable"}), reason=gone.map({True: "masked"}),
+                               flags=gone.map({False: "poor quality, kappa > 2"}))
+    panels = samples.samples(Canvas(replace(study, finals=ends), store, tmp_path)).panels
+    alone = [panel for panel in panels if panel.name.startswith("samples_0")]
+    said = {"seed 0, stable; poor quality, kappa > 2", "seed 0, diverged; masked"}
+    assert {panel.alt.partition("; ")[2].removeprefix("own ") for panel in alone} == said
+    data = pd.concat([pd.read_csv(tmp_path / "figures" / f"{panel.name}.csv") for panel in alone])
+    assert set(data["flags"].dropna()) == {"poor quality, kappa > 2"} and set(data["reason"].dropna()) == {"masked"}
+
+
 def finals(alive):
     return pd.DataFrame([{"config_hash": arm, "arm": arm, "step_size": 0.1, "seed": seed, "diverged": seed not in some}
                          for arm, some in alive.items() for seed in range(4)])

@@ -21,6 +21,10 @@ def test_a_sheet_is_shown_pixel_for_pixel_and_named(ax, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "s.png")
     samples.sample_sheet(tmp_path / "s.png", ax, note="seed 3, stable")
     assert np.array_equal(ax.images[0].get_array(), pixels) and ax.get_xlabel() == "seed 3, stable"
+    flags = "biased gap, poor quality, short-run only, kappa > 2"
+    samples.sample_sheet(tmp_path / "s.png", ax, note=f"seed 3, stable; {flags}")
+    lines = ax.get_xlabel().split("\n")
+    assert " ".join(lines) == f"seed 3, stable; {flags}" and max(map(len, lines)) <= samples.NOTE
 
 
 def test_the_joint_figure_cuts_the_images_that_the_sheets_hold(tmp_path):

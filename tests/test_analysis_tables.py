@@ -13,7 +13,7 @@ import pytest
 
 from analysis import findings, report, tables
 from analysis.comparisons import comparisons
-from analysis.endings import verdicts
+from analysis.endings import ending, verdicts
 from analysis.load import ReportError, Store, Study, opened, read
 from analysis.main_table import every_frame, every_words, main_frame, main_words
 from analysis.records import planned_seeds
@@ -230,5 +230,7 @@ def test_verdicts_and_flags_are_counted_and_old_records_have_none() -> None:
     finals = pd.DataFrame({"verdict": ["stable", "diverged", "oscillating", "stable"],
                            "flags": [None, None, "kappa > 1, poor quality", "kappa > 1"]})
     assert verdicts(finals) == "2 stable, 1 oscillating; kappa > 1 (2); poor quality (1)"
+    assert [ending(row) for row in finals.assign(reason=[float("nan"), "masked", None, None]).to_dict("records")] == [
+        "stable", "diverged; masked", "oscillating; kappa > 1, poor quality", "stable; kappa > 1"]
     assert verdicts(finals.assign(verdict="survived")) == ""
     assert verdicts(finals.drop(columns="flags").iloc[:1]) == "1 stable"

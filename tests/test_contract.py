@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ import torch
 
 from models.batches import indices
 from models.checkpoint import CheckpointError, load_state, save_state
-from models.hparams import HParams
+from models.hparams import HParams, combination_problems, expected, knob_problem
+from models.kl import kl_flow
 from models.method import Networks, build
 from models.noise import Noise, generators_for
 from models.stability import REASONS
@@ -62,14 +65,20 @@ def test_the_global_generators_do_not_matter(name: str, shape: tuple[int, ...]) 
     assert torch.equal(before, torch.get_rng_state())  # nor are they drawn from
 
 
-OTHER = {  # a second value for every knob there is
-    "updates": 3, "batch_size": 6, "width": 3, "lr_f": 1e-3, "adam_beta1": 0.8, "adam_beta2": 0.9, "step_size": 0.2,
-    "mcmc_steps": 4, "temperature": 0.5, "negatives_drift": 1, "data_noise": 0.2, "drift_clip": 1e-3,
-    "grad_clip": 1e-8, "score_scale": 3.0, "spectral_norm": True, "energy_l2": 0.5,
-    "precision": "fp32", "sigma": 0.7, "particles": 10, "refresh": 0.9, "jko_weight": 3.0, "beta": 0.4,
-    "penalty_on": ("data", "both", "interpolates"), "penalty_of": "f",
-    "flow": "kl", "latent_dim": 4, "lr_g": 5e-4, "chain": ("noise", "data"), "latent_steps": 4,
-    "latent_step_size": 0.3, "upsampler_loss": ("potential", "regression")}
+def other_values(hp: HParams, knob: str) -> tuple[list[Any], bool]:
+    """Values of a knob that a spec may have in the place of hp's, from its declaration alone; and whether each of them
+    must change the result (words, truth values), or one of them (numbers: a bound may be too wide to bind)."""
+    kind, now = type(hp), getattr(hp, knob)
+    declared = next(f for f in dataclasses.fields(hp) if f.name == knob)
+    kinds, words, _ = expected(declared, typing.get_type_hints(kind))
+    near = [2 * now, now / 2] if now and not isinstance(now, str) else []
+    numbers = [n for n in [*near, 1, 2, 3, 4, 0.5, 0.1, 1e-3, 1e-8] if float in kinds or float(n).is_integer()]
+    found: list[Any] = [*words] or [True, False] if words or bool in kinds else [
+        float(n) if float in kinds else int(n) for n in numbers]
+    given = {f.name: getattr(hp, f.name) for f in dataclasses.fields(hp) if getattr(hp, f.name) != f.default}
+    allowed = [v for v in found if v != now and not knob_problem(kind, knob, v)]
+    assert allowed, f"{knob}: no other value was found"  # below there may be none: `penalty_on` of `hidden`
+    return [v for v in allowed if not combination_problems(kind, {**given, knob: v})], bool(words) or bool in kinds
 
 
 @methods
@@ -82,16 +91,10 @@ def test_every_knob_changes_the_result(name: str) -> None:
 
     reference = result(base)
     for field in dataclasses.fields(base):
-        others = OTHER[field.name]
-        for other in others if isinstance(others, tuple) else (others,):
-            if other == getattr(base, field.name) or (name, other) == ("hidden", "data"):
-                continue
-            if (field.name, other) == ("chain", "data") and name == "ggcn":
-                continue
-            if field.name == "penalty_on" and name == "hidden":
-                continue
-            changed = result(dataclasses.replace(base, **{field.name: other}))
-            assert changed.shape != reference.shape or not torch.equal(changed, reference), (field.name, other)
+        values, each = other_values(base, field.name)
+        results = (result(dataclasses.replace(base, **{field.name: value})) for value in values)
+        moved = (found.shape != reference.shape or not torch.equal(found, reference) for found in results)
+        assert not values or (all(moved) if each else any(moved)), (field.name, values)
 
 
 @methods
@@ -180,9 +183,9 @@ def test_without_f_only_the_reference_pulls(name: str, shape: tuple[int, ...]) -
     noise = Noise(generators_for([0], "chain"), torch.float64)
     start = method.reference(noise, 5)
     draw, _ = method.run(state.nets, start, noise, 3)
-    if name == "ggcn":
+    if hasattr(method.hp, "latent_steps"):
         start = start * (1 - method.hp.latent_step_size**2 / 2) ** method.hp.latent_steps
-    if name in ("amortized", "ggcn"):
+    if method.hp.uses_generator and not method.hp.latent_chain:
         start = state.nets.upsampler(start)
     shrunk = start * (1 - 0.3**2 / 2) ** 3  # sigma = 1: every noise-free step contracts by 1 - eta
     torch.testing.assert_close(draw.point, shrunk.detach(), rtol=1e-12, atol=1e-12)
@@ -190,9 +193,9 @@ def test_without_f_only_the_reference_pulls(name: str, shape: tuple[int, ...]) -
 
 @methods
 def test_a_small_step_of_f_lowers_the_loss_it_descends(name: str) -> None:
-    changes = {} if name in ("kl", "jko") else {"flow": "kl"}
     on = tiny.data(tiny.IMAGES)
-    for flow in [changes] if name in ("kl", "jko") else [changes, {"flow": "jko"}]:
+    flows = [{"flow": "kl"}, {"flow": "jko"}] if hasattr(tiny.knobs(name), "flow") else [{}]
+    for flow in flows:
         method = build(tiny.knobs(name, **flow), on)
         state = init_state(method, on, [0, 1])
         x_data = torch.from_numpy(on.train[None, :8]).double().expand(2, -1, -1, -1, -1)
@@ -204,7 +207,7 @@ def test_a_small_step_of_f_lowers_the_loss_it_descends(name: str) -> None:
                 p -= 1e-4 * gradient
         after = method.energy_loss(state.nets, draw, x_data, state.noise)
         assert (after.loss < before.loss).all()
-        if flow == {"flow": "kl"} or name == "kl":  # E4: the gap f(data) - f(particles) rises
+        if method.flow is kl_flow:  # E4: the gap f(data) - f(particles) rises
             gaps = [(found.f_data - found.f_negatives).mean(1) for found in (before, after)]
             assert (gaps[1] > gaps[0]).all()
 

@@ -3,12 +3,13 @@
 import math
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 
-from models.hparams import GGCN, JKO, KL, Amortized, Hidden, HParams
+from models.hparams import GGCN, JKO, KL, Amortized, Hidden, HParams, knob
 from models.law import fixed_point, limit, particle_variance, step_at
 
 S = 0.3  # local standard deviation of the data in every test
@@ -146,6 +147,33 @@ def test_where_the_law_is_silent() -> None:
         assert math.isnan(limit(S, hp)) and math.isnan(fixed_point(S, hp)) and math.isnan(step_at(1.0, S, hp))
     with pytest.raises(ValueError, match="found s = nan"):
         limit(math.nan, KL())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant(KL):
+    """Has KL's knobs, and says nothing of its balance."""
+
+    method: ClassVar[str] = "variant"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stated(KL):
+    method: ClassVar[str] = "stated"
+    balance: ClassVar[Literal["E4", "E6"] | None] = "E4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithFriction(Stated):
+    """States KL's balance, and has a knob that the law does not know."""
+
+    balance: ClassVar[Literal["E4", "E6"] | None] = "E4"
+    friction: float = knob(0.1, "a new knob", low=0)
+
+
+def test_a_method_has_a_limit_only_where_it_states_its_balance_and_the_law_knows_its_knobs() -> None:
+    assert limit(S, Stated()) == limit(S, KL(drift_clip=1.0)) == pytest.approx(S)
+    for hp in (Variant(), WithFriction(), WithFriction(friction=0.0)):
+        assert math.isnan(limit(S, hp)) and math.isnan(fixed_point(S, hp)) and math.isnan(step_at(1.0, S, hp))
 
 
 def test_amortized_has_the_last_noise_bound_of_its_image_chain() -> None:

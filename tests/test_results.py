@@ -6,8 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from analysis.tables import summaries
+from study.aggregates import aggregates
+from study.endings import ending
 from study.phases import best, confirm_units, design_units
 from study.records import records
 from study.results import Results
@@ -43,6 +47,36 @@ def test_a_search_is_told_the_mean_over_all_replicates(tmp_path: Path, dead: int
     expected = sum([1.5, 1.5][:dead] + [0.25, 0.5][dead:]) / 2
     assert counted.told == pytest.approx((expected, 150.0)) == results.score(unit)
     assert replace(counted, told=()) == result
+
+
+def test_a_cost_has_one_meaning_in_the_search_in_mlflow_and_in_the_report(tmp_path: Path) -> None:
+    """One replicate's, also where it has two blocks; the sum has another name."""
+    rows = [{**final(seed, 0.1), "block": block, "particle_gradients": 700.0, "cpu_seconds": 3.0, "wall_seconds": 8.0}
+            for seed, block in ((1000, "1000-1000"), (1001, "1001-1001"))]
+    of_trial = {"phase": "search", "arm": "a", "step_size": 0.1, "mcmc_steps": 5, "config_hash": "h", "diverged": False}
+    costs = ["particle_gradients", "cpu_seconds", "wall_seconds"]
+    results = Results(Store(str(tmp_path), "study"), "kid", costs, {"a": [None] * 3})
+    unit = unit_of("a", 0.1)
+    results.expect(unit)
+    for row in rows:
+        results.add(replace(unit, seeds=(row["seed"],)), "finished", [{**row, "stage": "final"}], {})
+    result, measured = results.result(unit), aggregates(rows)
+    assert result is not None
+    reported = summaries(pd.DataFrame(rows).assign(**of_trial), costs).set_index("measure")["mean"]
+    for name, told in zip(costs, result.told, strict=True):
+        assert told == measured[name] == reported[name] == rows[0][name]
+        assert measured[f"spent_{name}"] == 2 * told
+    assert (result.gradients, result.cpu, result.seconds) == (1400, 6, 16)
+
+
+def test_verdicts_are_counted_with_their_flags(tmp_path: Path) -> None:
+    results = Results(Store(str(tmp_path), "study"), "kid")
+    rows = [{**final(1000, 0.9), "verdict": "stable", "flags": "poor quality, kappa > 2"},
+            {**final(1001, 0.1), "verdict": "stable", "flags": "kappa > 2"}]
+    assert results.add(unit_of("a", 0.1), "finished", rows, {}).verdicts == "2 stable; kappa > 2 (2); poor quality (1)"
+    gone = [final(1000, 0.9), final(1001, 0.1, diverged=True)]
+    assert results.add(unit_of("b", 0.1), "finished", gone, {}).verdicts == ""
+    assert ending(rows[1]) == "stable; kappa > 2" and ending(gone[0]) == "survived"
 
 
 def trained(spec: StudySpec, shelf: Results) -> list[Unit]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -141,3 +142,19 @@ def test_masked_divergence() -> None:
     assert not masked([0.0, 0.5, 0.5], [1.0, 1.5, 30.0])
     assert not masked([0.05, 0.1, 0.0], [3.0, 5.0, 3.0])
     assert not masked([], [])
+
+
+@pytest.mark.parametrize(("calm", "lost", "hidden"), [(15, 5, True), (17, 3, True), (9, 3, True), (0, 20, True),
+                                                      (18, 2, False), (1, 2, True), (2, 1, False)])
+def test_masked_divergence_is_judged_by_how_a_run_ends(calm: int, lost: int, hidden: bool) -> None:
+    """`calm` evaluations, then `lost` ones: the last quarter, three at least, decides; what was before does not."""
+    clipped, gauge = [0.0] * calm + [0.9] * lost, [0.3] * calm + [30.0] * lost
+    assert masked(clipped, gauge) is hidden
+    assert calm < 5 or not masked(clipped[::-1], gauge[::-1])  # it came back
+    assert not masked([0.0] * len(gauge), gauge) and not masked(clipped, [0.3] * len(gauge))
+
+
+def test_an_evaluation_without_a_gauge_does_not_reach_back_in_time() -> None:
+    nan = float("nan")
+    assert not masked([0.9] * 12, [30.0] * 9 + [nan] * 3)
+    assert masked([0.9] * 12, [0.3] * 9 + [nan, 30.0, nan])

@@ -37,6 +37,12 @@ def test_a_unit_s_line_has_the_gauge_beside_the_limit() -> None:
     assert seen.line() == ("jko step_size=0.12 | kid_clf64_256 0.0123 | 1/6 diverged | kappa 0.41 | "
                            "limit 0.1..0.35 (95 % 0.09..0.39) | 12 s")
     assert replace(seen, knobs="").line().startswith("jko | kid")
+    judged = replace(seen, verdicts="4 stable, 1 oscillating; kappa > 2 (3); poor quality (5)")
+    assert " | 1/6 diverged | 4 stable, 1 oscillating; kappa > 2 (3); poor quality (5) | kappa" in judged.line()
+    assert judged.verdicts not in replace(judged, pruned=True).line()
+    shown = Progress(Console(file=io.StringIO()), total=2, quiet=True)
+    shown.finished(judged)
+    assert f"best 0.0123 (jko step_size=0.12: {judged.verdicts})" in shown.text().plain
     assert "kappa" not in replace(seen, kappa=None).line() and "limit" not in replace(seen, limits={}).line()
 
 
@@ -79,6 +85,8 @@ def test_a_search_with_several_objectives_tells_its_pareto_set() -> None:
     assert pareto_lines(results, ["kid", "cpu_seconds"], ["step_size"]) == [
         "Pareto set of the search, 2 of 3 (kid, cpu_seconds):", "  kl step_size=0.02: 0.25, 3",
         "  kl step_size=0.01: 0.5, 2"]
+    noise = replace(results[1], verdicts="2 stable; poor quality (2)")
+    assert pareto_lines([noise], ["kid", "fd"], [])[1].endswith(": 0.25, 3 | 2 stable; poor quality (2)")
     assert pareto_lines(results, ["kid"], ["step_size"]) == [] == pareto_lines([], ["kid", "fd"], [])
     many = [result(i, (float(i), -float(i))) for i in range(25)]
     assert pareto_lines(many, ["kid", "fd"], [])[-1] == "  and 5 more"

@@ -55,17 +55,21 @@ def planned_unit(seeds: tuple[int, ...] = (0, 1, 2), config_hash: str = "abc123"
 
 
 def finished_unit(store: Store, seeds: tuple[int, ...] = (0, 1, 2), diverged: tuple[int, ...] = (),
-                  config_hash: str = "abc123", phase: str = "design", step_size: float = 0.12) -> Unit:
-    """Write what a worker leaves: three records a replicate; a diverged one stops after its first."""
+                  config_hash: str = "abc123", phase: str = "design", step_size: float = 0.12,
+                  flags: str | None = None) -> Unit:
+    """Write what a worker leaves: three records a replicate; a diverged one stops after its first. flags: of the
+    others, which are stable; None: nothing but divergence was judged."""
     unit = planned_unit(seeds, config_hash, phase, step_size)
     rows: list[dict[str, Any]] = []
+    alive = "survived" if flags is None else "stable"
     for seed in seeds:
         dead = seed in diverged
         rows += [{"seed": seed, "stage": "train", "update": u, "gap": 0.1 * seed + u, KID: u / (seed + 1),
                   "penalty": 3.0, "wall_seconds": u / 10, "particle_gradients": 100.0 * u}
                  for u in ([10] if dead else [10, 20, 30])]
         rows += [{"seed": seed, "stage": "final", "update": 12 if dead else 30, "wall_seconds": 3.5, "cpu_seconds": 1.0,
-                  "particle_gradients": 1200.0 if dead else 3000.0, "verdict": "diverged" if dead else "survived",
+                  "particle_gradients": 1200.0 if dead else 3000.0, "verdict": "diverged" if dead else alive,
+                  "flags": None if dead else flags, "reason": "masked" if dead else None,
                   "diverged_at": 12 if dead else None} | ({} if dead else {KID: float(np.sin(seed))})]
         if not dead:
             store.write(f"{unit.key}/samples_{seed}.png", b"png of %d" % seed)
@@ -110,8 +114,9 @@ def test_trial_shows_means_with_t_intervals_over_survivors(uri: str, store: Stor
     measured = trial.data.metrics
     assert [measured[KID + end] for end in ("", "_low", "_high")] == pytest.approx([values.mean(), low, high])
     assert (measured["replicates"], measured["diverged"]) == (4, 1)
-    assert (measured["wall_seconds"], measured["cpu_seconds"]) == (3.5, 4)
-    assert measured["particle_gradients"] == 3 * 3000 + 1200
+    assert (measured["wall_seconds"], measured["cpu_seconds"], measured["particle_gradients"]) == (3.5, 1, 3000)
+    spent = [measured[f"spent_{cost}"] for cost in ("wall_seconds", "cpu_seconds", "particle_gradients")]
+    assert spent == [3.5, 4, 3 * 3000 + 1200] and "particle_gradients_low" not in measured
     assert trial.info.run_name == "jko step_size=0.12 mcmc_steps=20" and trial.info.status == "FINISHED"
     assert trial.data.params["step_size"] == "0.12" and trial.data.params["data.name"] == "digits"
     tags = trial.data.tags
@@ -135,6 +140,19 @@ def test_replicates_are_nested_with_curves_at_recorded_times(uri: str, store: St
     assert "penalty" not in lived.data.metrics, "not one of the curves"
     assert tracking.read_artifact(lived.info.run_id, "samples_4.png") == b"png of 4"
     assert tracking.artifacts(dead.info.run_id, "") == []
+
+
+def test_a_verdict_stands_with_its_flags_in_mlflow(uri: str, store: Store) -> None:
+    """A sheet of noise must not be under `stable` alone; the trial counts both."""
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, finished_unit(store, (4, 5, 6), diverged=(5,), flags="poor quality, kappa > 2"))
+    [trial], (lived, dead, _) = runs(tracking, "trial"), runs(tracking, "replicate")
+    assert (lived.data.tags["verdict"], lived.data.tags["flags"]) == ("stable", "poor quality, kappa > 2")
+    assert "flags" not in dead.data.tags
+    assert "Seed 4: stable; poor quality, kappa > 2." in lived.data.tags["mlflow.note.content"]
+    assert "Seed 5: diverged; masked." in dead.data.tags["mlflow.note.content"]
+    assert trial.data.tags["verdicts"] == "2 stable; kappa > 2 (2); poor quality (2)"
+    assert trial.data.tags["verdicts"] in trial.data.tags["mlflow.note.content"]
 
 
 class Interrupted(Exception):
@@ -198,7 +216,7 @@ def test_more_seeds_join_the_trial_even_when_older_storage_is_gone(uri: str, sto
     assert trial.data.tags["seeds"] == "0-1,2-4" and trial.data.tags["status"] == "finished"
     assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (5, 1)
     assert trial.data.metrics[KID] == pytest.approx(np.sin([0, 1, 3, 4]).mean()), "lower than before, and the latest"
-    assert trial.data.metrics["wall_seconds"] == 7
+    assert (trial.data.metrics["wall_seconds"], trial.data.metrics["spent_wall_seconds"]) == (3.5, 7)
     assert set(tracking.finished()) == {("abc123", (0, 1)), ("abc123", (2, 3, 4))}
     assert len(runs(tracking, "replicate")) == 5
 

@@ -95,7 +95,7 @@ def test_a_final_record_holds_the_gauge_the_predicted_limits_and_the_long_run_s_
         assert final["kappa"] == last[final["seed"]] > 0
         assert 0 < final["long_run_seconds"] < final["cpu_seconds"]
     measured = aggregates([{**r, "block": "0-1"} for r in written if r["stage"] == "final"])
-    assert measured["long_run_seconds"] == sum(r["long_run_seconds"] or 0 for r in written)
+    assert measured["spent_long_run_seconds"] == sum(r["long_run_seconds"] or 0 for r in written)
     assert measured["kappa"] == pytest.approx(np.mean(list(last.values()))) and "delta_min" not in measured
 
 

@@ -146,6 +146,7 @@ def test_quality_that_still_gets_better_has_not_vanished() -> None:
 
 @pytest.mark.parametrize(("change", "flag"), [
     ({"gap": 0.8}, "biased gap"), ({"quality": 0.5}, "poor quality"), ({"kappa": 1.3}, "kappa > 1"),
+    ({"kappa": 2.0}, "kappa > 1"), ({"kappa": 2.1}, "kappa > 2"), ({"kappa": 30.0}, "kappa > 2"),
     ({"final": {"long": 0.4}}, "short-run only"), ({"final": {"sd_ratio_g": 0.2}}, "generator collapsed")])
 def test_each_flag_is_raised_alone(change: dict[str, Any], flag: str) -> None:
     plain: dict[str, Any] = {"gap": 0.1, "quality": 0.05, "kappa": 0.7, "final": {"long": 0.1, "sd_ratio_g": 0.9}}

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from analysis.palette import ALARM, INK, SOFT
 
 ACROSS, GAP = 8, 4  # images a row of a sheet and pixels between them, as study/tracking/sheet.py lays it out
+NOTE = 44  # letters of a line under a sheet
 WIDE, NARROW, TITLE = 6, 2, 3  # columns a band; pixels between an image and its nearest; lines over a column
 LINE, COLUMN, PICTURE, PLANE = 0.14, 0.8, 0.42, 1.25  # inches: a line of a title, a column, an image, a plane
 
@@ -29,8 +30,8 @@ class Column:
 
 
 def sample_sheet(path: Path, ax: Axes, *, note: str, alarm: bool = False) -> Axes:
-    """A sample sheet (PNG), pixel for pixel, and one line under it; in the colour of an alarm where it diverged."""
-    _bare(_pixels(path), ax).set_xlabel(note, color=ALARM if alarm else SOFT, fontsize=8.5)
+    """A sample sheet (PNG), pixel for pixel, and a note under it; in the colour of an alarm where it diverged."""
+    _bare(_pixels(path), ax).set_xlabel(textwrap.fill(note, NOTE), color=ALARM if alarm else SOFT, fontsize=8.5)
     return ax
 
 

@@ -7,15 +7,17 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis.comparisons import compared_cells, confirmed_cells
-from analysis.endings import is_judged, poor
+from analysis.endings import flags, is_judged
 from analysis.findings.divergence import widest_cells
 from analysis.findings.finding import Finding, at, named
 from analysis.inference import wilson
 from analysis.load import Study
 from analysis.tables import grid
 from analysis.wording import bounds, share
+from analysis.wording import count as count_of
 
 ORDER = ("oscillating", "vanished", "collapsed", "diverged")  # verdicts beside stable, the mildest first
+MOST = 3  # different counts of a flag that a sentence names; the tables have all
 
 
 def verdicts(study: Study) -> list[Finding]:
@@ -51,15 +53,20 @@ def _sentence(study: Study, runs: Mapping[str, pd.DataFrame], arm_of: Mapping[st
         return ""
     clauses = [f"{named(names)} on {share(k, n)}{' each' if len(names) > 1 else ''} {bounds(wilson(k, n))}"
                + (f" ({rest})" if rest else "") for (k, n, rest), names in groups.items()]
-    return f"stable are (Wilson's intervals, no test): {'; '.join(clauses)}.{_poor(runs)}"
+    raised = sorted(set().union(*(flags(own) for own in runs.values())))
+    beside = "; ".join(f"{flag}: {_flagged(runs, flag)}" for flag in raised)
+    return (f"stable are (Wilson's intervals, no test): {'; '.join(clauses)}."
+            + (f" Flags among the survivors: {beside}." if beside else ""))
 
 
-def _poor(runs: Mapping[str, pd.DataFrame]) -> str:
-    """Stable says nothing of quality: of how many survivors the samples are bad."""
+def _flagged(runs: Mapping[str, pd.DataFrame], flag: str) -> str:
+    """Stable says nothing of quality: how many survivors have a flag, arm by arm; of many different counts the ends."""
     groups: dict[tuple[int, int], list[str]] = {}
     for name, own in runs.items():
-        if count := poor(own):
+        if count := flags(own)[flag]:
             groups.setdefault((count, int((own["verdict"] != "diverged").sum())), []).append(name)
     ordered = sorted(groups.items(), key=lambda item: -item[0][0] / item[0][1])
-    said = ", ".join(f"{named(names)} {share(*counts)}{' each' if len(names) > 1 else ''}" for counts, names in ordered)
-    return f" Of poor quality among the survivors: {said}." if said else ""
+    if len(ordered) > MOST:
+        arms = count_of(sum(map(len, groups.values())), "arm")
+        return f"{arms}, from {share(*ordered[-1][0])} to {share(*ordered[0][0])}"
+    return ", ".join(f"{named(names)} {share(*counts)}{' each' if len(names) > 1 else ''}" for counts, names in ordered)

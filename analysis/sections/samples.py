@@ -10,11 +10,13 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparisons import compared_cells
+from analysis.endings import ending
 from analysis.figures import samples as figures
 from analysis.load import CELL
 from analysis.sections.canvas import OPEN, Canvas, Panel, Section
 from analysis.wording import slug
 
+SAID = ("seed", "verdict", "flags", "reason")  # of the replicate that a sheet shows
 CHAINS = 6  # rows of the joint figure
 TRIES = 3  # common seeds looked at for one whose sheets were all kept
 
@@ -70,9 +72,9 @@ def chosen_seeds(found: pd.DataFrame, arms: list[str]) -> tuple[list[dict[str, A
 
 
 def _at(finals: pd.DataFrame, row: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Seed and verdict of the same configuration at another seed; nothing where it has none."""
+    """Seed, verdict and flags of the same configuration at another seed; nothing where it has none."""
     other = finals[(finals["config_hash"] == row["config_hash"]) & (finals["seed"] == seed)]
-    return {"seed": seed, "verdict": other["verdict"].iloc[0], "common": True} if len(other) else {}
+    return {"common": True, **{name: other[name].iloc[0] for name in SAID if name in other}} if len(other) else {}
 
 
 def _fetch(canvas: Canvas, row: dict[str, Any]) -> dict[str, Any]:
@@ -97,8 +99,8 @@ def _group(canvas: Canvas, sheets: list[dict[str, Any]]) -> list[Panel]:
     panels = [_joint(canvas, sheets)] if there and len(sheets) > 1 else []
     for row in there:
         heading = f"{row['arm']} at {row['step_size']:.4g}, {row['mcmc_steps']:g} steps"
-        note = f"seed {row['seed']}, {row['verdict']}" + ("" if row.get("common") else "; own seed")
-        frame = pd.DataFrame([{k: row[k] for k in ("arm", *CELL, "seed", "verdict")}])
+        note = f"{'' if row.get('common') else 'own '}seed {row['seed']}, {ending(row)}"
+        frame = pd.DataFrame([{k: row.get(k) for k in ("arm", *CELL, *SAID)}])
         step, i = slug(f"{row['step_size']:g}"), canvas.study.arms.index(row["arm"])
         end = f"{step}_{row['mcmc_steps']:g}_{i}_{slug(row['arm'])}"
         panels += [_panel(canvas, f"{kind}_{end}", title, row[kind], note, frame, row["verdict"] == "diverged")
@@ -122,7 +124,7 @@ def _joint(canvas: Canvas, sheets: list[dict[str, Any]]) -> Panel:
         columns.insert(0, figures.Column("training data", figures.cut(real[2], shape, CHAINS), []))
     seeds = sorted({int(row["seed"]) for row in sheets if row["samples"]})
     heading = f"side by side, seed {seeds[0]}" if len(seeds) == 1 else "side by side, own seeds"
-    frame = pd.DataFrame([{k: row[k] for k in ("arm", *CELL, "seed", "verdict")} for row in sheets])
+    frame = pd.DataFrame([{k: row.get(k) for k in ("arm", *CELL, *SAID)} for row in sheets])
     name = f"joint_{slug(f'''{sheets[0]['step_size']:g}''')}_{sheets[0]['mcmc_steps']:g}"
     return canvas.panel(name, heading, frame, partial(figures.side_by_side, columns), figures.joint_size(columns),
                         f"Samples of {len(sheets)} arms, {heading}, each beside its nearest training image")

@@ -19,13 +19,24 @@ from typing import TYPE_CHECKING, Any
 
 from study.aggregates import aggregates, curves, final_rows
 from study.cost import cost
+from study.endings import ending, verdicts
 from study.identity import knobs_text
 from study.provenance import tags as noted
 from study.records import read_records
 from study.storage import Store, Unit, block_name
 from study.tracking.experiment import NOTE, Experiment, TrackingError, metric, named
 from study.tracking.sheet import DATA_SHEET
-from study.tracking.tags import RUNGS_FILE, Finished, blocks, finished_units, identity, joined, parameters, rungs_tag
+from study.tracking.tags import (
+    RUNGS_FILE,
+    Finished,
+    blocks,
+    finished_units,
+    identity,
+    joined,
+    parameters,
+    rungs_tag,
+    verdict_tags,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -43,7 +54,8 @@ NOTES = {
                   "`replicate` are its seeds. The report is made by `python analysis/report.py --study {study}`.",
     "launch": "One start of the study: its resolved spec, plan, packages and uncommitted changes; counts while it ran.",
     "trial": "One configuration. Metrics are means over the replicates that survived, with a 95 % t interval "
-             "(`_low`, `_high`); n is `replicates` - `diverged`. Everything else is in records/*.parquet.",
+             "(`_low`, `_high`); n is `replicates` - `diverged`. `spent_...` are costs of all replicates together. "
+             "Everything else is in records/*.parquet.",
     "replicate": "One seed of the configuration above it. Curves have the training update as their step.",
 }
 
@@ -185,11 +197,14 @@ class Tracking(Experiment):
             self.log_bytes(trial_id, f"records/{unit.block}.parquet", payload)
             final |= final_rows(rows, unit.block)
         planned = self._seeds.get(unit.configuration["phase"], final)
-        counted = [row for seed, row in final.items() if seed in planned]
-        measured = aggregates(counted or list(final.values()))  # a unit of an earlier plan shows what it has
+        # A unit of an earlier plan shows what it has.
+        own = [row for seed, row in final.items() if seed in planned] or list(final.values())
+        measured, how = aggregates(own), verdicts(own)
         earlier = trial.data.tags.get("commit", "") if trial and shown else ""
         tags = {"status": manifest["status"], "seeds": ",".join(map(block_name, sorted([*shown, unit.seeds]))),
                 "commit": joined([self._commit_of(manifest), earlier]), NOTE: NOTES["trial"], "complete": "true"}
+        if how:
+            tags |= {"verdicts": how, NOTE: f"{NOTES['trial']}\n\nReplicates that did not diverge: {how}."}
         if version == self._common["study_version"]:
             tags |= self._common
         if shown and final:
@@ -231,9 +246,9 @@ class Tracking(Experiment):
         started = manifest["started"]
         [final] = [row for row in rows if row["stage"] == "final"]
         ended = _milliseconds(started + final["wall_seconds"])
-        tags = {"seed": str(seed), "verdict": final["verdict"], "mlflow.parentRunId": trial_id,
-                "study_version": self._version_of(manifest),
-                "commit": self._commit_of(manifest), **identity(unit)}
+        note = f"Seed {seed}: {ending(final)}.\n\n{NOTES['replicate']}"
+        tags = {"seed": str(seed), **verdict_tags(final), NOTE: note, "mlflow.parentRunId": trial_id,
+                "study_version": self._version_of(manifest), "commit": self._commit_of(manifest), **identity(unit)}
         run_id = run.info.run_id if run else self._create("replicate", f"seed {seed}", tags, _milliseconds(started))
         for sheet in (f"samples_{seed}.png", f"nearest_{seed}.png"):
             if sheet in manifest["files"]:

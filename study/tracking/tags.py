@@ -88,6 +88,11 @@ def identity(unit: Unit) -> dict[str, str]:
     return {"config_hash": unit.config_hash, "method": c["method"], "arm": c["arm"], "phase": c["phase"]}
 
 
+def verdict_tags(final: Mapping[str, Any]) -> dict[str, str]:
+    """The tags that say how a replicate ended: its verdict, and its flags where it has any."""
+    return {name: final[name] for name in ("verdict", "flags") if final.get(name)}
+
+
 def parameters(configuration: Mapping[str, Any]) -> dict[str, str]:
     """The configuration as MLflow parameters: knobs by their names, the rest as `data.name`, `evaluation.points`."""
     flat: dict[str, str] = {}

@@ -12,7 +12,7 @@ from typing import Any
 TIMES = ("wall_seconds", "cpu_seconds", "long_run_seconds")  # the only measures that differ from run to run
 EXPERIMENT = "tiny"
 JOURNAL = ("unit", "params", "state", "values")  # beside it stands how the sampler came to it
-TAGS = ("complete", "status", "seeds", "verdict", "phase", "arm")
+TAGS = ("complete", "status", "seeds", "verdict", "flags", "verdicts", "phase", "arm")
 
 Key = tuple[str, str]  # config_hash, seed
 
@@ -72,7 +72,7 @@ def holdings(folder: Path, uri: str, study: str = EXPERIMENT) -> Holdings:
     for run in client.search_runs([experiment.experiment_id], max_results=5000):
         tags = {name: run.data.tags.get(name, "") for name in TAGS}
         curves = {name: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, name))
-                  for name in run.data.metrics if name not in TIMES}
+                  for name in run.data.metrics if name.removeprefix("spent_") not in TIMES}
         shown = Shown(run.info.status, tags, curves)
         kind, config_hash = run.data.tags["kind"], run.data.tags.get("config_hash", "")
         if kind == "launch":
