@@ -13,7 +13,7 @@ def cache_dir(store: Store) -> Path:
     """Beside the studies; for an object store in the user's cache, or, where this user has none that can be written, in
     the temporary folder. To be asked on the machine that uses it: another one may have another user and home."""
     if store.local:
-        return Path(store.uri.removeprefix("file://")) / ".cache"
+        return store.folder / ".cache"
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ebm-study"
     try:
         home.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import socket
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,15 +42,18 @@ class Files:
         if not uri.strip():
             raise StorageError(f"--storage {uri!r}: expected a path or a URI such as s3://bucket/prefix")
         self.study, self._may_begin = study, may_begin
-        self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
+        self.uri = _absolute(uri)
         if re.match(r"\w+://[^/?]*:[^?]*@", self.uri):
             scheme = self.uri.partition(":")[0]
             raise StorageError(f"storage {scheme}://...: found a password in the URI, which MLflow keeps; expected it "
                                "in the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         try:
-            self._fs, root = FileSystem.from_uri(_one_put(self.uri))
+            self._fs, root = FileSystem.from_uri(_tuned(self.uri))
         except (pyarrow.ArrowException, OSError, UnicodeError) as error:  # a folder's name may be no text
-            raise StorageError(f"storage {uri!r} cannot be opened: {_one_line(error)}") from error
+            form = "; expected a path, or file:///absolute/path" if uri.startswith("file:") else ""
+            raise StorageError(f"storage {uri!r} cannot be opened: {_one_line(error)}{form}") from error
+        if self.uri.startswith(("s3://", "gs://", "gcs://")) and not root.strip("/"):
+            raise StorageError(f"--storage {uri!r}: expected a bucket, such as s3://bucket/prefix")
         self.local = isinstance(self._fs, LocalFileSystem)  # a path of this machine or shared, not an object store
         self._root = f"{root.rstrip('/')}/{study}"
 
@@ -61,8 +65,13 @@ class Files:
     @property
     def places(self) -> list[str]:
         """All names of a path, by which another launch may have called it: with file://, and without."""
-        path = self._root.removesuffix(f"/{self.study}")
-        return [f"{socket.gethostname()}:{path}", f"file://{path}"] if self.local else [self.place]
+        path = self.folder
+        return [f"{socket.gethostname()}:{path}", path.as_uri(), f"file://{path}"] if self.local else [self.place]
+
+    @property
+    def folder(self) -> Path:
+        """What holds the studies, as the file system names it: a file:// URI is decoded."""
+        return Path(self._root.removesuffix(f"/{self.study}") or "/")
 
     def check_writable(self) -> None:
         """Write and remove a small file. Raises StorageError in one sentence."""
@@ -160,12 +169,28 @@ class Files:
             return None
 
 
-def _one_put(uri: str) -> str:
-    """For S3, with pyarrow's option by which a small file is one request, not the three of an upload in parts."""
-    if not uri.startswith("s3://") or "allow_delayed_open" in uri:
+def _absolute(uri: str) -> str:
+    """A URI without a slash at its end, or a path made absolute. Raises StorageError for what is neither."""
+    if found := re.match(r"(file|s3|gs|gcs|hdfs|abfss?):(?!//)/?(.+)", uri):
+        near = uri.removeprefix("file:") if found[1] == "file" else f"{found[1]}://{found[2]}"
+        raise StorageError(f"--storage {uri!r}: found a URI without //, expected a path or a URI such as "
+                           f"s3://bucket/prefix; did you mean {near}?")
+    if "://" in uri:
+        return uri.rstrip("/") if uri.rstrip("/").partition("://")[2] else uri
+    try:
+        return str(Path(uri).expanduser().absolute())
+    except RuntimeError as error:  # ~name of nobody
+        raise StorageError(f"--storage {uri!r}: {_one_line(error)} (expected a path such as ~/runs)") from error
+
+
+def _tuned(uri: str) -> str:
+    """With pyarrow's option for a bucket. S3: a small file is one request, not the three of an upload in parts. Google:
+    seconds, not minutes, until a request is given up, as without credentials."""
+    option = {"s3": "allow_delayed_open=true", "gs": "retry_limit_seconds=20"}.get(uri.partition("://")[0], "")
+    if not option or option.partition("=")[0] in uri:
         return uri
-    return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
+    return f"{uri}{'&' if '?' in uri else '?'}{option}"
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return textwrap.shorten(str(error), 300, placeholder=" ...")

@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow
 import pytest
 
+from study import files
+from study.cache import cache_dir
 from study.lock import held
 from study.storage import AGAIN, StorageError, Store, Unit
 
@@ -28,6 +30,55 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def finish(store: Store, unit: Unit = UNIT) -> dict:
     store.write(f"{unit.key}/records.parquet", b"records")
     return store.write_done(unit, {"status": "finished"})
+
+
+def test_a_path_and_its_uri_are_one_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded once: by what writes units, the cache, and a later launch that names it otherwise."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "my runs"
+    for uri in ("my runs", "my runs/", "~/my runs", str(folder), folder.as_uri(), f"{folder.as_uri()}/"):
+        store = Store(uri, "jko")
+        store.check_writable()
+        assert store.folder == folder and cache_dir(store) == folder / ".cache"
+        assert store.place in store.places
+        assert all(store.place in Store(other, "jko").places for other in (str(folder), folder.as_uri()))
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(("uri", "words"), [
+    ("file:runs", "did you mean runs?"), ("file:/a/runs", "did you mean /a/runs?"),
+    ("s3:/bucket/x", "did you mean s3://bucket/x?"), ("s3:bucket", "did you mean s3://bucket?"),
+    ("s3://", "expected a bucket, such as s3://bucket/prefix"), ("gs://", "expected a bucket"),
+    ("file://runs", "expected a path, or file:///absolute/path"), ("file:///my runs", "expected a path, or file:///"),
+    ("~nobody-of-that-name/x", "expected a path such as ~/runs"), ("http://host/x", "cannot be opened")])
+def test_what_is_no_storage_is_one_sentence(
+        uri: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorageError) as refused:
+        Store(uri, "jko")
+    assert words in str(refused.value) and "\n" not in str(refused.value) and not list(tmp_path.iterdir())
+
+
+def test_a_storage_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"is not writable: .*Not a directory"):
+        Store(str(tmp_path / "file"), "jko").check_writable()
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("os.makedirs", refuse)
+    with pytest.raises(StorageError, match=r"is not writable: .*Read-only file system"):
+        Store(str(tmp_path / "new"), "jko").check_writable()
+
+
+@pytest.mark.parametrize(("uri", "asked"), [
+    ("s3://b/p", "s3://b/p?allow_delayed_open=true"), ("s3://b?region=x", "s3://b?region=x&allow_delayed_open=true"),
+    ("gs://b/p", "gs://b/p?retry_limit_seconds=20"), ("gs://b?retry_limit_seconds=5", "gs://b?retry_limit_seconds=5"),
+    ("file:///a", "file:///a"), ("/a", "/a")])
+def test_a_bucket_is_asked_with_pyarrow_s_option(uri: str, asked: str) -> None:
+    assert files._tuned(uri) == asked
 
 
 def test_unit_is_its_hash_and_seeds() -> None:
