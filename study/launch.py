@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.cpus import usable_cpus
+from study import command
 from study.cluster import ClusterError, RunError, address_problem, connect_problem
 from study.cluster.capacity import fits, gpu_problem
 from study.cluster.failure import is_of_ray, last_line, root
@@ -66,8 +67,9 @@ def _parser() -> argparse.ArgumentParser:
                            "nothing")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="replace a value of the file, such as design.replicates=10; may be given again")
-    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store or server (default: MLflow's own); a "
-                        "server has to answer at a study's first launch, and may come and go afterwards")
+    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store or server (default: "
+                        "MLFLOW_TRACKING_URI where that is set, else mlflow.db in this folder); a server has to answer "
+                        "at a study's first launch, and may come and go afterwards")
     parser.add_argument("--storage", default="./runs", metavar="URI", help="where units of work leave their files: a "
                         "path or s3://... (default: %(default)s)")
     parser.add_argument("--address", metavar="ADDR", help="a Ray cluster's address, or auto (default: this machine)")
@@ -89,7 +91,7 @@ def _positive(text: str) -> int:
 
 
 def _how_to_continue(words: Sequence[str]) -> str:
-    return redacted(f"interrupted; to continue: {shlex.join(['python', '-m', 'study.launch', *words])}")
+    return redacted(f"interrupted; to continue: {command.python()} {shlex.join(['-m', 'study.launch', *words])}")
 
 
 def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
@@ -273,7 +275,7 @@ def _report(arguments: argparse.Namespace, words: Sequence[str], status: str, re
     if reason:
         raise SpecError([reason])
     for line in next_commands(clerk.spec.study, clerk.tracking.uri, clerk.tracking.known_id,
-                              arguments.tracking_uri, "MLFLOW_TRACKING_URI" in os.environ):
+                              arguments.tracking_uri, bool(os.environ.get("MLFLOW_TRACKING_URI"))):
         console.print(line, markup=False, soft_wrap=True)
     return LOST if status == "failed" or clerk.lost_units else FINISHED
 

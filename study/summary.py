@@ -6,12 +6,14 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from study import command
 from study.clerk import Clerk
 from study.cost import budgets, cost
 from study.pareto import pareto_lines
@@ -123,14 +125,17 @@ def best_of(clerk: Clerk) -> Outcome | None:
 
 def next_commands(study: str, uri: str, experiment_id: str | None, given: str | None,
                   from_environment: bool) -> list[str]:
-    """What shows the study: MLflow's page, and the report. experiment_id: None where MLflow did not answer. given:
-    --tracking-uri; from_environment: that MLflow's own variable names the store, which `mlflow ui` does not read. The
-    page's address is given since MLflow's first page is about agents. A password is left out."""
-    option = "" if given is None else f" --tracking-uri {shlex.quote(given)}"
+    """What shows the study: MLflow's page, and the report, as they can be typed in this folder. experiment_id: None
+    where MLflow did not answer. given: --tracking-uri; from_environment: that MLflow's own variable names the store,
+    which `mlflow ui` does not read. The page's address is given since MLflow's first page is about agents. A password
+    is left out."""
+    option = "" if given is None else f" --tracking-uri {shlex.quote(uri)}"
     runs = "" if experiment_id is None else f"#/experiments/{experiment_id}/runs"
     if uri.startswith(("http://", "https://")):
         page = f"open {uri.rstrip('/')}/{runs}"
     else:
-        store = "" if given is None and not from_environment else f" --backend-store-uri {shlex.quote(uri)}"
-        page = f"mlflow ui{store}   # then open http://127.0.0.1:5000/{runs}"
-    return [redacted(line) for line in (page, f"python analysis/report.py --study {shlex.quote(study)}{option}")]
+        earlier = any(Path("mlruns").glob("*/meta.yaml"))  # an earlier MLflow's runs, to which `mlflow ui` would turn
+        store = "" if given is None and not from_environment and not earlier else shlex.quote(uri)
+        page = (f"{command.mlflow()} ui{store and f' --backend-store-uri {store}'}   "
+                f"# then open http://127.0.0.1:5000/{runs}")
+    return [redacted(line) for line in (page, f"{command.report()} --study {shlex.quote(study)}{option}")]

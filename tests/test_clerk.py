@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from study import command
 from study.storage import StorageError, Store
 from study.tracking import Tracking
 from study.tracking.drain import Drain
@@ -124,7 +125,7 @@ def test_interrupting_the_last_drain_ends_the_launch_in_order(
         code, lines, errors = launch()
     assert code == 130
     assert errors[0] == "4 units are not shown in MLflow; the same command adds them"
-    assert errors[1].startswith("interrupted; to continue: python -m study.launch ")
+    assert errors[1].startswith(f"interrupted; to continue: {command.python()} -m study.launch ")
     assert any(line.startswith("units of work: 4 finished") for line in lines), "the summary is there"
     hang.set()
     code, lines, errors = launch()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from study import command
 from tests.launching import done, launch, workers
 
 pytestmark = [pytest.mark.slow,
@@ -72,7 +73,7 @@ def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
 
     code, lines = launch(on_line=interrupt)
     assert code == 130
-    assert lines[-1] == "interrupted; to continue: python -m study.launch --space tiny.yaml"
+    assert lines[-1] == f"interrupted; to continue: {command.python()} -m study.launch --space tiny.yaml"
     assert sum(line.startswith("stopping; ") for line in lines) == 1
     first = {path: path.stat().st_mtime_ns for path in done(folder)}
     assert 3 <= len(first) < UNITS
@@ -81,8 +82,8 @@ def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
     assert code == 0, "\n".join(lines)
     assert any("it goes on in a new worker" in line for line in lines)
     assert not any("(raylet)" in line for line in lines)
-    assert lines[-2:] == ["mlflow ui   # then open http://127.0.0.1:5000/#/experiments/1/runs",
-                          "python analysis/report.py --study tiny"]
+    assert lines[-2:] == [f"{command.mlflow()} ui   # then open http://127.0.0.1:5000/#/experiments/1/runs",
+                          f"{command.report()} --study tiny"]
     assert len(done(folder)) == UNITS
     assert {path: path.stat().st_mtime_ns for path in first} == first  # what was finished was left alone
     journals = [json.loads(path.read_text())["entries"] for path in folder.glob("runs/tiny/search/*/*.json")]
@@ -106,8 +107,8 @@ def test_termination_stops_in_order_and_says_how_to_continue(folder: Path) -> No
 
     code, lines = launch("--set", "search=null", "--set", "confirm=null", on_line=terminate)
     assert code == 130, "\n".join(lines)
-    assert lines[-1] == ("interrupted; to continue: python -m study.launch --space tiny.yaml --set search=null "
-                         "--set confirm=null")
+    assert lines[-1] == (f"interrupted; to continue: {command.python()} -m study.launch --space tiny.yaml "
+                         "--set search=null --set confirm=null")
     assert sum(line.startswith("stopping; ") for line in lines) == 1
     assert 1 <= len(done(folder)) < 4 and list(runs("launch").values()) == ["KILLED"]
 

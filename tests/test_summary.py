@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import shlex
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -136,7 +139,34 @@ def test_no_password_is_printed() -> None:
             launch._how_to_continue(["--space", "jko.yaml", "--tracking-uri", URI])]
     for line in said:
         assert "***@" in line or "--study jko" in line, line
-        assert "sec" not in line.replace("python", ""), line
+        assert "sec@ret" not in line and "secret" not in line, line
+
+
+def test_the_next_commands_are_there_where_they_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the checkout with its Python on the PATH they are as the README has them."""
+    def told(folder: Path, path: str) -> tuple[str, list[str]]:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("PATH", path)
+        page, report = next_commands("jko", f"sqlite:///{folder}/mlflow.db", "1", None, False)
+        assert page.endswith("   # then open http://127.0.0.1:5000/#/experiments/1/runs")
+        return page.partition("   #")[0], shlex.split(report)
+
+    bin, root = Path(sys.executable).parent, Path(launch.__file__).parents[1]
+    page, words = told(root, str(bin))
+    assert page == "mlflow ui" and words == [Path(sys.executable).name, "analysis/report.py", "--study", "jko"]
+    for name in (Path(sys.executable).name, "mlflow"):  # of another Python
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    page, words = told(tmp_path, str(tmp_path))
+    assert Path(page.split()[0]).parent == bin and Path(words[0]) == Path(sys.executable)
+    assert Path(words[1]).samefile(root / "analysis" / "report.py")
+    assert launch._how_to_continue(["--space", "x"]).endswith(f": {sys.executable} -m study.launch --space x")
+    (tmp_path / "mlruns" / "0").mkdir(parents=True)
+    (tmp_path / "mlruns" / "0" / "meta.yaml").touch()  # an earlier MLflow's, to which a bare `mlflow ui` would turn
+    page, _ = told(tmp_path, str(bin))
+    assert page == f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db"
+    _, report = next_commands("jko", "http://host:5000", None, "http://host:5000/#/experiments/1/runs", False)
+    assert report.endswith(" --tracking-uri http://host:5000")
 
 
 def test_what_ranks_the_best_is_said_where_the_search_has_other_objectives() -> None:

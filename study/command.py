@@ -1,0 +1,32 @@
+"""Commands that a person is told to type: as they work in this folder, with the Python that runs."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+
+def typed(path: Path) -> str:
+    """A file as one word of a command: by its name where the shell finds just that one, else by its shortest path."""
+    found = shutil.which(path.name)
+    if found and Path(found).absolute() == path:
+        return path.name
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def python() -> str:
+    """This Python."""
+    return typed(Path(sys.executable)) if sys.executable else "python"
+
+
+def mlflow() -> str:
+    """MLflow's command line, of this Python."""
+    script = Path(sys.executable).with_name("mlflow")
+    return typed(script) if script.is_file() else f"{python()} -m mlflow"
+
+
+def report() -> str:
+    """The report's."""
+    return f"{python()} {typed(Path(__file__).absolute().parents[1] / 'analysis' / 'report.py')}"
