@@ -84,7 +84,7 @@ class Study:
 
 
 def load(name: str | None = None, tracking_uri: str | None = None, cache: Path | str = ".report_cache") -> Study:
-    """A study for a notebook; default: the one launched last, in MLflow's default store of this directory.
+    """A study for a notebook; default: the one launched last, in mlflow.db of this folder.
 
     Its frames: `finals` (a row a finished replicate, with its measures), `curves` (a row an evaluation point), `trials`
     (a row a configuration, whatever became of it), `cells` (the planned design). Raises ReportError.

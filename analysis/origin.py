@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
+from analysis.address import without_password
 from analysis.load import Store, Study
 from analysis.wording import count, listed, number
 
@@ -129,12 +129,3 @@ def _value(given: Sequence[str], option: str) -> list[str]:
 
 def _line(words: Sequence[str]) -> str:
     return " ".join(shlex.quote(without_password(word)) for word in words)
-
-
-def without_password(uri: str) -> str:
-    """A store's URI as a page may show it."""
-    parts = urlsplit(uri) if "://" in uri and "@" in uri else None
-    if parts is None or not parts.password:
-        return uri
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:PASSWORD@{host}"))

@@ -25,8 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="report.py", description=__doc__)
     parser.add_argument("--study", metavar="NAME", action="append", help="the study to report; default: the one "
                         "launched last. Given several times, studies of the same data and primary measure are compared")
-    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store; default: MLFLOW_TRACKING_URI, or "
-                        "MLflow's own default in this directory")
+    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store; default: MLFLOW_TRACKING_URI where "
+                        "that is set, else mlflow.db in this folder")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write; default: reports/<study>")
     parser.add_argument("--export", metavar="FILE", type=Path, help="also write every finished replicate, its knobs "
                         "and measures as columns, to FILE (.parquet or .csv)")

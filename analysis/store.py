@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+
+from analysis.address import PassingError, ReportError, check, resolved, sqlite_path, words
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -23,32 +25,6 @@ _ENVIRONMENT = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_HTTP_RE
                 "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 
 
-class ReportError(Exception):
-    """One sentence for the user; the command line prints it and ends with 2."""
-
-
-class PassingError(ReportError):
-    """What may pass by itself: a store that does not answer, a study whose plan is not written yet."""
-
-
-def checked_uri(uri: str) -> str:
-    """`uri`. Raises ReportError where it is none, or names an SQLite file that is not there: opening it would create an
-    empty store.
-    """
-    if re.fullmatch(r"[\w.-]+:\d+(/.*)?", uri):
-        raise ReportError(f"tracking URI: found {uri!r}, expected a server's http(s)://HOST:PORT; did you mean "
-                          f"http://{uri}?")
-    if ":" not in uri and uri != "databricks":
-        raise ReportError(f"tracking URI: found the path {uri!r}, expected the URI of a store or server; did you mean "
-                          f"sqlite:///{uri if uri.endswith('.db') else Path(uri) / 'mlflow.db'}?")
-    parts = urlsplit(uri)
-    if parts.scheme.startswith("sqlite"):
-        path = Path(uri.split(":///", 1)[-1].split("?")[0])
-        if not path.exists():
-            raise ReportError(f"no tracking store at {path}: run a study first, or name its store with --tracking-uri")
-    return uri
-
-
 @contextmanager
 def opened(uri: str | None) -> Iterator[Store]:
     """The store at `uri`. A store that cannot be reached becomes a PassingError, whenever it stops answering."""
@@ -57,9 +33,8 @@ def opened(uri: str | None) -> Iterator[Store]:
 
     try:
         yield Store(uri)
-    except (MlflowException, SQLAlchemyError, ConnectionError) as problem:
-        first = next(iter(str(problem).splitlines()), type(problem).__name__)
-        raise PassingError(f"cannot read the tracking store: {first[:200]}") from problem
+    except (MlflowException, SQLAlchemyError, ConnectionError, ImportError) as problem:
+        raise PassingError(f"cannot read the tracking store: {words(problem)}") from problem
 
 
 class Store:
@@ -70,7 +45,9 @@ class Store:
             os.environ.setdefault(name, value)
         import mlflow
 
-        self.uri = checked_uri(uri or mlflow.get_tracking_uri())
+        self.uri = resolved(uri)
+        check(self.uri)
+        self._file = sqlite_path(self.uri)
         self.client = mlflow.MlflowClient(tracking_uri=self.uri)
 
     def names(self) -> list[str]:
@@ -122,6 +99,8 @@ class Store:
 
     def has(self, run: Run, name: str) -> bool:
         """Whether the run holds an artifact of this name at its top."""
+        if beside := self._beside(run):
+            return (beside / name).is_file()
         return any(f.path == name for f in self.client.list_artifacts(run.info.run_id))
 
     def text(self, run: Run, name: str, cache: Path) -> str:
@@ -135,5 +114,16 @@ class Store:
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            os.replace(self.client.download_artifacts(run.info.run_id, name, scratch), target)
+            beside = self._beside(run)
+            os.replace(shutil.copy(beside / name, scratch) if beside and (beside / name).is_file() else
+                       self.client.download_artifacts(run.info.run_id, name, scratch), target)
         return target
+
+    def _beside(self, run: Run) -> Path | None:
+        """The run's artifacts beside an SQLite store, where a launch puts them. MLflow knows by an absolute path where
+        they once were; the folder may have been moved or copied since. None: ask MLflow."""
+        last = PurePosixPath(unquote(urlsplit(run.info.artifact_uri or "").path)).parts[-4:]  # mlruns/1/<id>/artifacts
+        if self._file is None or last[:1] != ("mlruns",):
+            return None
+        found = self._file.absolute().parent.joinpath(*last)
+        return found if found.is_dir() else None

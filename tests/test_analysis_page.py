@@ -15,10 +15,11 @@ from markupsafe import Markup
 from mlflow import MlflowClient
 
 from analysis import origin, page, report
+from analysis.address import without_password
 from analysis.compact import compacted
 from analysis.findings import Finding
 from analysis.load import Store, read
-from analysis.origin import DIFF_SHOWN, Origin, commands, documents, noted, without_password
+from analysis.origin import DIFF_SHOWN, Origin, commands, documents, noted
 from tests import synthetic_study as toy
 
 SEARCH = {"sampler": "tpe", "arguments": {"n_startup_trials": 10, "multivariate": True}, "prune": "successive_halving",

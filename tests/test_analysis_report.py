@@ -117,11 +117,10 @@ def test_a_missing_store_is_one_sentence(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_server_that_is_away_is_one_sentence(capsys, monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    assert report.main(["--tracking-uri", "http://127.0.0.1:9"]) == 2
+def test_a_server_that_is_away_is_one_sentence(capsys):
+    assert report.main(["--tracking-uri", "http://me:secret@127.0.0.1:9"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("report: cannot read the tracking store: ") and said.count("\n") == 1
+    assert said == "report: no tracking server answers at http://me:PASSWORD@127.0.0.1:9 (ConnectionError)\n"
 
 
 @pytest.mark.parametrize("command", [[str(ROOT / "analysis" / "report.py")], ["-m", "analysis.report"]])

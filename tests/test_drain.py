@@ -10,7 +10,7 @@ import pytest
 
 from study.tracking import drain
 from study.tracking.drain import Drain
-from study.tracking.experiment import TrackingError
+from study.tracking.errors import TrackingError
 
 AWAY = TrackingError("MLflow at there: refused", away=True)
 

@@ -24,7 +24,8 @@ from study.identity import knobs_text
 from study.provenance import tags as noted
 from study.records import read_records
 from study.storage import Store, Unit, block_name
-from study.tracking.experiment import NOTE, Experiment, TrackingError, metric, named
+from study.tracking.errors import TrackingError, named
+from study.tracking.experiment import NOTE, Experiment, metric
 from study.tracking.sheet import DATA_SHEET
 from study.tracking.tags import (
     RUNGS_FILE,
@@ -65,7 +66,7 @@ class Tracking(Experiment):
 
     def __init__(self, uri: str | None, study: str, study_version: str, factors: Sequence[str] = (),
                  seeds: Mapping[str, Collection[int]] | None = None) -> None:
-        """uri: None for MLflow's own default (MLFLOW_TRACKING_URI, else mlflow.db in the working directory).
+        """uri: None for MLFLOW_TRACKING_URI, else mlflow.db in the working directory (see `address.resolved`).
         factors: the knobs that a trial's name shows. seeds: phase -> what a trial's metrics are over (None: all seeds).
         Touches no store yet.
         """

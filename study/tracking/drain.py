@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from study.tracking.experiment import TrackingError
+from study.tracking.errors import TrackingError
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before the next try, by the failures since the last step forward
 LAST_PAUSE = 2.0  # the longest one once the launch waits for its end

@@ -8,95 +8,42 @@ import io
 import logging
 import math
 import os
-import re
 import tempfile
 import uuid
 from collections.abc import Callable
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from study.redaction import redacted
+from study.tracking import address
+from study.tracking.errors import TrackingError, named
+from study.tracking.moved import follow
+from study.tracking.reach import check_database, check_server, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 BATCH = 800  # metrics in one request; MLflow takes 1,000 entries, and the last brings parameters and tags too
 PAGE = 1000  # runs in one request
-TRANSIENT = frozenset({408, 409, 429, *range(500, 600)})  # HTTP statuses after which a request may succeed later
 ENVIRONMENT = {
     # MLflow's defaults phone home, draw bars, and print two lines for each run.
     "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 NOTE = "mlflow.note.content"
-REASON = 300  # characters of what MLflow says
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class TrackingError(Exception):
-    """The tracking store cannot be used; one sentence. Nothing is lost: storage remembers, a relaunch drains.
-
-    away: it does not answer, or its answer is that it cannot now; else it refuses what it was asked. A password in the
-    message, such as the URI's, is left out.
-    """
-
-    def __init__(self, message: str, away: bool = False) -> None:
-        super().__init__(redacted(message))
-        self.away = away
-
-
-def named(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """A method of an Experiment that raises TrackingError for what MLflow, its database or a missing driver raises."""
-    @functools.wraps(method)
-    def wrapper(self: Experiment, *args: P.args, **kwargs: P.kwargs) -> T:
-        from mlflow.exceptions import MlflowException
-        from requests import RequestException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            return method(self, *args, **kwargs)
-        except (MlflowException, RequestException, SQLAlchemyError, ImportError, OSError) as error:
-            raise TrackingError(f"MLflow at {self.uri}{_reason(error)}", _status(error) in TRANSIENT) from error
-    return wrapper
-
-
-def _reason(error: Exception) -> str:
-    """What its text says, in one line without the statement or the objects that failed; behind `MLflow at <uri>`."""
-    from requests import ConnectionError as NoConnection
-
-    text = redacted(" ".join(str(error).split()).partition(" [SQL: ")[0])
-    errno = re.search(r"\[Errno -?\d+\] ([\w ,]+)", text)
-    if isinstance(error, NoConnection) or "Max retries exceeded" in text:
-        return f" does not answer ({errno[1].strip() if errno else text[:100]})"
-    if "disk image is malformed" in text or "file is not a database" in text:
-        return (f" is damaged, or no database ({text.rpartition(') ')[2]}): with that file moved away the same command "
-                "shows all that is finished in a new one")
-    return f": {text if len(text) <= REASON else text[:REASON].rpartition(' ')[0] + ' ...'}"
-
-
-def _status(error: Exception) -> int:
-    """The HTTP status that an error stands for; 500 where no server said one, as for a lost connection."""
-    from mlflow.exceptions import MlflowException
-
-    if isinstance(error, MlflowException):
-        return int(error.get_http_status_code())
-    return int(getattr(getattr(error, "response", None), "status_code", 500))
+log = logging.getLogger(__name__)
 
 
 class Experiment:
     """The MLflow experiment `name`, made on first use with `note`. No global state of MLflow is touched."""
 
     def __init__(self, uri: str | None, name: str, note: str) -> None:
-        """uri: None for MLflow's own default (MLFLOW_TRACKING_URI, else mlflow.db in the working directory)."""
+        """uri: None for MLFLOW_TRACKING_URI, else mlflow.db in the working directory (see `address.resolved`)."""
         for variable, value in ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
         # Whatever a user prefers: a repeated create_run makes a second run. `Drain` tries again, and looks first.
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-        import mlflow
-
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # stories; what fails is raised as well
-        self.uri = uri or mlflow.get_tracking_uri()
+        self.uri = address.resolved(uri)
         self.name = name
         self._note = note
         self.on_answer: Callable[[bool], None] = lambda step: None  # told of each answer (see Drain.answered)
@@ -118,17 +65,14 @@ class Experiment:
     @named
     def check_reachable(self, timeout: float = 5.0) -> None:
         """Find or make the experiment, and before it a new SQLite store. Raises TrackingError, soon for no server."""
-        if re.fullmatch(r"[\w.-]+:\d+(/.*)?", self.uri):
-            raise TrackingError(f"tracking URI: found {self.uri!r}, expected a server's http(s)://HOST:PORT; did you "
-                                f"mean http://{self.uri}?")
-        if ":" not in self.uri and not self.uri.startswith("databricks"):
-            path = PurePath(self.uri)
-            database = path if path.suffix == ".db" else path / "mlflow.db"
-            raise TrackingError(f"tracking URI: found the path {self.uri!r}, expected the URI of a store or server; "
-                                f"did you mean sqlite:///{database}?")
+        if problem := address.problem(self.uri):
+            raise TrackingError(problem)
         if self.is_server:
-            self._check_server(timeout)
-        self._make_database()
+            check_server(self.uri, timeout)
+        else:
+            check_database(self.uri)
+            self._make_database()
+            self._follow()
         self._check_kind()
         _ = self.experiment_id
 
@@ -147,38 +91,31 @@ class Experiment:
         Another launch may do the same at the same moment: the store that is there first is everybody's, since its
         launch may have begun to use it.
         """
-        path = Path(self.uri.removeprefix("sqlite:///"))
-        if not self.uri.startswith("sqlite:///") or path.exists() or not path.parent.is_dir():
+        path = sqlite_path(self.uri)
+        if path is None or path.exists():
             return
         import mlflow
 
         temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            mlflow.MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
+            temporary.touch()  # where that fails MLflow would try for minutes
+            mlflow.MlflowClient(address.sqlite_uri(temporary)).search_experiments(max_results=1)
             with contextlib.suppress(FileExistsError):
                 _put(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
 
+    def _follow(self) -> None:
+        path = sqlite_path(self.uri)
+        if path and (moved := follow(path, self.name)):
+            log.warning("study %r was moved: its artifacts in MLflow are those in %s from now on (were: %s)", self.name,
+                        moved[1], moved[0])
+
     @property
     def is_server(self) -> bool:
         """Whether the store is behind a server, which may be away, and not a file or database of ours."""
-        return self.uri.startswith(("http://", "https://"))
-
-    def _check_server(self, timeout: float) -> None:
-        import requests
-
-        try:
-            code = requests.get(f"{self.uri.rstrip('/')}/health", timeout=timeout).status_code
-        except requests.RequestException as error:
-            raise TrackingError(f"no MLflow server answers at {self.uri} ({type(error).__name__}); start it, or leave "
-                                "out --tracking-uri to keep the study in mlflow.db here", away=True) from error
-        if code == 403:
-            raise TrackingError(f"the MLflow server at {self.uri} refuses this host name (403); start it with "
-                                "--allowed-hosts naming it")
-        if code != 200:
-            raise TrackingError(f"{self.uri} does not answer like an MLflow server (/health gives {code})",
-                                away=code in TRANSIENT)
+        return self.uri.startswith(address.SERVER)
 
     @functools.cached_property
     def experiment_id(self) -> str:
@@ -199,9 +136,9 @@ class Experiment:
     def _artifacts(self) -> str | None:
         """Where artifacts go: beside an SQLite file that lies elsewhere; MLflow would put them into the working
         directory. None: MLflow's own choice."""
-        folder = Path(self.uri.removeprefix("sqlite:///")).parent.absolute()
-        elsewhere = self.uri.startswith("sqlite:///") and folder != Path.cwd()
-        return (folder / "mlruns" / self.name).as_uri() if elsewhere else None
+        path = sqlite_path(self.uri)
+        folder = path and path.absolute().parent
+        return (folder / "mlruns" / self.name).as_uri() if folder and folder != Path.cwd() else None
 
     def search(self, condition: str) -> list[Run]:
         """All runs, deleted ones aside, that meet the condition."""

@@ -1,0 +1,46 @@
+"""An SQLite store whose folder was renamed, moved or copied: MLflow keeps absolute paths of artifacts in it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+ARTIFACTS = "mlruns"  # beside the store; MLflow's own name
+
+
+def follow(store: Path, name: str) -> tuple[Path, Path] | None:
+    """Let the experiment's rows name the artifacts beside the store, where they were when it was somewhere else.
+
+    Returns the folders before and after; None where nothing had to change. Raises sqlite3.Error.
+    """
+    if not store.is_file() or not store.stat().st_size:
+        return None
+    with closing(sqlite3.connect(store, timeout=20)) as database, database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+            return None
+        row = database.execute("SELECT experiment_id, artifact_location FROM experiments WHERE name = ?",
+                               (name,)).fetchone()
+        before = _local(row[1]) if row else None
+        if before is None or before.parent.name != ARTIFACTS:
+            return None
+        after = Path(os.path.abspath(store)).parent / ARTIFACTS / before.name
+        if before == after or (before.exists() and (not after.exists() or before.samefile(after))):
+            return None
+        there = after.as_uri() if row[1].startswith("file:") else str(after)
+        database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (there, row[0]))
+        database.execute("UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE experiment_id = ? "
+                         "AND substr(artifact_uri, 1, ?) = ?",
+                         (there, len(row[1]) + 1, row[0], len(row[1]) + 1, f"{row[1]}/"))
+    return before, after
+
+
+def _local(location: str) -> Path | None:
+    """The path of an artifact location; None of one that is behind a server or in a bucket."""
+    parts = urlsplit(location)
+    if parts.scheme == "file":
+        return Path(url2pathname(parts.path))
+    return None if "://" in location or ":/" in location else Path(location)
