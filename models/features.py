@@ -122,6 +122,18 @@ def _features(weights: list[Tensor], x: Tensor) -> Tensor:
     return F.leaky_relu(F.linear(x.flatten(1), weights[-2], weights[-1]), 0.2)
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread inside, the number from before after: sums then have one order on every machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_thread()
 def _in_slices(weights: list[Tensor], images: np.ndarray) -> Tensor:
     """images: (n, C, H, W). Returns (n, DIM); memory stays small whatever n."""
     with torch.inference_mode():
@@ -129,12 +141,14 @@ def _in_slices(weights: list[Tensor], images: np.ndarray) -> Tensor:
                           for i in range(0, max(1, len(images)), 64)])
 
 
+@_one_thread()
 def _standardised(name: str, weights: list[Tensor], train: np.ndarray | DiskImages,
                   accuracy: float | None) -> Extractor:
     features = _in_slices(weights, some(train))
     return Extractor(name, tuple(train.shape[1:]), weights, features.mean(0), features.std(0), accuracy)
 
 
+@_one_thread()
 def _trained(data: Data, labels: np.ndarray, labels_search: np.ndarray, seed: int, recipe: Recipe) -> Extractor:
     generator = torch.Generator().manual_seed(seed)
     classes = int(labels.max()) + 1
@@ -145,26 +159,14 @@ def _trained(data: Data, labels: np.ndarray, labels_search: np.ndarray, seed: in
     adam = torch.optim.AdamW([*weights, head], lr=recipe.lr, weight_decay=recipe.weight_decay)
     learned = drawn(len(labels), len(labels) if isinstance(data.train, np.ndarray) else LEARNED)
     x, y = torch.tensor(data.train[learned], dtype=torch.float64), torch.tensor(labels[learned])
-    with _one_thread():
-        for _ in range(recipe.epochs):
-            for batch in torch.randperm(len(x), generator=generator).split(recipe.batch_size):
-                adam.zero_grad()
-                F.cross_entropy(F.linear(_features(weights, x[batch]), head), y[batch]).backward()
-                adam.step()
+    for _ in range(recipe.epochs):
+        for batch in torch.randperm(len(x), generator=generator).split(recipe.batch_size):
+            adam.zero_grad()
+            F.cross_entropy(F.linear(_features(weights, x[batch]), head), y[batch]).backward()
+            adam.step()
     fixed = [weight.detach() for weight in weights]
     guess = F.linear(_in_slices(fixed, data.search), head.detach()).argmax(1).numpy()
     return _standardised(f"clf{DIM}", fixed, data.train, float(np.mean(guess == labels_search)))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One torch thread inside, the number from before after: sums then have one order on every machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _write(path: Path, extractor: Extractor, identity: dict[str, object]) -> None:

@@ -8,11 +8,9 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -115,8 +113,8 @@ def test_its_entrypoint_is_a_launch_of_this_release(rayjob: dict[str, Any]) -> N
 def test_what_a_driver_asks_ray_for_is_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a job of `ray job submit`, as KubeRay makes one, Ray copies it; a module in it ends the launch."""
     asked: list[dict[str, Any]] = []
-    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=lambda **words: asked.append(words),
-                                                            shutdown=lambda: None, exceptions=ray.exceptions))
+    monkeypatch.setattr(ray, "init", lambda **words: asked.append(words))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.setattr(door, "admission", lambda address, insecure: (address, None))
     with cluster.running("10.0.0.1:6379", 2):

@@ -81,8 +81,9 @@ def version(*overrides: str) -> str:
 
 
 @pytest.mark.parametrize("override", [
-    "question=Why?", "design.replicates=30", "design.step_size=[0.1, 0.2, 0.4]", "design.mcmc_steps=[5, 20]", "design=",
-    "search.trials=64", "confirm.replicates=40", "confirm.top=5", "confirm=", "resources.cpu=2", "baseline=jko"])
+    "question=Why?", "design.replicates=30", "design.step_size=[0.1, 0.2, 0.4]", "design.mcmc_steps=[5, 20]",
+    "design=null", "search.trials=64", "confirm.replicates=40", "confirm.top=5", "confirm=null", "resources.cpu=2",
+    "baseline=jko"])
 def test_what_extends_a_study_keeps_its_version(override: str) -> None:
     assert version(override) == version()
     assert changed_keys(spec().resolved(), spec(override).resolved()) == []
@@ -144,7 +145,7 @@ def test_seeds_of_phases_never_meet_and_more_replicates_only_add() -> None:
     assert phase_seeds(spec("seed=7"), "design") == [7000000, 7000001, 7000002] == seeds[0][:3]
     assert phase_seeds(spec("seed=7"), "search") == [7001000, 7001001] and seeds[2][0] == 7002000
     assert not set(phase_seeds(spec("seed=1000"), "design")) & set(phase_seeds(spec(), "search"))
-    assert phase_seeds(spec("confirm="), "confirm") == []
+    assert phase_seeds(spec("confirm=null"), "confirm") == []
 
 
 def test_an_extractor_is_its_file_s_content_and_what_is_off_changes_no_hash() -> None:
