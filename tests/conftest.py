@@ -8,8 +8,11 @@ import pytest
 
 os.environ.update(OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true",
                   RAY_USAGE_STATS_ENABLED="0")
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, as CI may be: the tests of an
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # interrupt, and the launches that they start, expect it
+# In a shell's background job and under nohup, as CI may be, these are ignored; tests of an interrupt, and the launches
+# that they start, expect them.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
