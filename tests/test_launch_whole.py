@@ -346,16 +346,3 @@ def test_what_crashed_is_not_tried_again_beside_what_ran_out_of_memory(launch: L
     code, _, errors = launch("--set", "confirm={top: 1, replicates: 1}")
     assert code == 1 and len(errors) == 1 and errors[0].endswith("boom")
     assert order == [("design", 1.0)] * 4 + [("confirm", 1.0)] * 2 + [("confirm", 2.0)]
-
-
-def test_the_searches_can_be_opened_with_optuna(launch: Launch) -> None:
-    import optuna
-
-    launch("--set", SEARCH, "--set", "search.sampler=random")
-    [path] = Path("runs/tiny/search").glob("*/optuna.db")
-    url = f"sqlite:///{path.absolute()}"
-    assert optuna.get_all_study_names(url) == ["tiny kl", "tiny jko"]
-    for name in ("tiny kl", "tiny jko"):
-        trials = optuna.load_study(study_name=name, storage=url).get_trials()
-        assert [t.state.name for t in trials] == ["COMPLETE"] * 2
-        assert all(t.params.keys() == {"step_size"} and t.value is not None for t in trials)
