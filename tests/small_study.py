@@ -25,7 +25,8 @@ def study(values: Mapping[Cell, Sequence[float | None]], *, arms: Mapping[str, d
         where = {"config_hash": key, "arm": arm, "base_arm": arm, "step_size": step, "mcmc_steps": steps}
         cells.append({**where, "knobs": knobs})
         trials.append({**where, "phase": phase, "status": "finished", "complete": True, "settings": json.dumps(knobs),
-                       "last_rung": float("nan"), "spent_gradients": float("nan"), "spent_seconds": float("nan")})
+                       "last_rung": float("nan"), "spent_particle_gradients": float("nan"),
+                       "spent_wall_seconds": float("nan")})
         finals += [{**where, "phase": phase, "seed": seed, "verdict": "diverged" if v is None else "survived",
                     "diverged": v is None, "diverged_at": 50.0 if v is None else None, "kid": v,
                     "block": f"0-{len(seeds) - 1}", "particle_gradients": cost * steps * (0.5 if v is None else 1),

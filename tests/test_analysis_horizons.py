@@ -143,7 +143,8 @@ def test_where_a_pruned_trial_stopped_is_known_or_said_not_to_be(tags: dict[str,
         **tags}))
     row = trial_row(run, {})
     known = {80.0: [80, 16], None: [math.nan] * 2}  # 2 seeds x 16 gradients x 80 of 160 updates
-    np.testing.assert_equal([row["last_rung"], row["spent_gradients"], row["spent_seconds"]], [*known[last], 2])
+    found = [row[name] for name in ("last_rung", "spent_particle_gradients", "spent_wall_seconds")]
+    np.testing.assert_equal(found, [*known[last], 2])
 
 
 def test_what_is_censored_early_weighs_on_the_estimate():
