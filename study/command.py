@@ -8,25 +8,31 @@ import sys
 from pathlib import Path
 
 
-def typed(path: Path) -> str:
-    """A file as one word of a command: by its name where the shell finds just that one, else by its shortest path."""
+def _file(path: Path) -> str:
+    """A file as one word, by its shortest path from here."""
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def _program(path: Path) -> str:
+    """A program as a command's first word: by its name where the shell finds just that one, else by its path."""
     found = shutil.which(path.name)
     if found and Path(found).absolute() == path:
         return path.name
-    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+    word = _file(path)
+    return word if "/" in word else f"./{word}"
 
 
 def python() -> str:
     """This Python."""
-    return typed(Path(sys.executable)) if sys.executable else "python"
+    return _program(Path(sys.executable)) if sys.executable else "python"
 
 
 def mlflow() -> str:
     """MLflow's command line, of this Python."""
     script = Path(sys.executable).with_name("mlflow")
-    return typed(script) if script.is_file() else f"{python()} -m mlflow"
+    return _program(script) if script.is_file() else f"{python()} -m mlflow"
 
 
 def report() -> str:
     """The report's."""
-    return f"{python()} {typed(Path(__file__).absolute().parents[1] / 'analysis' / 'report.py')}"
+    return f"{python()} {_file(Path(__file__).absolute().parents[1] / 'analysis' / 'report.py')}"

@@ -186,7 +186,8 @@ def _absolute(uri: str) -> str:
 def _tuned(uri: str) -> str:
     """With pyarrow's option for a bucket. S3: a small file is one request, not the three of an upload in parts. Google:
     seconds, not minutes, until a request is given up, as without credentials."""
-    option = {"s3": "allow_delayed_open=true", "gs": "retry_limit_seconds=20"}.get(uri.partition("://")[0], "")
+    google = "retry_limit_seconds=20"
+    option = {"s3": "allow_delayed_open=true", "gs": google, "gcs": google}.get(uri.partition("://")[0], "")
     if not option or option.partition("=")[0] in uri:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}{option}"

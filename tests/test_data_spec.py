@@ -60,6 +60,9 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
     ("{folder: 7, size: 8, channels: 1}", [
         'data.folder: found 7, expected the path of a folder of images, at any depth; '
         'write it in quotes: folder: "7"']),
+    ("{folder: HERE, size: 8, channels: 1, splits: '500'}", [
+        "data.splits: found '500', expected a mapping such as {search: 500, confirm: 500}"]),
+    ("{name: rings, size: '8'}", ["data.size: found '8', expected no size: these data are points in the plane"]),
     ("{parquet: HERE, size: 8, channels: 1}", [
         "data.parquet: found no file *.parquet at HERE, expected Parquet files with an image column: a file, a folder "
         "of them, or a pattern such as /data/*.parquet"]),

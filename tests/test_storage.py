@@ -75,7 +75,8 @@ def test_a_storage_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkey
 
 @pytest.mark.parametrize(("uri", "asked"), [
     ("s3://b/p", "s3://b/p?allow_delayed_open=true"), ("s3://b?region=x", "s3://b?region=x&allow_delayed_open=true"),
-    ("gs://b/p", "gs://b/p?retry_limit_seconds=20"), ("gs://b?retry_limit_seconds=5", "gs://b?retry_limit_seconds=5"),
+    ("gs://b/p", "gs://b/p?retry_limit_seconds=20"), ("gcs://b/p", "gcs://b/p?retry_limit_seconds=20"),
+    ("gs://b?retry_limit_seconds=5", "gs://b?retry_limit_seconds=5"),
     ("file:///a", "file:///a"), ("/a", "/a")])
 def test_a_bucket_is_asked_with_pyarrow_s_option(uri: str, asked: str) -> None:
     assert files._tuned(uri) == asked

@@ -161,6 +161,8 @@ def test_the_next_commands_are_there_where_they_are_printed(tmp_path: Path, monk
     assert Path(page.split()[0]).parent == bin and Path(words[0]) == Path(sys.executable)
     assert Path(words[1]).samefile(root / "analysis" / "report.py")
     assert launch._how_to_continue(["--space", "x"]).endswith(f": {sys.executable} -m study.launch --space x")
+    page, words = told(bin, "/nowhere")  # a bare name would be looked for on the PATH
+    assert page.startswith("./mlflow ui") and words[0] == f"./{Path(sys.executable).name}"
     (tmp_path / "mlruns" / "0").mkdir(parents=True)
     (tmp_path / "mlruns" / "0" / "meta.yaml").touch()  # an earlier MLflow's, to which a bare `mlflow ui` would turn
     page, _ = told(tmp_path, str(bin))

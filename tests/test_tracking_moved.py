@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from analysis.store import Store as ReadStore
-from study.tracking import Tracking
+from study.tracking import Tracking, TrackingError
 from tests.test_tracking import HERE, PLAN, PROVENANCE, template
 
 __all__ = ["template"]
@@ -61,6 +63,18 @@ def test_its_report_and_its_relaunch_know_it_where_it_is(
     tracking = Tracking(uri, "jko", "v1")
     for run in tracking.search("tags.kind = 'launch'"):
         assert tracking.read_artifact(run.info.run_id, "spec.yaml") == b"study: jko\n"
+
+
+def test_a_store_that_is_refused_is_not_written(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It was moved, and is of an earlier MLflow: whoever upgrades or copies it finds it as it was."""
+    shutil.move(tmp_path / "a b", tmp_path / "c d")
+    store = tmp_path / "c d/mlflow.db"
+    with closing(sqlite3.connect(store)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    before = store.read_bytes()
+    with pytest.raises(TrackingError, match="store of an earlier MLflow"):
+        Tracking(uri, "jko", "v1").check_reachable()
+    assert store.read_bytes() == before and not caplog.messages
 
 
 def test_a_store_that_was_not_moved_is_left_alone(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,6 +14,7 @@ from study.spec.written import as_number
 from study.spec.yaml_text import Document
 
 SPLITS = ("train", "search", "confirm")
+NUMBERS = ("size", "channels", "refuse_broken")  # keys of images on disk that take one
 
 
 def base_of(document: Document) -> str:
@@ -31,9 +32,11 @@ def read_data(reader: Reader, base: str) -> tuple[dict[str, Any], str, dict[str,
         found = list(problems(value, base, lambda key, here: unknown(key, here, section="data")))
         for key, message in found:
             path = ("data", *key)
-            is_text = key[-1] in (*KINDS, "column")
-            hint = reader.in_quotes(path) if is_text else as_number(value.get(key[-1]), whole=key != ("refuse_broken",))
-            reader.report(path, message + hint)
+            if key[-1] in (*KINDS, "column"):
+                message += reader.in_quotes(path)
+            elif key[-1] in NUMBERS:
+                message += as_number(value.get(key[-1]), whole=key[-1] != "refuse_broken")
+            reader.report(path, message)
         if found:
             return {"name": "", "size": None}, "", {}
         data = resolved(value, base)
@@ -52,7 +55,7 @@ def read_data(reader: Reader, base: str) -> tuple[dict[str, Any], str, dict[str,
     else:
         info = DATASETS[name]
         if problem := info.size_problem(size):
-            reader.report(("data", "size"), problem + as_number(size, whole=True))
+            reader.report(("data", "size"), problem + (as_number(size, whole=True) if info.sizes else ""))
         return ({"name": name, "size": info.default_size if size is None else size}, name,
                 {split: getattr(info, split) for split in SPLITS})
     return {"name": "", "size": None}, "", {}

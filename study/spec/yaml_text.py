@@ -45,9 +45,12 @@ class Document:
         """The end of a message where text was expected: how to write what stands at `path` as text, if it is not."""
         if path not in self.texts:
             return ""
-        key, text = dotted(path) if path in self.options else str(path[-1]), self.texts[path]
-        return "; write it in quotes: " + (f"""--set '{key}="{text}"'""" if path in self.options
-                                           else f'{key}: "{text}"')
+        text = f'"{self.texts[path]}"'
+        if path in self.options:
+            text = f"--set '{dotted(path)}={text}'"
+        elif isinstance(path[-1], str):  # else it stands in a list
+            text = f"{path[-1]}: {text}"
+        return f"; write it in quotes: {text}"
 
     def rank(self, path: Path) -> tuple[bool, int]:
         """For sorting: problems of the file by line, then those of options."""

@@ -72,9 +72,9 @@ class Experiment:
         else:
             check_database(self.uri)
             self._make_database()
-            self._follow()
         self._check_kind()
         _ = self.experiment_id
+        self._follow()  # last: a store that is refused, such as another release's, is not written
 
     def _check_kind(self) -> None:
         from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
