@@ -173,8 +173,7 @@ def _improves(t: Traces) -> bool:
 def flags(t: Traces) -> tuple[str, ...]:
     """What a reader should know beside the verdict."""
     quarter = max(1, len(t.gap) // 4)
-    kappa = _last(t.kappa, 4)
-    known = kappa[np.isfinite(kappa)]
+    known = late(t.kappa)[np.isfinite(late(t.kappa))]
     short = max(float(t.quality[-1]), t.floor, t.floor_long)
     middle = float(np.median(known)) if len(known) else 0.0
     found = {

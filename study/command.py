@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 
 def _file(path: Path) -> str:
     """A file as one word, by its shortest path from here."""
-    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+    with contextlib.suppress(FileNotFoundError, ValueError):  # the folder has been removed; the file lies elsewhere
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))
 
 
 def _program(path: Path) -> str:

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import socket
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -194,4 +193,5 @@ def _tuned(uri: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return textwrap.shorten(str(error), 300, placeholder=" ...")
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:300]} ..."

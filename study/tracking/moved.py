@@ -28,7 +28,7 @@ def follow(store: Path, name: str) -> tuple[Path, Path] | None:
         if before is None or before.parent.name != ARTIFACTS:
             return None
         after = Path(os.path.abspath(store)).parent / ARTIFACTS / before.name
-        if before == after or (before.exists() and (not after.exists() or before.samefile(after))):
+        if before == after or not after.exists() or (before.exists() and before.samefile(after)):
             return None
         there = after.as_uri() if row[1].startswith("file:") else str(after)
         database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (there, row[0]))
