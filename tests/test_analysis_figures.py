@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex, to_rgb
 
 from analysis.figures import cost, key, limits, maps, replicates, search
 from analysis.palette import EMPTY, colours, hatches, markers, style
+from analysis.sections.plane import KEY
 from analysis.wording import LONGEST, brief
 
 ARMS = ["kl", "jko"]
@@ -145,6 +146,21 @@ def test_phase_diagram_has_counts_and_limits_at_their_place(ax):
                      ("delta_min", pytest.approx(0.1 * 2**0.5), 1),
                      ("beyond", pytest.approx(0.2 * 2**0.5 / 1.02), 0), ("observed", pytest.approx(0.13), 1)]
     assert not [t for t in ax.texts if "grid" in t.get_text()]
+
+
+@pytest.mark.parametrize("far", [0.11, math.inf])
+def test_the_key_of_a_narrow_phase_diagram_leaves_its_cells_their_width(far):
+    """Two columns are narrower than the key, which had squeezed them until their words lay over each other."""
+    figure = matplotlib.figure.Figure(figsize=(KEY, 2.0), layout="constrained")
+    ax = figure.subplots()
+    observed = pd.DataFrame({"mcmc_steps": [5], "limit": [far], "low": 0.1, "high": math.inf})
+    row = grid()[lambda frame: frame["mcmc_steps"] == 5]
+    maps.divergence_map(row, ax, limits=outside().assign(delta_min=0.15)[:1], observed=observed)
+    FigureCanvasAgg(figure).draw()
+    key, cells = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    assert cells.width > 0.65 * KEY * figure.dpi and key.x1 < figure.bbox.x1
+    boxes = sorted((t.get_window_extent() for t in ax.texts if t.get_gid() == "cell"), key=lambda box: box.x0)
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_cells_end_half_way_between_levels_and_hold_their_words():

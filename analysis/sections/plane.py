@@ -11,6 +11,8 @@ from analysis.figures import maps
 from analysis.sections.canvas import Canvas, Section
 from analysis.wording import count, number, slug
 
+KEY = 5.4  # inches at which the key of limits fits over the cells; a narrower figure gives the cells what it leaves
+
 
 def divergence(canvas: Canvas) -> Section | None:
     """F2: divergence rate in every cell, the observed limit with its bounds, the law's two limits."""
@@ -26,7 +28,7 @@ def divergence(canvas: Canvas) -> Section | None:
         draw = partial(maps.divergence_map, frame, limits=canvas.limits[canvas.limits["arm"] == arm],
                        observed=seen[seen["arm"] == arm])
         wide, high = maps.size(frame, taller=0.2)
-        panels.append(canvas.panel(f"divergence_{i}_{slug(arm)}", arm, frame, draw, (wide + 0.8, high),
+        panels.append(canvas.panel(f"divergence_{i}_{slug(arm)}", arm, frame, draw, (max(wide + 0.8, KEY), high),
                                    f"Divergence rate of {arm} by step size and MCMC steps, with predicted and observed "
                                    "limits; the table of all cells holds it"))
     return Section(
