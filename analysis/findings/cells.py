@@ -12,6 +12,7 @@ from analysis.findings.finding import Finding, at
 from analysis.frames import rows
 from analysis.inference import Interval
 from analysis.load import VALID, Study
+from analysis.objectives import objectives, told
 from analysis.tables import best_cells, grid, summaries
 from analysis.wording import DASH, count, interval, listed, number, plus_minus
 
@@ -59,14 +60,27 @@ def searched(study: Study) -> list[Finding]:
     if clean.empty:
         return []
     best = clean.sort_values("mean", ascending=study.lower_is_better).iloc[0]
+    by = f" by {study.primary} alone" if len(objectives(study)) > 1 else ""
     return [
         Finding(
             "search",
-            f"Search, not a claim: the best of {count(len(frame), 'finished trial')} "
+            f"Search, not a claim: the best of {count(len(frame), 'finished trial')}{by} "
             f"({pruned} more pruned) is {best['arm']} at {at(best)} with {study.primary} "
             f"{number(best['mean'])} over {count(best['n'], 'seed')} {DASH} the winner of many draws.",
-        )
+        ),
+        *_pareto(study),
     ]
+
+
+def _pareto(study: Study) -> list[Finding]:
+    """How large the Pareto set of several objectives is, and each arm's part of it."""
+    frame = told(study)
+    if frame.empty:
+        return []
+    arms = frame[frame["front"]].groupby("arm", sort=False).size()
+    parts = listed([f"{arm} {n}" for arm, n in arms.items()])
+    return [Finding("search", f"{int(arms.sum())} of {count(len(frame), 'finished trial')} are beaten by no other in "
+                              f"{listed(objectives(study))}: {parts}. Table search_pareto names them.")]
 
 
 def missing(study: Study) -> list[str]:

@@ -140,3 +140,4 @@ def report_agrees(out: Path, last: pd.DataFrame, plan: Mapping[str, Any], held: 
         best = {config_hash for config_hash, mine in said.items() if not any(
             all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine for other in said.values())}
         assert set(told.index[told["front"]]) == best
+        assert f"{len(best)} of {len(said)} finished trials are beaten by no other" in (out / "findings.md").read_text()
