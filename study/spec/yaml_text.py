@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -41,13 +41,17 @@ class Document:
     problems: tuple[tuple[Path, str], ...] = ()
     texts: Mapping[Path, str] = field(default_factory=dict)  # of what YAML takes for no text, as it is written
 
-    def in_quotes(self, path: Path) -> str:
-        """The end of a message where text was expected: how to write what stands at `path` as text, if it is not."""
-        if path not in self.texts:
+    def in_quotes(self, path: Path, words: Collection[str] | None = None) -> str:
+        """The end of a message where text was expected: how to write what stands at `path` as text, if it is not.
+
+        words: all that may stand there; None: any text.
+        """
+        if path not in self.texts or (words is not None and self.texts[path] not in words):
             return ""
-        key, text = dotted(path) if path in self.options else str(path[-1]), self.texts[path]
-        return "; write it in quotes: " + (f"""--set '{key}="{text}"'""" if path in self.options
-                                           else f'{key}: "{text}"')
+        quoted = f'"{self.texts[path]}"'
+        if path in self.options:
+            return f"; write it in quotes: --set '{dotted(path)}={quoted}'"
+        return f"; write it in quotes: {quoted if isinstance(path[-1], int) else f'{path[-1]}: {quoted}'}"
 
     def rank(self, path: Path) -> tuple[bool, int]:
         """For sorting: problems of the file by line, then those of options."""
