@@ -27,18 +27,20 @@ def main(arguments: list[str] | None = None) -> int:
                         "launched last. Given several times, studies of the same data and primary measure are compared")
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store; default: MLFLOW_TRACKING_URI where "
                         "that is set, else mlflow.db in this folder")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="where to write; default: reports/<study>")
-    parser.add_argument("--export", metavar="FILE", type=Path, help="also write every finished replicate, its knobs "
+    parser.add_argument("--out", metavar="DIR", type=_path, help="where to write; default: reports/<study>")
+    parser.add_argument("--export", metavar="FILE", type=_path, help="also write every finished replicate, its knobs "
                         "and measures as columns, to FILE (.parquet or .csv)")
     parser.add_argument("--watch", metavar="SECONDS", nargs="?", type=_seconds, const=30.0, help="look for new results "
                         "every SECONDS (%(const)g) and write the page again, until the study is complete or no launch "
                         "of it runs")
     options = parser.parse_args(arguments)
+    from analysis.address import check_folder
     from analysis.load import ReportError, opened
 
     try:
+        check_folder()
         with opened(options.tracking_uri) as store:
-            names = [store.choose(name) for name in options.study or [None]]
+            names = [store.choose(name) for name in dict.fromkeys(options.study or [None])]
             out = options.out or Path("reports") / safe("+".join(names))
             try:
                 (out / "cache").mkdir(parents=True, exist_ok=True)
@@ -131,6 +133,14 @@ def _seconds(text: str) -> float:
     if not 1 <= value < 1e6:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a number of seconds >= 1")
     return value
+
+
+def _path(text: str) -> Path:
+    import argparse
+
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a path")
+    return Path(text)
 
 
 def safe(name: str) -> str:

@@ -112,6 +112,22 @@ def test_an_unknown_study_names_the_nearest(uri, capsys):
     assert capsys.readouterr().err == "report: no study named 'tooy'; did you mean toy? (studies: toy)\n"
 
 
+def test_a_study_named_twice_is_one(uri, tmp_path, capsys):
+    words = ["--study", "toy", "--study", "toy", "--tracking-uri", uri, "--out", str(tmp_path)]
+    assert report.main(words) == 0
+    assert capsys.readouterr().out.startswith("toy: ")
+
+
+@pytest.mark.parametrize("option", ["--out", "--export"])
+def test_an_empty_path_is_refused(option, uri, tmp_path, monkeypatch, capsys):
+    """It would be this folder, among whose files the report's would lie."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        report.main(["--study", "toy", "--tracking-uri", uri, option, ""])
+    assert ended.value.code == 2 and not list(tmp_path.iterdir())
+    assert f"argument {option}: found '', expected a path" in capsys.readouterr().err
+
+
 def test_a_missing_store_is_one_sentence(tmp_path, capsys):
     assert report.main(["--tracking-uri", f"sqlite:///{tmp_path}/no.db"]) == 2
     assert capsys.readouterr().err.count("\n") == 1

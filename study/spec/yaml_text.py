@@ -75,8 +75,8 @@ class Document:
         return path
 
 
-def read(file: str | os.PathLike[str]) -> Document:
-    """The document in a file. Raises SpecError when it cannot be opened or is not one YAML mapping."""
+def text_of(file: str | os.PathLike[str]) -> str:
+    """The text of a study's file. Raises SpecError when it cannot be read, is too large or no text."""
     name = os.fspath(file)
     if not name:
         raise SpecError(["--space '': expected a study's YAML file, such as search_spaces/jko.yaml"])
@@ -95,12 +95,11 @@ def read(file: str | os.PathLike[str]) -> Document:
     if len(data) > MAX_BYTES:
         raise SpecError([f"{name}: is larger than {MAX_BYTES:,} bytes, expected a study's YAML file"])
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise SpecError([f"{name}:{line}: is not UTF-8 text (byte 0x{data[error.start]:02x}), "
                          "expected a YAML file"]) from None
-    return parse(text, name)
 
 
 def parse(text: str, name: str) -> Document:
