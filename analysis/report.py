@@ -34,6 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
                         "every SECONDS (%(const)g) and write the page again, until the study is complete or no launch "
                         "of it runs")
     options = parser.parse_args(arguments)
+    try:
+        return _report(options)
+    except KeyboardInterrupt:
+        print("report: interrupted; the same command writes it", file=sys.stderr)
+        return 130
+
+
+def _report(options: argparse.Namespace) -> int:
+    """What `main` returns, of options that can be read. The imports take seconds, in which one may interrupt it."""
     from analysis.address import check_folder
     from analysis.load import ReportError, opened
 
@@ -53,9 +62,6 @@ def main(arguments: list[str] | None = None) -> int:
     except ReportError as problem:
         print(f"report: {problem}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("report: interrupted; the same command writes it", file=sys.stderr)
-        return 130
     return 0
 
 
@@ -148,8 +154,15 @@ def safe(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_.+ " else "_" for c in name).strip().lstrip(".") or "study"
 
 
+def _terminated(*_: object) -> None:
+    raise KeyboardInterrupt  # so that a time limit ends it as Ctrl-C does
+
+
 if __name__ == "__main__":
+    import signal
+
     from analysis.output import lasting
 
+    signal.signal(signal.SIGTERM, _terminated)
     sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
     sys.exit(main())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from contextlib import chdir
@@ -116,6 +118,19 @@ def test_a_study_named_twice_is_one(uri, tmp_path, capsys):
     words = ["--study", "toy", "--study", "toy", "--tracking-uri", uri, "--out", str(tmp_path)]
     assert report.main(words) == 0
     assert capsys.readouterr().out.startswith("toy: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_one_sentence(number, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        silent.settimeout(60)
+        process = subprocess.Popen([sys.executable, str(ROOT / "analysis" / "report.py"), "--tracking-uri", uri],
+                                   cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        with silent.accept()[0]:  # it waits for an answer
+            process.send_signal(number)
+            said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (130, "report: interrupted; the same command writes it\n")
 
 
 @pytest.mark.parametrize("option", ["--out", "--export"])
