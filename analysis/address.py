@@ -26,6 +26,15 @@ class PassingError(ReportError):
     """What may pass by itself: a store that does not answer, a study whose plan is not written yet."""
 
 
+def check_folder() -> None:
+    """Raises ReportError where the working folder is gone: then no path that starts there means anything."""
+    try:
+        Path.cwd()
+    except OSError as problem:
+        raise ReportError(f"the folder that this was started in cannot be used ({problem.strerror}); cd to one that "
+                          "is there") from problem
+
+
 def resolved(given: str | None) -> str:
     """The URI that is meant, as a launch takes it; of a page in a browser the server's, before its `#`.
 

@@ -27,18 +27,29 @@ def main(arguments: list[str] | None = None) -> int:
                         "launched last. Given several times, studies of the same data and primary measure are compared")
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store; default: MLFLOW_TRACKING_URI where "
                         "that is set, else mlflow.db in this folder")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="where to write; default: reports/<study>")
-    parser.add_argument("--export", metavar="FILE", type=Path, help="also write every finished replicate, its knobs "
+    parser.add_argument("--out", metavar="DIR", type=_path, help="where to write; default: reports/<study>")
+    parser.add_argument("--export", metavar="FILE", type=_path, help="also write every finished replicate, its knobs "
                         "and measures as columns, to FILE (.parquet or .csv)")
     parser.add_argument("--watch", metavar="SECONDS", nargs="?", type=_seconds, const=30.0, help="look for new results "
                         "every SECONDS (%(const)g) and write the page again, until the study is complete or no launch "
                         "of it runs")
     options = parser.parse_args(arguments)
+    try:
+        return _report(options)
+    except KeyboardInterrupt:
+        print("report: interrupted; the same command writes it", file=sys.stderr)
+        return 130
+
+
+def _report(options: argparse.Namespace) -> int:
+    """What `main` returns, of options that can be read. The imports take seconds, in which one may interrupt it."""
+    from analysis.address import check_folder
     from analysis.load import ReportError, opened
 
     try:
+        check_folder()
         with opened(options.tracking_uri) as store:
-            names = [store.choose(name) for name in options.study or [None]]
+            names = [store.choose(name) for name in dict.fromkeys(options.study or [None])]
             out = options.out or Path("reports") / safe("+".join(names))
             try:
                 (out / "cache").mkdir(parents=True, exist_ok=True)
@@ -51,9 +62,6 @@ def main(arguments: list[str] | None = None) -> int:
     except ReportError as problem:
         print(f"report: {problem}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("report: interrupted; the same command writes it", file=sys.stderr)
-        return 130
     return 0
 
 
@@ -133,13 +141,28 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _path(text: str) -> Path:
+    import argparse
+
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a path")
+    return Path(text)
+
+
 def safe(name: str) -> str:
     """The study's name as one folder's name: separators replaced, no leading dot."""
     return "".join(c if c.isalnum() or c in "-_.+ " else "_" for c in name).strip().lstrip(".") or "study"
 
 
+def _terminated(*_: object) -> None:
+    raise KeyboardInterrupt  # so that a time limit ends it as Ctrl-C does
+
+
 if __name__ == "__main__":
+    import signal
+
     from analysis.output import lasting
 
+    signal.signal(signal.SIGTERM, _terminated)
     sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
     sys.exit(main())

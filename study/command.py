@@ -9,6 +9,15 @@ import sys
 from pathlib import Path
 
 
+def folder_problem() -> str | None:
+    """Why nothing can be found or kept in the working folder, as one sentence, or None."""
+    try:
+        Path.cwd()
+    except OSError as error:  # it was removed, or made anew: then the shell still stands in the old one
+        return f"the folder that this was started in cannot be used ({error.strerror}); cd to one that is there"
+    return None
+
+
 def _file(path: Path) -> str:
     """A file as one word, by its shortest path from here."""
     with contextlib.suppress(FileNotFoundError, ValueError):  # the folder has been removed; the file lies elsewhere

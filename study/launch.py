@@ -27,7 +27,7 @@ from study.cluster.failure import is_of_ray, last_line, root
 from study.interrupt import terminable
 from study.output import lasting
 from study.redaction import redacted
-from study.spec import StudySpec, load, located
+from study.spec import StudySpec, loads, located, text_of
 from study.spec.problems import SpecError
 
 if TYPE_CHECKING:
@@ -95,9 +95,10 @@ def _how_to_continue(words: Sequence[str]) -> str:
 
 
 def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
-    if problem := address_problem(arguments.address):
+    if problem := command.folder_problem() or address_problem(arguments.address):
         raise SpecError([problem])
-    spec = load(arguments.space, arguments.overrides)
+    text = text_of(arguments.space)  # once: a pipe gives it once, and a person may save the file meanwhile
+    spec = loads(text, arguments.space, arguments.overrides)
     if arguments.address and not arguments.dry_run and (problem := connect_problem(arguments.address)):
         raise SpecError([problem])
     cpus = usable_cpus()
@@ -114,12 +115,13 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     if not console.is_terminal:
         console = Console(highlight=False, width=120)
     try:
-        return _run(arguments, words, spec, cpus, console)
+        return _run(arguments, words, text, spec, cpus, console)
     except (StorageError, TrackingError) as error:
         raise SpecError([str(error)]) from error
 
 
-def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, cpus: int, console: Console) -> int:
+def _run(arguments: argparse.Namespace, words: Sequence[str], text: str, spec: StudySpec, cpus: int,
+         console: Console) -> int:
     from study.lock import check_free, held
     from study.storage import StorageError, Store
     from study.tracking import Tracking
@@ -134,7 +136,7 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
     away = ""
     if not arguments.dry_run:  # the checks make a folder and a new store, and a dry run leaves no study behind
         if arguments.address is None and (problem := gpu_problem(spec.resources.gpu)):
-            raise SpecError([located(arguments.space, arguments.overrides, ("resources", "gpu"), problem)])
+            raise SpecError([located(text, arguments.space, arguments.overrides, ("resources", "gpu"), problem)])
         store.check_writable()
         check_free(store, arguments.takeover)
         if away := first_contact(Tracking(arguments.tracking_uri, spec.study, ""), store):
@@ -152,7 +154,8 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
         data = load_data(spec.data, cache_dir=cache_dir(store),
                          say=lambda line: console.print(line, markup=False, soft_wrap=True))
     except DataError as error:
-        raise SpecError([located(arguments.space, arguments.overrides, ("data", *error.key), error.message)]) from error
+        where = ("data", *error.key)
+        raise SpecError([located(text, arguments.space, arguments.overrides, where, error.message)]) from error
     at_once = min(arguments.max_concurrent or cpus, cpus, fits([{"CPU": cpus}], {"cpu": spec.resources.cpu}))
     try:
         plan = make_plan(spec, data, max(1, at_once), cache_dir(store))
@@ -160,8 +163,8 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], spec: StudySpec, c
         if spec.evaluation.features is None:
             raise
         where = ("evaluation", "features")
-        raise SpecError([located(arguments.space, arguments.overrides, where, _one_line(error))]) from error
-    text = Path(arguments.space).read_text(encoding="utf-8")  # so that a report can say how to make the study again
+        raise SpecError([located(text, arguments.space, arguments.overrides, where, _one_line(error))]) from error
+    # so that a report can say how to make the study again
     plan["space"] = {"file": Path(arguments.space).name, "text": text, "overrides": arguments.overrides}
     show(plan, spec, console)
     if changed := what_changed(spec, plan, store):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from contextlib import chdir
@@ -110,6 +112,35 @@ def test_hostile_names_are_text(tmp_path, uri, capsys):
 def test_an_unknown_study_names_the_nearest(uri, capsys):
     assert report.main(["--study", "tooy", "--tracking-uri", uri]) == 2
     assert capsys.readouterr().err == "report: no study named 'tooy'; did you mean toy? (studies: toy)\n"
+
+
+def test_a_study_named_twice_is_one(uri, tmp_path, capsys):
+    words = ["--study", "toy", "--study", "toy", "--tracking-uri", uri, "--out", str(tmp_path)]
+    assert report.main(words) == 0
+    assert capsys.readouterr().out.startswith("toy: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_one_sentence(number, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        silent.settimeout(60)
+        process = subprocess.Popen([sys.executable, str(ROOT / "analysis" / "report.py"), "--tracking-uri", uri],
+                                   cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        with silent.accept()[0]:  # it waits for an answer
+            process.send_signal(number)
+            said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (130, "report: interrupted; the same command writes it\n")
+
+
+@pytest.mark.parametrize("option", ["--out", "--export"])
+def test_an_empty_path_is_refused(option, uri, tmp_path, monkeypatch, capsys):
+    """It would be this folder, among whose files the report's would lie."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        report.main(["--study", "toy", "--tracking-uri", uri, option, ""])
+    assert ended.value.code == 2 and not list(tmp_path.iterdir())
+    assert f"argument {option}: found '', expected a path" in capsys.readouterr().err
 
 
 def test_a_missing_store_is_one_sentence(tmp_path, capsys):

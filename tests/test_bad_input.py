@@ -82,6 +82,8 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     ("study: *nowhere\n", "s.yaml:1: column 8: not valid YAML: found undefined alias 'nowhere'"),
     ("study: s\n---\nstudy: t\n",
      "s.yaml:2: column 1: not valid YAML: expected a single document in the stream but found another document"),
+    ("%x\nstudy: s\n",
+     "s.yaml:1: column 1: not valid YAML: found '%' at the beginning; text that begins with it stands in quotes"),
     ("[" * 800, "s.yaml:1: column 16: not valid YAML: nested more than 30 deep"),
     ("- " * 5000, "s.yaml:1: column 31: not valid YAML: nested more than 30 deep"),
     ("a: [" + "1," * 20_000 + "]", "s.yaml:1: column 20001: not valid YAML: more than 10,000 values"),
@@ -184,6 +186,11 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
      "5: evaluation.features.sd: found 0, expected a number > 0, or 3 of them, one a channel"),
     ("evaluation: {point: 3}", "5: evaluation.point: unknown key; did you mean points?"),
     ("resources: {cpu: 0}", "5: resources.cpu: found 0, expected a number > 0"),
+    ("resources: {cpu: 1.0e-5}", "5: resources.cpu: found 1e-05, expected at least 0.0001, the least that Ray counts"),
+    ("resources: {gpu: 1.0e-5}", "5: resources.gpu: found 1e-05, expected 0 or at least 0.0001, the least that Ray "
+                                 "counts"),
+    ("resources: {gpu: 1.5}", "5: resources.gpu: found 1.5, expected auto, a share of one GPU or a whole number: Ray "
+                              "gives no part of a second one"),
     ("resources: {gpu: true}", "5: resources.gpu: found True, expected auto or a number >= 0"),
     ("train: {sigma: 0.1}", "4: design.step_size: 0.2 >= 2 sigma = 0.2: the reference alone breaks the chain; take a "
                             "smaller step_size"),
@@ -236,6 +243,11 @@ def test_a_problem_in_a_design(design: str, sentence: str) -> None:
     ("{objective: kid_clf64_512}", "search.objective: unknown objective 'kid_clf64_512' for digits and "
                                    "evaluation.samples = 256; did you mean kid_clf64?"),
     ("{objective: [primary, kid_clf64]}", "search.objective[1]: kid_clf64 stands twice in the list"),
+    ("{objective: [primary, null]}", "search.objective[1]: unknown objective None for digits and evaluation.samples = "
+     "256; expected one of primary, kid_clf64, kid_clf64_long, fd_clf64, particle_gradients, wall_seconds"),
+    ("{objective: [primary, fid], direction: [minimize, maximize]}", "search.objective[1]: unknown objective 'fid' for "
+     "digits and evaluation.samples = 256; expected one of primary, kid_clf64, kid_clf64_long, fd_clf64, "
+     "particle_gradients, wall_seconds"),
     ("{objective: []}", "search.objective: found 0 objectives, expected 1 to 3"),
     ("{objective: [primary, wall_seconds], prune: successive_halving}",
      "search.prune: found successive_halving with 2 objectives, expected one: a pruner compares single values"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -217,3 +219,31 @@ def test_an_extractor_that_cannot_be_used_is_one_sentence_with_its_place(
     assert found.startswith("tiny.yaml:8: evaluation.features: ") and "found sha256 " in found
     assert main(["--space", space, "--dry-run", "--set", "data=moons"]) == 2
     assert "evaluation.features: found an extractor of images, expected none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words, said", [(["-m", "study.launch", "--space", "FILE"], ""),
+                                         (["-m", "study.launch", "--space", "FILE", "--status"], ""),
+                                         (["REPORT"], "report: ")])
+def test_a_working_folder_that_is_gone_is_one_sentence(words: list[str], said: str, space: str,
+                                                       tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    names = {"FILE": str(tmp_path / space), "REPORT": str(root / "analysis" / "report.py")}
+    code = ("import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); "
+            "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])")
+    done = subprocess.run([sys.executable, "-c", code, *(names.get(word, word) for word in words)],
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == (f"{said}the folder that this was started in cannot be used (No such file or directory); cd "
+                           "to one that is there\n")
+
+
+def test_a_file_is_read_once(space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan keeps the text that was checked: a pipe has no second one, and a person may save another meanwhile."""
+    monkeypatch.setattr("study.plan.show", lambda plan, spec, console: kept.update(plan["space"]))
+    kept: dict[str, object] = {}
+    fifo = tmp_path / "pipe.yaml"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=fifo.write_text, args=(SPEC,), daemon=True)
+    writer.start()
+    assert main(["--space", str(fifo), "--dry-run"]) == 0
+    assert kept["text"] == SPEC

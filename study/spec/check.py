@@ -24,6 +24,7 @@ from study.spec.yaml_text import Document
 
 KEYS = SECTIONS[""]
 MAX_SEED = 2**31
+LEAST_SHARE = 1e-4  # of a CPU or GPU
 Places = dict[str, dict[str, Placed]]
 
 
@@ -155,6 +156,15 @@ def _resources(reader: Reader) -> Resources:
     cpu, gpu = given.get("cpu", 1), given.get("gpu", "auto")
     if not is_number(cpu) or cpu <= 0:
         reader.report(("resources", "cpu"), f"found {cpu!r}, expected a number > 0{as_number(cpu)}")
+    elif cpu < LEAST_SHARE:
+        reader.report(("resources", "cpu"), f"found {cpu!r}, expected at least {LEAST_SHARE}, the least that Ray "
+                                            "counts")
     if gpu != "auto" and not (is_number(gpu) and gpu >= 0):
         reader.report(("resources", "gpu"), f"found {gpu!r}, expected auto or a number >= 0{as_number(gpu)}")
+    elif gpu != "auto" and 0 < gpu < LEAST_SHARE:
+        reader.report(("resources", "gpu"), f"found {gpu!r}, expected 0 or at least {LEAST_SHARE}, the least that Ray "
+                                            "counts")
+    elif gpu != "auto" and gpu > 1 and gpu != int(gpu):
+        reader.report(("resources", "gpu"), f"found {gpu!r}, expected auto, a share of one GPU or a whole number: Ray "
+                                            "gives no part of a second one")
     return Resources(cpu, gpu)

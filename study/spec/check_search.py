@@ -8,7 +8,7 @@ from typing import Any
 from study.spec.branches import Placed
 from study.spec.knobs import METHODS, is_number
 from study.spec.model import MAX_REPLICATES, Search
-from study.spec.objectives import Measure, measures
+from study.spec.objectives import Measure, measures, primary
 from study.spec.places import SECTIONS
 from study.spec.problems import Path
 from study.spec.reading import Reader
@@ -17,6 +17,7 @@ KEYS = SECTIONS["search"]
 SAMPLERS = ("tpe", "random", "gp", "nsga2")
 BUDGETS = ("gradients", "trials")
 MAX_OBJECTIVES = 3
+UNKNOWN = Measure("", "")  # stands for an objective that there is not, so that nothing else is said of it
 
 
 def read_search(reader: Reader, space: Mapping[str, Mapping[str, Placed]], methods: Mapping[str, str], data: str,
@@ -31,7 +32,7 @@ def read_search(reader: Reader, space: Mapping[str, Mapping[str, Placed]], metho
         sampler=reader.word(("search", "sampler"), given.get("sampler", "tpe"), SAMPLERS, noun="sampler"),
         trials=reader.whole(("search",), "trials", 16, 1),
         equal=reader.word(("search", "equal"), given.get("equal", "gradients"), BUDGETS, noun="kind of budget"),
-        objectives=tuple(measure.name for measure in chosen),
+        objectives=tuple(measure.name or primary(data, samples) for measure in chosen),
         prune=_prune(reader, given.get("prune"), chosen),
         diverged_value=_diverged_value(reader, diverged, len(chosen)),
         fixed={arm: {k: p.value[0] for k, p in knobs.items() if isinstance(p.value, tuple)}
@@ -53,6 +54,7 @@ def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], data: st
         if measure is None:
             reader.unknown(where, word, ["primary", *(m.family for m in known)], "objective", may_be_list=True,
                            context=f" for {data} and evaluation.samples = {samples}")
+            chosen.append(UNKNOWN)
             continue
         if measure.needs > samples:
             reader.report(where, f"{word} needs evaluation.samples >= {measure.needs}, twice its features, "
@@ -66,7 +68,7 @@ def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], data: st
         chosen.append(measure)
     if not 1 <= len(words) <= MAX_OBJECTIVES:
         reader.report(("search", "objective"), f"found {len(words)} objectives, expected 1 to {MAX_OBJECTIVES}")
-    return chosen if len(chosen) == len(words) else [known[0]] * len(words)
+    return chosen
 
 
 def _check_direction(reader: Reader, value: Any, chosen: list[Measure]) -> None:
@@ -76,9 +78,9 @@ def _check_direction(reader: Reader, value: Any, chosen: list[Measure]) -> None:
         reader.report(("search", "direction"), f"found {len(words)} for {len(chosen)} objectives, expected one each")
     for i, (word, measure) in enumerate(zip(words, chosen, strict=False)):
         where: Path = ("search", "direction", i) if isinstance(value, list) else ("search", "direction")
-        if word == "maximize":
+        if word == "maximize" and measure is not UNKNOWN:
             reader.report(where, f"found maximize, expected minimize: the smaller {measure.name}, the better")
-        else:
+        elif word != "maximize":
             reader.word(where, word, ("minimize",))
 
 

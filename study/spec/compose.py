@@ -73,6 +73,9 @@ def _marked(error: MarkedYAMLError, lines: list[str]) -> tuple[str, str]:
     context, problem = error.context or "", error.problem or ""
     if mark is None:
         return "1", f"{context} {problem}"
+    if "<document start>" in problem and any(line.startswith("%") for line in lines):
+        number = next(i for i, line in enumerate(lines, 1) if line.startswith("%"))
+        return f"{number}: column 1", "found '%' at the beginning; text that begins with it stands in quotes"
     place = f"{mark.line + 1}: column {mark.column + 1}"
     for number, line in enumerate(lines, 1):
         if CONFLICT.match(line):

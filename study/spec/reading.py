@@ -79,4 +79,4 @@ class Reader:
         """Report a name that stands for nothing. may_be_list: whether several names may stand here, in a list."""
         words = list(words)
         hint = (may_be_list and as_list(value, words)) or suggestion(value, words)
-        self.report(path, f"unknown {noun} {value!r}{context}; {hint}{self.in_quotes(path)}")
+        self.report(path, f"unknown {noun} {value!r}{context}; {hint}{self.in_quotes(path, words)}")

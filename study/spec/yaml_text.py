@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -41,9 +41,12 @@ class Document:
     problems: tuple[tuple[Path, str], ...] = ()
     texts: Mapping[Path, str] = field(default_factory=dict)  # of what YAML takes for no text, as it is written
 
-    def in_quotes(self, path: Path) -> str:
-        """The end of a message where text was expected: how to write what stands at `path` as text, if it is not."""
-        if path not in self.texts:
+    def in_quotes(self, path: Path, words: Collection[str] | None = None) -> str:
+        """The end of a message where text was expected: how to write what stands at `path` as text, if it is not.
+
+        words: all that may stand there; None: any text.
+        """
+        if path not in self.texts or (words is not None and self.texts[path] not in words):
             return ""
         text = f'"{self.texts[path]}"'
         if path in self.options:
@@ -74,8 +77,8 @@ class Document:
         return path
 
 
-def read(file: str | os.PathLike[str]) -> Document:
-    """The document in a file. Raises SpecError when it cannot be opened or is not one YAML mapping."""
+def text_of(file: str | os.PathLike[str]) -> str:
+    """The text of a study's file. Raises SpecError when it cannot be read, is too large or no text."""
     name = os.fspath(file)
     if not name:
         raise SpecError(["--space '': expected a study's YAML file, such as search_spaces/jko.yaml"])
@@ -94,12 +97,11 @@ def read(file: str | os.PathLike[str]) -> Document:
     if len(data) > MAX_BYTES:
         raise SpecError([f"{name}: is larger than {MAX_BYTES:,} bytes, expected a study's YAML file"])
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise SpecError([f"{name}:{line}: is not UTF-8 text (byte 0x{data[error.start]:02x}), "
                          "expected a YAML file"]) from None
-    return parse(text, name)
 
 
 def parse(text: str, name: str) -> Document:
