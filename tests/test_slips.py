@@ -45,7 +45,7 @@ def test_a_name_that_yaml_takes_for_a_number_goes_into_quotes_as_it_was_written(
     assert line.startswith("s.yaml:1: study: found ") and line.endswith(f'; write it in quotes: study: "{name}"')
     assert problem(GRID, f"study={name}").endswith(f"""; write it in quotes: --set 'study="{name}"'""")
     assert loads(GRID, overrides=[f'study="{name}"']).study == name
-    assert problem(GRID.replace("method: kl", f"method: [{name}]")).endswith(f'; write it in quotes: "{name}"')
+    assert "quotes" not in problem(GRID.replace("method: kl", f"method: [{name}]")), "no method has such a name"
     assert "quotes" not in problem(GRID, "study=a/b")
     assert "quotes" not in problem(GRID.replace("study: s", f"study: {name}"), "study=a/b")
 
