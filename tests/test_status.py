@@ -19,11 +19,11 @@ KEPT: dict[str, Path] = {}  # storages made by the first test that needs them, c
 def searched(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Launch:
     """After a launch with a search, made once."""
     if "searched" not in KEPT:
-        assert launch("--set", SEARCH, "--set", "search.equal=trials", "--set", "design=")[0] == 0
+        assert launch("--set", SEARCH, "--set", "search.equal=trials", "--set", "design=null")[0] == 0
         KEPT["searched"] = tmp_path_factory.mktemp("kept") / "runs"
         shutil.move("runs", KEPT["searched"])
     shutil.copytree(KEPT["searched"], "runs")
-    return functools.partial(launch, "--set", "design=")
+    return functools.partial(launch, "--set", "design=null")
 
 
 def test_status_counts_from_the_storage_alone(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -271,10 +271,10 @@ def trees(draw: DrawFn, sets: tuple[str, ...] = tuple(DATASETS), cpu: float = 64
     if confirmed:
         found["confirm"] = {"top": draw(st.integers(1, int(cells))) if cells < math.inf else 1, **draw(
             st.fixed_dictionaries({}, optional={"replicates": st.integers(1, 1000)}))}
-    share = st.floats(0.01, cpu) | st.just(1)
+    share, gpus = st.floats(0.01, cpu) | st.just(1), st.just("auto") | st.floats(0.0001, 1) | st.integers(0, 8)
     return found | draw(st.fixed_dictionaries({}, optional={
         "question": TEXT | st.sampled_from(["yes", "null", "1e3", "2024-01-31", "# no", "a: b", "\tx"]),
         "seed": st.integers(0, 2**31), "baseline": st.sampled_from(list(arms)),
-        "resources": st.fixed_dictionaries({}, optional={"cpu": share, "gpu": st.just("auto") | st.floats(0, 8)})}))
+        "resources": st.fixed_dictionaries({}, optional={"cpu": share, "gpu": gpus})}))
 
 
