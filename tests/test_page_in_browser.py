@@ -156,7 +156,8 @@ def test_folded_figures_are_closed_on_a_screen_and_open_on_paper(browser, writte
     from selenium.webdriver.support.wait import WebDriverWait
 
     shown(browser, written, 1400, "light")
-    assert len(seen := browser.execute_script(FOLDED)) > 0 and not any(seen)
+    seen = browser.execute_script(FOLDED)
+    assert len(seen) > 0 and not any(seen)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
         WebDriverWait(browser, 20).until(  # a busy machine lays the page out for paper a moment later
