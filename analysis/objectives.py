@@ -1,4 +1,4 @@
-"""A search with several objectives: what each finished trial told its sampler, and which of them none beats."""
+"""A search with several objectives: the values of each finished trial, and which of them none beats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def objectives(study: Study) -> list[str]:
     return list((study.plan.get("search") or {}).get("objectives", ()))
 
 
-def told(study: Study) -> pd.DataFrame:
+def objective_values(study: Study) -> pd.DataFrame:
     """A row per finished search trial: `arm`, the knobs that the study varies, a column per objective, `replicates`,
     `diverged`, `config_hash`, and `front`, whether no other trial beats it. The front first, by the first objective.
 

@@ -45,7 +45,7 @@ def search_trials(frame: pd.DataFrame, pruned: pd.DataFrame, ax: Axes, *, measur
 def pareto_set(frame: pd.DataFrame, ax: Axes, *, across: str, up: str, arms: Sequence[str], joined: bool) -> Axes:
     """Each finished trial at two of its objectives, as its sampler was told them; filled where it is in the Pareto set.
 
-    frame: `objectives.told`. joined: a line along the set, which two objectives alone have.
+    frame: `objectives.objective_values`. joined: a line along the set, which two objectives alone have.
     """
     colour, marker = colours(arms), markers(arms)
     for arm in [a for a in arms if a in set(frame["arm"])]:

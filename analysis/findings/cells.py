@@ -12,7 +12,7 @@ from analysis.findings.finding import Finding, at
 from analysis.frames import rows
 from analysis.inference import Interval
 from analysis.load import VALID, Study
-from analysis.objectives import objectives, told
+from analysis.objectives import objective_values, objectives
 from analysis.tables import best_cells, grid, summaries
 from analysis.wording import DASH, count, interval, listed, number, plus_minus
 
@@ -74,7 +74,7 @@ def searched(study: Study) -> list[Finding]:
 
 def _pareto(study: Study) -> list[Finding]:
     """How large the Pareto set of several objectives is, and each arm's part of it."""
-    frame = told(study)
+    frame = objective_values(study)
     if frame.empty:
         return []
     arms = frame[frame["front"]].groupby("arm", sort=False).size()

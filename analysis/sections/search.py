@@ -41,7 +41,7 @@ def search(canvas: Canvas) -> Section | None:
 def pareto(canvas: Canvas) -> Section | None:
     """The trials that no other one beats in all objectives: a panel for each objective beside the first, and a row per
     trial of the set."""
-    frame, names = objectives.told(canvas.study), objectives.objectives(canvas.study)
+    frame, names = objectives.objective_values(canvas.study), objectives.objectives(canvas.study)
     if frame.empty:
         return None
     panels = []
@@ -61,11 +61,12 @@ def pareto(canvas: Canvas) -> Section | None:
         f"{frame['front'].sum()} of {count(len(frame), 'finished trial')} are beaten by no other in {listed(names)}. "
         "Each value is what the sampler was told: the mean over all replicates, where a diverged one counts as the "
         f"plan's diverged value. Few replicates and a chosen set: `confirm` tells what holds.{less}", panels,
-        tables=[("search_pareto", _pareto_words(shown, names))], raw={"search_pareto": shown, "search_told": frame})
+        tables=[("search_pareto", _pareto_words(shown, names))],
+        raw={"search_pareto": shown, "search_objectives": frame})
 
 
 def _pareto_words(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Rows of `objectives.told` for a reader."""
+    """Rows of `objectives.objective_values` for a reader."""
     knobs = [str(c) for c in frame if c not in ("arm", *names, "replicates", "diverged", "config_hash", "front")]
     return pd.DataFrame([{
         "arm": r["arm"], **{k.replace("_", " ").replace("mcmc", "MCMC"): _knob(r[k]) for k in knobs},

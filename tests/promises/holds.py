@@ -131,7 +131,7 @@ def report_agrees(out: Path, last: pd.DataFrame, plan: Mapping[str, Any], held: 
         assert "search" in figures
     if len(names) > 1:
         assert figures >= {f"search_pareto_{name}" for name in names[1:]}
-        told = pd.read_csv(out / "tables/search_told.csv").set_index("config_hash")
+        told = pd.read_csv(out / "tables/search_objectives.csv").set_index("config_hash")
         said = {entry["unit"].partition("/")[0]: entry["values"] for journal in held.journals.values()
                 for entry in journal if entry["state"] == "told"}
         assert set(told.index) == set(said)
