@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.wording import count as count_of
 from analysis.wording import share
 
-POOR = "poor quality"  # the flag of models/verdict.py: bad at the end by the study's own floor
+POOR = "poor quality"  # the flag of models/stability/verdict.py: bad at the end by the study's own floor
 UNJUDGED = ("survived", "diverged")  # records without a floor hold no other verdict
 
 

@@ -4,7 +4,7 @@
 
 Makes the data in DIRECTORY (they stay there; delete it afterwards), then measures each in processes of their own, and
 writes benchmarks/results/data_at_size.csv. By hand, since it makes 4 GB and then copies 3: in CI 100,000 tiny files
-have to keep bounds of memory and CPU seconds (tests/test_data_disk.py).
+have to keep bounds of memory and CPU seconds (tests/models/test_data_disk.py).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results/data_at_size.csv"
 MEASURE = """
 import json, re, sys, time
-from models.batches import batch
-from models.data import load
+from models.training.batches import batch
+from models.data.load import load
 def peak():  # of this program; ru_maxrss begins with that of its parent
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 def lap(what):

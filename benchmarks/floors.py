@@ -10,9 +10,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.data import load
-from models.quality import expected_coverage
-from models.yardstick import Yardstick
+from models.data.load import load
+from models.measures.quality import expected_coverage
+from models.measures.sample_metrics import Yardstick
 
 DATA = ("digits", "faces", "patches", "gaussians8")
 

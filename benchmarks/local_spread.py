@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.data import load
-from models.spread import local_spread
+from models.data.load import load
+from models.stability.local_sd import local_spread
 
 RESULTS = Path(__file__).resolve().parent / "results" / "local_spread.csv"
 DIM = 32

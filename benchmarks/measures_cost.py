@@ -24,15 +24,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models import hparams, training
-from models import method as methods
-from models.data import load
-from models.evaluation import Evaluator
+from models.data.load import load
 from models.langevin import ChainInfo, potential_and_gradient
-from models.long_run import told
-from models.naming import long_chains
+from models.measures.evaluation import Evaluator
+from models.measures.long_run import told
+from models.measures.naming import long_chains
+from models.methods import hparams
+from models.methods import method as methods
 from models.noise import Noise
-from models.training import TrainState, init_state, train_step
+from models.training import step as training
+from models.training.step import TrainState, init_state, train_step
 
 RESULTS = Path(__file__).resolve().parent / "results" / "measures_cost.csv"
 COLUMNS = ("data", "method", "what", "without_ms", "with_ms", "ratio", "low", "high", "n")

@@ -39,7 +39,7 @@ def report(folder: Path, uri: str) -> dict[str, float]:
 
 def measure(replicates: int) -> list[dict[str, object]]:
     """The report of a store with so many replicates, first with an empty cache and then with a full one."""
-    from tests import large_study
+    from tests.analysis import large_study
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -20,22 +20,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.cpus import usable_cpus
-from study import command
-from study.cluster import ClusterError, RunError, address_problem, connect_problem
-from study.cluster.capacity import fits, gpu_problem
-from study.cluster.failure import is_of_ray, last_line, root
-from study.interrupt import terminable
-from study.output import lasting
-from study.redaction import redacted
+from study.run.cluster import ClusterError, RunError, address_problem, connect_problem
+from study.run.cluster.capacity import fits, gpu_problem
+from study.run.cluster.failure import is_of_ray, last_line, root
+from study.run.interrupt import terminable
+from study.show import command
+from study.show.output import lasting
+from study.show.redaction import redacted
 from study.spec import StudySpec, loads, located, text_of
 from study.spec.problems import SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from study.clerk import Clerk
-    from study.storage import Store
-    from study.work import Work
+    from study.run.work import Work
+    from study.show.monitor import Clerk
+    from study.store.units import Store
 
 FINISHED, LOST, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -108,8 +108,8 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from study.storage import StorageError
-    from study.tracking import TrackingError
+    from study.show.tracking import TrackingError
+    from study.store.units import StorageError
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -122,14 +122,14 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
 
 def _run(arguments: argparse.Namespace, words: Sequence[str], text: str, spec: StudySpec, cpus: int,
          console: Console) -> int:
-    from study.lock import check_free, held
-    from study.storage import StorageError, Store
-    from study.tracking import Tracking
-    from study.tracking.contact import first_contact
+    from study.show.tracking import Tracking
+    from study.show.tracking.contact import first_contact
+    from study.store.lock import check_free, held
+    from study.store.units import StorageError, Store
 
     store = Store(arguments.storage, spec.study)
     if arguments.status:
-        from study.status import show_status
+        from study.show.status import show_status
 
         show_status(spec, store, console)
         return FINISHED
@@ -142,13 +142,13 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], text: str, spec: S
         if away := first_contact(Tracking(arguments.tracking_uri, spec.study, ""), store):
             console.print(away, markup=False, soft_wrap=True)
 
-    from models.data import load as load_data
-    from models.data import some
-    from models.disk.options import DataError
-    from study.cache import cache_dir
-    from study.plan import make_plan, show
+    from models.data.data import some
+    from models.data.disk.options import DataError
+    from models.data.load import load as load_data
+    from study.plan.make import make_plan, show
     from study.resume import resume, what_changed
-    from study.tracking.sheet import DATA_SHEET, data_sheet
+    from study.store.cache import cache_dir
+    from study.store.sheet import DATA_SHEET, data_sheet
 
     try:
         data = load_data(spec.data, cache_dir=cache_dir(store),
@@ -230,8 +230,8 @@ def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: 
 
 def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
             cpus: int) -> bool:
-    from study import cluster
-    from study.cluster import capacity
+    from study.run import cluster
+    from study.run.cluster import capacity
 
     threads = max(1, int(spec.resources.cpu))
     say = (lambda line: None) if arguments.quiet else clerk.progress.say
@@ -241,7 +241,7 @@ def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk:
                                      spec.resources.gpu, lambda line: clerk.progress.console.print(line, markup=False))
         clerk.start()
 
-        from study.rounds import run_round
+        from study.run.rounds import run_round
 
         options = {"device": "cuda" if "gpu" in resources else "cpu"}
         shunned: set[str] = set()  # nodes that joined and turned out to be unfit
@@ -261,7 +261,7 @@ def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk:
 def _report(arguments: argparse.Namespace, words: Sequence[str], status: str, reason: str, clerk: Clerk, work: Work,
             console: Console) -> int:
     """The last lines, and the exit code."""
-    from study.summary import next_commands, show_summary
+    from study.show.summary import next_commands, show_summary
 
     show_summary(clerk, console)
     for line in work.notes():

@@ -8,17 +8,17 @@ from typing import Any
 
 from rich.console import Console
 
-from study.clerk import Clerk
-from study.identity import changes
-from study.progress import Progress
-from study.provenance import commit
-from study.results import Results
+from study.plan.identity import changes
+from study.run.work import Work
+from study.schema.canonical import checksum, is_whole, with_checksum
+from study.show.monitor import Clerk
+from study.show.progress import Progress
+from study.show.tracking import Finished, Tracking, TrackingError
+from study.show.tracking.tags import hashes_of
 from study.spec import StudySpec
-from study.spec.canonical import checksum, is_whole, with_checksum
-from study.storage import Store, Unit
-from study.tracking import Finished, Tracking, TrackingError
-from study.tracking.tags import hashes_of
-from study.work import Work
+from study.store.provenance import commit
+from study.store.results import Results
+from study.store.units import Store, Unit
 
 
 def what_changed(spec: StudySpec, plan: dict[str, Any], store: Store) -> list[str]:

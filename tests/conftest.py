@@ -28,7 +28,7 @@ def _same_environment() -> Iterator[None]:
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images on disk that this process has loaded before are loaded again."""
-    from models.disk import load as disk
+    from models.data.disk import load as disk
 
     monkeypatch.setattr(disk, "_LATEST", {})
 
@@ -36,7 +36,7 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def lazily(monkeypatch: pytest.MonkeyPatch) -> None:
     """No part of the train split is decoded at loading, as of most images of a large one."""
-    from models.disk import load as disk
+    from models.data.disk import load as disk
 
     monkeypatch.setattr(disk, "SAMPLE", 0)
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from analysis.palette import ALARM, INK, SOFT
 
-ACROSS, GAP = 8, 4  # images a row of a sheet and pixels between them, as study/tracking/sheet.py lays it out
+ACROSS, GAP = 8, 4  # images a row of a sheet and pixels between them, as study/store/sheet.py lays it out
 NOTE = 44  # letters of a line under a sheet
 WIDE, NARROW, TITLE = 6, 2, 3  # columns a band; pixels between an image and its nearest; lines over a column
 LINE, COLUMN, PICTURE, PLANE = 0.14, 0.8, 0.42, 1.25  # inches: a line of a title, a column, an image, a plane

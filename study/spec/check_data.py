@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from models.datasets import DATASETS
-from models.disk.options import HELD_OUT, KINDS, kind_of, problems, resolved
+from models.data.datasets import DATASETS
+from models.data.disk.options import HELD_OUT, KINDS, kind_of, problems, resolved
 from study.spec.places import unknown
 from study.spec.problems import nearest
 from study.spec.reading import Reader

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from models.datasets import DATASETS
+from models.data.datasets import DATASETS
 from study.spec.check_data import SPLITS
 from study.spec.knobs import is_number
 from study.spec.model import Evaluation
@@ -44,7 +44,7 @@ def read_evaluation(reader: Reader, data: str, sizes: Mapping[str, int], has_con
 
 
 def _features(reader: Reader, base: str) -> dict[str, Any]:
-    """The user's extractor, as `models.feature_file.FeatureFile` takes it; the file itself is opened by the plan."""
+    """The user's extractor, as `FeatureFile` takes it; the file itself is opened by the plan."""
     given = reader.mapping(FEATURES, SECTIONS["evaluation.features"])
     file, checksum = given.get("file"), given.get("sha256")
     if not isinstance(file, str) or not file or "\0" in file:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from models.hparams import HParams, combination_problems
+from models.methods.hparams import HParams, combination_problems
+from study.schema.canonical import canonical
 from study.spec.branches import Placed
-from study.spec.canonical import canonical
 from study.spec.knobs import METHODS, Range, coerce
 from study.spec.model import Arm, Design, Factor, Search, cells_of
 from study.spec.problems import Path

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import models
-from models import hparams
-from models.hparams import HParams
+from models.methods import hparams
+from models.methods.hparams import HParams
 from study.spec.problems import Path, nearest
 from study.spec.written import as_number
 

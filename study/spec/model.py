@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
-from models.hparams import HParams
+from models.methods.hparams import HParams
 from study.spec.knobs import METHODS, Range
 
 PHASES = ("design", "search", "confirm")
@@ -103,7 +103,7 @@ class StudySpec:
 
     study: str
     question: str
-    data: Mapping[str, Any]  # {name, size}, or images on disk: models.disk.options
+    data: Mapping[str, Any]  # {name, size}, or images on disk: models.data.disk.options
     arms: Mapping[str, Arm]
     baseline: str
     compare_at: Mapping[str, Any] | None  # {step_size, mcmc_steps} where the report compares the arms; None: the plan's

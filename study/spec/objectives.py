@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.datasets import DATASETS
-from models.disk.options import LABELLED
-from models.naming import long_name
+from models.data.datasets import DATASETS
+from models.data.disk.options import LABELLED
+from models.measures.naming import long_name
 
 FEATURES = 64  # dimension of both extractors, clf64 and rnd64
 

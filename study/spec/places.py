@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from models.disk import options
+from models.data.disk import options
 from study.spec.knobs import ALL_KNOBS
 from study.spec.problems import nearest
 

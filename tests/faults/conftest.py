@@ -1,4 +1,4 @@
-"""The launch of tests/test_launch_whole.py, in this process, and from where each of its workers starts."""
+"""The launch of tests/study/test_launch_whole.py, in this process, and from where each of its workers starts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from study.storage import Store, Unit
-from tests.test_launch_whole import launch, template
+from study.store.units import Store, Unit
+from tests.study.test_launch_whole import launch, template
 
 __all__ = ["launch", "template"]
 

@@ -43,7 +43,7 @@ class Holdings:
 
 def stored(folder: Path) -> Holdings:
     """What the storage holds below the study's folder, its finished units only."""
-    from study.records import read_records
+    from study.store.records import read_records
 
     held = Holdings()
     for manifest in sorted(folder.glob("*/*/done.json")):

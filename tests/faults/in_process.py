@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from study.storage import Store
-from study.trial import UnitRun
+from study.run.unit_run import UnitRun
+from study.store.units import Store
 
 Options = Callable[[Any], dict[str, Any]]
 
@@ -54,4 +54,4 @@ class Round:
 
 def restart(monkeypatch: pytest.MonkeyPatch, one: Round) -> None:
     """The next launches of this process have that round."""
-    monkeypatch.setitem(sys.modules, "study.rounds", SimpleNamespace(run_round=one.run_round))
+    monkeypatch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=one.run_round))

@@ -22,7 +22,7 @@ import numpy as np
 
 from tests.faults.holdings import Holdings, differences, doubled, lost
 from tests.faults.tiny import LAUNCHER, SPEC, UNITS, environment, held_here
-from tests.launching import done, launch
+from tests.study.launching import done, launch
 
 SEED = 3
 IN_A_ROW = 3  # kills of one study, in every fourth study

@@ -9,8 +9,8 @@ import sys
 from typing import Any
 
 from study.launch import main
-from study.storage import Unit
-from study.work import Work
+from study.run.work import Work
+from study.store.units import Unit
 
 
 def checkpoint_often() -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.faults.holdings import Holdings, differences
 from tests.faults.kills import SEED, disturbed, moments, table, undisturbed, working_directory
 from tests.faults.tiny import LAUNCHER, SPEC, environment, held_here
-from tests.launching import done, launch, workers
+from tests.study.launching import done, launch, workers
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
@@ -54,7 +54,7 @@ def test_the_driver_is_killed_at_any_moment_and_at_a_line(folder: Path, calm: tu
 def test_the_driver_is_killed_between_two_migrations_of_a_new_mlflow_store(folder: Path) -> None:
     """An SQLite file that was left there is of no use, and MLflow would refuse it for good."""
     uri = f"sqlite:///{folder}/mlflow.db"
-    reach = f"from study.tracking import Tracking; Tracking({uri!r}, 'tiny', '').check_reachable()"
+    reach = f"from study.show.tracking import Tracking; Tracking({uri!r}, 'tiny', '').check_reachable()"
     dies = ("import os; from alembic.runtime.migration import HeadMaintainer; "  # a migration is done, and not noted
             "HeadMaintainer.update_to_step = lambda *step: os.kill(os.getpid(), 9); ")
     codes = [subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment()}, check=False).returncode

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from study import trial
-from study.storage import Unit
+from study.run import unit_run as trial
+from study.store.units import Unit
 from tests.faults.holdings import faults
 from tests.faults.in_process import Round, restart
 from tests.faults.tiny import held_here
-from tests.test_launch_whole import Launch
+from tests.study.test_launch_whole import Launch
 
 pytestmark = pytest.mark.slow
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from analysis.load import Study, load
-from study.storage import Store
-from study.trial import UnitRun
+from study.run.unit_run import UnitRun
+from study.store.units import Store
 from tests.faults.holdings import Holdings, differences
 from tests.faults.in_process import Round, restart
 from tests.faults.tiny import held_here
-from tests.test_launch_whole import Launch, shown
+from tests.study.test_launch_whole import Launch, shown
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
@@ -138,7 +138,7 @@ def test_more_trials_confirm_the_best_of_all(launch: Launch, calm: tuple[Holding
     assert launch()[0] == 0
     study = report()
     assert len(before) == 1 and confirmed_in(study) == {confirmed} != before
-    assert study.plan["planned"]["confirm"]["configurations"] == 1
+    assert study.plan.make["planned"]["confirm"]["configurations"] == 1
     version = json.loads(Path("runs/tiny/plan.json").read_text())["study_version"]
     assert [run.data.tags["config_hash"] for run in shown().search(
         f"tags.phase = 'confirm' and tags.kind = 'trial' and tags.study_version = '{version}'")] == [confirmed]

@@ -14,11 +14,11 @@ from unittest import mock
 
 import pytest
 
-from study.sources import Fixed
-from study.storage import StorageError, Store, Unit
+from study.run.sources import Fixed
+from study.store.units import StorageError, Store, Unit
 from tests.faults.holdings import Holdings, differences
 from tests.faults.tiny import LAUNCHER, SPEC, environment, held_here
-from tests.launching import done, launch
+from tests.study.launching import done, launch
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
@@ -129,7 +129,7 @@ def test_full_tracking_store_from_the_start_is_one_sentence_and_no_half_store(fo
 
 def test_a_journal_that_cannot_be_written_when_a_trial_is_told_ends_the_round(tmp_path: Path) -> None:
     """Raised where Tune says that a trial has ended, it would come out as Tune's own error, with a traceback."""
-    from study.rounds import _Dealer, _Desk
+    from study.run.rounds import _Dealer, _Desk
 
     class Full(Fixed):
         def finished(self, unit: Unit, status: str) -> None:

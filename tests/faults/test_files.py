@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from study import trial
-from study.storage import DIGEST_BYTES, Store, Unit
-from study.tracking.experiment import Experiment
-from study.unit_progress import unpack
+from study.run import unit_run as trial
+from study.run.unit_progress import unpack
+from study.show.tracking.experiment import Experiment
+from study.store.units import DIGEST_BYTES, Store, Unit
 from tests.faults.holdings import Holdings, differences
 from tests.faults.in_process import Round, restart
 from tests.faults.tiny import SPEC, UNITS, held_here
-from tests.test_launch_whole import Launch
+from tests.study.test_launch_whole import Launch
 
 pytestmark = pytest.mark.slow
 

@@ -14,14 +14,14 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from study import trial
-from study.storage import Unit
+from study.run import unit_run as trial
+from study.store.units import Unit
 from tests.faults.holdings import Holdings, differences, faults
 from tests.faults.in_process import Round, restart
 from tests.faults.tiny import LAUNCHER, environment, held_here
-from tests.launching import done
-from tests.launching import launch as launch_with_ray
-from tests.test_launch_whole import Launch, shown
+from tests.study.launching import done
+from tests.study.launching import launch as launch_with_ray
+from tests.study.test_launch_whole import Launch, shown
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy

@@ -11,9 +11,9 @@ import pytest
 from tests.faults.holdings import Holdings, differences, holdings
 from tests.faults.in_process import Round, restart
 from tests.faults.tiny import LAUNCHER, environment
-from tests.launching import done
-from tests.launching import launch as ray_launch
-from tests.test_launch_whole import Launch
+from tests.study.launching import done
+from tests.study.launching import launch as ray_launch
+from tests.study.test_launch_whole import Launch
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy

@@ -36,7 +36,7 @@ def copy(into: Path) -> None:
 def plant(mutant: Mutant, root: Path) -> None:
     """Edit the copy. Raises ValueError where the old text does not occur exactly once."""
     mutant.check()
-    file = root / mutant.file
+    file = root / "models" / mutant.file
     file.write_text(file.read_text(encoding="utf-8").replace(mutant.old, mutant.new), encoding="utf-8")
 
 

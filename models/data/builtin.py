@@ -1,0 +1,134 @@
+"""Real images that ship with the installed packages, and 2-D densities. Images from disk are made by models.data.disk.
+
+Images have whole grey values v in 0 .. levels-1 and are dequantised: (v + u) / levels * 2 - 1, u uniform on [0, 1).
+Resizing comes first and rounds to whole grey values again, so that the noise u is independent from pixel to pixel at
+every size. (Interpolating it too would leave directions in which the data have no spread, hence no density.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+
+from models.data.data import SPLITS, Data, generator
+from models.data.datasets import DATASETS
+from models.data.densities import density
+
+PHOTOGRAPHS = (  # package, path: those colour photographs of scenes that the packages carry inside
+    ("sklearn", "datasets/images/china.jpg"), ("sklearn", "datasets/images/flower.jpg"),
+    ("skimage", "data/astronaut.png"), ("skimage", "data/chelsea.png"), ("skimage", "data/coffee.png"),
+    ("skimage", "data/motorcycle_left.png"), ("skimage", "data/rocket.jpg"))
+BLOCK, WINDOW = 96, 64  # pixels: a block of a photograph belongs to one split, a crop's window lies in one block
+
+
+@lru_cache(maxsize=4)
+def load(name: str, shape: tuple[int, ...]) -> Data:
+    counts = [getattr(DATASETS[name], split) for split in SPLITS]
+    labels: list[np.ndarray] = []
+    if shape == (2,):
+        quantum = 0.0
+        arrays = [density(name).sample(n, generator(i + 1)).astype(np.float32) for i, n in enumerate(counts)]
+    else:
+        levels = 17 if name == "digits" else 256
+        quantum = 2 / levels
+        if name == "digits":
+            grey, labels = _digits(shape[-1], counts)
+        else:
+            grey = _faces(shape[-1], counts) if name == "faces" else crops(photographs(), shape[-1], counts)
+        arrays = [_dequantised(v, levels, generator(i + 1)) for i, v in enumerate(grey)]
+    for array in [*arrays, *labels]:
+        array.flags.writeable = False
+    return Data(
+        name, shape, train=arrays[0], search=arrays[1], confirm=arrays[2],
+        labels=labels[0] if labels else None, labels_search=labels[1] if labels else None,
+        labels_confirm=labels[2] if labels else None, quantum=quantum,
+        density=density(name) if shape == (2,) else None,
+        content_hash=_content_hash(name, {"shape": shape, "quantum": quantum}, arrays + labels))
+
+
+def _dequantised(grey: np.ndarray, levels: int, rng: np.random.Generator) -> np.ndarray:
+    """(n, C, H, W) whole numbers 0 .. levels-1 to float32 in [-1, 1]."""
+    return ((grey + rng.random(grey.shape)) / levels * 2 - 1).astype(np.float32)
+
+
+def _content_hash(name: str, options: dict[str, object], arrays: list[np.ndarray]) -> str:
+    digest = hashlib.sha256(json.dumps([name, options], sort_keys=True).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _parts(array: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
+    """Three disjoint parts of an array in an order that is fixed and random."""
+    order = generator(0).permutation(len(array))
+    return [array[part] for part in np.split(order[:sum(counts)], np.cumsum(counts)[:-1])]
+
+
+def _digits(size: int, counts: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = np.rint(_bilinear(bunch.images, size))[:, None]
+    return _parts(grey, counts), _parts(bunch.target.astype(np.int64), counts)
+
+
+def _faces(size: int, counts: Sequence[int]) -> list[np.ndarray]:
+    """The file holds 100 faces, then 100 backgrounds, as floats in [0, 1]; resampled rather than padded to 32,
+    because repeated pixels would have no spread of their own."""
+    with files("skimage").joinpath("data/lfw_subset.npy").open("rb") as file:
+        faces = np.load(file)[:100]
+    return _parts(np.rint(_bilinear(faces, size) * 255)[:, None], counts)
+
+
+def _bilinear(images: np.ndarray, size: int) -> np.ndarray:
+    """(n, s, s) to (n, size, size), pixel centres kept in place, edges repeated. Exact at size = s."""
+    side = images.shape[-1]
+    at = np.clip((np.arange(size) + 0.5) * side / size - 0.5, 0, side - 1)
+    matrix = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(side)))
+    return matrix @ images @ matrix.T
+
+
+def photographs() -> list[np.ndarray]:
+    """The photographs of PHOTOGRAPHS, each (H, W, 3) uint8. JPEG decoders differ in the last bit; the content
+    hash tells."""
+    from PIL import Image
+
+    pictures = []
+    for package, path in PHOTOGRAPHS:
+        with files(package).joinpath(path).open("rb") as file, Image.open(file) as image:
+            pictures.append(np.asarray(image.convert("RGB")))
+    return pictures
+
+
+def crops(pictures: Sequence[np.ndarray], size: int, counts: Sequence[int]) -> list[np.ndarray]:
+    """Different windows of WINDOW pixels, averaged down to `size`: (n, 3, size, size) whole numbers a split.
+
+    Every photograph is cut into blocks, which are dealt to the splits 3:1:1; so no pixel is in two splits, and the
+    splits still show the same seven scenes. (With whole photographs a split, KID between splits was half of that
+    between data and uniform noise: it would drown what methods do.) The same windows serve every size.
+    """
+    rng = generator(0)
+    blocks: list[list[np.ndarray]] = [[], [], []]
+    for picture in pictures:
+        rows, columns = picture.shape[0] // BLOCK, picture.shape[1] // BLOCK
+        order = rng.permutation(rows * columns)
+        for split, part in enumerate(np.split(order, np.rint(len(order) * np.array([0.6, 0.8])).astype(int))):
+            for block in part:
+                y, x = divmod(block, columns)
+                blocks[split].append(picture[y * BLOCK:(y + 1) * BLOCK, x * BLOCK:(x + 1) * BLOCK])
+    return [_windows(part, size, n, rng) for part, n in zip(blocks, counts, strict=True)]
+
+
+def _windows(blocks: list[np.ndarray], size: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    places, step = BLOCK - WINDOW + 1, WINDOW // size
+    found = np.empty((n, 3, size, size))
+    for i, place in enumerate(rng.choice(len(blocks) * places**2, n, replace=False)):
+        block, y, x = np.unravel_index(place, (len(blocks), places, places))
+        window = blocks[block][y:y + WINDOW, x:x + WINDOW].reshape(size, step, size, step, 3)
+        found[i] = np.rint(window.mean(axis=(1, 3))).transpose(2, 0, 1)
+    return found

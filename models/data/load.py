@@ -1,0 +1,35 @@
+"""From what a spec says of its data to `Data`. Nothing is downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.data import builtin
+from models.data.data import Data
+from models.data.datasets import DATASETS, name_problem
+from models.data.disk.options import kind_of
+
+if TYPE_CHECKING:
+    from models.data.disk.index import Say
+
+
+def load(name: str | Mapping[str, Any], size: int | None = None, cache_dir: str | Path | None = None,
+         say: Say = lambda line: None) -> Data:
+    """The data set `name` of DATASETS, images of `size` pixels a side (None: its default); or what `data` of a spec
+    says, as a mapping: {name, size}, or images on disk, whose cache lies in cache_dir and which `say` what takes long.
+
+    The same arrays every time, with no use of a global generator. Raises ValueError for a name or size that
+    DATASETS does not have, and its kind DataError for images that cannot be used.
+    """
+    if isinstance(name, Mapping):
+        if kind_of(name):
+            from models.data.disk.load import load_disk
+
+            return load_disk(name, cache_dir, say)
+        return load(str(name["name"]), name.get("size"))
+    problem = name_problem(name)
+    if problem:
+        raise ValueError(f"data: {problem}")
+    return builtin.load(name, DATASETS[name].shape(size))

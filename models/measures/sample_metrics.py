@@ -1,0 +1,140 @@
+"""The measures of samples against one split of the data, by name; and their floors.
+
+A name carries the measure, the space in which it is taken and the number of samples: `fd_clf64_256`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from models.data.data import Data, some
+from models.measures import features, quality
+from models.measures.feature_file import FileExtractor
+
+Space = Callable[[np.ndarray], np.ndarray]  # (n, *shape) -> (n, d)
+Rows = dict[str, np.ndarray]  # by space: points (n, d), or their distances to the train split (n,)
+
+
+def _flat(points: np.ndarray) -> np.ndarray:
+    return points.reshape(len(points), -1)
+
+
+@lru_cache(maxsize=8)
+def _train(space: Space, data: Data) -> np.ndarray:
+    return space(some(data.train))
+
+
+class Yardstick:
+    """Distances of samples from one split of the data: KID and more on features, or energy distance in the plane."""
+
+    direction = "minimize"
+
+    def __init__(self, data: Data, samples: int, split: str = "search", cache_dir: str | Path | None = None,
+                 own: FileExtractor | None = None) -> None:
+        """own: the user's extractor, measured beside the data set's."""
+        self.data, self.n = data, samples
+        self.reference: np.ndarray = getattr(data, split)
+        self.extractor = features.for_data(data, cache_dir) if len(data.shape) == 3 else None
+        self.spaces: dict[str, Space] = {"pixels": _flat}
+        self._full: list[str] = []  # spaces in which everything is measured
+        if self.extractor:
+            self._full = [self.extractor.name] + ([own.name] if own else [])
+            self.spaces |= {e.name: e for e in (self.extractor, own) if e}
+        if data.labels is not None:
+            # A classifier hardly sees pixel noise, a random ConvNet does: where there are labels, KID is on both.
+            second = features.random_convnet(data.train)
+            self.spaces[second.name] = second
+        self.primary = f"kid_{self.extractor.name}_{samples}" if self.extractor else f"energy_distance_{samples}"
+
+    def __call__(self, samples: np.ndarray) -> float:
+        """The primary measure of samples (n, *shape)."""
+        space = self.extractor or _flat
+        return self._primary({self._space: space(samples)}, self._held_out)
+
+    @property
+    def _space(self) -> str:
+        return self.extractor.name if self.extractor else "pixels"
+
+    def _primary(self, x: Rows, y: Rows) -> float:
+        measure = quality.kid if self.extractor else quality.energy_distance
+        return measure(x[self._space], y[self._space])
+
+    def all(self, samples: np.ndarray) -> dict[str, float]:
+        """Every measure of samples (n, *shape), by name, less those that these numbers of rows do not allow."""
+        x = self._embedded(samples)
+        return self._measures(x, self._held_out, self._to_train(x), self._held_out_to_train)
+
+    def floors(self, draws: int, rng: np.random.Generator, primary_only: bool = False) -> dict[str, quality.Floor]:
+        """Every measure, or the primary one, of real data against real data at the numbers of rows that `all` has.
+
+        The rows are those of both held-out splits in one: they choose nothing, and one split alone is too small to
+        play both parts. Where splits differ in law (patches: other parts of the photographs) that is not in the floor.
+        """
+        pool = self._embedded(np.concatenate([self.data.search, self.data.confirm]))
+        to_train = {} if primary_only else self._to_train(pool)
+
+        def measures(i: np.ndarray, j: np.ndarray) -> dict[str, float]:
+            if primary_only:
+                return {self.primary: self._primary(_take(pool, i), _take(pool, j))}
+            return self._measures(_take(pool, i), _take(pool, j), _take(to_train, i), _take(to_train, j))
+
+        rows = len(self.data.search) + len(self.data.confirm)
+        return quality.floors(measures, rows, self.n, len(self.reference), draws, rng)
+
+    def _embedded(self, points: np.ndarray) -> Rows:
+        return {name: space(points) for name, space in self.spaces.items()}
+
+    @cached_property
+    def _held_out(self) -> Rows:
+        return self._embedded(self.reference)
+
+    @cached_property
+    def _held_out_to_train(self) -> Rows:
+        return self._to_train(self._held_out)
+
+    def _to_train(self, points: Rows) -> Rows:
+        """Distances to the nearest training point, in the spaces where copies are looked for."""
+        spaces = ["pixels", *self._full] if self.extractor else []
+        return {name: quality.nearest(points[name], _train(self.spaces[name], self.data)) for name in spaces}
+
+    def _measures(self, x: Rows, y: Rows, x_to_train: Rows, y_to_train: Rows) -> dict[str, float]:
+        found = {"variance_ratio": quality.variance_ratio(x["pixels"], y["pixels"])}
+        found |= self._in_plane(x["pixels"], y["pixels"]) if self.extractor is None else {}
+        for name in self.spaces:
+            if name != "pixels":
+                found[f"kid_{name}"] = quality.kid(x[name], y[name])
+            if name in self._full:
+                found |= _on_features(name, x[name], y[name])
+            if name in x_to_train:
+                memory = quality.memory(x_to_train[name], y_to_train[name])
+                found |= {f"nearer_train_{name}": memory.nearer_train, f"copies_{name}": memory.copies}
+        return {f"{name}_{self.n}": value for name, value in found.items()}
+
+    def _in_plane(self, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+        # MMD's cost grows with the square of the reference, its noise is that of the samples: 4 n rows will do.
+        found = {"energy_distance": quality.energy_distance(x, y), "mmd": quality.mmd(x, y[:4 * len(x)])}
+        if len(x) <= min(len(y), quality.W2_MOST):
+            found["w2"] = quality.w2(x, y[:len(x)])
+        if self.data.density is not None:
+            coverage = quality.mode_coverage(x, self.data.density)
+            found |= {"modes": coverage.modes, "near_mode": coverage.near}
+        return found
+
+
+def _take(rows: Rows, which: np.ndarray) -> Rows:
+    return {name: values[which] for name, values in rows.items()}
+
+
+def _on_features(name: str, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    n, d, found = min(len(x), len(y)), x.shape[1], {}
+    if n >= 2 * d:
+        found[f"fd_{name}"] = quality.fd(x, y)
+    if 2 * n >= 5 * d:
+        found[f"fdinf_{name}"] = quality.fd_infinity(x, y, np.random.default_rng(0))
+    if n > quality.NEIGHBOURS:
+        found |= {f"{what}_{name}": value for what, value in quality.manifold(x, y)._asdict().items()}
+    return found

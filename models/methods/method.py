@@ -1,0 +1,179 @@
+"""What a method is: where chains start (E2, E9), the potential they descend (E1, E8), and the losses of f and g.
+
+A method holds no state: networks and particles are arguments, so that a variant overrides only the numbered terms in
+which it differs. Shapes: R replicates, n particles, `shape` of the data, d = latent_dim.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from models import METHODS
+from models.data.data import Data
+from models.langevin import ChainInfo, langevin
+from models.methods import hparams
+from models.networks.networks import Network
+from models.noise import Noise
+
+
+class Networks(NamedTuple):
+    """f, and g where the method has one."""
+
+    f: Network
+    g: Network | None
+
+    @property
+    def upsampler(self) -> Network:
+        """g, for a method that has one."""
+        assert self.g is not None
+        return self.g
+
+
+class Draw(NamedTuple):
+    """What the chains of one update made. Nothing carries a graph."""
+
+    x: Tensor  # (R, n, *shape): where the chains ended, as data
+    point: Tensor  # the same in the space of the last chain: x, or z for `hidden`
+    negatives: Tensor  # (R, n, *shape): the negatives of E4; differs from x only by `negatives_drift`
+    z_start: Tensor | None  # (R, n, d)
+    z: Tensor | None  # (R, n, d): what g is applied to in E10 and E11
+    info: ChainInfo
+
+
+def first(pool: Tensor, n: int) -> Tensor:
+    """The first n particles of every replicate's pool, (R, n, ...). Raises ValueError where there are fewer."""
+    if n > pool.shape[1]:
+        raise ValueError(f"samples: found {n}, expected at most particles = {pool.shape[1]}")
+    return pool[:, :n]
+
+
+class FlowLoss(NamedTuple):
+    """The loss of f and what it is made of; each with leading R."""
+
+    loss: Tensor  # (R,)
+    f_data: Tensor  # (R, n), no graph
+    f_negatives: Tensor  # (R, n), no graph
+    penalty: Tensor  # (R,), no graph: E6's E||grad||^2 before its weight; 0 for E4
+
+
+class Method(ABC):
+    """One method at fixed knobs and data shape."""
+
+    def __init__(self, hp: Any, shape: tuple[int, ...]) -> None:
+        self.hp = hp
+        self.shape = shape
+        self.flow = self.choose_flow()
+
+    @abstractmethod
+    def choose_flow(self) -> Flow:
+        """E4 or E6."""
+
+    @abstractmethod
+    def reference(self, noise: Noise, n: int) -> Tensor:
+        """n particles of the reference, where chains start afresh."""
+
+    @abstractmethod
+    def potential(self, nets: Networks, point: Tensor) -> Tensor:
+        """U at points of the space whose chain made the negatives. Returns (R, n)."""
+
+    @abstractmethod
+    def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
+        """The chains from `start`; also the particles to keep in the pool."""
+
+    def image(self, nets: Networks, point: Tensor) -> Tensor:
+        """Points of the last chain's space, as data."""
+        return point
+
+    def log_density(self, f_values: Tensor, x: Tensor) -> Tensor:
+        """F, the log-density without its constant, from f at x. Where the reference lives in z it is f. (R, n)."""
+        return f_values
+
+    def start(self, pool: Tensor | None, block: Tensor | None, x_data: Tensor, noise: Noise) -> Tensor:
+        """E2: where the chains of an update start. `block`: indices of the pool's particles whose turn it is."""
+        chain = getattr(self.hp, "chain", "noise")
+        if chain == "data":
+            return x_data
+        fresh = self.reference(noise, x_data.shape[1])
+        if pool is None or block is None:
+            return fresh
+        restart = noise.uniform(x_data.shape[1]) < self.hp.refresh
+        return torch.where(restart.reshape(*restart.shape, *[1] * (fresh.dim() - 2)), fresh, pool[:, block])
+
+    def chain(self, potential: Callable[[Tensor], Tensor], x: Tensor, noise: Noise | None, steps: int,
+              step_size: float) -> tuple[Tensor, ChainInfo]:
+        """E3 with this method's temperature, clip and precision."""
+        rounded = self.hp.precision == "bf16"
+
+        def reduced(x: Tensor) -> Tensor:
+            with torch.autocast(x.device.type, torch.bfloat16):
+                return potential(x).float()
+
+        x, info = langevin(reduced if rounded else potential, x, steps=steps, step_size=step_size, noise=noise,
+                           temperature=self.hp.temperature, drift_clip=self.hp.drift_clip)
+        if rounded:  # differences of rounded potentials are mostly rounding
+            unknown = torch.full_like(info.acceptance, torch.nan)
+            info = info._replace(dissipation_first=unknown, dissipation_last=unknown, acceptance=unknown)
+        return x, info
+
+    def gauged(self, nets: Networks, draw: Draw) -> list[tuple[Callable[[Tensor], Tensor], Tensor, float]]:
+        """What the gauge kappa looks at: potential, particles and step size of each of the method's chains."""
+        return [(lambda p: self.potential(nets, p), draw.point, self.hp.step_size)]
+
+    def drifted(self, nets: Networks, point: Tensor) -> Tensor:
+        """The negatives of E4: `negatives_drift` noise-free steps after the chain, as data."""
+        if self.hp.negatives_drift:
+            point, _ = self.chain(lambda p: self.potential(nets, p), point, None, self.hp.negatives_drift,
+                                  self.hp.step_size)
+        with torch.no_grad():
+            return self.image(nets, point)
+
+    def draw(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int) -> Draw:
+        """n samples as training sees them: the persistent chains as they stand, else fresh chains of T steps.
+
+        With `chain: data` the chains start at the reference: from data, any model would look good.
+        """
+        if pool is None:
+            return self.run(nets, self.reference(noise, n), noise, self.hp.mcmc_steps)[0]
+        return self.run(nets, first(pool, n), noise, 0)[0]
+
+    def energy_loss(self, nets: Networks, draw: Draw, x_data: Tensor, noise: Noise) -> FlowLoss:
+        """The loss that f descends: E4 or E6."""
+        return self.flow(self, nets, draw, x_data, noise)
+
+    def generator_loss(self, nets: Networks, draw: Draw) -> Tensor | None:
+        """The loss that g descends, (R,): E10 or E11; None where there is no g."""
+        return None
+
+
+class ImageChain:
+    """E1: the potential in the space of the data. A mixin for methods whose last chain runs there."""
+
+    hp: Any
+    shape: tuple[int, ...]
+
+    def reference(self, noise: Noise, n: int) -> Tensor:
+        return self.hp.sigma * noise.normal(n, *self.shape)
+
+    def potential(self, nets: Networks, point: Tensor) -> Tensor:
+        """E1: U(x) = ||x||^2 / (2 sigma^2) - f(x)."""
+        return -self.log_density(nets.f(point), point)
+
+    def log_density(self, f_values: Tensor, x: Tensor) -> Tensor:
+        """F = -U of E1, from f at x. f_values: (R, n), x: (R, n, *shape)."""
+        return f_values - x.square().flatten(2).sum(-1) / (2 * self.hp.sigma**2)
+
+
+Flow = Callable[[Method, Networks, Draw, Tensor, Noise], FlowLoss]
+
+
+def build(hp: hparams.HParams, data: Data) -> Method:
+    """The method that these knobs belong to, for this data's shape."""
+    module, name = METHODS[hp.method].split(":")
+    method: Method = getattr(importlib.import_module(module), name)(hp, tuple(data.shape))
+    return method

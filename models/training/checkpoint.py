@@ -1,0 +1,84 @@
+"""TrainState to bytes and back, bit for bit: safetensors with a JSON header. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from models.data.data import Data
+from models.methods.method import Method
+from models.networks.networks import Network
+from models.training.step import TrainState, init_state
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, or that belongs to other seeds or another configuration."""
+
+
+def save_state(state: TrainState) -> bytes:
+    """Networks, optimisers, particles, every replicate's generator, the data position and the monitor."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in _tensors(state).items()}
+    tensors |= {f"generator.{r}": g.get_state() for r, g in enumerate(state.noise.generators)}
+    header = {"update": state.update, "seeds": list(state.seeds), "device": state.device.type}
+    return safetensors.torch.save(tensors, metadata={"state": json.dumps(header)})
+
+
+def load_state(payload: bytes, method: Method, data: Data, seeds: Sequence[int],
+               device: torch.device | str = "cpu") -> TrainState:
+    """The state that `save_state` wrote. Raises CheckpointError with what is wrong."""
+    try:
+        tensors = safetensors.torch.load(payload)
+        size = int.from_bytes(payload[:8], "little")
+        header = json.loads(json.loads(payload[8:8 + size])["__metadata__"]["state"])
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f"not a readable checkpoint: {error}") from error
+    if header["seeds"] != list(seeds):
+        raise CheckpointError(f"checkpoint of seeds {header['seeds']}, expected {list(seeds)}")
+    if header["device"] != torch.device(device).type:  # their streams of chance differ
+        raise CheckpointError(f"made on {header['device']}, resumed on {torch.device(device).type}")
+    state = init_state(method, data, seeds, device)
+    state.update = header["update"]
+    for adam in (state.adam_f, state.adam_g):
+        if adam is not None and state.update:
+            _materialise(adam)
+    targets = _tensors(state)
+    expected = targets.keys() | {f"generator.{r}" for r in range(len(seeds))}
+    if tensors.keys() != expected:
+        raise CheckpointError(f"checkpoint of another configuration: {sorted(tensors.keys() ^ expected)[:3]} differ")
+    with torch.no_grad():
+        for name, target in targets.items():
+            found = tensors[name]
+            if (target.shape, target.dtype) != (found.shape, found.dtype):
+                raise CheckpointError(f"{name}: found {found.dtype} {tuple(found.shape)}, expected {target.dtype} "
+                                      f"{tuple(target.shape)}")
+            target.copy_(tensors[name])
+    for r, generator in enumerate(state.noise.generators):
+        generator.set_state(tensors[f"generator.{r}"])
+    return state
+
+
+def _tensors(state: TrainState) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {name: getattr(state, name) for name in ("alive", "diverged_at", "reason", "gaps")}
+    found |= {f"monitor.{name}": t for name, t in state.monitor._asdict().items()}
+    if state.pool is not None:
+        found["pool"] = state.pool
+    pairs: list[tuple[str, Network | None, torch.optim.Adam | None]] = [
+        ("f", state.nets.f, state.adam_f), ("g", state.nets.g, state.adam_g)]
+    for letter, network, adam in pairs:
+        if network is None or adam is None:
+            continue
+        found |= {f"{letter}.{name}": t for name, t in network.state_dict().items()}
+        for k, p in enumerate(adam.param_groups[0]["params"]):
+            found |= {f"adam_{letter}.{k}.{name}": t for name, t in adam.state.get(p, {}).items()}
+    return found
+
+
+def _materialise(adam: torch.optim.Adam) -> None:
+    """Give a fresh optimiser the state tensors that a step would have made, to copy into."""
+    for p in adam.param_groups[0]["params"]:
+        adam.state[p] = {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}

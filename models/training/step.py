@@ -1,0 +1,196 @@
+"""One update, the same for every method: sample, one step of f, one step of g on the same z and x (E12's order).
+
+State is what the next update needs, and exactly what a checkpoint holds. Info is what a person needs.
+A replicate that diverges is frozen before the step that would have spoilt it (where g's loss alone breaks, f has
+stepped already); the others never notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.data.data import Data
+from models.methods.method import Draw, FlowLoss, Method, Networks
+from models.networks.networks import Network, fuse_for, score_network, upsampler_network
+from models.noise import Noise, generators_for
+from models.stability.divergence import REASONS, Monitor, observe
+from models.training.batches import batch
+
+
+@dataclass
+class TrainState:
+    """Everything the next update needs. `train_step` advances it in place and returns it."""
+
+    update: int  # updates done
+    seeds: tuple[int, ...]
+    nets: Networks
+    adam_f: torch.optim.Adam
+    adam_g: torch.optim.Adam | None
+    pool: Tensor | None  # (R, P, *shape of a particle): persistent chains, in x or z
+    noise: Noise
+    monitor: Monitor
+    gaps: Tensor  # (R, updates): the gap of every update so far, for the verdict; 0 where there was none
+    alive: Tensor  # (R,) bool
+    diverged_at: Tensor  # (R,) update number (from 1) at which a replicate diverged, -1 where it did not
+    reason: Tensor  # (R,) why, an index into models.stability.divergence.REASONS, -1 where it did not
+
+    @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+        return self.alive.device
+
+
+class Info(NamedTuple):
+    """What one update shows, each (R,); NaN where there is nothing to show (no g, a chain of one step)."""
+
+    loss: Tensor  # E4 or E6
+    gap: Tensor  # (mean F(data) - mean F(particles)) / pooled sd of F, F the log-density without its constant
+    sd_f: Tensor  # sd of F over the data
+    grad_norm_f: Tensor  # norm of the parameter gradient, before clipping
+    penalty: Tensor  # E||grad||^2 of E6
+    drift_ratio: Tensor
+    clip_fraction: Tensor
+    virial: Tensor
+    dissipation_first: Tensor
+    dissipation_last: Tensor
+    acceptance: Tensor
+    variance_ratio: Tensor  # variance of the particles over that of the data, averaged over directions
+    loss_g: Tensor  # E10 or E11
+    sd_ratio_g: Tensor  # sd of g(z) over that of the data, z where the chain started
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
+
+
+def init_state(method: Method, data: Data, seeds: Sequence[int], device: torch.device | str = "cpu") -> TrainState:
+    """The state before the first update: networks, optimisers, particles and chance of one replicate a seed."""
+    hp, dtype = method.hp, DTYPES[method.hp.precision]
+    weights = generators_for(seeds, "weights")  # drawn on the CPU, so that every device starts from the same networks
+    fuse = fuse_for(method.shape, device)
+    f = score_network(method.shape, hp.width, weights, dtype=dtype, fuse=fuse, spectral=hp.spectral_norm,
+                      scale=hp.score_scale).to(device)
+    g = upsampler_network(hp.latent_dim, method.shape, hp.width, weights, dtype=dtype, fuse=fuse,
+                          extent=data.extent).to(device) if hp.uses_generator else None
+    noise = Noise(generators_for(seeds, "chain", device), dtype)
+    persistent = getattr(hp, "chain", None) == "persistent"
+    rows = (len(seeds),)
+    return TrainState(
+        update=0, seeds=tuple(seeds), nets=Networks(f, g),
+        adam_f=_adam(f, hp.lr_f, hp), adam_g=_adam(g, hp.lr_g, hp) if g is not None else None,
+        pool=method.reference(noise, hp.particles) if persistent else None, noise=noise,
+        monitor=Monitor.start(len(seeds), hp.updates, dtype=dtype, device=device),
+        gaps=torch.zeros((len(seeds), hp.updates), dtype=dtype, device=device),
+        alive=torch.ones(rows, dtype=torch.bool, device=device),
+        diverged_at=torch.full(rows, -1, device=device), reason=torch.full(rows, -1, device=device))
+
+
+def _adam(network: Network, lr: float, hp) -> torch.optim.Adam:  # type: ignore[no-untyped-def]
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=(hp.adam_beta1, hp.adam_beta2))
+
+
+def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainState, Info]:
+    """One update of every replicate that still lives."""
+    hp, nets, noise = method.hp, state.nets, state.noise
+    x_data = torch.from_numpy(batch(data.train, state.seeds, state.update, hp.batch_size)).to(state.device, noise.dtype)
+    if hp.data_noise:
+        x_data = x_data + hp.data_noise * noise.normal(*x_data.shape[1:])
+    block = None
+    if state.pool is not None:
+        turn = state.update * hp.batch_size
+        block = torch.arange(turn, turn + hp.batch_size, device=state.device) % state.pool.shape[1]
+    start = method.start(state.pool, block, x_data, noise)
+    draw, kept = method.run(nets, start, noise, hp.mcmc_steps)
+
+    flow = method.energy_loss(nets, draw, x_data, noise)
+    f_particles = flow.f_negatives
+    if hp.negatives_drift:  # the gap is that of the particles: of drifted negatives it would look better than it is
+        with torch.no_grad():  # here, for the network that f_data comes from: a step moves f's level on both sides
+            f_particles = nets.f(draw.x)
+    gradients, norm_f = _gradients(flow.loss, nets.f)
+    far = _norms(draw.x) / _norms(x_data)
+    if draw.z is not None:  # g may bound x; then only z shows that a chain runs away
+        far = torch.maximum(far, _norms(draw.z) / draw.z.shape[-1] ** 0.5)
+    state.monitor, diverged, reason = observe(state.monitor, finite=flow.loss.isfinite(), update_norm=norm_f,
+                                              particle_max=far, data_max=torch.ones_like(far))
+    state.update += 1
+    _freeze(state, diverged, reason)
+    _adam_step(state.adam_f, gradients, norm_f, hp.grad_clip, state.alive)
+    nets.f.follow_spectrum(state.alive)
+
+    learned = method.generator_loss(nets, draw)
+    if learned is not None and state.adam_g is not None:
+        gradients, norm_g = _gradients(learned, nets.upsampler)
+        broken = ~(learned.isfinite() & norm_g.isfinite())
+        _freeze(state, broken, torch.full_like(state.reason, REASONS.index("non-finite")))
+        _adam_step(state.adam_g, gradients, norm_g, hp.grad_clip, state.alive)
+    if state.pool is not None and block is not None:
+        state.pool[:, block] = torch.where(_rows(state.alive, kept), kept, state.pool[:, block])
+    info = _info(method, nets, draw, x_data, flow, f_particles, norm_f, learned)
+    if state.update <= state.gaps.shape[1]:
+        state.gaps[:, state.update - 1] = info.gap
+    return state, info
+
+
+@torch.no_grad()
+def _info(method: Method, nets: Networks, draw: Draw, x_data: Tensor, flow: FlowLoss,
+          f_particles: Tensor, norm_f: Tensor, loss_g: Tensor | None) -> Info:
+    data, particles = method.log_density(flow.f_data, x_data), method.log_density(f_particles, draw.x)
+    nan, chain = torch.full_like(norm_f, torch.nan), draw.info
+    return Info(
+        loss=flow.loss.detach(), gap=(data.mean(1) - particles.mean(1)) / ((data.var(1) + particles.var(1)) / 2).sqrt(),
+        sd_f=data.std(1), grad_norm_f=norm_f, penalty=flow.penalty, drift_ratio=chain.drift_ratio,
+        clip_fraction=chain.clip_fraction, virial=chain.virial, dissipation_first=chain.dissipation_first,
+        dissipation_last=chain.dissipation_last, acceptance=chain.acceptance,
+        variance_ratio=_spread(draw.x).square() / _spread(x_data).square(),
+        loss_g=nan if loss_g is None else loss_g.detach(),
+        sd_ratio_g=nan if draw.z_start is None else _spread(nets.upsampler(draw.z_start)) / _spread(x_data))
+
+
+def _spread(points: Tensor) -> Tensor:
+    """Root mean square over directions of the standard deviation over particles, (R,)."""
+    return points.var(1).flatten(1).mean(1).sqrt()
+
+
+def _norms(points: Tensor) -> Tensor:
+    """The largest norm of a particle of each replicate, (R,)."""
+    return points.flatten(2).norm(dim=-1).amax(1)
+
+
+def _gradients(loss: Tensor, network: Network) -> tuple[list[Tensor], Tensor]:
+    """Gradients of sum_r loss_r, and their norm for each replicate, (R,)."""
+    gradients = list(torch.autograd.grad(loss.sum(), list(network.parameters())))
+    return gradients, torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
+
+
+def _freeze(state: TrainState, diverged: Tensor, reason: Tensor) -> None:
+    """Mark replicates that diverged in this update; the first reason stays."""
+    new = diverged & state.alive
+    state.diverged_at = torch.where(new, state.update, state.diverged_at)
+    state.reason = torch.where(new, reason, state.reason)
+    state.alive = state.alive & ~new
+
+
+def _rows(mask: Tensor, like: Tensor) -> Tensor:
+    return mask.reshape(-1, *[1] * (like.dim() - 1))
+
+
+@torch.no_grad()
+def _adam_step(adam: torch.optim.Adam, gradients: list[Tensor], norm: Tensor, clip: float | None,
+               alive: Tensor) -> None:
+    """One Adam step of the living. Frozen replicates are put back as they were: 0 * NaN would not hold them."""
+    parameters = adam.param_groups[0]["params"]
+    for p, gradient in zip(parameters, gradients, strict=True):
+        p.grad = gradient if clip is None else gradient * _rows((clip / norm).clamp(max=1.0), gradient)
+    if bool(alive.all()):
+        adam.step()
+        return
+    held = [p for p in parameters] + [t for s in adam.state.values() for t in s.values() if t.dim()]
+    before = [t.clone() for t in held]
+    adam.step()
+    for t, b in zip(held, before, strict=True):
+        t.copy_(torch.where(_rows(alive, t), t, b))

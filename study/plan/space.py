@@ -1,0 +1,161 @@
+"""StudySpec -> configurations: every cell of the design, or one suggestion of a sampler. Imports no optuna."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from models.measures.naming import AIS_CHAINS, long_chains
+from models.methods.hparams import gradient_evaluations
+from study.schema.canonical import canonical
+from study.spec import PHASES, StudySpec
+from study.spec.knobs import Range, coerce
+from study.spec.model import cells_of
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+Configuration = dict[str, Any]
+# The knobs that gradient_evaluations and the number of updates depend on.
+COSTLY = {"updates", "batch_size", "mcmc_steps", "latent_steps", "negatives_drift", "penalty_on", "flow"}
+
+
+def configuration(spec: StudySpec, phase: str, arm: str, values: Mapping[str, Any]) -> Configuration:
+    """One trial's configuration: the arm's knobs with `values` over them, defaults filled in.
+
+    A search has no long run, which would cost it trials, unless an objective is measured there.
+    """
+    evaluation = asdict(spec.evaluation)
+    if phase == "search" and spec.search and not any(name.endswith("_long") for name in spec.search.objectives):
+        evaluation["long_run"] = 0
+    return {"phase": phase, "arm": arm, "method": spec.arms[arm].method, "data": dict(spec.data),
+            "knobs": spec.arms[arm].full(values), "evaluation": evaluation}
+
+
+def design_configurations(spec: StudySpec) -> list[Configuration]:
+    """Every cell of the design, in an order whose every beginning is a fair sample.
+
+    Cells come shuffled by a hash (so levels that are added later keep the order of the others); all arms advance
+    through their own cells at the same rate, and cells with the same shared levels stand near each other.
+    """
+    if spec.design is None:
+        return []
+    # A knob on which all arms have the same levels: cells that agree on those are compared, so they run together.
+    shared = set.intersection(*({factor for factor in factors} for factors in spec.design.factors.values()))
+    common = {knob for factor in shared for knob in factor.knobs}
+    placed = []
+    for rank, (arm, factors) in enumerate(spec.design.factors.items()):
+        def order(cell: Mapping[str, Any]) -> tuple[str, str]:
+            return _shuffle(spec.seed, {k: v for k, v in cell.items() if k in common}), _shuffle(spec.seed, cell)
+
+        cells = sorted(cells_of(factors), key=order)
+        placed += [((i + 0.5) / len(cells), rank, arm, cell) for i, cell in enumerate(cells)]
+    placed.sort(key=lambda item: item[:2])
+    return [configuration(spec, "design", arm, cell) for _, _, arm, cell in placed]
+
+
+def _shuffle(seed: int, value: Any) -> str:
+    return hashlib.sha256(canonical([seed, value]).encode()).hexdigest()
+
+
+def suggest(spec: StudySpec, arm: str, trial: BaseTrial) -> Configuration:
+    """What an Optuna trial of `arm`'s study proposes. Only freed knobs of that arm are suggested."""
+    assert spec.search is not None
+    values = dict(spec.search.fixed[arm])
+    for knob, values_of in spec.search.free[arm].items():
+        values[knob] = coerce(spec.arms[arm].method, knob, _suggest_one(trial, knob, values_of))
+    return configuration(spec, "search", arm, values)
+
+
+def _suggest_one(trial: BaseTrial, knob: str, values: Range) -> Any:
+    if values.kind == "choice":
+        return trial.suggest_categorical(knob, values.choices)
+    if values.kind == "int":
+        return trial.suggest_int(knob, int(values.low), int(values.high), log=values.log)
+    return trial.suggest_float(knob, values.low, values.high, log=values.log)
+
+
+def confirm_configuration(spec: StudySpec, chosen: Configuration) -> Configuration:
+    """A chosen configuration again, judged on the confirm split."""
+    return {**chosen, "phase": "confirm", "evaluation": {**chosen["evaluation"], "split": "confirm",
+                                                            "long_run": spec.evaluation.long_run}}
+
+
+def estimate(spec: StudySpec) -> dict[str, Any]:
+    """How large a study is, before it runs, in particle-gradient evaluations: `gradients` of training, the currency of
+    equal budgets, and beside it `measuring`, what long runs and AIS take after it.
+
+    {"phases": {phase: {"configurations", "replicates", "runs", "gradients": [low, high], "measuring": [low, high]}},
+     "arms": {phase: {arm: {"configurations", "gradients": [low, high]}}},
+     "equal_budget": {phase: largest arm's gradients / smallest arm's}}
+    """
+    found: dict[str, Any] = {"phases": {}, "arms": {}, "equal_budget": {}}
+    for phase in PHASES:
+        if not (replicates := spec.replicates(phase)):
+            continue
+        arms = {arm: _arm_estimate(spec, phase, arm, replicates) for arm in spec.arms}
+        total, measuring = ([sum(a[what][end] for a in arms.values()) for end in (0, 1)]
+                            for what in ("gradients", "measuring"))
+        count = sum(a["configurations"] for a in arms.values())
+        found["arms"][phase] = arms
+        found["phases"][phase] = {"configurations": count, "replicates": replicates, "runs": count * replicates,
+                                  "gradients": total, "measuring": measuring}
+        middles = [sum(a["gradients"]) / 2 for a in arms.values()]
+        found["equal_budget"][phase] = max(middles) / min(middles)
+    return found
+
+
+def search_trials(spec: StudySpec) -> dict[str, int]:
+    """Trials of each arm's search. Equal budgets are counted in particle-gradient evaluations, planned at the middle of
+    the knobs' ranges: what `trials` cost the costliest arm pays for more of a cheaper one.
+    """
+    assert spec.search is not None
+    middles = {arm: sum(_search_costs(spec, arm)) for arm in spec.arms}
+    if spec.search.equal == "trials":
+        return dict.fromkeys(spec.arms, spec.search.trials)
+    return {arm: round(spec.search.trials * max(middles.values()) / middle) for arm, middle in middles.items()}
+
+
+def _search_costs(spec: StudySpec, arm: str) -> tuple[int, int]:
+    """Particle-gradient evaluations of a replicate of an arm's cheapest and costliest trial."""
+    costs = [_cost(spec, arm, values) for values in _corners(spec, arm)]
+    return min(costs), max(costs)
+
+
+def _corners(spec: StudySpec, arm: str) -> list[dict[str, Any]]:
+    """The ends of an arm's search space, in the knobs that cost depends on."""
+    assert spec.search is not None
+    free = {knob: r.corners() for knob, r in spec.search.free[arm].items() if knob in COSTLY}
+    return [{**spec.search.fixed[arm], **dict(zip(free, corner, strict=True))} for corner in product(*free.values())]
+
+
+def _cost(spec: StudySpec, arm: str, values: Mapping[str, Any]) -> int:
+    hp = spec.arms[arm].hparams(values)
+    return gradient_evaluations(hp) * hp.updates
+
+
+def _measuring(spec: StudySpec, phase: str, arm: str, values: Mapping[str, Any]) -> int:
+    """Particle-gradient evaluations of what is measured after training with chains of its own. A long run takes those
+    of the last space alone; AIS, whose two runs have a pilot of 16 temperatures, only chains in image space."""
+    hp, evaluation = spec.arms[arm].hparams(values), configuration(spec, phase, arm, {})["evaluation"]
+    long = long_chains(evaluation["samples"]) * evaluation["long_run"] * hp.mcmc_steps
+    steps = 0 if hp.latent_chain else evaluation.get("ais_steps", 0)
+    return int(long + (2 * AIS_CHAINS * (steps + 16) if steps else 0))
+
+
+def _arm_estimate(spec: StudySpec, phase: str, arm: str, replicates: int) -> dict[str, Any]:
+    if phase == "design" or spec.search is None:
+        assert spec.design is not None
+        trials = list(cells_of(spec.design.factors[arm]))
+    else:
+        trials = _corners(spec, arm)
+    costs, others = ([count(trial) * replicates for trial in trials] for count in (
+        lambda trial: _cost(spec, arm, trial), lambda trial: _measuring(spec, phase, arm, trial)))
+    if phase == "design":
+        return {"configurations": len(costs), "gradients": [sum(costs)] * 2, "measuring": [sum(others)] * 2}
+    count = search_trials(spec)[arm] if phase == "search" else spec.confirm.top if spec.confirm else 0
+    return {"configurations": count, "gradients": [count * min(costs), count * max(costs)],
+            "measuring": [count * min(others), count * max(others)]}

@@ -1,0 +1,333 @@
+"""One unit of work: a configuration and R seeds, trained at once -> records, checkpoints, sample sheets, done.json.
+
+Imports torch when a unit starts, not before. Never imports ray: it runs as well in a loop of one process.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.measures.naming import long_name
+from study.plan.identity import config_hash
+from study.plan.prediction import LIMITS
+from study.run.unit_progress import UnitProgress, pack, unpack
+from study.store.provenance import commit, versions
+from study.store.records import records
+from study.store.sheet import pairs, sheet
+from study.store.units import Store, Unit
+
+if TYPE_CHECKING:
+    from models.training.step import Info, TrainState
+
+CHECKPOINT_SECONDS = 20.0  # between two checkpoints, at least
+CHECKPOINT_SHARE = 20  # and at least this many times what one costs, where storage is slow
+ALLOC_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED",
+                "CUSPARSE_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "CUDA error: out of memory")
+STDERR = 2  # its descriptor: what stands for it in Python may be no file
+
+Row = dict[str, Any]
+
+
+class UnitRun:
+    """Trains one unit, from its checkpoint where it has one. Call `advance` until it says `done`.
+
+    objective: the measure to report (None: the evaluator's primary one). diverged_value: what a diverged replicate
+    counts as in it; without one it is left out, and reported beside it as `diverged`. cache_dir: where the feature
+    extractor of a data set is kept. floor: the 95 % floor of the primary measure, without which no verdict but
+    divergence can be given; floor_long: that of its long run, of fewer samples. limits: the step-size limits that the
+    law predicts (study.plan.prediction.LIMITS; None: no finite one), for the records. patience: seconds after which an
+    `advance` that has not returned ends the process, since it hangs (None: none). Whatever a unit needs lives in its
+    object, so that a worker may be used again.
+    """
+
+    def __init__(self, unit: Unit, store: Store, device: str = "cpu", cache_dir: str | None = None,
+                 diverged_value: float | None = None, objective: str | None = None, floor: float | None = None,
+                 floor_long: float = 0.0, checkpoint_seconds: float | None = None,
+                 limits: Mapping[str, float | None] | None = None, patience: float | None = None) -> None:
+        """Does nothing costly yet. checkpoint_seconds: between two checkpoints, at least (None: 20)."""
+        self.unit, self.store, self.device, self.cache_dir = unit, store, device, cache_dir
+        self.diverged_value, self.objective = diverged_value, objective
+        self.floor, self.floor_long = floor, floor_long
+        self.limits = dict.fromkeys(LIMITS) | dict(limits or {})
+        self._patience = patience
+        self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
+        self._progress = UnitProgress()
+        self._state: TrainState | None = None
+        self._saved, self._save_cost = time.monotonic(), 0.0
+        self._notes: list[str] = []
+
+    def take_notes(self) -> list[str]:
+        """What a person should know of how the unit began, once."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def advance(self) -> dict[str, Any]:
+        """Train to the next evaluation point, evaluate, and after the last one write what the unit leaves.
+
+        Returns finite values only: update, updates, replicates, diverged, status, done, and the objective unless a
+        living replicate lacks it; while it runs also rungs, JSON of all [update, objective] that any worker of this
+        unit reported. status: running | finished | diverged (all replicates) | oom (nothing is written: it may run
+        elsewhere). A unit that is done already answers from its manifest. Other exceptions propagate.
+        """
+        with _watched(self._patience):
+            manifest = self.store.done(self.unit) if self._state is None else None
+            if manifest is not None and "report" in manifest:
+                return dict(manifest["report"])
+            try:
+                return self._advance()
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                updates = self.unit.configuration["knobs"]["updates"]
+                return {"update": self._state.update if self._state else 0, "updates": updates,
+                        "replicates": len(self.unit.seeds), "diverged": 0, "status": "oom", "done": True}
+
+    def _advance(self) -> dict[str, Any]:
+        from models.training.step import train_step
+
+        self._tick = time.perf_counter(), time.process_time()
+        state = self._state if self._state is not None else self._start()
+        target = next(point for point in self._points if point > state.update)
+        infos = self._since_the_last_point(state)
+        while state.update < target and bool(state.alive.any()):
+            state, info = train_step(self._method, self._data, state)
+            infos.append(info)
+            if state.update < target and self._checkpoint_is_due():
+                self._clock()
+                self._checkpoint(state, infos)
+        measured = self._evaluator.point(state, infos)
+        self._progress.window = {}  # a checkpoint on the way may have filled it
+        self._clock()
+        rows = [{"seed": seed, "stage": "train", "update": state.update, **found, **self._costs(state.update)}
+                for seed, found in zip(self.unit.seeds, measured, strict=True) if found]
+        self._progress.rows += rows
+        self._state = state
+        last = state.update >= self._points[-1] or not bool(state.alive.any())
+        return self._finish(state) if last else self._go_on(state, rows)
+
+    def _start(self) -> TrainState:
+        """Data, method and evaluator from the configuration; the training state afresh, or from the checkpoint."""
+        from models import METHODS
+        from models.data.disk.options import DataError, kind_of
+        from models.data.load import load
+        from models.measures.evaluation import Evaluator
+        from models.measures.feature_file import own_extractor
+        from models.methods import hparams
+        from models.methods.method import build
+        from models.training.step import init_state
+
+        if self.device != "cpu":
+            _exact_on_gpu()
+        c, seeds = self.unit.configuration, self.unit.seeds
+        hp: hparams.HParams = getattr(hparams, METHODS[c["method"]].split(":")[1])(**c["knobs"])
+        self._data = load(c["data"], cache_dir=self.cache_dir)
+        if kind_of(c["data"]) and config_hash(c, self._data.content_hash) != self.unit.config_hash:
+            raise DataError((), f"found other images on {platform.node()} than the study was launched with "
+                                f"({self._data.notes}), expected the same data on every machine as long as it runs")
+        self._method = build(hp, self._data)
+        e = c["evaluation"]
+        self._evaluator = Evaluator(self._method, self._data, samples=e["samples"], long_run=e["long_run"],
+                                    split=e["split"], cache_dir=self.cache_dir, ais_steps=e.get("ais_steps", 0),
+                                    own=own_extractor(e.get("features"), self._data.extent))
+        self.objective = self.objective or self._evaluator.primary
+        self._points = evaluation_points(hp.updates, e["points"])
+        self._gradients = hparams.gradient_evaluations(hp)
+        state = self._continued()
+        self._told_commit()
+        if state is None:
+            self.store.write_config(self.unit)
+            state = init_state(self._method, self._data, seeds, self.device)
+        return state
+
+    def _continued(self) -> TrainState | None:
+        """The training state of the newest checkpoint, and its progress; None where the unit starts afresh."""
+        from models.training.checkpoint import load_state
+        from models.training.step import Info
+
+        found = self.store.latest_checkpoint(self.unit, self._notes.append)
+        if found is None:
+            if self._notes:
+                self._notes.append("it starts afresh")
+            return None
+        try:
+            progress, payload = unpack(found[1])
+            if progress.window and set(progress.window) != set(Info._fields):
+                raise ValueError("its checkpoint is of another release, which noted other things of an update")
+            state = load_state(payload, self._method, self._data, self.unit.seeds, self.device)
+        except ValueError as error:  # of another kind of device or release: a fresh start is right, only slower
+            self._notes.append(f"it starts afresh: {error}")
+            return None
+        self._notes.append(f"it goes on from update {state.update} of {self.unit.configuration['knobs']['updates']}")
+        self._progress = progress
+        return state
+
+    def _told_commit(self) -> None:
+        self._progress.commits = sorted({*self._progress.commits, *filter(None, [commit()])})
+
+    def _go_on(self, state: TrainState, rows: Sequence[Row]) -> dict[str, Any]:
+        report = self._report(state, rows, "running", int(state.alive.sum()))
+        if self.objective in report:
+            self._progress.rungs[str(state.update)] = report[self.objective]
+        report["rungs"] = json.dumps([[int(update), value] for update, value in self._progress.rungs.items()])
+        if self._checkpoint_is_due():
+            self._checkpoint(state, [])
+        return report
+
+    def _checkpoint_is_due(self) -> bool:
+        return time.monotonic() - self._saved >= max(self._checkpoint_seconds, CHECKPOINT_SHARE * self._save_cost)
+
+    def _checkpoint(self, state: TrainState, infos: Sequence[Info]) -> None:
+        """Wherever training stands: between two evaluations more time may pass than a node lives."""
+        from models.training.checkpoint import save_state
+
+        begun = time.monotonic()
+        self._progress.window = {name: [value.tolist() for value in values]
+                                 for name, values in zip(infos[0]._fields, zip(*infos, strict=True), strict=True)
+                                 } if infos else {}
+        self.store.write_checkpoint(self.unit, state.update, pack(self._progress, save_state(state)))
+        self._saved = time.monotonic()
+        self._save_cost = self._saved - begun
+
+    def _since_the_last_point(self, state: TrainState) -> list[Info]:
+        """What the updates before an interrupted checkpoint showed; the next evaluation has their means, too."""
+        import torch
+
+        from models.training.step import Info
+
+        window, self._progress.window = self._progress.window, {}
+        kept = zip(*(window[name] for name in Info._fields), strict=True) if window else ()
+        return [Info(*(torch.tensor(values, dtype=state.noise.dtype, device=state.device) for values in update))
+                for update in kept]
+
+    def _finish(self, state: TrainState) -> dict[str, Any]:
+        """The final evaluation, then every file of the unit, the manifest last."""
+        measured, samples = self._evaluator.final(state)
+        self._clock()
+        progress, unit = self._progress, self.unit
+        final: list[Row] = []
+        for r, (seed, found) in enumerate(zip(unit.seeds, measured, strict=True)):
+            reason, update = self._divergence(state, r)
+            final.append({"seed": seed, "stage": "final", "update": update, **found, **self._costs(update),
+                          "cpu_seconds": progress.cpu_seconds / len(unit.seeds),
+                          "long_run_seconds": self._evaluator.long_seconds / len(unit.seeds), "reason": reason,
+                          "diverged_at": update if reason else None, **self.limits})
+            final[-1] |= next(({"kappa": row["kappa"]} for row in progress.rows[-len(unit.seeds):]
+                               if row["seed"] == seed and row["update"] == update and "kappa" in row), {})
+            name, flags = ("diverged", ()) if reason else self._verdict(final[-1], state.gaps[r, :update].cpu().numpy())
+            final[-1] |= {"verdict": name, "flags": ", ".join(flags) or None}
+        lived = sum(row["verdict"] != "diverged" for row in final)
+        report = self._report(state, final, "finished" if lived else "diverged", lived)
+        if self.objective in report:
+            progress.rungs[str(state.update)] = report[self.objective]
+        from models.data.data import some
+
+        self.store.write(f"{unit.key}/records.parquet", records(progress.rows + final))
+        extent = self._data.density.extent if self._data.density is not None else self._data.extent
+        for seed, alive, images in zip(unit.seeds, state.alive.tolist(), samples, strict=True):
+            if alive and np.isfinite(images).all():
+                self.store.write(f"{unit.key}/samples_{seed}.png", sheet(images, extent))
+                if images.ndim == 4:
+                    self.store.write(f"{unit.key}/nearest_{seed}.png", pairs(images, some(self._data.train), extent))
+        self.store.write_done(unit, {
+            "status": report["status"], "report": report, "rungs": progress.rungs, "primary": self._evaluator.primary,
+            "direction": self._evaluator.direction, "started": progress.started, "ended": time.time(),
+            "wall_seconds": progress.wall_seconds, "cpu_seconds": progress.cpu_seconds, "device": self.device,
+            "host": platform.node(), "commit": ",".join(progress.commits) or None, "versions": versions()})
+        return report
+
+    def _divergence(self, state: TrainState, replicate: int) -> tuple[str | None, int]:
+        """Why a replicate diverged (None: it did not) and at which update; masked divergence shows only at the end."""
+        from models.stability.divergence import REASONS, masked
+
+        at = int(state.diverged_at[replicate])
+        if at >= 0:
+            return REASONS[int(state.reason[replicate])], at
+        trace = [row for row in self._progress.rows if row["seed"] == self.unit.seeds[replicate]]
+        hidden = masked(*([row.get(name, np.nan) for row in trace] for name in ("clip_fraction", "kappa")))
+        return "masked" if hidden else None, state.update
+
+    def _verdict(self, final: Row, gap: np.ndarray) -> tuple[str, tuple[str, ...]]:
+        """Of a replicate that reached its last update; `survived` where there is no floor to judge quality by."""
+        from models.stability.verdict import Traces, verdict
+
+        trace = [row for row in self._progress.rows if row["seed"] == final["seed"]]
+        primary = self._evaluator.primary
+        quality = np.array([row.get(primary, np.inf) for row in trace])  # absent: a sample was not finite
+        if self.floor is None or not np.isfinite(quality).any():
+            return "survived", ()
+        n = self.unit.configuration["evaluation"]["samples"]
+        measures = {"variance_ratio": f"variance_ratio_{n}", "modes": f"modes_{n}", "long": long_name(primary),
+                    "saturation_excess": f"saturation_excess_{n}"}
+        found = {name: final[column] for name, column in measures.items() if column in final}
+        if "sd_ratio_g" in trace[-1]:
+            found["sd_ratio_g"] = trace[-1]["sd_ratio_g"]
+        return verdict(Traces(
+            gap=gap.astype(np.float64), batch_size=self.unit.configuration["knobs"]["batch_size"],
+            quality=quality, kappa=np.array([row.get("kappa", np.nan) for row in trace]), floor=self.floor,
+            floor_long=self.floor_long, final=found))
+
+    def _report(self, state: TrainState, rows: Sequence[Row], status: str, lived: int) -> dict[str, Any]:
+        diverged = len(self.unit.seeds) - lived
+        report = {"update": state.update, "updates": self._points[-1], "replicates": lived + diverged,
+                  "diverged": diverged, "status": status, "done": status != "running"}
+        values = [row[self.objective] for row in rows if self.objective in row and row.get("verdict") != "diverged"]
+        if len(values) == lived:
+            values += [self.diverged_value] * diverged if self.diverged_value is not None else []
+            if values:
+                report[str(self.objective)] = sum(values) / len(values)
+        return report
+
+    def _costs(self, update: int) -> Row:
+        return {"wall_seconds": self._progress.wall_seconds, "particle_gradients": update * self._gradients}
+
+    def _clock(self) -> None:
+        """Add the time since the last call to the unit's clocks."""
+        tick = time.perf_counter(), time.process_time()
+        self._progress.wall_seconds += tick[0] - self._tick[0]
+        self._progress.cpu_seconds += tick[1] - self._tick[1]
+        self._tick = tick
+
+
+def evaluation_points(updates: int, points: int) -> list[int]:
+    """At most `points` update numbers, equally spaced up to the last update."""
+    return sorted({round(updates * k / points) for k in range(1, points + 1)} - {0})
+
+
+def _exact_on_gpu() -> None:
+    """fp32 means fp32: cuDNN's default is TF32 in convolutions, and kernels that differ from run to run."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+
+
+@contextmanager
+def _watched(patience: float | None) -> Iterator[None]:
+    """End this process, with its stacks on stderr, if the block takes longer. The clock is a thread outside of Python,
+    which no lock and no call into a driver holds up; to Ray the worker has died, and its unit goes on elsewhere."""
+    if patience is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(patience, exit=True, file=STDERR)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Python's and CUDA's own classes; torch's allocator for the CPU, and cuBLAS, cuDNN and their like for their work
+    space, raise a plain RuntimeError with its name."""
+    import torch
+
+    said = str(error)
+    return (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in said
+            or any(name in said for name in ALLOC_FAILED))

@@ -1,0 +1,161 @@
+"""What a launch has left to do, phase by phase, and with which options its workers run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from study.plan.cost import cost
+from study.plan.prediction import predicted
+from study.run.phases import confirm_units, design_units, left_of, make_search
+from study.run.sources import Fixed, Phases, Source
+from study.spec import StudySpec
+from study.store.results import Results
+from study.store.units import Store, Unit
+
+PATIENCE = 3600.0  # seconds without a word that a worker has at least: data may take long to come
+PATIENT = 20.0  # times what is estimated of its unit on an idle CPU
+
+
+class Losses(Protocol):
+    """What a launch could not finish (`clerk.Clerk`)."""
+
+    lost_units: list[tuple[Unit, str]]
+    first_lost: list[Unit]  # those that no earlier launch had lost
+    out_of_memory: list[Unit]
+
+    def choose(self, chosen: Mapping[str, Collection[str]]) -> None:
+        """Learn which confirmations count: see `Work.chosen`."""
+
+    def expect(self, units: Sequence[Unit]) -> None:
+        """Learn that these are all that is left."""
+
+    def take_out_of_memory(self) -> list[Unit]:
+        """The units that ran out of memory and have not run alone yet; from now on they count as tried."""
+
+
+class Work:
+    """left: units that are not finished (of search and confirmation: as planned). cost: their gradient evaluations.
+    chosen: arm -> config_hashes of the confirmation of its best, of those arms of which the best are known."""
+
+    def __init__(self, spec: StudySpec, plan: Mapping[str, Any], results: Results, store: Store,
+                 tagged: Collection[str] = (), read_only: bool = False) -> None:
+        self.spec, self.plan, self.results = spec, plan, results
+        self._content = plan["data"]["content_hash"]
+        self.chosen: dict[str, list[str]] = {}
+        self._waiting: list[str] = []  # arms that a lost unit keeps from their confirmation
+        self._design = design_units(spec, self._content, results)
+        self._search = (make_search(spec, plan["study_version"], self._content, results, store, tagged, read_only)
+                        if spec.search else None)
+        searching = {} if self._search is None else {arm.arm: arm.left for arm in self._search.arms}
+        if self._design or any(searching.values()):  # the best are not known yet: all their confirmations are to come
+            confirming = spec.confirm.top * len(spec.arms) if spec.confirm else 0
+        else:
+            confirming = len(left_of(self._choose(spec.arms), results))
+        self.left = len(self._design) + sum(searching.values()) + confirming
+        self._is_known = not any(searching.values()) and not (confirming and self._design)
+        self.cost = sum(cost(unit) for unit in self._design) + sum(
+            count * self._mean_cost("search", arm) for arm, count in searching.items())
+        if confirming:
+            self.cost += confirming * sum(self._mean_cost("confirm", arm) for arm in spec.arms) / len(spec.arms)
+
+    @property
+    def left_in_words(self) -> str:
+        """`at most 5` where the search may still suggest, or choose as the best, what is finished already."""
+        return str(self.left) if self._is_known else f"at most {self.left}"
+
+    def _mean_cost(self, phase: str, arm: str) -> float:
+        planned = self.plan["estimate"]["arms"][phase][arm]
+        return float(sum(planned["gradients"])) / 2 / planned["configurations"]
+
+    def _patience(self, unit: Unit) -> float:
+        """Seconds between two evaluations after which a worker is taken to hang: a guess of the whole unit's, and far
+        beyond any error of it."""
+        estimate = self.plan["estimate"]
+        gradients = sum(phase["gradients"][1] for phase in estimate["phases"].values())
+        return max(PATIENCE, PATIENT * estimate["seconds"][1] * estimate["cpus"] * cost(unit) / gradients)
+
+    @property
+    def objective(self) -> str:
+        """The measure that a pruner looks at."""
+        return self.spec.search.objectives[0] if self.spec.search else self.spec.primary
+
+    def options(self, unit: Unit) -> dict[str, Any]:
+        """UnitRun's options of a study and a phase: only a search has a value for diverged replicates."""
+        floor, long = (max(f["high"], f["sd"]) for f in (
+            self.plan["floors"][self.plan[name]] for name in ("primary", "primary_long")))
+        found = {"objective": self.spec.primary, "floor": floor, "floor_long": long,
+                 "limits": predicted(self.plan, unit.configuration), "patience": self._patience(unit)}
+        if unit.configuration["phase"] == "search":
+            diverged = self.plan["search"]["diverged_value"][unit.configuration["arm"]]
+            found |= {"objective": self.objective, "diverged_value": diverged[0]}
+        return found
+
+    def rounds(self, losses: Losses) -> Iterator[tuple[Source, bool]]:
+        """Sources of rounds, each of fixed resources, and whether its units need a node each.
+
+        All phases come in one round, so that workers stay. Units that ran out of memory run again at its end, and only
+        then is known what the best are.
+        """
+        yield Phases([(lambda: Fixed(self._design), False), (lambda: self._search or Fixed([]), False),
+                      (lambda: Fixed([]) if losses.out_of_memory else self._confirm(losses), True)]), False
+        while again := losses.take_out_of_memory():
+            yield Fixed(again, self._learn), True
+            yield self._confirm(losses), False
+
+    def _confirm(self, losses: Losses) -> Fixed:
+        """An arm of which a unit was lost waits: the same command may finish it, and then others may be the best. What
+        two launches have lost is not waited for."""
+        lost = {unit.key for unit, _ in losses.lost_units}
+        phase = "search" if self.spec.search is not None else "design"
+        found = {unit.configuration["arm"] for unit in losses.first_lost if unit.configuration["phase"] == phase}
+        self._waiting = [arm for arm in self.spec.arms if arm in found and self.spec.confirm]
+        units = left_of(self._choose([arm for arm in self.spec.arms if arm not in found]), self.results)
+        losses.choose(self.chosen)
+        left = [unit for unit in units if unit.key not in lost]
+        losses.expect(left)
+        return Fixed(left)
+
+    def _choose(self, arms: Iterable[str]) -> list[Unit]:
+        """The confirmations of these arms' best."""
+        if self.spec.confirm is None:
+            return []
+        units = confirm_units(self.spec, self._content, self.results, arms)
+        for arm in arms:
+            self.chosen[arm] = [unit.config_hash for unit in units if unit.configuration["arm"] == arm]
+        return units
+
+    def _learn(self, unit: Unit, status: str) -> None:
+        if self._search is not None and unit.configuration["phase"] == "search" and status in ("finished", "diverged"):
+            self._search.settle(unit)
+
+    def export(self, store: Store, renew: bool = True) -> None:
+        """Leave the searches beside their journals as search/<version>/optuna.db; not renew: if there is none."""
+        path = f"search/{self.plan['study_version']}/optuna.db"
+        if self._search is not None and (renew or store.read(path) is None):
+            from study.run.search.export import sqlite
+
+            studies = {f"{self.spec.study} {arm.arm}": arm.study for arm in self._search.arms}
+            assert self.spec.search is not None
+            store.write(path, sqlite(studies, self.spec.search.objectives))
+
+    def notes(self) -> list[str]:
+        """What a person should know about the searches that ran."""
+        found = [f"confirm {arm}: waits for what was lost; the same command tries that once more, then confirms "
+                 "the best" for arm in self._waiting]
+        if old := [unit for unit in self.results.uncounted("confirm") if unit.configuration["arm"] in self.chosen]:
+            found.append(f"confirm: {len(old)} configurations that were confirmed earlier are no longer among the best "
+                         "and do not count")
+        for arm in self._search.arms if self._search else ():
+            if arm.only_repeats:
+                found.append(f"search {arm.arm}: ended before its {arm.trials} trials, since its sampler only repeated "
+                             "earlier suggestions")
+            if arm.answered:
+                found.append(f"search {arm.arm}: {_suggestions(arm.answered)} had been trained before and so not again")
+            if arm.repeats and not arm.only_repeats:
+                found.append(f"search {arm.arm}: {_suggestions(arm.repeats)} repeated earlier ones and so did not run")
+        return found
+
+
+def _suggestions(n: int) -> str:
+    return "1 suggestion" if n == 1 else f"{n} suggestions"

@@ -1,0 +1,129 @@
+"""`--status`: how far a study is, from its storage alone. Starts nothing, writes nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from study.plan.identity import knobs_text, study_version
+from study.plan.space import estimate
+from study.run.work import Work
+from study.schema.canonical import is_whole
+from study.show.pareto import pareto_lines
+from study.show.progress import duration
+from study.spec import PHASES, StudySpec, loads
+from study.spec.problems import SpecError
+from study.store.lock import holder
+from study.store.results import Result, Results
+from study.store.units import DamagedError, Store, Unit
+
+
+def show_status(spec: StudySpec, store: Store, console: Console) -> None:
+    """Print who runs the study, a row of counts for each phase, and the units that are in progress."""
+    def say(line: str) -> None:
+        console.print(Text(line), soft_wrap=True)
+
+    if (written := store.read("plan.json")) is None:
+        say(f"study {spec.study} has not been started in {store.uri}")
+        return
+    if (plan := _plan(written)) is None:
+        say(f"{store.uri}/{spec.study}/plan.json is damaged, without which nothing can be counted; the next launch "
+            "makes it again")
+        return
+    by = holder(store)
+    say(f"{spec.study} (version {plan['study_version']}): " + (f"run by {by}" if by else "not running"))
+    if other := _how_it_differs(spec, plan):
+        last = _last_spec(plan)
+        say(f"the file {other} than the last launch; " + (
+            "the next counts what it can use" if last is None else "these are the last launch's counts"))
+        if last is None:
+            return
+        spec = last
+    sizes = {phase: found["configurations"] for phase, found in estimate(spec)["phases"].items()}
+    store.stamp = {"study_version": plan["study_version"]}
+    results, work = read(spec, plan, store)
+    table = Table(title="Units of work")
+    for name in ("phase", "planned", "finished", "all replicates diverged", "pruned", "replicates diverged"):
+        table.add_column(name, justify="left" if name == "phase" else "right")
+    for phase in PHASES:
+        if phase in sizes:
+            found = [r for r in results.all() if r.unit.configuration["phase"] == phase]
+            table.add_row(phase, *_counts(found, sizes[phase]))
+    console.print(table)
+    for line in pareto_lines(results.all(), plan.get("search", {}).get("objectives", []), plan["factors"]):
+        say(line)
+    say(f"{work.left_in_words} units are left" + (" of the last launch's" if other else ""))
+    for unit, update, modified in store.checkpointed():
+        if results.rest(unit) is not None:  # else its seeds were trained in other blocks
+            say(f"begun: {_name(unit, plan)}: checkpoint at update {update} of "
+                f"{unit.configuration.get('knobs', {}).get('updates', '?')}, "
+                f"{duration(max(0.0, time.time() - modified))} ago")
+
+
+def _plan(written: bytes) -> dict[str, Any] | None:
+    """A whole plan.json (without a checksum: of an earlier release); None: it is damaged."""
+    try:
+        found = json.loads(written)
+    except ValueError:
+        return None
+    whole = is_whole(found) and found.keys() >= {"study_version", "data", "planned", "arms", "floors"}
+    return found if whole else None
+
+
+def _how_it_differs(spec: StudySpec, plan: Mapping[str, Any]) -> str:
+    """What a file has or makes that the last launch had not, "" where its counts are this file's."""
+    if set(plan["planned"]) != {p for p in PHASES if spec.replicates(p)} or set(plan["arms"]) != set(spec.arms):
+        return "has other phases or arms"
+    if study_version(spec.resolved(), plan["data"]["content_hash"]) != plan["study_version"]:
+        return "makes another version of the study"
+    return ""
+
+
+def _last_spec(plan: Mapping[str, Any]) -> StudySpec | None:
+    """The last launch's, from the file's text that its plan keeps: a search is replayed with the space it had. None
+    where that text means something else by now, or refers to files that are gone."""
+    space = plan.get("space", {})
+    try:
+        spec = loads(space["text"], overrides=space["overrides"])
+    except (KeyError, SpecError):
+        return None
+    return None if _how_it_differs(spec, plan) else spec
+
+
+def _name(unit: Unit, plan: Mapping[str, Any]) -> str:
+    c = unit.configuration
+    words = [c.get("phase", ""), c.get("arm", ""), knobs_text(c.get("knobs", {}), plan.get("factors", ())),
+             f"seeds {unit.block} ({unit.config_hash})", "" if c else "whose config.json is damaged"]
+    return " ".join(word for word in words if word)
+
+
+def read(spec: StudySpec, plan: dict[str, Any], store: Store) -> tuple[Results, Work]:
+    """What the storage holds of a study, and what is left of it."""
+    search = plan.get("search", {})
+    results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
+    tagged = set()
+    for unit, manifest in store.done_units():
+        try:
+            results.add_done(unit, manifest)
+        except DamagedError:  # the next launch says so, and trains it again
+            continue
+        if manifest.get("study_version") == plan["study_version"]:
+            tagged.add(unit.config_hash)
+    for unit, *_ in store.checkpointed():
+        results.begin(unit)
+    return results, Work(spec, plan, results, store, tagged, read_only=True)
+
+
+def _counts(found: Sequence[Result], planned: int) -> list[str]:
+    told = [r for r in found if not r.pruned]
+    replicates = sum(r.replicates for r in told)
+    diverged = sum(r.status == "diverged" for r in told)
+    return [str(planned), str(len(told)), str(diverged), str(len(found) - len(told)),
+            f"{sum(r.diverged for r in told)}/{replicates}"]
+

@@ -1,0 +1,141 @@
+"""The last lines of a launch: counts, predicted against observed limits, the best configuration, what to type next."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from study.plan.budget import unequal
+from study.plan.cost import budgets, cost
+from study.plan.prediction import predicted
+from study.show import command
+from study.show.monitor import Clerk
+from study.show.pareto import pareto_lines
+from study.show.progress import Outcome, band, duration, is_better
+from study.show.redaction import redacted
+from study.spec import PHASES
+from study.store.results import Result
+
+KAPPA_PAST = 2.0  # of kappa: the sampler is unstable there (E13), whatever has been seen in so many updates
+
+
+def show_summary(clerk: Clerk, console: Console) -> None:
+    """Print what the whole study has found so far, over all launches."""
+    results = clerk.results.all()
+    states = Counter(r.status for r in results)
+    told = [r for r in results if not r.pruned]
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none finished"
+    diverged, replicates = sum(r.diverged for r in told), sum(r.replicates for r in told)
+    console.print(Text(f"units of work: {counts}, {len(clerk.lost_units)} lost; "
+                       f"{diverged}/{replicates} replicates diverged"), soft_wrap=True)
+    for phase in PHASES:
+        spent = {arm: sum(_spent(clerk, r) for r in results if r.unit.configuration["phase"] == phase
+                          and r.unit.configuration["arm"] == arm) for arm in clerk.plan["arms"]}
+        if phase in clerk.plan["planned"] and any(spent.values()):
+            console.print(Text(f"spent on {phase}: {budgets(spent)}"), soft_wrap=True)
+            if phase == "search" and (warning := unequal(spent)):
+                console.print(Text(warning), soft_wrap=True)
+    if long := sum(r.long_run for r in results):
+        console.print(Text(f"long runs after training: {duration(long)} of {duration(sum(r.cpu for r in results))} of "
+                           "CPU time"))
+    rows = observed(results, clerk.plan)
+    if rows:
+        table = Table(title="Limits of the step size: predicted, and where half of the replicates diverged")
+        for column in ("arm", "mcmc_steps", "delta*_min..delta*_med", "diverges from", "none up to"):
+            table.add_column(column, justify="left" if column == "arm" else "right")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    objectives = clerk.plan.get("search", {}).get("objectives", [])
+    for line in pareto_lines(results, objectives, clerk.plan["factors"]):
+        console.print(Text(line), soft_wrap=True)
+    best = best_of(clerk)
+    if best is not None:
+        by = f" by {best.measure}" if objectives and objectives != [best.measure] else ""
+        console.print(Text(f"best {best.phase}{by}: {best.line()}"), soft_wrap=True)
+
+
+def _spent(clerk: Clerk, result: Result) -> float:
+    """Particle-gradient evaluations; of a pruned unit up to its last rung."""
+    if not result.pruned:
+        return result.gradients
+    return cost(result.unit) * max(clerk.results.rungs(result.unit), default=0) / result.unit.configuration["knobs"][
+        "updates"]
+
+
+def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """(arm, mcmc_steps, predicted, smallest step size at which at least half diverged, largest below it with none).
+
+    Where kappa ends above 2 the chain is past its limit though nothing has diverged yet: that is said behind the last.
+    Of the design. A group is an arm with all its varied knobs but step_size; all blocks of a cell count together.
+    """
+    groups: dict[tuple[str, str, str], dict[float, list[int]]] = {}
+    limits: dict[tuple[str, str, str], str] = {}
+    past: dict[tuple[str, str, str], float] = {}  # the smallest step size at which kappa ends above 2
+    others = [f for f in plan["factors"] if f not in ("step_size", "mcmc_steps")]
+    for r in results:
+        c = r.unit.configuration
+        if c["phase"] != "design":
+            continue
+        knobs = c["knobs"]
+        own = " ".join([c["arm"], *(f"{f}={knobs[f]}" for f in others if f in knobs)])
+        key = c["arm"], own, str(knobs["mcmc_steps"])
+        cell = groups.setdefault(key, {}).setdefault(knobs["step_size"], [0, 0])
+        cell[0] += r.diverged
+        cell[1] += r.replicates
+        if r.kappa is not None and r.kappa > KAPPA_PAST:
+            past[key] = min(knobs["step_size"], past.get(key, math.inf))
+        found = predicted(plan, c)
+        limits[key] = band(found) if found else "no prediction"
+    rank = {arm: i for i, arm in enumerate(plan["arms"])}
+    cells_done = {r.unit.config_hash for r in results if r.unit.configuration["phase"] == "design"}
+    none = "none of the grid" if len(cells_done) >= len(plan["cells"]) else "none so far"
+    rows: list[tuple[str, ...]] = []
+    for key in sorted(groups, key=lambda k: (rank[k[0]], k[1], int(k[2]))):
+        cells = sorted(groups[key].items())
+        first = next((s for s, (k, n) in cells if 2 * k >= n), math.inf)
+        calm = [s for s, (k, _) in cells if k == 0 and s < first]
+        beyond = f", kappa > 2 from {past[key]:.4g}" if calm and past.get(key, math.inf) <= max(calm) else ""
+        rows.append((key[1], key[2], limits[key], none if math.isinf(first) else f"{first:.4g}",
+                     f"{max(calm):.4g}{beyond}" if calm else none))
+    return rows
+
+
+def best_of(clerk: Clerk) -> Outcome | None:
+    """The best configuration of the phase that speaks most: confirm, else design, else search."""
+    for phase in ("confirm", "design", "search"):
+        best: Outcome | None = None
+        for result in clerk.results.all():
+            if result.unit.configuration["phase"] == phase:
+                outcome = clerk.outcome(result)
+                if is_better(outcome, best):
+                    best = outcome
+        if best is not None:
+            return best
+    return None
+
+
+def next_commands(study: str, uri: str, experiment_id: str | None, given: str | None,
+                  from_environment: bool) -> list[str]:
+    """What shows the study: MLflow's page, and the report, as they can be typed in this folder. experiment_id: None
+    where MLflow did not answer. given: --tracking-uri; from_environment: that MLflow's own variable names the store,
+    which `mlflow ui` does not read. The page's address is given since MLflow's first page is about agents. A password
+    is left out."""
+    option = "" if given is None else f" --tracking-uri {shlex.quote(uri)}"
+    runs = "" if experiment_id is None else f"#/experiments/{experiment_id}/runs"
+    if uri.startswith(("http://", "https://")):
+        page = f"open {uri.rstrip('/')}/{runs}"
+    else:
+        earlier = any(Path("mlruns").glob("*/meta.yaml"))  # an earlier MLflow's runs, to which `mlflow ui` would turn
+        store = "" if given is None and not from_environment and not earlier else shlex.quote(uri)
+        page = (f"{command.mlflow()} ui{store and f' --backend-store-uri {store}'}   "
+                f"# then open http://127.0.0.1:5000/{runs}")
+    return [redacted(line) for line in (page, f"{command.report()} --study {shlex.quote(study)}{option}")]

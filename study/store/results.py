@@ -1,0 +1,204 @@
+"""What is finished, a replicate at a time, from storage and MLflow together; and of it what this launch's study counts.
+
+Storage and MLflow hold all versions of a study. Only expected units count: cells of the design, what the searches of
+this version asked, what is confirmed; with the seeds of this spec, and under the arm that this spec gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from study.schema.endings import verdicts
+from study.store.aggregates import aggregates, final_rows
+from study.store.records import read_records
+from study.store.units import StorageError, Store, Unit
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is finished of a unit. value: mean of the primary measure over surviving replicates; told: what its search
+    is told, an objective each. status: finished | diverged (all replicates) | pruned. kappa: at the end, the survivors'
+    mean. seconds, gradients, cpu, long_run: spent on all replicates: elapsed, particle-gradient evaluations of training
+    (of a pruned one its rungs tell), CPU seconds, and their part in the long run. verdicts: in
+    words, with flags."""
+
+    unit: Unit
+    status: str
+    replicates: int
+    diverged: int
+    value: float | None
+    seconds: float
+    gradients: float = 0.0
+    told: tuple[float, ...] = ()
+    kappa: float | None = None
+    cpu: float = 0.0
+    long_run: float = 0.0
+    verdicts: str = ""
+
+    @property
+    def pruned(self) -> bool:
+        """Whether it was stopped by its search: censored, no part of any rate."""
+        return self.status == "pruned"
+
+
+class Results:
+    """Finished replicates by (config_hash, seed).
+
+    objectives: of the search. diverged_values: arm -> what a diverged replicate counts as, an objective each; None: its
+    own value counts.
+    """
+
+    def __init__(self, store: Store, primary: str, objectives: Sequence[str] = (),
+                 diverged_values: Mapping[str, Sequence[float | None]] | None = None) -> None:
+        self._store, self.primary = store, primary
+        self._objectives, self._diverged_values = tuple(objectives), dict(diverged_values or {})
+        self._final: dict[tuple[str, int], Row] = {}
+        self._rungs: dict[str, dict[int, float]] = {}  # unit's key -> update -> what was reported there
+        self._pruned: set[str] = set()  # units' keys
+        self.stopped: set[str] = set()  # config_hashes of those of them that this version's search stopped
+        self._expected: dict[tuple[str, str], Unit] = {}
+        self._done: dict[str, Unit] = {}
+        self._begun: dict[str, list[tuple[int, ...]]] = {}  # config_hash -> blocks that have a checkpoint
+
+    def expect(self, unit: Unit) -> None:
+        """Count this configuration, with all seeds of its phase, under the arm that it names."""
+        self._expected[unit.config_hash, unit.configuration["arm"]] = unit
+
+    def begin(self, unit: Unit) -> None:
+        """A block of seeds that a checkpoint continues: what is left of its configuration is cut at it."""
+        self._begun.setdefault(unit.config_hash, []).append(unit.seeds)
+
+    @property
+    def counted(self) -> dict[str, list[str]]:
+        """The configurations that count, and the arms that they belong to: as a rule one."""
+        found: dict[str, list[str]] = {}
+        for config_hash, arm in self._expected:
+            found.setdefault(config_hash, []).append(arm)
+        return found
+
+    def stop(self, unit: Unit) -> None:
+        """This version's search stopped it, whether or not another version's did so, too."""
+        self.stopped.add(unit.config_hash)
+
+    def of(self, hashes: Collection[str]) -> list[Unit]:
+        """A finished unit of each of these configurations, of whatever version."""
+        return [unit for config_hash, unit in sorted(self._done.items()) if config_hash in hashes]
+
+    def uncounted(self, phase: str) -> list[Unit]:
+        """A finished unit of each configuration of a phase that does not count, of whatever version."""
+        counted = self.counted
+        return [unit for unit in self._done.values()
+                if unit.configuration["phase"] == phase and unit.config_hash not in counted]
+
+    def all(self) -> list[Result]:
+        """Of every unit that counts, what is finished."""
+        return [found for unit in self._expected.values() if (found := self.result(unit)) is not None]
+
+    def complete(self) -> int:
+        """How many of the units that count have nothing left to train."""
+        return sum(unit.config_hash in self.stopped or self.rest(unit) is None for unit in self._expected.values())
+
+    def add(self, unit: Unit, status: str, rows: Sequence[Row], rungs: Mapping[Any, float]) -> Result:
+        """A unit that is done. rows: its records, none of a pruned one."""
+        if status == "pruned":
+            self._pruned.add(unit.key)
+        self._done[unit.config_hash] = unit
+        self._rungs[unit.key] = {int(update): value for update, value in rungs.items()}
+        for seed, row in final_rows(rows, unit.block).items():
+            self._final[unit.config_hash, seed] = row
+        found = self.result(unit) or (_pruned(unit) if status == "pruned" else None)
+        assert found is not None, f"{unit.key} is done and has neither records nor been pruned"
+        return found
+
+    def add_done(self, unit: Unit, manifest: dict[str, Any]) -> Result:
+        """A unit that is done in the storage. Raises StorageError for records that are not what the manifest says."""
+        name = "records.parquet"
+        rows = read_records(self._store.read_verified(unit, name, manifest)) if name in manifest["files"] else []
+        return self.add(unit, manifest["status"], rows, manifest.get("rungs", {}))
+
+    def result(self, unit: Unit) -> Result | None:
+        """Of the unit's seeds that are done; None where none is. What another version pruned is to be trained here."""
+        rows = self._rows(unit)
+        if rows:
+            # Of another version there may be no arm, objective or diverged value of its search any more.
+            expected = (unit.config_hash, unit.configuration["arm"]) in self._expected
+            measured = aggregates(rows)
+            diverged = int(measured["diverged"])
+            return Result(unit, "diverged" if diverged == len(rows) else "finished", len(rows), diverged,
+                          measured.get(self.primary), measured["spent_wall_seconds"],
+                          measured["spent_particle_gradients"], self._told(unit, rows) if expected else (),
+                          measured.get("kappa"), measured["spent_cpu_seconds"], measured["spent_long_run_seconds"],
+                          verdicts(rows))
+        return _pruned(unit) if unit.config_hash in self.stopped else None
+
+    def rest(self, unit: Unit) -> Unit | None:
+        """What is left to train of a unit, as one block: from its first seed that is missing to the last; None where
+        all are done. So a search trains it, which is told of all seeds at once."""
+        missing = [i for i, seed in enumerate(unit.seeds) if (unit.config_hash, seed) not in self._final]
+        if not missing:
+            return None
+        return Unit(unit.configuration, unit.seeds[missing[0]:missing[-1] + 1], unit.config_hash)
+
+    def rests(self, unit: Unit) -> list[Unit]:
+        """What is left to train of a unit, in blocks of missing seeds without a gap; one that has begun stays a block.
+
+        More replicates add seeds at the end; a block that was damaged, or has only begun, leaves a gap before them.
+        """
+        missing = {seed for seed in unit.seeds if (unit.config_hash, seed) not in self._final}
+        heads: dict[int, tuple[int, ...]] = {}  # first seed -> the block that begins there
+        for block in sorted(self._begun.get(unit.config_hash, ()), key=len, reverse=True):
+            if missing.issuperset(block):
+                missing -= set(block)
+                heads[block[0]] = block
+        for seed in sorted(missing):
+            if (run := next((b for first, b in heads.items() if b[-1] + 1 == seed and first in missing), None)) is None:
+                heads[seed] = (seed,)
+            else:
+                heads[run[0]] = (*run, seed)
+        return [Unit(unit.configuration, heads[first], unit.config_hash) for first in sorted(heads)]
+
+    def is_pruned(self, unit: Unit) -> bool:
+        """Whether a search stopped this very unit, of whatever version."""
+        return unit.key in self._pruned
+
+    def rungs(self, unit: Unit) -> dict[int, float]:
+        """Update -> what the unit reported there, where its seeds were trained together."""
+        return self._rungs.get(unit.key, {})
+
+    def score(self, unit: Unit) -> tuple[float, ...]:
+        """What a search is told about its finished unit: an objective each, a mean over all replicates, finite.
+
+        A replicate that diverged, or lacks the measure, counts as the diverged value; where there is none (costs), its
+        own value stands.
+        """
+        if (last := self.rest(unit)) is not None:  # a worker has just left it in the storage
+            manifest = self._store.done(last)
+            if manifest is None:
+                raise StorageError(f"{last.key} has no done.json, or a file of it is missing")
+            self.add_done(last, manifest)
+        return self._told(unit, self._rows(unit))
+
+    def _rows(self, unit: Unit) -> list[Row]:
+        return [row for seed in unit.seeds if (row := self._final.get((unit.config_hash, seed))) is not None]
+
+    def _told(self, unit: Unit, rows: Sequence[Row]) -> tuple[float, ...]:
+        if unit.configuration["phase"] != "search":
+            return ()
+        told = []
+        for name, stated in zip(self._objectives, self._diverged_values[unit.configuration["arm"]], strict=True):
+            total = 0.0
+            for row in rows:
+                own = row.get(name) if stated is None or row["diverged_at"] is None else None
+                value = stated if own is None else own
+                assert value is not None, f"{name} is absent and nothing stands for it"
+                total += value
+            told.append(total / len(rows))
+        return tuple(told)
+
+
+def _pruned(unit: Unit) -> Result:
+    return Result(unit, "pruned", len(unit.seeds), 0, None, 0.0)

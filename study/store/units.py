@@ -1,0 +1,278 @@
+"""Where units of work leave what they made: layout, manifests, checksums, checkpoints.
+
+<storage>/<study>/<config_hash>/<first>-<last seed>/ holds config.json, checkpoints, records.parquet, samples_<seed>.png
+and, written last, done.json: a unit is done when its manifest is there and every file that it names is there too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from study.schema.canonical import is_whole, with_checksum
+from study.store.files import Files, StorageError
+
+__all__ = ["DamagedError", "StorageError", "Store", "Unit", "block_name"]
+
+DONE, CONFIG, CHECKPOINT = "done.json", "config.json", "checkpoint-"
+PRUNED = "pruned"  # the status of a unit that its search stopped: another version's may want it whole
+CHECKPOINTS_KEPT = 2
+DIGEST_BYTES = hashlib.sha256().digest_size
+
+AGAIN = "the unit runs again unless MLflow gives it back"
+log = logging.getLogger(__name__)
+
+
+class DamagedError(StorageError):
+    """A file is missing or is not what its checksum says; one that cannot be read now is not damaged."""
+
+
+def block_name(seeds: Sequence[int]) -> str:
+    """`first-last` of a block of seeds without a gap."""
+    return f"{seeds[0]}-{seeds[-1]}"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of work: a configuration and a block of consecutive seeds. Equal by (seeds, config_hash)."""
+
+    configuration: dict[str, Any] = field(compare=False, repr=False)
+    seeds: tuple[int, ...]
+    config_hash: str
+
+    @property
+    def block(self) -> str:
+        """`first-last` seed."""
+        return block_name(self.seeds)
+
+    @property
+    def key(self) -> str:
+        """`config_hash/first-last`: its directory below the study."""
+        return f"{self.config_hash}/{self.block}"
+
+
+class Store(Files):
+    """The storage of one study.
+
+    stamp: what every manifest says of the launch (study_version; commit, where a worker has no checkout to ask).
+    """
+
+    def __init__(self, uri: str, study: str, stamp: Mapping[str, Any] | None = None, may_begin: bool = True) -> None:
+        """uri, may_begin: as of `Files`."""
+        super().__init__(uri, study, may_begin)
+        self.stamp = dict(stamp or {})
+
+    # Units of work.
+
+    def write_config(self, unit: Unit) -> None:
+        """What the unit is, so that its directory explains itself."""
+        config = {"config_hash": unit.config_hash, "seeds": list(unit.seeds), "configuration": unit.configuration}
+        self.write_json(f"{unit.key}/{CONFIG}", with_checksum(config))
+
+    def write_done(self, unit: Unit, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Write done.json, the last file of a unit: `manifest` (with its "status") and the checksum of every file.
+
+        A unit that never trained to its end (status "pruned") needs no other file. "started" and "ended" (seconds
+        since the epoch) are now unless given, what the manifest leaves out or open is the stamp's. Then its checkpoints
+        go. Returns what was written.
+        """
+        self.write_config(unit)
+        names = [n for n in self._names(unit) if n != DONE and not n.startswith(CHECKPOINT) and not n.endswith(".tmp")]
+        payloads = {name: self.read(f"{unit.key}/{name}") or b"" for name in names}
+        files = {name: {"sha256": hashlib.sha256(p).hexdigest(), "bytes": len(p)} for name, p in payloads.items()}
+        now = time.time()
+        stamped = {key: value for key, value in self.stamp.items() if manifest.get(key) is None}
+        complete = {"started": now, "ended": now, **manifest, **stamped, "files": files}
+        complete["sha256"] = _digest(complete)
+        self.write_json(f"{unit.key}/{DONE}", complete)
+        for name in self._checkpoints(unit):
+            self.delete(f"{unit.key}/{name}")
+        return complete
+
+    def restore(self, unit: Unit, records: bytes, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Make a unit done again from its records alone (of a pruned one: none); what else lies there stays. Returns
+        the manifest."""
+        if records:
+            self.write(f"{unit.key}/records.parquet", records)
+        return self.write_done(unit, {**manifest, "restored": True})
+
+    def done(self, unit: Unit) -> dict[str, Any] | None:
+        """The manifest of a unit whose files are all there with their sizes, else None: then the unit runs again."""
+        return self._done(unit.key)
+
+    def done_units(self, tidy: bool = False) -> Iterator[tuple[Unit, dict[str, Any]]]:
+        """Every unit that is done, with its manifest, in the order of their paths.
+
+        tidy: remove the manifests of those whose configuration is damaged, and checkpoints that a worker left which was
+        killed at its very end (`_is_over`). Only a launch that holds the study may.
+        """
+        from pyarrow.fs import FileSelector
+
+        found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
+        sizes = _sizes(found)
+        leftovers: dict[str, list[str]] = {}
+        for info in found:
+            if info.base_name.startswith(CHECKPOINT):
+                leftovers.setdefault(info.path.rpartition("/")[0], []).append(info.base_name)
+        for path in sorted(info.path for info in found if info.base_name == DONE):
+            key = "/".join(path.split("/")[-3:-1])
+            manifest = self._done(key, sizes)
+            if manifest is not None:
+                try:
+                    config = json.loads(self._verified(key, CONFIG, manifest))
+                except DamagedError as error:
+                    if tidy:
+                        self._discard(key, error)
+                    continue
+                if tidy and self._is_over(manifest):
+                    for left in leftovers.get(path.rpartition("/")[0], ()):
+                        self.delete(f"{key}/{left}")
+                yield _unit(config), manifest
+
+    def discard_if_damaged(self, unit: Unit, manifest: dict[str, Any]) -> bool:
+        """Remove the manifest of a unit of which a file has not its checksum, so that the unit runs again; whether."""
+        try:
+            for name in manifest["files"]:
+                self._verified(unit.key, name, manifest)
+        except DamagedError as error:
+            self._discard(unit.key, error)
+            return True
+        return False
+
+    def _discard(self, key: str, error: DamagedError) -> None:
+        log.warning("%s", error)
+        self.delete(f"{key}/{DONE}")
+
+    def read_verified(self, unit: Unit, name: str, manifest: dict[str, Any]) -> bytes:
+        """A file of a done unit. Raises DamagedError where its checksum is not the manifest's."""
+        return self._verified(unit.key, name, manifest)
+
+    def _done(self, key: str, sizes: Mapping[str, int] | None = None) -> dict[str, Any] | None:
+        """sizes: of the files there, by their paths, where a listing has just told them: a request less for each."""
+        manifest = self.read_json(f"{key}/{DONE}")  # raises what it cannot read: to train a unit again would be worse
+        if manifest is None:
+            return None
+        if not _is_manifest(manifest):
+            log.warning("%s of unit %s is no manifest; %s", DONE, key, AGAIN)
+            return None
+        paths = [self.path(f"{key}/{name}") for name in manifest["files"]]
+        sizes = _sizes(self._found(paths)) if sizes is None else sizes
+        for path, (name, file) in zip(paths, manifest["files"].items(), strict=True):
+            if sizes.get(path) != file["bytes"]:
+                log.warning("%s of unit %s is missing or cut short; %s", name, key, AGAIN)
+                return None
+        return dict(manifest)
+
+    def _verified(self, key: str, name: str, manifest: dict[str, Any]) -> bytes:
+        payload = self.read(f"{key}/{name}")
+        if payload is None or hashlib.sha256(payload).hexdigest() != manifest["files"][name]["sha256"]:
+            raise DamagedError(f"{self.uri}/{self.study}/{key}/{name} is not what done.json says; {AGAIN}")
+        return payload
+
+    def _names(self, unit: Unit) -> list[str]:
+        """File names in the unit's directory, sorted."""
+        from pyarrow.fs import FileSelector
+
+        found = self._found(FileSelector(self.path(unit.key), allow_not_found=True))
+        return sorted(info.base_name for info in found if info.is_file)
+
+    # Checkpoints: their checksum, then the payload; the last two are kept.
+
+    def write_checkpoint(self, unit: Unit, update: int, payload: bytes) -> None:
+        """Write the checkpoint of one update and remove all but the last two. Those of later updates go, too: the unit
+        could not go on from them, and they would outlive what it does now."""
+        newest = f"{CHECKPOINT}{update:09d}"
+        self.write(f"{unit.key}/{newest}", hashlib.sha256(payload).digest() + payload)
+        names = self._checkpoints(unit)
+        kept = [name for name in names if name <= newest][-CHECKPOINTS_KEPT:]
+        for name in names:
+            if name not in kept:
+                self.delete(f"{unit.key}/{name}")
+
+    def latest_checkpoint(self, unit: Unit, say: Callable[[str], None] = log.warning) -> tuple[int, bytes] | None:
+        """(update, payload) of the newest whole checkpoint; a damaged one is told and the one before it taken."""
+        for name in reversed(self._checkpoints(unit)):
+            stored = self.read(f"{unit.key}/{name}") or b""
+            payload = stored[DIGEST_BYTES:]
+            if hashlib.sha256(payload).digest() == stored[:DIGEST_BYTES]:
+                return int(name.removeprefix(CHECKPOINT)), payload
+            say(f"{name} is damaged")
+        return None
+
+    def drop_checkpoints(self, unit: Unit) -> None:
+        """Remove all of a unit's: nobody will continue it."""
+        for name in self._checkpoints(unit):
+            self.delete(f"{unit.key}/{name}")
+
+    def checkpointed(self) -> Iterator[tuple[Unit, int, float]]:
+        """Units that have begun and are not done: (unit, update of the newest checkpoint, when it was written).
+
+        The configuration is empty where config.json is damaged: seeds and hash are those of the unit's place.
+        """
+        from pyarrow.fs import FileSelector
+
+        found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
+        sizes = _sizes(found)
+        newest = {info.path.rpartition("/")[0]: info for info in sorted(found, key=lambda info: info.path)
+                  if info.base_name.startswith(CHECKPOINT) and info.base_name.removeprefix(CHECKPOINT).isdecimal()}
+        done = {info.path.rpartition("/")[0] for info in found if info.base_name == DONE}
+        for folder, info in newest.items():
+            key = "/".join(folder.split("/")[-2:])
+            if folder in done and (manifest := self._done(key, sizes)) is not None and self._is_over(manifest):
+                continue
+            if (placed := _placed(key)) is not None:
+                config = self.read_json(f"{key}/{CONFIG}")
+                unit = Unit(config["configuration"] if _is_config(config) else {}, placed.seeds, placed.config_hash)
+                yield unit, int(info.base_name.removeprefix(CHECKPOINT)), info.mtime.timestamp()
+
+    def _is_over(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether what lies beside a manifest is of no use: always, but where another version of the study stopped the
+        unit. This one (the stamp's) may be training it to its end."""
+        return manifest["status"] != PRUNED or manifest.get("study_version") == self.stamp.get("study_version")
+
+    def _checkpoints(self, unit: Unit) -> list[str]:
+        return [name for name in self._names(unit) if name.startswith(CHECKPOINT) and not name.endswith(".tmp")]
+
+
+def _sizes(found: Iterable[Any]) -> dict[str, int]:
+    """Path -> bytes, of the files of a listing."""
+    return {info.path: info.size for info in found if info.is_file}
+
+
+def _unit(config: Mapping[str, Any]) -> Unit:
+    """The unit of a config.json."""
+    return Unit(config["configuration"], tuple(config["seeds"]), config["config_hash"])
+
+
+def _placed(key: str) -> Unit | None:
+    """The unit, without its configuration, that lies at `config_hash/first-last`; None where that is no such place."""
+    config_hash, _, block = key.partition("/")
+    first, dash, last = block.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        return None
+    return Unit({}, tuple(range(int(first), int(last) + 1)), config_hash)
+
+
+def _is_config(found: Any) -> bool:
+    """Whether it has the shape that `write_config` gives, and its checksum (none: of an earlier release)."""
+    return is_whole(found) and isinstance(found.get("configuration"), dict)
+
+
+def _is_manifest(found: Any) -> bool:
+    """Whether it has the shape that `write_done` gives, and its checksum (none: of an earlier release)."""
+    return (isinstance(found, dict) and isinstance(found.get("status"), str)
+            and found.get("sha256", _digest(found)) == _digest(found)
+            and all(isinstance(found.get(key), int | float) for key in ("started", "ended"))
+            and isinstance(found.get("files"), dict) and CONFIG in found["files"]
+            and all(isinstance(file, dict) and file.keys() >= {"sha256", "bytes"} for file in found["files"].values()))
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """The checksum of a manifest's own content."""
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,159 @@
+"""What the page says of how a study was measured and how to make it again, and how it holds its data."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from html import unescape
+from pathlib import Path
+from shutil import copy
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+from markupsafe import Markup
+from mlflow import MlflowClient
+
+from analysis import origin, page, report
+from analysis.address import without_password
+from analysis.compact import compacted
+from analysis.findings import Finding
+from analysis.load import Store, read
+from analysis.origin import DIFF_SHOWN, Origin, commands, documents, noted
+from tests.analysis import synthetic_study as toy
+
+SEARCH = {"sampler": "tpe", "arguments": {"n_startup_trials": 10, "multivariate": True}, "prune": "successive_halving",
+          "objectives": [toy.PRIMARY], "diverged_value": {"kl": [1.667], "jko": [None]}}
+SPACE = {"file": "my toy.yaml", "text": "study: toy\nmethod: [kl, jko]  # </pre><script>alert(1)</script>\n",
+         "overrides": ["design.replicates=6"]}
+DIFF = "+a </pre><script>alert(2)</script>\n" + "x" * DIFF_SHOWN
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the study toy, launched from changed files on a machine with two GPUs, and a page of it."""
+    root = tmp_path_factory.mktemp("page")
+    copy(toy.shared(tmp_path_factory.getbasetemp() / "toy").removeprefix("sqlite:///"), root / "mlflow.db")
+    client = MlflowClient(f"sqlite:///{root}/mlflow.db")
+    toy.write(f"sqlite:///{root}/mlflow.db", root / "artifacts", "dirty")
+    [run] = client.search_runs([client.get_experiment_by_name("dirty").experiment_id], "tags.kind = 'launch'")
+    for key, value in {"dirty": "true", "cpu": "EPYC <1>", "gpus": "H100, H100", "python": "3.12.1"}.items():
+        client.set_tag(run.info.run_id, key, value)
+    plan = toy.plan("dirty", dict(zip(toy.ARMS, toy.ARMS, strict=True))) | {"search": SEARCH, "space": SPACE}
+    client.log_dict(run.info.run_id, plan, "plan.json")
+    client.log_text(run.info.run_id, DIFF, "git.diff")
+    assert report.main(["--study", "dirty", "--tracking-uri", f"sqlite:///{root}/mlflow.db", "--out", f"{root}/r"]) == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def html(root: Path) -> str:
+    return (root / "r" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_launch_is_told_with_changes_hardware_and_sampler(html):
+    said = unescape(re.sub(r"<[^>]+>", " ", html[html.index('id="to-how-it-was-measured"'):]))
+    for words in ("c0ffee123456, with changes that are not committed", "EPYC <1>; H100, H100; host node",
+                  "Python 3.12.1, torch 2.13.0", "2023-11-14 22:13 UTC",
+                  "(TPE) with n_startup_trials 10, multivariate True; 6 trials of 2 replicates; objective: "
+                  f"{toy.PRIMARY}; pruning: successive halving; a diverged replicate counts as kl: 1.67 and jko: its "
+                  "own value",
+                  "search: 1 crashed, 3 finished, 1 pruned", "Failed: kl at step size 0.110, 14 MCMC steps (search: ",
+                  "3 of 24 planned design cells are missing or short"):
+        assert words in said, words
+
+
+def test_file_spec_and_diff_are_folded_escaped_and_cut(html):
+    folded = dict(re.findall(r"<details><summary>([^<]*)</summary><pre>([^<]*)</pre></details>", html))
+    assert unescape(folded["The file my toy.yaml"]) == SPACE["text"]
+    assert "method: [kl, jko]" in folded["The specification with every default filled in"]
+    [title] = [t for t in folded if t.startswith("Changes over the commit")]
+    assert f"the first {DIFF_SHOWN:,} of {len(DIFF):,} characters" in title
+    assert unescape(folded[title]) == DIFF[:DIFF_SHOWN] and "<script" not in html
+
+
+def test_a_clean_checkout_shows_no_diff(root, tmp_path):
+    study = read(Store(f"sqlite:///{root}/mlflow.db"), "toy", tmp_path)
+    of = Origin(study, {"gpus": "none", "cpu": "EPYC"}, 0, "\n")
+    assert [title for title, _ in documents(of)] == ["The specification with every default filled in"]
+    assert dict(noted(of))["hardware of the launch"] == "EPYC; no GPU"
+    assert dict(noted(of))["search"] == "" and "changes" not in dict(noted(of))["study version, commit"]
+
+
+def test_the_page_says_which_commit_wrote_it(html):
+    """The words may change between commits, though the store does not."""
+    root = Path(origin.__file__).resolve().parents[1]
+    said = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    written = re.findall(r"<dt>report written by commit</dt><dd><div>([0-9a-f]+)", html)
+    assert [said.stdout.startswith(commit) for commit in written] == ([] if said.returncode else [True])
+
+
+def test_commands_name_every_study_its_overrides_and_what_is_not_the_default(root, tmp_path):
+    store = Store(f"sqlite:///{root}/mlflow.db")
+    two = [Origin(read(store, name, tmp_path), {}, 0, "") for name in ("toy", "dirty")]
+    given = ["--tracking-uri", "postgresql://me:secret@db/mlflow", "--out", "my reports"]
+    uri = "--tracking-uri postgresql://me:PASSWORD@db/mlflow"
+    assert commands(two, given) == [
+        "git checkout c0ffee1234567890",
+        f"python -m study.launch --space SPEC.yaml {uri}   # the file below",
+        "git checkout c0ffee1234567890   # and the changes below",
+        f"python -m study.launch --space 'my toy.yaml' --set design.replicates=6 {uri}   # the file below",
+        f"python analysis/report.py --study toy --study dirty {uri} --out 'my reports'"]
+    assert commands(two[:1])[-1] == "python analysis/report.py --study toy"
+    assert without_password("sqlite:///a@b.db") == "sqlite:///a@b.db"
+
+
+def test_every_figure_and_every_table_has_its_data_in_a_link(root, html):
+    links = {name: unquote(unescape(href).partition(",")[2])
+             for name, href in re.findall(r'<a download="([^"]+)" href="data:text/csv;charset=utf-8([^"]+)"', html)}
+    figures = {p.name: p.read_text() for p in (root / "r" / "figures").glob("*.csv")}
+    tables = {p.stem + ".csv" for p in (root / "r" / "tables").glob("*.md")}
+    assert set(links) == set(figures) | tables and {"common_cell.csv", "design_cells.csv", "budget.csv"} <= tables
+    assert html.count("<table>") == len(tables)
+    numbers = {name: (root / "r" / "tables" / name).read_text() for name in tables - set(figures)
+               if (root / "r" / "tables" / name).exists()}
+    assert len(numbers) > 5 and {name: links[name] for name in numbers} == numbers
+    assert {name: links[name] for name in figures if name not in tables} == {
+        name: text for name, text in figures.items() if name not in tables}
+
+
+def test_a_table_too_large_for_the_page_is_linked_as_shown(root, monkeypatch):
+    words, file = pd.DataFrame({"arm": ["kl"]}), root / "r" / "tables" / "design_cells.csv"
+    assert page._numbers(file, words) == (file.read_text(), False)
+    monkeypatch.setattr(page, "LINKED_MOST", 1000)
+    assert page._numbers(file, words) == ("arm\nkl\n", True)
+    assert page._numbers(file.with_name("none.csv"), words) == ("arm\nkl\n", False)
+
+
+def test_of_many_sentences_the_first_and_the_last_are_shown_and_none_is_lost():
+    said = [Finding("law", f"{i}") for i in range(7)] + [Finding("search", "x"), Finding("progress", "y")]
+    assert page.grouped(said) == [("law", ["0", "1", "2"], ["3", "4", "5"], ["6"]), ("search", ["x"], [], [])]
+    assert page.grouped(said[:5]) == [("law", ["0", "1", "2", "3", "4"], [], [])]
+
+
+def test_a_cell_shows_the_estimate_first_and_words_as_they_are():
+    assert page.cell("0.114 [0.1, 0.2] (n = 7)") == "0.114 <small>[0.1, 0.2] (n = 7)</small>"
+    assert page.cell("\u22120.5 \u00b1 0.1") == "\u22120.5 <small>\u00b1 0.1</small>"
+    assert page.cell("7 stable (6) <b>") == "7 stable (6) &lt;b&gt;" and page.cell("kl [x]") == "kl [x]"
+
+
+def test_small_figures_draw_the_same():
+    """Glyphs once, and every coordinate within 0.005 of where it was; ids of anything else stay."""
+    glyph = '<path id="{0}-DejaVuSans-13" d="M 10 20.5 \nL 3 4 \nz\n" transform="scale(0.015625)"/>'
+    one = (f'<svg><defs>{glyph}</defs><g/>\n '
+           '<path d="M 1.234567 -0.000001 \nL 9 8.999999 \n" clip-path="url(#{0}-p)"/>'
+           '<use xlink:href="#{0}-DejaVuSans-13" transform="translate(63.628906 2) scale(0.085 -0.085)"/>'
+           '<use xlink:href="#{0}-m1" x="1.005001" y="7"/></svg>')
+    (a, b), shared = compacted([Markup(one.replace("{0}", name)) for name in ("a", "b")])
+    assert shared == '<path id="g0" d="M 10 20.5L 3 4z" transform="scale(0.015625)"/>'
+    assert a == ('<svg><path d="M 1.23 0L 9 9" clip-path="url(#a-p)"/><use href="#g0" transform="translate(63.63 2) '
+                 'scale(0.085 -0.085)"/><use href="#a-m1" x="1.01" y="7"/></svg>')
+    assert b == a.replace("#a-", "#b-")
+
+
+def test_a_page_is_small(root, html):
+    """Three arms with 24 cells: the limit is 1.5 MB; glyphs in every figure alone would add 0.6."""
+    assert len(html.encode()) < 1_000_000
+    whole = sum(p.stat().st_size for p in (root / "r" / "figures").glob("*.svg"))
+    assert len(re.findall(r"<svg.*?</svg>", html, re.DOTALL)) > 15
+    assert sum(map(len, re.findall(r"<svg.*?</svg>", html, re.DOTALL))) < 0.6 * whole

@@ -1,0 +1,120 @@
+"""The figures of a whole study: each kind is there in three formats, seeds are shared, many arms are divided."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from analysis.load import Store, read
+from analysis.sections import breaking, cost, samples, sections
+from analysis.sections.canvas import CROWD, Canvas
+from tests.analysis import synthetic_study as toy
+
+KINDS = {  # figures of the issue -> what their files begin with
+    "F1": "quality_0_kl", "F2": "divergence_0_kl", "F3 gradients": "pareto_particle_gradients",
+    "F3 time": "pareto_cpu_seconds", "F4": "curves_0-1", "F5": "profiles", "F6 importance": "importance",
+    "F6 path": "path", "F7": "replicates_5", "F8 alone": "samples_0-1_5_0_kl", "F8 nearest": "nearest_0-1_5_0_kl",
+    "F8 joint": "joint_0-1_5", "F8 data": "samples_data", "F9": "survival_0-2"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(toy.shared(tmp_path_factory.getbasetemp() / "toy"))
+
+
+@pytest.fixture(scope="module")
+def study(store, tmp_path_factory):
+    return read(store, "toy", tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def out(study, store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    sections(study, store, folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_figure_is_there_as_svg_png_and_csv(out, kind):
+    path = out / "figures" / KINDS[kind]
+    assert path.with_suffix(".svg").read_text().startswith("<?xml") and len(pd.read_csv(path.with_suffix(".csv")))
+    with Image.open(path.with_suffix(".png")) as picture:
+        assert min(picture.size) > 200
+
+
+def test_all_arms_show_the_smallest_seed_that_survived_in_all(out):
+    """At 0.1 and 5 steps all survive: seed 0. At 0.2 and 20 steps kl lost all and kl_smooth all but 3 and 4, of which
+    no sheet was kept: each shows the first that it has."""
+    at = pd.read_csv(out / "figures" / "joint_0-1_5.csv")
+    assert at["arm"].tolist() == list(toy.ARMS) and set(at["seed"]) == {0}
+    lost = pd.read_csv(out / "figures" / "joint_0-2_20.csv")
+    assert lost["verdict"].tolist() == ["diverged", "survived", "diverged"] and set(lost["seed"]) == {0}
+    assert not (out / "figures" / "nearest_0-2_20_0_kl.svg").exists()  # the diverged have no nearest
+
+
+def test_a_sheet_of_noise_is_not_called_stable_without_its_flags(study, store, tmp_path):
+    """The caption, its accessible name and the data of the panel have all of it; a divergence has its reason."""
+    gone = study.finals["diverged"]
+    ends = study.finals.assign(verdict=gone.map({True: "diverged", False: "stable"}), reason=gone.map({True: "masked"}),
+                               flags=gone.map({False: "poor quality, kappa > 2"}))
+    panels = samples.samples(Canvas(replace(study, finals=ends), store, tmp_path)).panels
+    alone = [panel for panel in panels if panel.name.startswith("samples_0")]
+    said = {"seed 0, stable; poor quality, kappa > 2", "seed 0, diverged; masked"}
+    assert {panel.alt.partition("; ")[2].removeprefix("own ") for panel in alone} == said
+    data = pd.concat([pd.read_csv(tmp_path / "figures" / f"{panel.name}.csv") for panel in alone])
+    assert set(data["flags"].dropna()) == {"poor quality, kappa > 2"} and set(data["reason"].dropna()) == {"masked"}
+
+
+def finals(alive):
+    return pd.DataFrame([{"config_hash": arm, "arm": arm, "step_size": 0.1, "seed": seed, "diverged": seed not in some}
+                         for arm, some in alive.items() for seed in range(4)])
+
+
+@pytest.mark.parametrize(("alive", "common", "first"), [
+    ({"a": {0, 1, 2}, "b": {1, 2, 3}}, [1, 2], {"a": 0, "b": 1}),
+    ({"a": {0}, "b": {1}}, [], {"a": 0, "b": 1}),
+    ({"a": {2, 3}, "b": set()}, [2, 3], {"a": 2, "b": 0}),  # b has none anywhere and does not empty the rest
+    ({"a": set()}, [], {"a": 0}),
+])
+def test_the_common_seed_by_hand(alive, common, first):
+    rows, found = samples.chosen_seeds(finals(alive), list(alive))
+    assert found == common and {row["arm"]: row["seed"] for row in rows} == first
+
+
+def test_many_arms_are_divided_by_method_with_the_baseline_in_each(study, store, tmp_path):
+    names = ["kl", "w0", "w1", "w2", "w3", "w4", "w5", "x0", "x1", "y", "z"]
+    plan = {**study.plan.make, "arms": {name: {"method": name[0]} for name in names}, "baseline": "kl"}
+    first = study.cells.iloc[0].to_dict()
+    cells = pd.DataFrame([{**first, "arm": name, "base_arm": name, "config_hash": name} for name in names])
+    canvas = Canvas(replace(study, plan=plan, arms=names, cells=cells), store, tmp_path)
+    groups = canvas.crowds(pd.DataFrame({"arm": names}))
+    assert [frame["arm"].tolist() for *_, frame in groups] == [
+        ["kl", "w0", "w1", "w2", "w3", "w4", "w5"], ["kl", "x0", "x1", "y", "z"]]
+    assert [(end, words) for end, words, _ in groups] == [("_0", "w"), ("_1", "k, x, y, z")]
+    few = pd.DataFrame({"arm": names[:CROWD]})
+    assert [(end, words, len(rows)) for end, words, rows in canvas.crowds(few)] == [("", "", CROWD)]
+
+
+@pytest.mark.parametrize(("recorded", "shown"), [
+    (("cpu_seconds", "wall_seconds", "gpu_seconds"), "gpu_seconds"), (("cpu_seconds", "wall_seconds"), "cpu_seconds"),
+    (("wall_seconds",), "wall_seconds")])
+def test_time_is_the_gpus_or_the_cpus_or_else_the_clocks(study, store, tmp_path, recorded, shown):
+    ends = study.finals.drop(columns=["cpu_seconds", "wall_seconds"]).assign(**dict.fromkeys(recorded, 3.0))
+    section = cost.pareto(Canvas(replace(study, finals=ends), store, tmp_path))
+    assert [panel.name for panel in section.panels] == ["pareto_particle_gradients", f"pareto_{shown}"]
+
+
+def test_the_searchs_survival_is_its_own_panel_with_pruned_trials(study, store, tmp_path):
+    ends = study.finals.copy()
+    here = (ends["phase"] == "search") & (ends["arm"] == "kl") & (ends["seed"] == 1000)
+    ends.loc[here, ["diverged", "diverged_at"]] = [True, 200.0]
+    section = breaking.survival(Canvas(replace(study, finals=ends), store, tmp_path))
+    panel = section.panels[-1]
+    assert panel.name == "survival_search" and "search" in panel.heading and "2 replicates of pruned" in section.caption
+    data = pd.read_csv(tmp_path / "figures" / "survival_search.csv")
+    assert data.loc[(data["event"] == "censored"), "update"].tolist() == [80]
+    lost = data[(data["arm"] == "kl") & (data["update"] == 200)]
+    assert lost["alive"].tolist() == [0.5]  # of two at risk: the two of the pruned trial had left by then

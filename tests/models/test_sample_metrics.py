@@ -1,0 +1,76 @@
+"""Which measures an evaluation has, under which names, of which rows; and their floors."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from models.data.data import Data
+from models.data.load import load
+from models.measures import quality
+from models.measures.sample_metrics import Yardstick
+
+
+class FourPixels:
+    """In the place of a user's extractor: four numbers an image."""
+
+    name, dim = "own", 4
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return images[:, 0, ::2, 3][:, :4].astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Data:
+    """Without labels: no classifier has to be trained."""
+    return dataclasses.replace(load("digits"), labels=None, labels_search=None, labels_confirm=None)
+
+
+def test_every_measure_is_named_by_space_and_number(digits: Data) -> None:
+    yardstick = Yardstick(digits, 160, own=FourPixels())  # type: ignore[arg-type]
+    found = yardstick.all(digits.confirm[:160])
+    full = {"kid", "fd", "fdinf", "precision", "recall", "density", "coverage", "nearer_train", "copies"}
+    assert set(found) == {f"{name}_{space}_160" for space in ("rnd64", "own") for name in full} | {
+        "variance_ratio_160", "nearer_train_pixels_160", "copies_pixels_160"}
+    own, reference = FourPixels()(digits.confirm[:160]), FourPixels()(digits.search)
+    assert found["fd_own_160"] == quality.fd(own, reference)
+    assert found["recall_own_160"] == quality.manifold(own, reference).recall
+    assert found["kid_rnd64_160"] == yardstick(digits.confirm[:160])
+    few = Yardstick(digits, 100).all(digits.confirm[:100])
+    assert "fd_rnd64_100" not in few and "kid_rnd64_100" in few  # fewer than two rows a feature
+
+
+def test_copies_of_the_train_split_are_told_from_held_out_data(digits: Data) -> None:
+    yardstick = Yardstick(digits, 100)
+    honest, copied = yardstick.all(digits.confirm[:100]), yardstick.all(digits.train[:100])
+    for space in ("pixels", "rnd64"):
+        assert 0.38 < honest[f"nearer_train_{space}_100"] < 0.62  # 3.5 standard errors about 1/2
+        assert honest[f"copies_{space}_100"] < 0.15
+        assert copied[f"nearer_train_{space}_100"] == copied[f"copies_{space}_100"] == 1
+
+
+def test_a_split_is_measured_with_its_own_distances() -> None:
+    data = load("gaussians8")
+    search, confirm = (Yardstick(data, 64, split).all(data.train[:64]) for split in ("search", "confirm"))
+    assert search["w2_64"] == quality.w2(data.train[:64], data.search[:64])
+    assert confirm["w2_64"] == quality.w2(data.train[:64], data.confirm[:64])
+    assert search["mmd_64"] == quality.mmd(data.train[:64], data.search[:256])
+    assert set(search) == {"energy_distance_64", "mmd_64", "w2_64", "variance_ratio_64", "modes_64", "near_mode_64"}
+
+
+def test_floors_are_of_all_measures_at_the_numbers_of_rows_that_an_evaluation_has(digits: Data) -> None:
+    yardstick = Yardstick(digits, 160)
+    floors = yardstick.floors(6, np.random.default_rng(0))
+    assert set(floors) == set(yardstick.all(digits.confirm[:160]))
+    assert {(f.n, f.m) for f in floors.values()} == {(160, 397)}
+    assert floors["coverage_rnd64_160"].mean == pytest.approx(quality.expected_coverage(160, 397), abs=0.03)
+    assert floors["density_rnd64_160"].mean == pytest.approx(1, abs=0.1)
+    assert floors["nearer_train_pixels_160"].mean == pytest.approx(0.5, abs=0.06)
+    assert floors["nearer_train_pixels_160"].sd > 0.005  # two different parts, not one against itself
+    assert floors["copies_pixels_160"].mean == pytest.approx(19 / 398, abs=0.03)  # no training image
+    assert abs(floors["kid_rnd64_160"].mean) < 3 * floors["kid_rnd64_160"].sd
+    assert floors["fdinf_rnd64_160"].mean < 0.3 * floors["fd_rnd64_160"].mean
+    small = Yardstick(load("faces"), 256).floors(2, np.random.default_rng(0))
+    assert {(f.n, f.m) for f in small.values()} == {(20, 20)}  # 40 held-out faces are all there are

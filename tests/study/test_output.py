@@ -1,0 +1,74 @@
+"""What commands say: nothing about it ends them, neither a reader that goes away nor a character."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TWINS = "study/show/output.py", "analysis/output.py"
+HEAD = ("import os, sys; from study.show.output import lasting; "
+        "sys.stdout, sys.stderr = map(lasting, (sys.stdout, sys.stderr)); ")
+GONE = "the output cannot be written (Broken pipe): the command goes on without it\n"
+
+
+def run(*words: str, unread: tuple[str, ...] = (), encoding: str = "utf-8") -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a Python program; unread: those that nobody reads."""
+    streams: dict[str, int] = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    for name in unread:
+        reader, streams[name] = os.pipe()
+        os.close(reader)
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, check=False, stdout=streams["stdout"],
+                          stderr=streams["stderr"], env={**os.environ, "PYTHONIOENCODING": encoding})
+    for name in unread:
+        os.close(streams[name])
+    return done.returncode, (done.stdout or b"").decode(encoding), (done.stderr or b"").decode(encoding)
+
+
+def run_code(code: str, **options: Any) -> tuple[int, str, str]:
+    return run("-c", HEAD + code, **options)
+
+
+@pytest.mark.parametrize("code", [
+    "print('all of it is in the buffer until the end')",
+    "print(10**6 * 'x'); print('more'); print('and more', flush=True)",
+    "from rich.console import Console; Console().print('rich ends a program whose reader has gone'); print('more')",
+])
+def test_a_reader_that_goes_away_ends_nothing_and_is_told_once(code: str) -> None:
+    assert run_code(f"{code}; sys.exit(7)", unread=("stdout",)) == (7, "", GONE)
+
+
+def test_nobody_reads_what_would_be_said_about_it() -> None:
+    both = "stdout", "stderr"
+    assert run_code("print(1, flush=True); print(2, file=sys.stderr); sys.exit(7)", unread=both) == (7, "", "")
+    assert run_code("print(1, file=sys.stderr); print(2); sys.exit(7)", unread=both[1:]) == (7, "2\n", "")
+
+
+def test_a_full_disk_and_a_closed_stream() -> None:
+    full = "os.dup2(os.open('/dev/full', os.O_WRONLY), 1); print(1, flush=True); print(2, file=sys.stderr); sys.exit(7)"
+    assert run_code(full) == (7, "", GONE.replace("Broken pipe", "No space left on device") + "2\n")
+    assert run_code("sys.stdout = lasting(None); print(1, flush=True); sys.exit(7)") == (7, "", "")
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [
+    ("utf-8", "größe 图 \\udcff\n"), ("latin-1", "größe \\u56fe \\udcff\n"),
+    ("ascii", "gr\\xf6\\xdfe \\u56fe \\udcff\n")])
+def test_a_character_that_cannot_be_shown_is_escaped(encoding: str, shown: str) -> None:
+    code = r"[print('gr\xf6\xdfe \u56fe \udcff', file=f) for f in (sys.stdout, sys.stderr)]"
+    assert run_code(code, encoding=encoding) == (0, shown, shown)
+
+
+def test_the_two_files_are_one() -> None:
+    """analysis/ imports nothing of study/."""
+    one, other = ((ROOT / name).read_text(encoding="utf-8") for name in TWINS)
+    assert one == other
+
+
+@pytest.mark.parametrize("command", [["-m", "study.launch"], ["analysis/report.py"]])
+def test_both_commands_speak_so(command: list[str]) -> None:
+    assert run(*command, "--help", unread=("stdout",)) == (0, "", GONE)

@@ -1,0 +1,78 @@
+"""Rounds of a real Ray that says it has a GPU: what it places at once where units take a part of it. No GPU is used."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study.run import cluster
+from study.run.cluster import capacity
+from study.run.rounds import run_round
+from study.run.sources import Fixed
+from study.store.units import Store, Unit
+from tests.study.test_unit_run import unit
+
+pytestmark = pytest.mark.slow
+
+CPUS, MORE = 4, 3
+
+
+class Watcher:
+    """How many units run at once, at most; what else a round tells."""
+
+    def __init__(self) -> None:
+        self.running, self.most, self.told = 0, 0, list[str]()
+
+    def started(self, unit: Unit) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
+
+    def __getattr__(self, name: str) -> Any:
+        def note(*event: Any) -> None:
+            self.running -= 1
+            self.told.append(name)
+
+        return note
+
+
+def play(folder: str, gpu: float, at_once: int) -> dict[str, Any]:
+    """A round of more units than fit, on one GPU and four CPUs."""
+    import ray
+
+    capacity._workers_use_gpus = lambda gpu: True  # torch here is a build for the CPU
+    ray.init(address="local", num_cpus=CPUS, num_gpus=1, include_dashboard=False, log_to_driver=False,
+             object_store_memory=cluster.OBJECT_STORE_BYTES)
+    resources = capacity.resources_per_unit(1, gpu)
+    store, watcher = Store(folder, "tiny"), Watcher()
+    store.write("spec.json", b"{}")
+    units = [unit((seed, seed + 1), updates=60) for seed in range(0, 2 * (at_once + MORE), 2)]
+    is_over = run_round(Fixed(units), watcher, store, options=lambda unit: {"device": "cpu"}, resources=resources,
+                        room=capacity.room("auto", resources, None, lambda line: None))
+    return {"resources": resources, "fit": capacity.concurrency(resources), "over": is_over, "most": watcher.most,
+            "told": watcher.told, "done": sum(store.done(one) is not None for one in units)}
+
+
+@pytest.mark.parametrize("gpu, at_once", [(0.5, 2), (0.2, 4)])
+def test_as_many_units_run_at_once_as_parts_of_the_gpu_or_cpus_there_are(
+        tmp_path: Path, gpu: float, at_once: int) -> None:
+    """In a process and a home of its own: Ray leaves a token there, and its marks in the environment."""
+    environment = {**os.environ, **cluster.QUIET_ENVIRONMENT, **cluster.WORKER_ENVIRONMENT, "OMP_NUM_THREADS": "1",
+                   "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-m", "tests.study.test_parts_of_a_gpu", str(tmp_path), str(gpu),
+                           str(at_once)],
+                          env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    count = at_once + MORE
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "resources": {"cpu": 1, "gpu": gpu}, "fit": at_once, "over": True, "most": at_once,
+        "told": ["finished"] * count, "done": count}
+
+
+if __name__ == "__main__":
+    print(json.dumps(play(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))))

@@ -1,0 +1,142 @@
+"""What the plan says of predicted limits and of the local spread they come from."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from analysis.load import Study
+from analysis.trials import planned_cells
+from models.data.load import load as load_data
+from models.stability.local_sd import NEIGHBOURS
+from study.plan.make import comparisons, make_plan, show
+from study.run.work import Work
+from study.spec import StudySpec, load, loads
+from study.store.results import Results
+from study.store.units import Store
+
+SPEC = """\
+study: limits
+data: gaussians8
+arms:
+  kl: {method: kl}
+  eighth: {method: jko, jko_weight: 0.125}
+  fifth: {method: jko, jko_weight: 0.2}
+  half: {method: jko, jko_weight: 0.5}
+  normed: {method: kl, spectral_norm: true, score_scale: 3}
+  tied: {method: kl, energy_l2: 0.1}
+design: {step_size: [0.1, 0.3], fifth: {mcmc_steps: [5, 20]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudySpec, dict[str, Any]]:
+    path = tmp_path_factory.mktemp("plan") / "limits.yaml"
+    path.write_text(SPEC)
+    spec = load(path)
+    return spec, make_plan(spec, load_data("gaussians8"), 2, path.parent)
+
+
+def shown(spec: StudySpec, plan: dict[str, Any]) -> list[str]:
+    out = io.StringIO()
+    show(plan, spec, Console(file=out, width=200))
+    return out.getvalue().splitlines()
+
+
+def test_kappa_passes_one_where_the_closed_form_says(planned: tuple[StudySpec, dict[str, Any]]) -> None:
+    """`s / sqrt(1 - 4c)`: for 1/8 < c < 1/4 the only bound that the law knows; from 1/4 on none."""
+    limits = {arm: entry["limits"] for arm, entry in planned[1]["arms"].items()}
+    s = planned[1]["spread"]["s_med"]
+    at = {arm: entries[0]["delta_kappa1"] for arm, entries in limits.items() if entries}
+    assert at == {"kl": pytest.approx(s), "eighth": pytest.approx(s * math.sqrt(2)),
+                  "fifth": pytest.approx(s / math.sqrt(0.2)), "half": None}
+    assert limits["fifth"][0]["delta_med"] is None and limits["eighth"][0]["delta_med"] == pytest.approx(2 * s)
+    assert limits["normed"] == limits["tied"] == []
+
+
+def test_the_table_shows_where_kappa_passes_one(planned: tuple[StudySpec, dict[str, Any]]) -> None:
+    lines = shown(*planned)
+    [head] = [line for line in lines if "kappa* = 1 at" in line]
+    column = [cell.strip() for cell in head.replace("┃", "│").split("│")].index("kappa* = 1 at")
+    found = {cells[1]: cells[column] for line in lines if len(cells := [c.strip() for c in line.split("│")]) > column}
+    assert {arm: found[arm] for arm in ("kl", "eighth", "fifth", "half")} == {
+        "kl": "0.2", "eighth": "0.28", "fifth": "0.45", "half": "none"}
+    assert sum("no prediction" in line for line in lines) == 2  # normed, tied
+
+
+@pytest.mark.parametrize(("design", "count"), [
+    ("step_size: [0.1, 0.3]", 2), ("step_size: [0.1, 0.3], mcmc_steps: [5, 20]", 2),
+    ("zip: {step_size: [0.1, 0.3], lr_f: [0.001, 0.002]}", 4),  # each arm at each lr_f, with the baseline there
+    ("step_size: 0.1, jko: {jko_weight: [0.25, 0.5]}", 3), ("step_size: 0.1, kl: {lr_f: [0.001, 0.002]}", 2)])
+def test_the_plan_counts_the_comparisons_that_the_report_makes(design: str, count: int, tmp_path: Path) -> None:
+    path = tmp_path / "some.yaml"
+    path.write_text("study: some\ndata: gaussians8\narms: {kl: {method: kl}, jko: {method: jko}, drift: {method: kl, "
+                    f"negatives_drift: 1}}}}\ndesign: {{{design}}}\n")
+    spec = load(path)
+    plan = make_plan(spec, load_data("gaussians8"), 2, tmp_path)
+    cells, none = planned_cells(plan), pd.DataFrame()
+    reported = Study("some", plan, "", {}, {}, list(cells["arm"].unique()), cells, none, none, none)
+    assert comparisons(plan) == count == len(reported.family)
+
+
+def test_the_long_run_has_a_floor_at_its_own_n(planned: tuple[StudySpec, dict[str, Any]]) -> None:
+    """Fewer chains tell less: the floor of 64 is wider than that of 256."""
+    floors, primary, long = planned[1]["floors"], planned[1]["primary"], planned[1]["primary_long"]
+    assert (primary, long) == ("energy_distance_256", "energy_distance_64_long")
+    assert floors[long]["n"] == 64 and floors[long]["sd"] > 1.5 * floors[primary]["sd"]
+
+
+def test_cells_that_the_law_says_nothing_of_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "some.yaml"
+    path.write_text("study: some\ndata: gaussians8\nmethod: kl\ndesign: {step_size: [0.1, 0.3], "
+                    "spectral_norm: [true, false], energy_l2: [0.0, 0.1]}\n")
+    spec = load(path)
+    plan = make_plan(spec, load_data("gaussians8"), 2, tmp_path)
+    [entry] = plan["arms"]["kl"]["limits"]
+    assert entry["spectral_norm"] is False and entry["energy_l2"] == 0
+    [line] = [line for line in shown(spec, plan) if "no prediction" in line]
+    assert "kl, other knobs" in line and line.split("│")[3].strip() == "6"
+
+
+@pytest.mark.parametrize(("data", "coarse"), [("faces", True), ("digits", False), ("gaussians8", False)])
+def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, coarse: bool, tmp_path: Path) -> None:
+    path = tmp_path / "few.yaml"
+    path.write_text(f"study: few\ndata: {data}\nmethod: kl\ndesign: {{step_size: [0.1]}}\n")
+    spec = load(path)
+    plan = make_plan(spec, load_data(data), 2, tmp_path)
+    assert plan["spread"]["coarse"] is coarse and plan["spread"]["k"] == (0 if data == "gaussians8" else NEIGHBOURS)
+    found = [line for line in shown(spec, plan) if line.startswith("coarse: ")]
+    assert found == ["coarse: 20 neighbours are 33% of 60 points, so a mode with fewer than 40 is not told "
+                     "from its surroundings; s and the limits may be too large"][:coarse]
+
+
+@pytest.mark.parametrize("levels, names", [
+    ([8e4, 2e8], ["a (score_scale=8e+04)", "a (score_scale=2e+08)"]),
+    ([0.5, 1.0], ["a (score_scale=0.5)", "a (score_scale=1)"]),
+    ([0.123451, 0.123452], ["a (score_scale=0.123451)", "a (score_scale=0.123452)"])])
+def test_an_arm_that_a_factor_splits_has_short_names_and_different_ones(levels: list[float], names: list[str]) -> None:
+    cells = [{"arm": "a", "config_hash": str(level), "knobs": {"step_size": 0.1, "mcmc_steps": 5, "score_scale": level}}
+             for level in levels]
+    found = planned_cells({"cells": cells, "factors": ["score_scale"]})
+    assert found["arm"].tolist() == names
+
+
+def test_a_worker_has_an_hour_or_far_more_than_its_unit_is_guessed_to_take(tmp_path: Path) -> None:
+    """Before it is taken to hang."""
+    spec = loads("study: s\ndata: moons\nmethod: kl\n"
+                 "design: {replicates: 2, step_size: [0.1, 0.2], mcmc_steps: [5, 20]}\n")
+    plan, store = make_plan(spec, load_data("moons"), 4, tmp_path), Store(str(tmp_path), "s")
+
+    def patience() -> list[float]:
+        work = Work(spec, plan, Results(store, spec.primary), store)
+        return [work.options(unit)["patience"] for unit in work._design]
+
+    assert patience() == [3600.0] * 4
+    plan["estimate"]["seconds"] = [8e5, 1e6]  # of 4 CPUs
+    assert sum(patience()) == pytest.approx(20 * 4e6) and len(set(patience())) == 2

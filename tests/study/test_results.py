@@ -1,0 +1,174 @@
+"""What is finished, and of it what counts: for a search, among the best, and for what is left of a unit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.tables import summaries
+from study.run.phases import best, confirm_units, design_units
+from study.schema.endings import ending
+from study.spec import StudySpec, loads
+from study.store.aggregates import aggregates
+from study.store.records import records
+from study.store.results import Results
+from study.store.units import Store, Unit
+from tests.study.test_search import SEEDS, unit_of
+
+SPEC = """
+study: s
+data: gaussians8
+method: [kl, jko]
+train: {updates: 10}
+design: {replicates: 2, step_size: [0.05, 0.3]}
+confirm: {top: 1, replicates: 2}
+"""
+
+
+@pytest.mark.parametrize("dead", [0, 1, 2])
+def test_a_search_is_told_the_mean_over_all_replicates(tmp_path: Path, dead: int) -> None:
+    store = Store(str(tmp_path), "study")
+    unit = unit_of("a", 0.1, 1)
+    rows: list[dict[str, Any]] = [
+        {"seed": seed, "stage": "final", "update": 10, "verdict": "diverged" if i < dead else "survived",
+         "diverged_at": 3 if i < dead else None, "particle_gradients": 100.0 * (i + 1), "wall_seconds": 2.0,
+         "cpu_seconds": 1.0, **({} if i < dead else {"kid": 0.25 * (i + 1)})} for i, seed in enumerate(SEEDS)]
+    store.write(f"{unit.key}/records.parquet", records(rows))
+    manifest = store.write_done(unit, {"status": "finished", "primary": "kid", "direction": "minimize"})
+    results = Results(store, "kid", ["kid", "particle_gradients"], {"a": [1.5, None]})
+    result = results.add_done(unit, manifest)
+    assert (result.diverged, result.replicates, result.told) == (dead, 2, ()) and results.all() == []
+    results.expect(unit)
+    [counted] = results.all()
+    expected = sum([1.5, 1.5][:dead] + [0.25, 0.5][dead:]) / 2
+    assert counted.told == pytest.approx((expected, 150.0)) == results.score(unit)
+    assert replace(counted, told=()) == result
+
+
+def test_a_cost_has_one_meaning_in_the_search_in_mlflow_and_in_the_report(tmp_path: Path) -> None:
+    """One replicate's, also where it has two blocks; the sum has another name."""
+    rows = [{**final(seed, 0.1), "block": block, "particle_gradients": 700.0, "cpu_seconds": 3.0, "wall_seconds": 8.0}
+            for seed, block in ((1000, "1000-1000"), (1001, "1001-1001"))]
+    of_trial = {"phase": "search", "arm": "a", "step_size": 0.1, "mcmc_steps": 5, "config_hash": "h", "diverged": False}
+    costs = ["particle_gradients", "cpu_seconds", "wall_seconds"]
+    results = Results(Store(str(tmp_path), "study"), "kid", costs, {"a": [None] * 3})
+    unit = unit_of("a", 0.1)
+    results.expect(unit)
+    for row in rows:
+        results.add(replace(unit, seeds=(row["seed"],)), "finished", [{**row, "stage": "final"}], {})
+    result, measured = results.result(unit), aggregates(rows)
+    assert result is not None
+    reported = summaries(pd.DataFrame(rows).assign(**of_trial), costs).set_index("measure")["mean"]
+    for name, told in zip(costs, result.told, strict=True):
+        assert told == measured[name] == reported[name] == rows[0][name]
+        assert measured[f"spent_{name}"] == 2 * told
+    assert (result.gradients, result.cpu, result.seconds) == (1400, 6, 16)
+
+
+def test_verdicts_are_counted_with_their_flags(tmp_path: Path) -> None:
+    results = Results(Store(str(tmp_path), "study"), "kid")
+    rows = [{**final(1000, 0.9), "verdict": "stable", "flags": "poor quality, kappa > 2"},
+            {**final(1001, 0.1), "verdict": "stable", "flags": "kappa > 2"}]
+    assert results.add(unit_of("a", 0.1), "finished", rows, {}).verdicts == "2 stable; kappa > 2 (2); poor quality (1)"
+    gone = [final(1000, 0.9), final(1001, 0.1, diverged=True)]
+    assert results.add(unit_of("b", 0.1), "finished", gone, {}).verdicts == ""
+    assert ending(rows[1]) == "stable; kappa > 2" and ending(gone[0]) == "survived"
+
+
+def trained(spec: StudySpec, shelf: Results) -> list[Unit]:
+    units = [*design_units(spec, "data", shelf)]
+    for unit in units:
+        shelf.add(unit, "finished", [{
+            "seed": seed, "stage": "final", "verdict": "survived", "diverged_at": None, "wall_seconds": 1.0,
+            "cpu_seconds": 1.0, "particle_gradients": 1.0, "kid": unit.configuration["knobs"]["step_size"]}
+            for seed in unit.seeds], {})
+    return units
+
+
+@pytest.mark.parametrize("change", [["train.updates=12"], ["method=kl"], ["seed=3"], ["design.step_size=[0.05]"],
+                                    ["method=null", "arms={plain: {method: kl}}"], ["design.replicates=1"]])
+def test_only_the_current_design_counts(tmp_path: Path, change: list[str]) -> None:
+    """After another version, a removed level, a renamed arm, fewer replicates: as if they had never been."""
+    both, alone = (Results(Store(str(tmp_path), "study"), "kid") for _ in range(2))
+    trained(loads(SPEC), both)
+    new = loads(SPEC, overrides=change)
+    now = Results(Store(str(tmp_path), "study"), "kid")
+    for unit in both.of(both.counted):
+        now.add(unit, "finished", [both._final[unit.config_hash, seed] for seed in unit.seeds], {})
+    trained(new, now)
+    trained(new, alone)
+    key = lambda r: r.unit.config_hash  # noqa: E731
+    assert [(r.unit, r.unit.configuration, r.replicates) for r in sorted(now.all(), key=key)] == [
+        (r.unit, r.unit.configuration, r.replicates) for r in sorted(alone.all(), key=key)]
+    for arm in new.arms:
+        assert best(new, arm, now) == best(new, arm, alone)
+    assert {u.configuration["knobs"]["updates"] for u in confirm_units(new, "data", now, new.arms)} == {
+        new.arms[next(iter(new.arms))].hparams({}).updates}
+
+
+def final(seed: int, kid: float, diverged: bool = False) -> dict[str, Any]:
+    return {"seed": seed, "stage": "final", "verdict": "diverged" if diverged else "survived",
+            "diverged_at": 9 if diverged else None, "wall_seconds": 1.0, "cpu_seconds": 1.0, "particle_gradients": 1.0,
+            "kid": kid}
+
+
+def test_a_unit_of_an_older_search_may_have_an_arm_or_an_objective_that_there_is_no_more(tmp_path: Path) -> None:
+    """`--set search=null` after a search, an arm removed, another objective: it is kept, and worth nothing here."""
+    for objectives, diverged in (([], {}), (["kid"], {"b": [1.5]}), (["kid_long"], {"a": [None]})):
+        results = Results(Store(str(tmp_path), "study"), "kid", objectives, diverged)
+        result = results.add(unit_of("a", 0.1), "finished", [final(1000, 0.25), final(1001, 0.01)], {})
+        assert result.told == () and result.value == pytest.approx(0.13) and results.all() == []
+
+
+def test_a_masked_replicate_counts_as_diverged_though_its_samples_look_fine(tmp_path: Path) -> None:
+    results = Results(Store(str(tmp_path), "study"), "kid", ["kid"], {"a": [1.5]})
+    results.expect(unit_of("a", 0.1))
+    result = results.add(unit_of("a", 0.1), "finished", [final(1000, 0.25), final(1001, 0.01, diverged=True)], {})
+    assert result.told == ((0.25 + 1.5) / 2,) and (result.value, result.diverged) == (0.25, 1)
+
+
+def test_the_best_are_no_survivors_of_divergence_and_none_that_was_pruned(tmp_path: Path) -> None:
+    spec = loads(SPEC.replace("replicates: 2, step_size: [0.05, 0.3]", "replicates: 3, step_size: [0.05, 0.1, 0.3]"))
+    results = Results(Store(str(tmp_path), "study"), "kid")
+    units = [unit for unit in design_units(spec, "data", results) if unit.configuration["arm"] == "kl"]
+    by_step = {unit.configuration["knobs"]["step_size"]: unit for unit in units}
+    results.add(by_step[0.05], "finished", [final(seed, 0.5) for seed in range(3)], {})
+    results.add(by_step[0.3], "finished", [final(seed, 0.1, diverged=seed > 0) for seed in range(3)], {})
+    results.add(by_step[0.1], "pruned", [], {})
+    assert [c["knobs"]["step_size"] for c in best(spec, "kl", results)] == [0.05, 0.3]
+
+
+def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path) -> None:
+    """By the first objective alone its neighbours would be, which something beats in both."""
+    spec = loads("study: s\ndata: digits\nmethod: kl\nconfirm: {top: 3}\nsearch: {trials: 9, replicates: 2, "
+                 "objective: [primary, particle_gradients], space: {step_size: {log: [0.01, 0.9]}}}\n")
+    assert spec.search is not None
+    results = Results(Store(str(tmp_path), "study"), spec.primary, spec.search.objectives, {"kl": [None, None]})
+    told = [(0.1, 9.0, 0), (0.15, 9.5, 0), (0.2, 9.1, 0), (0.3, 4.0, 0), (0.01, 1.0, 2), (0.4, 5.0, 0)]
+    for number, (value, cost, diverged) in enumerate(told):
+        unit = Unit({"arm": "kl", "phase": "search", "n": number}, SEEDS, str(number))
+        results.expect(unit)
+        results.add(unit, "finished", [{**final(seed, 0.0, diverged=i < diverged), spec.primary: value,
+                                        "particle_gradients": cost} for i, seed in enumerate(SEEDS)], {})
+    assert [c["n"] for c in best(spec, "kl", results)] == [0, 3, 1, 2, 5, 4]
+
+
+@pytest.mark.parametrize("done, begun, left", [
+    ("", [], ["0-4"]), ("01234", [(0, 1)], []), ("012", [], ["3-4"]), ("034", [], ["1-2"]), ("34", [], ["0-2"]),
+    ("13", [], ["0-0", "2-2", "4-4"]),
+    ("", [(0, 1)], ["0-1", "2-4"]), ("", [(1, 2)], ["0-0", "1-2", "3-4"]), ("4", [(0, 1), (0, 1, 2)], ["0-2", "3-3"]),
+    ("0", [(0, 1)], ["1-4"]), ("", [(3, 4), (0, 1)], ["0-1", "2-2", "3-4"]), ("", [(3, 4, 5)], ["0-4"])])
+def test_blocks_that_are_left(tmp_path: Path, done: str, begun: list[tuple[int, ...]], left: list[str]) -> None:
+    results, unit = Results(Store(str(tmp_path), "s"), "kid"), Unit({"a": 1}, tuple(range(5)), "abc")
+    results._final = {("abc", int(seed)): {} for seed in done} | {("other", 0): {}}
+    for seeds in begun:
+        results.begin(Unit({}, seeds, "abc"))
+        results.begin(Unit({}, seeds, "other"))
+    assert [rest.block for rest in results.rests(unit)] == left
+    assert all(rest.configuration == {"a": 1} and rest.config_hash == "abc" for rest in results.rests(unit))
+    whole = results.rest(unit)
+    assert (whole.block if whole else None) == (f"{left[0].split('-')[0]}-{left[-1].split('-')[1]}" if left else None)

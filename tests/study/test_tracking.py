@@ -1,0 +1,397 @@
+"""MLflow fed from storage: what is shown, how it is found again, and that an interrupted drain leaves no trace."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from models.methods import hparams
+from study.show.tracking import Tracking, experiment
+from study.show.tracking.experiment import Experiment, metric
+from study.store.records import read_records, records
+from study.store.units import Store, Unit
+
+pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
+    "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
+PROVENANCE = {"commit": "c0ffee", "dirty": True, "host": "here", "packages": "numpy==2\n", "diff": "+a\n"}
+PLAN: dict[str, Any] = {"study": "jko", "cells": []}
+KID = "kid_clf64_256"
+HERE = "host:/runs"
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new SQLite store costs more than a second: made once, then copied."""
+    folder = tmp_path_factory.mktemp("template")
+    with contextlib.chdir(folder):  # MLflow makes its folder of artifacts in the working directory
+        Experiment(f"sqlite:///{folder}/mlflow.db", "unused", "")._client.search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def uri(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)  # where MLflow puts artifacts
+    return f"sqlite:///{shutil.copy(template, tmp_path / 'mlflow.db')}"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "runs"), "jko")
+
+
+def planned_unit(seeds: tuple[int, ...] = (0, 1, 2), config_hash: str = "abc123", phase: str = "design",
+                 step_size: float = 0.12) -> Unit:
+    return Unit({"phase": phase, "arm": "jko", "method": "jko", "data": {"name": "digits", "size": 8},
+                 "knobs": {"step_size": step_size, "mcmc_steps": 20, "beta": None},
+                 "evaluation": {"points": 3, "samples": 256, "long_run": 10, "split": "search"}}, seeds, config_hash)
+
+
+def finished_unit(store: Store, seeds: tuple[int, ...] = (0, 1, 2), diverged: tuple[int, ...] = (),
+                  config_hash: str = "abc123", phase: str = "design", step_size: float = 0.12,
+                  flags: str | None = None) -> Unit:
+    """Write what a worker leaves: three records a replicate; a diverged one stops after its first. flags: of the
+    others, which are stable; None: nothing but divergence was judged."""
+    unit = planned_unit(seeds, config_hash, phase, step_size)
+    rows: list[dict[str, Any]] = []
+    alive = "survived" if flags is None else "stable"
+    for seed in seeds:
+        dead = seed in diverged
+        rows += [{"seed": seed, "stage": "train", "update": u, "gap": 0.1 * seed + u, KID: u / (seed + 1),
+                  "penalty": 3.0, "wall_seconds": u / 10, "particle_gradients": 100.0 * u}
+                 for u in ([10] if dead else [10, 20, 30])]
+        rows += [{"seed": seed, "stage": "final", "update": 12 if dead else 30, "wall_seconds": 3.5, "cpu_seconds": 1.0,
+                  "particle_gradients": 1200.0 if dead else 3000.0, "verdict": "diverged" if dead else alive,
+                  "flags": None if dead else flags, "reason": "masked" if dead else None,
+                  "diverged_at": 12 if dead else None} | ({} if dead else {KID: float(np.sin(seed))})]
+        if not dead:
+            store.write(f"{unit.key}/samples_{seed}.png", b"png of %d" % seed)
+    store.write(f"{unit.key}/records.parquet", records(rows))
+    status = "diverged" if set(diverged) >= set(seeds) else "finished"
+    store.write_done(unit, {"status": status, "primary": KID, "started": 1000.0, "ended": 1004.25, "commit": "c0ffee",
+                            "rungs": {"10": 0.5, "30": 0.25}})
+    return unit
+
+
+def drain(tracking: Tracking, store: Store, unit: Unit) -> None:
+    manifest = store.done(unit)
+    assert manifest is not None
+    tracking.drain(store, unit, manifest)
+
+
+def runs(tracking: Tracking, kind: str) -> list[Any]:
+    return sorted(tracking.search(f"tags.kind = '{kind}'"), key=lambda run: run.data.tags.get("seed", ""))
+
+
+def snapshot(tracking: Tracking) -> list[Any]:
+    """Everything that MLflow holds of the experiment, without the ids that it makes up."""
+    found = []
+    for run in [*runs(tracking, "trial"), *runs(tracking, "replicate")]:
+        identity = run.info.run_id
+        tags = {k: v for k, v in run.data.tags.items() if k not in ("mlflow.parentRunId", "study")}
+        history = {key: [(m.step, m.timestamp, m.value) for m in tracking._client.get_metric_history(identity, key)]
+                   for key in run.data.metrics}
+        paths = [*tracking.artifacts(identity, ""), *tracking.artifacts(identity, "records")]
+        artifacts = {path: tracking.read_artifact(identity, path) for path in paths if "." in path}
+        found.append((tags, history, run.data.metrics, run.data.params, artifacts, run.info.status,
+                      run.info.start_time, run.info.end_time, run.info.run_name))
+    return found
+
+
+def test_trial_shows_means_with_t_intervals_over_survivors(uri: str, store: Store) -> None:
+    tracking = Tracking(uri, "jko", "v1", ("step_size", "mcmc_steps"))
+    drain(tracking, store, finished_unit(store, (0, 1, 2, 3), diverged=(2,)))
+    [trial] = runs(tracking, "trial")
+    values = np.sin([0, 1, 3])
+    low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
+    measured = trial.data.metrics
+    assert [measured[KID + end] for end in ("", "_low", "_high")] == pytest.approx([values.mean(), low, high])
+    assert (measured["replicates"], measured["diverged"]) == (4, 1)
+    assert (measured["wall_seconds"], measured["cpu_seconds"], measured["particle_gradients"]) == (3.5, 1, 3000)
+    spent = [measured[f"spent_{cost}"] for cost in ("wall_seconds", "cpu_seconds", "particle_gradients")]
+    assert spent == [3.5, 4, 3 * 3000 + 1200] and "particle_gradients_low" not in measured
+    assert trial.info.run_name == "jko step_size=0.12 mcmc_steps=20" and trial.info.status == "FINISHED"
+    assert trial.data.params["step_size"] == "0.12" and trial.data.params["data.name"] == "digits"
+    tags = trial.data.tags
+    expected = {"kind": "trial", "study": "jko", "study_version": "v1", "config_hash": "abc123", "method": "jko",
+                "arm": "jko", "phase": "design", "status": "finished", "seeds": "0-3", "complete": "true",
+                "commit": "c0ffee"}
+    assert {key: tags[key] for key in expected} == expected and "rungs" not in tags
+    assert tracking.artifacts(trial.info.run_id, "records") == ["records/0-3.parquet"]
+
+
+def test_replicates_are_nested_with_curves_at_recorded_times(uri: str, store: Store) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, finished_unit(store, (4, 5), diverged=(5,)))
+    [trial], (lived, dead) = runs(tracking, "trial"), runs(tracking, "replicate")
+    for run in (lived, dead):
+        assert run.data.tags["mlflow.parentRunId"] == trial.info.run_id and len(run.data.metrics) <= 8
+    history = tracking._client.get_metric_history(lived.info.run_id, KID)
+    assert [(m.step, m.timestamp, m.value) for m in history] == [(10, 1001000, 2), (20, 1002000, 4), (30, 1003000, 6)]
+    assert (lived.info.start_time, lived.info.end_time) == (1000000, 1003500)
+    assert (lived.data.tags["verdict"], dead.data.tags["verdict"]) == ("survived", "diverged")
+    assert "penalty" not in lived.data.metrics, "not one of the curves"
+    assert tracking.read_artifact(lived.info.run_id, "samples_4.png") == b"png of 4"
+    assert tracking.artifacts(dead.info.run_id, "") == []
+
+
+def test_a_verdict_stands_with_its_flags_in_mlflow(uri: str, store: Store) -> None:
+    """A sheet of noise must not be under `stable` alone; the trial counts both."""
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, finished_unit(store, (4, 5, 6), diverged=(5,), flags="poor quality, kappa > 2"))
+    [trial], (lived, dead, _) = runs(tracking, "trial"), runs(tracking, "replicate")
+    assert (lived.data.tags["verdict"], lived.data.tags["flags"]) == ("stable", "poor quality, kappa > 2")
+    assert "flags" not in dead.data.tags
+    assert "Seed 4: stable; poor quality, kappa > 2." in lived.data.tags["mlflow.note.content"]
+    assert "Seed 5: diverged; masked." in dead.data.tags["mlflow.note.content"]
+    assert trial.data.tags["verdicts"] == "2 stable; kappa > 2 (2); poor quality (2)"
+    assert trial.data.tags["verdicts"] in trial.data.tags["mlflow.note.content"]
+
+
+class Interrupted(Exception):
+    """Stands for a kill, or a server that goes away."""
+
+
+class Faulty:
+    """An MLflow client that fails at its n-th call, after the call took effect; of log_batch all but the tags did.
+
+    To fail before the call is to fail after the one before it.
+    """
+
+    def __init__(self, client: Any, at: int) -> None:
+        self.client, self.left = client, at
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.left -= 1
+            if self.left < 0 and name == "log_batch":
+                args = args[:3]
+            result = getattr(self.client, name)(*args, **kwargs)
+            if self.left < 0:
+                raise Interrupted
+            return result
+        return call
+
+
+@pytest.mark.parametrize("stride", [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_drain_interrupted_at_any_call_then_repeated_equals_an_undisturbed_one(
+        uri: str, store: Store, stride: int) -> None:
+    units = [finished_unit(store, (0,)), finished_unit(store, (1,), diverged=(1,))]
+    whole = Tracking(uri, "whole", "v1")
+    for unit in units:
+        drain(whole, store, unit)
+    expected = snapshot(whole)
+    assert len(expected) == 3
+    for at in range(0, 1000, stride):
+        broken = Tracking(uri, f"broken at {at}", "v1")
+        broken._client = Faulty(broken._client, at)
+        try:
+            for unit in units:
+                drain(broken, store, unit)
+        except Interrupted:
+            again = Tracking(uri, f"broken at {at}", "v1")
+            shown = again.finished()
+            for unit, _ in store.done_units():
+                if (unit.config_hash, unit.seeds) not in shown:
+                    drain(again, store, unit)
+            assert snapshot(again) == expected, f"call {at}"
+        else:
+            break
+    assert at > 15, "the drains were interrupted at each of their calls"
+
+
+def test_more_seeds_join_the_trial_even_when_older_storage_is_gone(uri: str, store: Store, tmp_path: Path) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, finished_unit(store, (0, 1)))
+    shutil.rmtree(tmp_path / "runs")
+    drain(tracking, store, finished_unit(store, (2, 3, 4), diverged=(2,)))
+    [trial] = runs(tracking, "trial")
+    assert trial.data.tags["seeds"] == "0-1,2-4" and trial.data.tags["status"] == "finished"
+    assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (5, 1)
+    assert trial.data.metrics[KID] == pytest.approx(np.sin([0, 1, 3, 4]).mean()), "lower than before, and the latest"
+    assert (trial.data.metrics["wall_seconds"], trial.data.metrics["spent_wall_seconds"]) == (3.5, 7)
+    assert set(tracking.finished()) == {("abc123", (0, 1)), ("abc123", (2, 3, 4))}
+    assert len(runs(tracking, "replicate")) == 5
+
+
+def test_seed_in_two_blocks_counts_once(uri: str, store: Store) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    for seeds in ((0, 1), (0, 1, 2)):
+        drain(tracking, store, finished_unit(store, seeds))
+    [trial] = runs(tracking, "trial")
+    assert trial.data.metrics["replicates"] == 3 and len(runs(tracking, "replicate")) == 3
+
+
+def test_finished_reads_every_page_of_every_version(
+        uri: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "PAGE", 2)
+    units = [finished_unit(store, config_hash=f"hash{i}", phase="search", step_size=i / 10) for i in range(1, 7)]
+    tracking = Tracking(uri, "jko", "v1")
+    for unit in units[:5]:
+        drain(tracking, store, unit)
+    shown = Tracking(uri, "jko", "v2").finished()
+    assert set(shown) == {(unit.config_hash, unit.seeds) for unit in units[:5]}
+    one = shown["hash3", (0, 1, 2)]
+    assert one.configuration == units[2].configuration and one.rungs == {"10": 0.5, "30": 0.25}
+    assert [row["seed"] for row in read_records(tracking.records(one)) if row["stage"] == "final"] == [0, 1, 2]
+    assert one.status == "finished"
+
+
+MANY = {str(update): update / 7 for update in range(5, 5000, 10)}  # 500 evaluation points
+
+
+def searched_unit(store: Store, rungs: dict[str, float], commit: str = "c0ffee", seeds: tuple[int, ...] = (0, 1, 2),
+                  ) -> Unit:
+    """A finished unit of a search."""
+    unit = finished_unit(store, seeds, phase="search")
+    store.write_done(unit, {**(store.done(unit) or {}), "rungs": rungs, "commit": commit})
+    return unit
+
+
+def test_rungs_that_no_tag_has_room_for_are_an_artifact(uri: str, store: Store) -> None:
+    """The tag has the first ones, among them those that a pruner compared."""
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, searched_unit(store, MANY))
+    [run] = runs(tracking, "trial")
+    assert len(run.data.tags["rungs"]) <= 5000
+    [shown] = tracking.finished().values()
+    assert tracking.rungs(shown) == MANY and list(shown.rungs) == list(MANY)[:len(shown.rungs)] != list(MANY)
+    tracking.log_bytes(run.info.run_id, "rungs.json", b"{cut")
+    assert tracking.rungs(shown) == shown.rungs
+
+
+def test_a_tag_that_an_earlier_release_let_mlflow_cut_is_no_traceback(
+        uri: str, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, searched_unit(store, {"10": 0.5}))
+    [run] = runs(tracking, "trial")
+    text = '{"10": 0.5, "20": 0.25, "30": 0.125}'
+    for length in range(len(text) + 1):
+        tracking.log(run.info.run_id, [], {"rungs": text[:length]})
+        [shown] = tracking.finished().values()
+        assert list(shown.rungs.items()) == [("10", 0.5), ("20", 0.25), ("30", 0.125)][:text[:length].count(",") + (
+            length == len(text))]
+    assert not caplog.messages
+    tracking.log(run.info.run_id, [], {"config": '{"phase": "sea'})
+    assert tracking.finished() == {}
+    assert caplog.messages == [f"the tags of run {run.info.run_id} in MLflow are damaged; what it shows counts only "
+                               "where the storage has it"]
+
+
+def test_a_trial_names_the_commits_of_all_its_blocks_and_a_replicate_its_own(uri: str, store: Store) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    for seeds, commit in (((0,), "b" * 40), ((1,), "a" * 40), ((2,), "b" * 40)):
+        drain(tracking, store, searched_unit(store, {}, commit, seeds))
+    [trial] = runs(tracking, "trial")
+    assert trial.data.tags["commit"] == ",".join(["a" * 40, "b" * 40])
+    assert [run.data.tags["commit"][0] for run in runs(tracking, "replicate")] == ["b", "a", "b"]
+
+
+def test_all_diverged_has_counts_and_no_measure(uri: str, store: Store) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, finished_unit(store, (0, 1), diverged=(0, 1)))
+    [trial] = runs(tracking, "trial")
+    assert trial.data.tags["status"] == "diverged" and trial.data.metrics["diverged"] == 2
+    assert KID not in trial.data.metrics
+    assert all(map(math.isfinite, trial.data.metrics.values()))
+
+
+def test_pruned_unit_is_finished_and_has_no_replicates(uri: str, store: Store) -> None:
+    unit = Unit({"phase": "search", "arm": "kl", "method": "kl", "knobs": {}}, (1000, 1001), "fff")
+    store.write_done(unit, {"status": "pruned", "rungs": {"10": 2.5}})
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, unit)
+    assert tracking.finished()["fff", (1000, 1001)].rungs == {"10": 2.5}
+    [trial] = runs(tracking, "trial")
+    assert trial.data.tags["status"] == "pruned" and runs(tracking, "replicate") == []
+    each = hparams.gradient_evaluations(hparams.KL()) * hparams.KL().updates
+    assert trial.data.tags["replicate_gradients"] == str(each)  # what one replicate would have cost to its end
+
+
+def test_lost_unit_is_shown_and_not_finished_until_it_is(uri: str, store: Store) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    unit = finished_unit(store)
+    tracking.mark(unit, "crashed", "ValueError: no")
+    [trial] = runs(tracking, "trial")
+    assert (trial.data.tags["status"], trial.info.status) == ("crashed", "FAILED") and tracking.finished() == {}
+    assert "crashed. ValueError: no" in trial.data.tags["mlflow.note.content"]
+    drain(tracking, store, unit)
+    tracking.mark(unit, "interrupted")
+    [trial] = runs(tracking, "trial")
+    assert (trial.data.tags["status"], trial.info.status) == ("finished", "FINISHED")
+    assert "crashed" not in trial.data.tags["mlflow.note.content"]
+
+
+def test_metrics_of_a_trial_are_over_the_seeds_of_the_plan(uri: str, store: Store) -> None:
+    """Its seeds moved from 0-3 to 3-5: three are trained, one counts on, three are left out."""
+    drain(Tracking(uri, "jko", "v1", seeds={"design": range(4)}), store, finished_unit(store, (0, 1, 2, 3)))
+    drain(Tracking(uri, "jko", "v1", seeds={"design": range(3, 6)}), store, finished_unit(store, (4, 5), diverged=(4,)))
+    [trial] = runs(Tracking(uri, "jko", "v1"), "trial")
+    assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (3, 1)
+    assert trial.data.metrics[KID] == pytest.approx(np.sin([3, 5]).mean())
+    assert trial.data.tags["seeds"] == "0-3,4-5"
+
+
+def test_launch_run_holds_the_inputs_and_a_dead_one_is_closed(uri: str) -> None:
+    Tracking(uri, "jko", "v1").start_launch("study: jko\n", PLAN, PROVENANCE, HERE)
+    tracking = Tracking(uri, "jko", "v1")
+    tracking.start_launch("study: jko\n", PLAN, PROVENANCE, HERE)
+    tracking.update_launch({"units_done": 0, "units_total": 2})
+    tracking.end_launch("finished", {"units_done": 2})
+    dead, ended = sorted(runs(tracking, "launch"), key=lambda run: run.info.status, reverse=True)
+    assert (dead.info.status, ended.info.status) == ("KILLED", "FINISHED")
+    assert ended.data.metrics == {"units_done": 2, "units_total": 2}
+    assert ended.data.tags["dirty"] == "true" and ended.data.tags["commit"] == "c0ffee"
+    names = {"spec.yaml", "plan.json", "pip-freeze.txt", "git.diff"}
+    assert set(tracking.artifacts(ended.info.run_id, "")) == names
+    assert tracking.read_artifact(ended.info.run_id, "spec.yaml") == b"study: jko\n"
+
+
+def test_launch_of_another_storage_may_live_and_is_left_alone(uri: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Only the study's lock says that the others have died, and a lock holds for one storage."""
+    for storage in (HERE, "s3://elsewhere", HERE):
+        Tracking(uri, "jko", "v1").start_launch("", PLAN, PROVENANCE, storage)
+    found = runs(Tracking(uri, "jko", "v1"), "launch")
+    assert sorted((run.data.tags["storage"], run.info.status) for run in found) == [
+        (HERE, "KILLED"), (HERE, "RUNNING"), ("s3://elsewhere", "RUNNING")]
+    first, second = caplog.messages
+    assert f"another storage, {HERE}, has a launch" in first and "another storage, s3://elsewhere, has" in second
+
+
+def test_launch_of_the_same_storage_by_another_name_has_died(uri: str, caplog: pytest.LogCaptureFixture) -> None:
+    Tracking(uri, "jko", "v1").start_launch("", PLAN, PROVENANCE, "host:/a")
+    Tracking(uri, "jko", "v1").start_launch("", PLAN, PROVENANCE, "file:///a", None, ["host:/a", "file:///a"])
+    found = runs(Tracking(uri, "jko", "v1"), "launch")
+    assert sorted((run.data.tags["storage"], run.info.status) for run in found) == [
+        ("file:///a", "RUNNING"), ("host:/a", "KILLED")]
+    assert not caplog.messages
+
+
+def test_replicates_of_a_trial_that_was_deleted_by_hand_join_the_new_one(uri: str, store: Store) -> None:
+    tracking, unit = Tracking(uri, "jko", "v1"), finished_unit(store, (0, 1))
+    drain(tracking, store, unit)
+    tracking._client.delete_run(runs(tracking, "trial")[0].info.run_id)
+    drain(tracking, store, unit)
+    [trial] = runs(tracking, "trial")
+    assert [run.data.tags["mlflow.parentRunId"] for run in runs(tracking, "replicate")] == [trial.info.run_id] * 2
+
+
+def test_reading_an_artifact_draws_no_bar(uri: str, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    drain(tracking, store, finished_unit(store))
+    capfd.readouterr()
+    assert tracking.read_artifact(runs(tracking, "trial")[0].info.run_id, "records/0-2.parquet")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_what_is_not_finite_never_reaches_mlflow(value: float) -> None:
+    with pytest.raises(AssertionError, match="kappa"):
+        metric("kappa", value, 0, 0)

@@ -1,0 +1,135 @@
+"""A row of the matrix as a study: its YAML tree, with every knob's words and every form of a value somewhere."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from models.measures.naming import long_name
+from study.spec.objectives import measures
+from tests.models.images import archive, cifar_batches, cifar_files, encoded, noise, parquet
+from tests.whole.promises.rows import FEW, Row
+
+Tree = dict[str, Any]
+HELD = {"search": 130, "confirm": 130}  # images: the Frechet distance of 64 features needs 128
+SAMPLES, FEWER = 128, 20
+# Trials that a sampler draws at random (study/run/phases.py); tests/study/test_search.py comes to NSGA-II's second
+# generation.
+STARTS = {"tpe": 10, "gp": 10, "nsga2": 0, "random": 0}
+COMMON = {"updates": 9, "batch_size": 16, "width": 1, "mcmc_steps": 2}  # rungs of the pruner: 1, 3 and 9
+WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one after the other
+    "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1},
+           {"chain": "noise", "drift_clip": 0.5, "sigma": 0.9}, {"chain": "data", "spectral_norm": True}],
+    "jko": [{"penalty_on": "synthesis", "penalty_of": "U", "jko_weight": 0.25, "particles": 128, "grad_clip": 5.0},
+            {"penalty_on": "data", "penalty_of": "f", "beta": 0.01, "chain": "data", "lr_f": 0.001},
+            {"penalty_on": "both", "chain": "noise", "energy_l2": 0.01, "adam_beta1": 0.0},
+            {"penalty_on": "interpolates", "particles": 128, "temperature": 0.5, "score_scale": 2.0}],
+    "hidden": [{"flow": "jko", "upsampler_loss": "potential", "penalty_on": "synthesis", "penalty_of": "U",
+                "particles": 128, "latent_dim": 3, "lr_g": 0.001},
+               {"flow": "kl", "upsampler_loss": "regression", "chain": "noise", "adam_beta2": 0.99},
+               {"flow": "jko", "chain": "persistent", "particles": 128, "penalty_of": "f", "beta": 0.01}],
+    "amortized": [{"flow": "jko", "upsampler_loss": "regression", "penalty_on": "data", "penalty_of": "f"},
+                  {"flow": "kl", "upsampler_loss": "potential", "sigma": 0.9},
+                  {"penalty_on": "both", "penalty_of": "U", "beta": 0.01},
+                  {"penalty_on": "interpolates", "jko_weight": 0.25}, {"penalty_on": "synthesis"}],
+    "ggcn": [{"flow": "jko", "chain": "persistent", "particles": 128, "upsampler_loss": "regression",
+              "latent_steps": 2, "latent_step_size": 0.2},
+             {"flow": "kl", "chain": "noise", "upsampler_loss": "potential"},
+             {"penalty_on": "data", "penalty_of": "f", "particles": 128}, {"penalty_on": "both", "particles": 128},
+             {"penalty_on": "interpolates", "penalty_of": "U", "particles": 128},
+             {"penalty_on": "synthesis", "particles": 128}]}
+
+
+def study_of(row: Row, number: int, folder: Path) -> Tree:
+    """The spec of a row. number: its place in the matrix, on which what is no factor depends; folder: of `data_in`."""
+    name = row["data"]
+    samples = FEWER if name in FEW else SAMPLES
+    methods = row["methods"].split()
+    tree: Tree = {
+        "study": f"promise-{number}", "question": f"Does row {number} hold?", "seed": number,
+        "data": data_of(name, number, folder), "baseline": methods[0],
+        **({"method": methods} if number % 2 else {"arms": {name: {"method": name} for name in methods}}),
+        "train": COMMON | {"precision": row["precision"]} | {
+            method: WORDS[method][row["nth"][method] % len(WORDS[method])] for method in methods},
+        "evaluation": {"points": 9 if row.get("prune") else 4, "samples": samples, "long_run": 2,
+                       "split": row["split"], "ais_steps": row["ais_steps"]},
+        "resources": {"cpu": row["cpu"], "gpu": row["gpu"]}}
+    if row["features"]:
+        tree["evaluation"]["features"] = features_in(folder)
+    if "design" in row["phases"]:
+        tree |= _design(row)
+    if "search" in row["phases"]:
+        tree["search"] = _search(row, number, name, samples)
+    if "confirm" in row["phases"]:
+        tree["confirm"] = {"top": 1, "replicates": 2}
+    return tree
+
+
+def _design(row: Row) -> Tree:
+    levels: dict[str, Tree] = {
+        "list": {"step_size": [0.1, 0.2]}, "zip": {"zip": {"step_size": [0.1, 0.2], "mcmc_steps": [2, 1]}},
+        "zips": {"zip": [{"step_size": [0.1, 0.2], "mcmc_steps": [2, 1]},
+                         {"temperature": [1.0, 0.5], "data_noise": [0.0, 0.1]}]}}
+    steps = 2 if row["levels"] == "list" else 1
+    return {"design": {"replicates": 2, **levels[row["levels"]]},
+            **({"compare_at": {"step_size": 0.2, "mcmc_steps": steps}} if row["compare_at"] else {})}
+
+
+def _search(row: Row, number: int, name: str, samples: int) -> Tree:
+    """With a knob that makes some trials diverge. In the plane a sampler comes to choose."""
+    known = measures(name, samples)
+    first, long = known[0], known[1]
+    assert long.name == long_name(first.name)
+    at_end = [m for m in known if m.at_end_only and not (m.needs_density and "hidden" in row["methods"])]
+    forms = {"primary": [["primary"]], "at end": [[m.name] for m in reversed(at_end)],
+             "several": [[first.name, "particle_gradients"], [first.family, "wall_seconds", long.name]]}
+    words = forms[row["objective"]][row["nth"]["objective"] % len(forms[row["objective"]])]
+    diverged = {"reference": "reference", "number": [0.5] * len(words), "each": [0.5, *["reference"] * len(words[1:])]}
+    given = diverged[row["diverged_value"]]
+    start = STARTS[row["sampler"]] if row["place"] == "plane" else 0
+    return {
+        "replicates": 2, "trials": start + 3, "sampler": row["sampler"], "equal": row["equal"],
+        "objective": words[0] if len(words) == 1 else words, "prune": row["prune"],
+        "diverged_value": given[0] if len(words) == 1 and isinstance(given, list) else given,
+        "direction": ["minimize"] * len(words) if number % 3 else "minimize",
+        "space": {"step_size": {"log": [0.05, 0.3]}, "mcmc_steps": {"int": [1, 2]}, "updates": 9,
+                  "lr_f": {"low": 0.001, "high": 0.003}, "score_scale": {"choice": [1.0, 1e12]},
+                  "energy_l2": {"float": [0.0, 0.1]}}}
+
+
+def data_of(name: str, number: int, folder: Path) -> Any:
+    """As the spec has it: built-in sets by their name or with a size, images on disk by their kind."""
+    more = {"size": 8, "channels": 3, "splits": HELD, "range": [-1, 1] if number % 2 else [0, 1], "refuse_broken": 0.1}
+    disk = {"folder": {"folder": str(folder / "images"), **more, "channels": 1},
+            "parquet": {"parquet": str(folder / "*.parquet"), "column": "image", **more},
+            "cifar10": {"cifar10": str(folder / "cifar.tar.gz"), **more}}
+    sizes = {"digits": 8, "faces": 25, "patches": 8}
+    return disk.get(name) or ({"name": name, "size": sizes[name]} if name in sizes else name)
+
+
+def data_in(folder: Path) -> None:
+    """Images on disk, one of them broken, and an extractor of one's own."""
+    import torch
+
+    images = [encoded(noise(seed, 8, 8, 3)) for seed in range(400)]
+    (folder / "images/class").mkdir(parents=True)
+    for k, image in enumerate(images):
+        (folder / f"images/class/{k}.png").write_bytes(image if k else image[:50])
+    parquet(folder / "one.parquet", images)
+    few = cifar_batches(20) | {"test_batch": cifar_batches(310)["test_batch"]}  # of which the held-out splits come
+    archive(folder / "cifar.tar.gz", cifar_files(few, binary=False))
+
+    class Means(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x.mean((2, 3)), x.std((2, 3))], 1)
+
+    free = ({0: torch.export.Dim("n")},)
+    torch.export.save(torch.export.export(Means().eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=free),
+                      folder / "means.pt2")
+
+
+def features_in(folder: Path) -> Tree:
+    file = folder / "means.pt2"
+    return {"file": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "size": 8, "channels": 3,
+            "mean": 0.5, "sd": [0.5, 0.5, 0.5]}

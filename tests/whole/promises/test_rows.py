@@ -1,0 +1,132 @@
+"""The matrix is made from the spec's own tables: a word that no row says, and a pair that no row has, fails here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from models.data.datasets import DATASETS
+from models.data.disk.options import KINDS
+from models.methods.hparams import expected
+from study.plan.make import as_yaml
+from study.spec import loads
+from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, _hint
+from study.spec.objectives import measures
+from study.spec.reading import Reader
+from tests.whole.promises.extremes import SMALL, ends, extremes
+from tests.whole.promises.rows import FACTORS, TOGETHER, matrix
+from tests.whole.promises.studies import data_in, study_of
+
+Path_ = tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("data")
+    data_in(folder)
+    return [study_of(row, k, folder) for k, row in enumerate(matrix())]
+
+
+def said(tree: Any, path: Path_ = ()) -> Iterable[tuple[Path_, Any]]:
+    """Every (path, value) of a tree, mappings and lists too; an index is no part of a path."""
+    yield path, tree
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from said(value, (*path, key))
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from said(value, path)
+
+
+def test_every_key_and_word_that_the_spec_reads_is_in_a_row(trees: list[dict[str, Any]],
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: set[tuple[Path_, str]] = set()
+    words: set[tuple[Path_, str]] = set()
+    mapping, word = Reader.mapping, Reader.word
+
+    def reads_keys(self: Reader, path: Any, known: Any = None) -> Any:
+        keys.update((tuple(path), key) for key in known or ())
+        return mapping(self, path, known)
+
+    def reads_word(self: Reader, path: Any, value: Any, known: tuple[str, ...], *more: str, noun: str = "") -> str:
+        words.update((tuple(part for part in path if isinstance(part, str)), one) for one in known)
+        return word(self, path, value, known, *more, noun=noun)
+
+    monkeypatch.setattr(Reader, "mapping", reads_keys)
+    monkeypatch.setattr(Reader, "word", reads_word)
+    for tree in trees:
+        loads(as_yaml(tree))
+    found = [pair for tree in trees for pair in said(tree)]
+    places = {path for path, _ in found}
+    values = {(path, value) for path, value in found if isinstance(value, str)}
+    assert {(*path, key) for path, key in keys} - places == set()
+    assert {(path, one) for path, one in words if path != ("evaluation", "split")} - values == set()
+    assert len(keys) > 30 and len(words) > 8, "the reader does not read through these any more"
+
+
+def test_every_data_set_method_measure_and_knob_is_in_a_row(trees: list[dict[str, Any]]) -> None:
+    specs = [loads(as_yaml(tree)) for tree in trees]
+    used = {next((kind for kind in KINDS if kind in spec.data), spec.data.get("name")) for spec in specs}
+    assert used == {*DATASETS, *KINDS}
+    objectives = {name for spec in specs if spec.search for name in spec.search.objectives}
+    wanted = {m.name for spec in specs for m in measures(
+        next((kind for kind in KINDS if kind in spec.data), spec.data.get("name", "")), spec.evaluation.samples)
+        if spec.evaluation.samples == 128}
+    assert wanted - objectives == set()
+    knobs: dict[str, dict[str, set[Any]]] = {method: {} for method in METHODS}
+    for spec in specs:
+        for arm in spec.arms.values():
+            for knob, value in arm.full({}).items():
+                knobs[arm.method].setdefault(knob, set()).add(value)
+    for method, own in knobs.items():
+        assert own.keys() == set(KNOBS[method])
+        for knob in KNOBS[method]:
+            choices = {"synthesis"} if (method, knob) == ("hidden", "penalty_on") else set(_hint(knob, method)[1])
+            assert not choices or own[knob] == choices, (method, knob)
+    assert {value for own in knobs.values() for value in own["spectral_norm"]} == {False, True}
+
+
+def test_every_pair_that_the_spec_takes_is_in_a_row() -> None:
+    """By enumeration, not by what was drawn: each pair with some valid rest."""
+    rows = matrix()
+    for group in TOGETHER:
+        for one, other in combinations(group, 2):
+            for a in FACTORS[one]:
+                for b in FACTORS[other]:
+                    has = any(row.get(one, row) == a and row.get(other, row) == b for row in rows)
+                    assert has or not _possible(one, a, other, b), (one, a, other, b)
+
+
+def _possible(one: str, a: Any, other: str, b: Any) -> bool:
+    """Whether docs/spec.md allows it, said again: pruning takes a single objective with a value during training, an
+    extractor takes images, and a phase that is not there has no keys."""
+    pair = {one: a, other: b}
+    phases = pair.get("phases", "design search confirm")
+    lacking = {"objective", "sampler", "prune", "diverged_value", "equal"} if "search" not in phases else set()
+    lacking |= {"levels", "compare_at"} if "design" not in phases else set()
+    pruned = pair.get("prune") is not None and pair.get("objective", "primary") != "primary"
+    return not (lacking & {one, other} or pruned or (pair.get("features") and pair.get("place") == "plane"))
+
+
+def test_every_bound_of_every_knob_is_an_extreme() -> None:
+    """But for one that is run everywhere: a default's."""
+    reached = {(knob, value) for _, knob, value in extremes()}
+    for knob in ALL_KNOBS:
+        method = next(m for m in METHODS if knob in KNOBS[m])
+        kinds, choices, _ = expected(*_field(method, knob))
+        if choices or bool in kinds:
+            continue
+        low, high = ends(method, knob)
+        sizes = {value for name, value in reached if name == knob} | {SMALL.get(knob), getattr(METHODS[method], knob)}
+        assert {low, high} <= sizes, knob
+
+
+def _field(method: str, knob: str) -> Any:
+    import typing
+    from dataclasses import fields
+
+    cls = METHODS[method]
+    return next(f for f in fields(cls) if f.name == knob), typing.get_type_hints(cls)
