@@ -47,7 +47,7 @@ def rungs(study: Study) -> dict[frozenset[str], str]:
 
 def _entry(study: Study, arm: str) -> dict[str, Any]:
     cells = study.cells[study.cells["arm"] == arm]
-    found: dict[str, Any] = study.plan.make.get("arms", {}).get(cells["base_arm"].iloc[0] if len(cells) else arm, {})
+    found: dict[str, Any] = study.plan.get("arms", {}).get(cells["base_arm"].iloc[0] if len(cells) else arm, {})
     return found
 
 
@@ -59,7 +59,7 @@ def _knobs(study: Study, arm: str) -> dict[str, Any]:
 
 def _own_knobs(study: Study, arm: str) -> int:
     """How many knobs an arm fixes that the study does not fix alike for all arms, and that are not its flow."""
-    every = [entry.get("fixed", {}) for entry in study.plan.make.get("arms", {}).values()]
+    every = [entry.get("fixed", {}) for entry in study.plan.get("arms", {}).values()]
     fixed = _entry(study, arm).get("fixed", {})
     return sum(k != "flow" and any(k not in other or other[k] != v for other in every) for k, v in fixed.items())
 

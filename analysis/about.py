@@ -19,7 +19,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
     """The few counts under the title, as (name, text) pairs."""
     cells = grid(study)
     done = int((cells["state"] == "complete").sum())
-    data = study.plan.make.get("data", {})
+    data = study.plan.get("data", {})
     shape = " \u00d7 ".join(map(str, data.get("shape", [])))
     facts = [
         ("design cells", f"{done} of {len(cells)}"),
@@ -32,7 +32,7 @@ def facts(study: Study) -> list[tuple[str, str]]:
 
 def method(study: Study, origins: Sequence[Origin]) -> list[tuple[str, list[str]]]:
     """How it was measured, as (name, lines) pairs. origins: of the studies that `study` is made of."""
-    plan = study.plan.make
+    plan = study.plan
     data, spread, extractor = plan.get("data", {}), plan.get("spread") or {}, plan.get("extractor") or {}
     sizes = ", ".join(f"{k} {v:,}" for k, v in data.get("n", {}).items())
     rows = [

@@ -52,7 +52,7 @@ def main_frame(study: Study, cells: pd.DataFrame, measures: Sequence[str], bold:
 
 def floor_row(study: Study, measures: Sequence[str]) -> dict[str, Any]:
     """Real samples against real samples at the same n: what no model can be told apart from. {} without floors."""
-    floors = study.plan.make.get("floors") or {}
+    floors = study.plan.get("floors") or {}
     known = {m: f for m in measures if (f := floors.get(m))}
     if not known:
         return {}

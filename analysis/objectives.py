@@ -12,7 +12,7 @@ from analysis.load import CELL, Study
 
 def objectives(study: Study) -> list[str]:
     """The measures that the search minimises, in the order of the spec; none without a search."""
-    return list((study.plan.make.get("search") or {}).get("objectives", ()))
+    return list((study.plan.get("search") or {}).get("objectives", ()))
 
 
 def objective_values(study: Study) -> pd.DataFrame:
@@ -25,12 +25,12 @@ def objective_values(study: Study) -> pd.DataFrame:
     names, found = objectives(study), []
     if len(names) < 2:
         return pd.DataFrame()
-    stated = study.plan.make["search"]["diverged_value"]
+    stated = study.plan["search"]["diverged_value"]
     settings = dict(zip(study.trials["config_hash"], study.trials["settings"], strict=True))
     search = study.finals[study.finals["phase"] == "search"]
     for (arm, config_hash), own in search.groupby(["base_arm", "config_hash"]):
         knobs = json.loads(settings[config_hash])
-        found.append({"arm": arm, **{k: knobs.get(k) for k in dict.fromkeys([*CELL, *study.plan.make["factors"]])},
+        found.append({"arm": arm, **{k: knobs.get(k) for k in dict.fromkeys([*CELL, *study.plan["factors"]])},
                       **{name: _mean(own, name, value) for name, value in zip(names, stated[arm], strict=True)},
                       "replicates": len(own), "diverged": int(own["diverged"].sum()), "config_hash": config_hash})
     if not found:

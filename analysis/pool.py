@@ -42,7 +42,7 @@ def pooled(studies: Sequence[Study]) -> Study:
 
 
 def _primary(study: Study) -> str:
-    return f"{study.primary} ({study.plan.make.get('direction', 'minimize')})"
+    return f"{study.primary} ({study.plan.get('direction', 'minimize')})"
 
 
 def _renamed(study: Study) -> Study:
@@ -54,7 +54,7 @@ def _renamed(study: Study) -> Study:
     def named(arm: str) -> str:
         return f"{study.name}: {arm}"
 
-    plan = json.loads(json.dumps(study.plan.make))
+    plan = json.loads(json.dumps(study.plan))
     plan["baseline"] = named(plan.get("baseline"))
     plan["arms"] = {named(a): v for a, v in plan.get("arms", {}).items()}
     for cell in plan.get("cells", []):

@@ -69,7 +69,7 @@ def grid(study: Study) -> pd.DataFrame:
     columns = ["config_hash", "replicates", "diverged", "rate", "rate_low", "rate_high", "mean", "low", "high", "n"]
     out = study.cells[["arm", "base_arm", *CELL, "config_hash"]].merge(frame[columns], "left", "config_hash")
     out[["replicates", "diverged", "n"]] = out[["replicates", "diverged", "n"]].fillna(0).astype(int)
-    planned = int(study.plan.make.get("planned", {}).get("design", {}).get("replicates", 0))
+    planned = int(study.plan.get("planned", {}).get("design", {}).get("replicates", 0))
     status = dict(zip(study.trials["config_hash"], study.trials["status"], strict=True))
     done = dict(zip(study.trials["config_hash"], study.trials["complete"], strict=True))
 
@@ -96,10 +96,10 @@ def common_cell(study: Study) -> tuple[float, int] | None:
     with its largest number of MCMC steps, of their step sizes those that most arms share, and of these the middle one,
     the lower of two. No outcome is looked at.
     """
-    declared = study.plan.make.get("common_cell")
+    declared = study.plan.get("common_cell")
     if declared:
         return float(declared["step_size"]), int(declared["mcmc_steps"])
-    base = study.cells[study.cells["base_arm"] == study.plan.make.get("baseline")]
+    base = study.cells[study.cells["base_arm"] == study.plan.get("baseline")]
     base = base if len(base) else study.cells
     if base.empty:
         return None
@@ -164,7 +164,7 @@ def limits(study: Study) -> pd.DataFrame:
         row = {
             "arm": arm,
             "mcmc_steps": steps,
-            **_predicted(study.plan.make, cells["base_arm"].iloc[0], knobs),
+            **_predicted(study.plan, cells["base_arm"].iloc[0], knobs),
             "half": half.get("limit", math.nan),
             "half_low": half.get("low", math.nan),
             "half_high": half.get("high", math.nan),

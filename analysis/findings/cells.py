@@ -31,7 +31,7 @@ def best(study: Study) -> list[Finding]:
     rest = f"; table best_cells has all {len(cells)}" if few < len(cells) else ""
     of = f"The best {few} of the arms'" if few < len(cells) else "The arms'"
     text = f"{of} {'best' if picked else 'single'} design cells (fewest diverged, then the mean{rest}): {shown}"
-    floor = (study.plan.make.get("floors") or {}).get(study.primary)
+    floor = (study.plan.get("floors") or {}).get(study.primary)
     if floor:
         text += f". The floor of {study.primary} is {plus_minus(floor['mean'], floor['sd'])} (sd)"
     return [Finding("best cell", text + (". Cells were picked on these same seeds, so their values are optimistic."
@@ -95,7 +95,7 @@ def missing(study: Study) -> list[str]:
             f"{'is' if len(absent) == 1 else 'are'} missing or short: {listed(some)}."
         )
     for phase in ("search", "confirm"):
-        planned = int(study.plan.make.get("planned", {}).get(phase, {}).get("configurations", 0))
+        planned = int(study.plan.get("planned", {}).get(phase, {}).get("configurations", 0))
         of = study.trials[(study.trials["phase"] == phase) & study.trials["complete"]]
         if len(of) < planned:
             out.append(f"The {phase} has {len(of)} of {count(planned, 'planned trial')}.")

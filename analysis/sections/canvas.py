@@ -68,7 +68,7 @@ class Canvas:
     """Draws one study's figures into `out`/figures."""
 
     def __init__(self, study: Study, store: Store, out: Path) -> None:
-        methods = {arm: str(entry.get("method", arm)) for arm, entry in study.plan.make.get("arms", {}).items()}
+        methods = {arm: str(entry.get("method", arm)) for arm, entry in study.plan.get("arms", {}).items()}
         base = dict(zip(study.cells["arm"], study.cells["base_arm"], strict=True))
         arms = Arms(study.arms, {a: methods.get(base.get(a, a), a) for a in study.arms})
         self.study, self.store, self.out = replace(study, arms=arms), store, out

@@ -43,7 +43,7 @@ class UnitRun:
     counts as in it; without one it is left out, and reported beside it as `diverged`. cache_dir: where the feature
     extractor of a data set is kept. floor: the 95 % floor of the primary measure, without which no verdict but
     divergence can be given; floor_long: that of its long run, of fewer samples. limits: the step-size limits that the
-    law predicts (study.plan.prediction.LIMITS; None: no finite one), for the records. patience: seconds after which an
+    law predicts (`prediction.LIMITS`; None: no finite one), for the records. patience: seconds after which an
     `advance` that has not returned ends the process, since it hangs (None: none). Whatever a unit needs lives in its
     object, so that a worker may be used again.
     """

@@ -86,7 +86,7 @@ def test_the_common_seed_by_hand(alive, common, first):
 
 def test_many_arms_are_divided_by_method_with_the_baseline_in_each(study, store, tmp_path):
     names = ["kl", "w0", "w1", "w2", "w3", "w4", "w5", "x0", "x1", "y", "z"]
-    plan = {**study.plan.make, "arms": {name: {"method": name[0]} for name in names}, "baseline": "kl"}
+    plan = {**study.plan, "arms": {name: {"method": name[0]} for name in names}, "baseline": "kl"}
     first = study.cells.iloc[0].to_dict()
     cells = pd.DataFrame([{**first, "arm": name, "base_arm": name, "config_hash": name} for name in names])
     canvas = Canvas(replace(study, plan=plan, arms=names, cells=cells), store, tmp_path)

@@ -78,7 +78,7 @@ def test_the_common_cell_is_the_plan_s_or_follows_its_rule_without_a_look_at_out
     assert tables.common_cell(study) == (0.1, 5)  # declared
     worse = study.finals.assign(**{toy.PRIMARY: -study.finals[toy.PRIMARY]})
     other = replace(study, finals=worse)
-    undeclared = {**study.plan.make, "common_cell": None}
+    undeclared = {**study.plan, "common_cell": None}
     for finals in (study.finals, study.finals.iloc[:0], study.finals.assign(diverged=True)):
         assert tables.common_cell(replace(study, plan=undeclared, finals=finals)) == (0.1, 20)
     assert not tables.best_cells(other)[["step_size", "mcmc_steps"]].equals(
@@ -93,7 +93,7 @@ def test_best_cell_takes_the_fewest_diverged_first(study):
 
 
 def test_higher_can_be_better(study):
-    best = tables.best_cells(replace(study, plan={**study.plan.make, "direction": "maximize"})).set_index("arm")
+    best = tables.best_cells(replace(study, plan={**study.plan, "direction": "maximize"})).set_index("arm")
     assert tuple(best.loc["kl", ["step_size", "mcmc_steps"]]) == (0.05, 5)  # 0.110, the largest where none diverged
 
 
