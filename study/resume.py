@@ -11,6 +11,7 @@ from rich.console import Console
 from study.plan.identity import changes
 from study.run.work import Work
 from study.schema.canonical import checksum, is_whole, with_checksum
+from study.schema.unit import Unit
 from study.show.monitor import Clerk
 from study.show.progress import Progress
 from study.show.tracking import Finished, Tracking, TrackingError
@@ -18,7 +19,7 @@ from study.show.tracking.tags import hashes_of
 from study.spec import StudySpec
 from study.store.provenance import commit
 from study.store.results import Results
-from study.store.units import Store, Unit
+from study.store.units import Store
 
 
 def what_changed(spec: StudySpec, plan: dict[str, Any], store: Store) -> list[str]:
@@ -90,11 +91,11 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
     if problem:
         console.print(f"{problem}; units that have no whole files in the storage are trained again", markup=False,
                       soft_wrap=True)
-    for unit, *_ in store.checkpointed():
-        if results.rest(unit) is None:  # its seeds were trained in other blocks: nobody continues it
-            store.drop_checkpoints(unit)
+    for begun in store.begun():
+        if results.has(begun.config_hash, begun.seeds):  # trained in other blocks: nobody continues it
+            store.drop_checkpoints(begun)
         else:
-            results.begin(unit)
+            results.begin(begun.config_hash, begun.seeds)
     work = Work(spec, plan, results, store, tagged)
     clerk.choose(work.chosen)
     clerk.progress.total, clerk.progress.cost = work.left, work.cost

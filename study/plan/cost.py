@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from models.methods.hparams import gradient_evaluations
+from study.schema.unit import Unit
 from study.spec.knobs import METHODS
-from study.store.units import Unit
 
 
 def cost(unit: Unit) -> float:
     """Particle-gradient evaluations of a unit's training, if no replicate diverges."""
-    hp = METHODS[unit.configuration["method"]](**unit.configuration["knobs"])
+    hp = METHODS[unit.configuration.method](**unit.configuration.knobs)
     return float(gradient_evaluations(hp) * hp.updates * len(unit.seeds))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.data.disk.options import KINDS, kind_of
 from study.schema.canonical import canonical
+from study.schema.unit import Configuration
 from study.spec.knobs import METHODS
 
 if TYPE_CHECKING:
@@ -25,15 +26,15 @@ LEVELS = ("step_size", "mcmc_steps")
 EXTENDS = {"": {"study", "question", "baseline", "compare_at", "confirm", "resources"}, "search": {"trials", "equal"}}
 
 
-def config_hash(configuration: Mapping[str, Any], content_hash: str) -> str:
+def config_hash(configuration: Configuration, content_hash: str) -> str:
     """12 hex digits for what a configuration trains, on data with this content.
 
     The arm's name is left out, and knobs at their default, so that a knob that a later release adds changes nothing.
     """
-    meaning = {key: value for key, value in configuration.items() if key != "arm"}
-    meaning["knobs"] = _without_defaults(configuration["method"], configuration["knobs"])
-    meaning["data"] = {**_without_place(configuration["data"]), "content_hash": content_hash}
-    meaning["evaluation"] = _judged_by(configuration["evaluation"])
+    meaning = {key: value for key, value in configuration.plain().items() if key != "arm"}
+    meaning["knobs"] = _without_defaults(configuration.method, configuration.knobs)
+    meaning["data"] = {**_without_place(configuration.data), "content_hash": content_hash}
+    meaning["evaluation"] = _judged_by(meaning["evaluation"])
     return hashlib.sha256(canonical(meaning).encode()).hexdigest()[:12]
 
 

@@ -21,8 +21,9 @@ from study.plan.identity import config_hash, phase_seeds, study_version
 from study.plan.prediction import arm_limits, spread_of
 from study.plan.space import design_configurations, estimate, search_trials
 from study.run.phases import sampler_arguments
+from study.schema.unit import PHASES
 from study.show.progress import duration, span
-from study.spec import PHASES, StudySpec
+from study.spec import StudySpec
 from study.spec.model import cells_of
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
                     for phase, p in sizes["phases"].items()},
         "extractor": None if yardstick.extractor is None else {"name": yardstick.extractor.name,
                                                                "accuracy": yardstick.extractor.accuracy},
-        "cells": [{"config_hash": config_hash(c, data.content_hash), **{k: c[k] for k in ("arm", "phase", "method")},
-                   "knobs": c["knobs"]} for c in design_configurations(spec)],
+        "cells": [{"config_hash": config_hash(c, data.content_hash), "arm": c.arm, "phase": c.phase,
+                   "method": c.method, "knobs": c.knobs} for c in design_configurations(spec)],
         "estimate": {**sizes, "seconds": seconds, "cpus": cpus}}
     if spec.search is not None:
         plan["search"] = {"sampler": spec.search.sampler, "arguments": dict(sampler_arguments(spec.search.sampler)),

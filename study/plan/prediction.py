@@ -12,6 +12,7 @@ from models.data.data import Data, some
 from models.methods.hparams import HParams
 from models.stability.law import ENTER, limit, step_at
 from models.stability.local_sd import Spread, local_spread
+from study.schema.unit import Configuration
 from study.spec import Arm, StudySpec
 from study.spec.knobs import METHODS
 from study.spec.model import cells_of
@@ -74,7 +75,7 @@ def arm_limits(spec: StudySpec, arm: Arm, spread: Mapping[str, float]) -> list[d
     return [{**row, **entry} for row, entry in found if entry]
 
 
-def predicted(plan: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, float | None]:
+def predicted(plan: Mapping[str, Any], configuration: Configuration) -> dict[str, float | None]:
     """LIMITS of a configuration's own knobs, by the plan's spread; empty where the law is silent."""
-    found = limits(plan["spread"], METHODS[configuration["method"]](**configuration["knobs"]))
+    found = limits(plan["spread"], METHODS[configuration.method](**configuration.knobs))
     return {name: found[name] for name in LIMITS} if found else {}

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from models.measures.naming import AIS_CHAINS, long_chains
 from models.methods.hparams import gradient_evaluations
 from study.schema.canonical import canonical
-from study.spec import PHASES, StudySpec
+from study.schema.unit import PHASES, Configuration
+from study.spec import StudySpec
 from study.spec.knobs import Range, coerce
 from study.spec.model import cells_of
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-Configuration = dict[str, Any]
 # The knobs that gradient_evaluations and the number of updates depend on.
 COSTLY = {"updates", "batch_size", "mcmc_steps", "latent_steps", "negatives_drift", "penalty_on", "flow"}
 
@@ -28,11 +28,10 @@ def configuration(spec: StudySpec, phase: str, arm: str, values: Mapping[str, An
 
     A search has no long run, which would cost it trials, unless an objective is measured there.
     """
-    evaluation = asdict(spec.evaluation)
+    evaluation = spec.evaluation
     if phase == "search" and spec.search and not any(name.endswith("_long") for name in spec.search.objectives):
-        evaluation["long_run"] = 0
-    return {"phase": phase, "arm": arm, "method": spec.arms[arm].method, "data": dict(spec.data),
-            "knobs": spec.arms[arm].full(values), "evaluation": evaluation}
+        evaluation = replace(evaluation, long_run=0)
+    return Configuration(phase, arm, spec.arms[arm].method, dict(spec.data), spec.arms[arm].full(values), evaluation)
 
 
 def design_configurations(spec: StudySpec) -> list[Configuration]:
@@ -80,8 +79,8 @@ def _suggest_one(trial: BaseTrial, knob: str, values: Range) -> Any:
 
 def confirm_configuration(spec: StudySpec, chosen: Configuration) -> Configuration:
     """A chosen configuration again, judged on the confirm split."""
-    return {**chosen, "phase": "confirm", "evaluation": {**chosen["evaluation"], "split": "confirm",
-                                                            "long_run": spec.evaluation.long_run}}
+    return replace(chosen, phase="confirm", evaluation=replace(chosen.evaluation, split="confirm",
+                                                               long_run=spec.evaluation.long_run))
 
 
 def estimate(spec: StudySpec) -> dict[str, Any]:
@@ -140,9 +139,9 @@ def _cost(spec: StudySpec, arm: str, values: Mapping[str, Any]) -> int:
 def _measuring(spec: StudySpec, phase: str, arm: str, values: Mapping[str, Any]) -> int:
     """Particle-gradient evaluations of what is measured after training with chains of its own. A long run takes those
     of the last space alone; AIS, whose two runs have a pilot of 16 temperatures, only chains in image space."""
-    hp, evaluation = spec.arms[arm].hparams(values), configuration(spec, phase, arm, {})["evaluation"]
-    long = long_chains(evaluation["samples"]) * evaluation["long_run"] * hp.mcmc_steps
-    steps = 0 if hp.latent_chain else evaluation.get("ais_steps", 0)
+    hp, evaluation = spec.arms[arm].hparams(values), configuration(spec, phase, arm, {}).evaluation
+    long = long_chains(evaluation.samples) * evaluation.long_run * hp.mcmc_steps
+    steps = 0 if hp.latent_chain else evaluation.ais_steps
     return int(long + (2 * AIS_CHAINS * (steps + 16) if steps else 0))
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from study.plan.identity import config_hash, phase_seeds
 from study.plan.space import Configuration, confirm_configuration, design_configurations, search_trials, suggest
+from study.schema.unit import Unit
 from study.show.pareto import fronts
 from study.spec import StudySpec
 from study.store.results import Result, Results
-from study.store.units import Store, Unit
+from study.store.units import Store
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -59,7 +60,7 @@ def best(spec: StudySpec, arm: str, results: Results) -> list[Configuration]:
     """
     phase = "search" if spec.search is not None else "design"
     found = [r for r in results.all() if not r.pruned and
-             (r.unit.configuration["arm"], r.unit.configuration["phase"]) == (arm, phase)]
+             (r.unit.configuration.arm, r.unit.configuration.phase) == (arm, phase)]
     front = {} if spec.search is None or len(spec.search.objectives) == 1 else {
         **fronts([r for r in found if _mostly_diverged(r)]), **fronts([r for r in found if not _mostly_diverged(r)])}
 

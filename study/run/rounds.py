@@ -20,8 +20,9 @@ from ray.tune.search import Searcher
 from study.run.cluster import probe
 from study.run.interrupt import tell_of_interrupt
 from study.run.sources import Source
+from study.schema.unit import Unit
 from study.store.cache import cache_dir
-from study.store.units import StorageError, Store, Unit
+from study.store.units import StorageError, Store
 
 RETRIES = 1  # of a unit whose worker died or raised
 MOVES = 10  # of a unit whose node died, or was unfit: a spot machine's end is not its fault, unless always there
@@ -81,7 +82,7 @@ class Worker(tune.Trainable):
             from study.run.unit_run import UnitRun
 
             job = self._job
-            unit = Unit(job["configuration"], tuple(job["seeds"]), job["config_hash"])
+            unit = Unit.read(job["unit"])
             store = Store(job["storage"], job["study"], job["stamp"], may_begin=False)
             if job["versions"] and (problem := probe.unfit(store, job["versions"], KNOWN)):  # a mount may go, too
                 import ray
@@ -148,8 +149,7 @@ class _Dealer(Searcher):
             is_over = not desk.units and (not desk.left or desk.source.is_exhausted)
             return self.FINISHED if is_over else None
         desk.units[trial_id] = unit
-        job = {**desk.job, "configuration": unit.configuration, "seeds": unit.seeds, "config_hash": unit.config_hash,
-               "options": desk.options(unit)}
+        job = {**desk.job, "unit": unit.plain(), "options": desk.options(unit)}
         # Strings: Tune would look for search spaces in what is nested.
         return {"job": json.dumps(job), "shunned": ",".join(sorted(desk.shunned))}
 

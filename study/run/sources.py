@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from study.store.units import Unit
+from study.schema.unit import Unit
 
 
 class Source(Protocol):

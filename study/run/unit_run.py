@@ -19,10 +19,11 @@ from models.measures.naming import long_name
 from study.plan.identity import config_hash
 from study.plan.prediction import LIMITS
 from study.run.unit_progress import UnitProgress, pack, unpack
+from study.schema.unit import Unit
 from study.store.provenance import commit, versions
 from study.store.records import records
 from study.store.sheet import pairs, sheet
-from study.store.units import Store, Unit
+from study.store.units import Store
 
 if TYPE_CHECKING:
     from models.training.step import Info, TrainState
@@ -86,7 +87,7 @@ class UnitRun:
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                updates = self.unit.configuration["knobs"]["updates"]
+                updates = self.unit.configuration.knobs["updates"]
                 return {"update": self._state.update if self._state else 0, "updates": updates,
                         "replicates": len(self.unit.seeds), "diverged": 0, "status": "oom", "done": True}
 
@@ -127,18 +128,18 @@ class UnitRun:
         if self.device != "cpu":
             _exact_on_gpu()
         c, seeds = self.unit.configuration, self.unit.seeds
-        hp: hparams.HParams = getattr(hparams, METHODS[c["method"]].split(":")[1])(**c["knobs"])
-        self._data = load(c["data"], cache_dir=self.cache_dir)
-        if kind_of(c["data"]) and config_hash(c, self._data.content_hash) != self.unit.config_hash:
+        hp: hparams.HParams = getattr(hparams, METHODS[c.method].split(":")[1])(**c.knobs)
+        self._data = load(c.data, cache_dir=self.cache_dir)
+        if kind_of(c.data) and config_hash(c, self._data.content_hash) != self.unit.config_hash:
             raise DataError((), f"found other images on {platform.node()} than the study was launched with "
                                 f"({self._data.notes}), expected the same data on every machine as long as it runs")
         self._method = build(hp, self._data)
-        e = c["evaluation"]
-        self._evaluator = Evaluator(self._method, self._data, samples=e["samples"], long_run=e["long_run"],
-                                    split=e["split"], cache_dir=self.cache_dir, ais_steps=e.get("ais_steps", 0),
-                                    own=own_extractor(e.get("features"), self._data.extent))
+        e = c.evaluation
+        self._evaluator = Evaluator(self._method, self._data, samples=e.samples, long_run=e.long_run,
+                                    split=e.split, cache_dir=self.cache_dir, ais_steps=e.ais_steps,
+                                    own=own_extractor(e.features, self._data.extent))
         self.objective = self.objective or self._evaluator.primary
-        self._points = evaluation_points(hp.updates, e["points"])
+        self._points = evaluation_points(hp.updates, e.points)
         self._gradients = hparams.gradient_evaluations(hp)
         state = self._continued()
         self._told_commit()
@@ -165,7 +166,7 @@ class UnitRun:
         except ValueError as error:  # of another kind of device or release: a fresh start is right, only slower
             self._notes.append(f"it starts afresh: {error}")
             return None
-        self._notes.append(f"it goes on from update {state.update} of {self.unit.configuration['knobs']['updates']}")
+        self._notes.append(f"it goes on from update {state.update} of {self.unit.configuration.knobs['updates']}")
         self._progress = progress
         return state
 
@@ -263,14 +264,14 @@ class UnitRun:
         quality = np.array([row.get(primary, np.inf) for row in trace])  # absent: a sample was not finite
         if self.floor is None or not np.isfinite(quality).any():
             return "survived", ()
-        n = self.unit.configuration["evaluation"]["samples"]
+        n = self.unit.configuration.evaluation.samples
         measures = {"variance_ratio": f"variance_ratio_{n}", "modes": f"modes_{n}", "long": long_name(primary),
                     "saturation_excess": f"saturation_excess_{n}"}
         found = {name: final[column] for name, column in measures.items() if column in final}
         if "sd_ratio_g" in trace[-1]:
             found["sd_ratio_g"] = trace[-1]["sd_ratio_g"]
         return verdict(Traces(
-            gap=gap.astype(np.float64), batch_size=self.unit.configuration["knobs"]["batch_size"],
+            gap=gap.astype(np.float64), batch_size=self.unit.configuration.knobs["batch_size"],
             quality=quality, kappa=np.array([row.get("kappa", np.nan) for row in trace]), floor=self.floor,
             floor_long=self.floor_long, final=found))
 

@@ -9,9 +9,10 @@ from study.plan.cost import cost
 from study.plan.prediction import predicted
 from study.run.phases import confirm_units, design_units, left_of, make_search
 from study.run.sources import Fixed, Phases, Source
+from study.schema.unit import Unit
 from study.spec import StudySpec
 from study.store.results import Results
-from study.store.units import Store, Unit
+from study.store.units import Store
 
 PATIENCE = 3600.0  # seconds without a word that a worker has at least: data may take long to come
 PATIENT = 20.0  # times what is estimated of its unit on an idle CPU
@@ -86,8 +87,8 @@ class Work:
             self.plan["floors"][self.plan[name]] for name in ("primary", "primary_long")))
         found = {"objective": self.spec.primary, "floor": floor, "floor_long": long,
                  "limits": predicted(self.plan, unit.configuration), "patience": self._patience(unit)}
-        if unit.configuration["phase"] == "search":
-            diverged = self.plan["search"]["diverged_value"][unit.configuration["arm"]]
+        if unit.configuration.phase == "search":
+            diverged = self.plan["search"]["diverged_value"][unit.configuration.arm]
             found |= {"objective": self.objective, "diverged_value": diverged[0]}
         return found
 
@@ -108,7 +109,7 @@ class Work:
         two launches have lost is not waited for."""
         lost = {unit.key for unit, _ in losses.lost_units}
         phase = "search" if self.spec.search is not None else "design"
-        found = {unit.configuration["arm"] for unit in losses.first_lost if unit.configuration["phase"] == phase}
+        found = {unit.configuration.arm for unit in losses.first_lost if unit.configuration.phase == phase}
         self._waiting = [arm for arm in self.spec.arms if arm in found and self.spec.confirm]
         units = left_of(self._choose([arm for arm in self.spec.arms if arm not in found]), self.results)
         losses.choose(self.chosen)
@@ -122,11 +123,11 @@ class Work:
             return []
         units = confirm_units(self.spec, self._content, self.results, arms)
         for arm in arms:
-            self.chosen[arm] = [unit.config_hash for unit in units if unit.configuration["arm"] == arm]
+            self.chosen[arm] = [unit.config_hash for unit in units if unit.configuration.arm == arm]
         return units
 
     def _learn(self, unit: Unit, status: str) -> None:
-        if self._search is not None and unit.configuration["phase"] == "search" and status in ("finished", "diverged"):
+        if self._search is not None and unit.configuration.phase == "search" and status in ("finished", "diverged"):
             self._search.settle(unit)
 
     def export(self, store: Store, renew: bool = True) -> None:
@@ -143,7 +144,7 @@ class Work:
         """What a person should know about the searches that ran."""
         found = [f"confirm {arm}: waits for what was lost; the same command tries that once more, then confirms "
                  "the best" for arm in self._waiting]
-        if old := [unit for unit in self.results.uncounted("confirm") if unit.configuration["arm"] in self.chosen]:
+        if old := [unit for unit in self.results.uncounted("confirm") if unit.configuration.arm in self.chosen]:
             found.append(f"confirm: {len(old)} configurations that were confirmed earlier are no longer among the best "
                          "and do not count")
         for arm in self._search.arms if self._search else ():

@@ -11,6 +11,7 @@ from study.plan.cost import cost
 from study.plan.identity import knobs_text
 from study.plan.make import as_yaml
 from study.plan.prediction import predicted
+from study.schema.unit import Unit
 from study.show.progress import Outcome, Progress
 from study.show.redaction import redacted
 from study.show.tracking import Tracking
@@ -20,7 +21,7 @@ from study.store.losses import Losses
 from study.store.provenance import commit, provenance
 from study.store.results import Result, Results
 from study.store.sheet import DATA_SHEET
-from study.store.units import StorageError, Store, Unit
+from study.store.units import StorageError, Store
 
 UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts, and between two lines of the last drain
 LAUNCH = "this launch"  # the key of the job that shows it
@@ -174,7 +175,7 @@ class Clerk:
     def _show(self, unit: Unit, manifest: dict[str, Any]) -> None:
         try:
             self.tracking.drain(self.store, unit, manifest)
-            if unit.configuration["phase"] == "confirm":
+            if unit.configuration.phase == "confirm":
                 self.tracking.choose(self._chosen)
         except StorageError as error:
             self.lost_units.append((unit, str(error)))
@@ -212,12 +213,12 @@ class Clerk:
     def name(self, unit: Unit) -> str:
         """`design jko step_size=0.12 seeds 0-5 (1f2e...)`."""
         c = unit.configuration
-        knobs = knobs_text(c["knobs"], self.plan["factors"])
-        return f"{c['phase']} {c['arm']} {knobs} seeds {unit.block} ({unit.config_hash})"
+        knobs = knobs_text(c.knobs, self.plan["factors"])
+        return f"{c.phase} {c.arm} {knobs} seeds {unit.block} ({unit.config_hash})"
 
     def outcome(self, result: Result) -> Outcome:
         """A result in the live view's words."""
         c = result.unit.configuration
-        return Outcome(c["phase"], c["arm"], knobs_text(c["knobs"], self.plan["factors"]), self.spec.primary,
+        return Outcome(c.phase, c.arm, knobs_text(c.knobs, self.plan["factors"]), self.spec.primary,
                        result.value, result.replicates, result.diverged, result.seconds, cost(result.unit),
                        predicted(self.plan, c), result.pruned, result.kappa, result.verdicts)

@@ -39,7 +39,7 @@ def pareto_lines(results: Sequence[Result], objectives: Sequence[str], factors: 
         return []
     found = pareto_set(results)
     more = [f"  and {len(found) - MAX_ROWS} more"] if len(found) > MAX_ROWS else []
-    rows = [f"  {r.unit.configuration['arm']} {knobs_text(r.unit.configuration['knobs'], factors)}: "
+    rows = [f"  {r.unit.configuration.arm} {knobs_text(r.unit.configuration.knobs, factors)}: "
             + ", ".join(f"{value:.4g}" for value in r.told) + (f" | {r.verdicts}" if r.verdicts else "")
             for r in found[:MAX_ROWS]]
     return [f"Pareto set of the search, {len(found)} of {told} ({', '.join(objectives)}):", *rows, *more]

@@ -15,13 +15,14 @@ from study.plan.identity import knobs_text, study_version
 from study.plan.space import estimate
 from study.run.work import Work
 from study.schema.canonical import is_whole
+from study.schema.unit import PHASES, block_name
 from study.show.pareto import pareto_lines
 from study.show.progress import duration
-from study.spec import PHASES, StudySpec, loads
+from study.spec import StudySpec, loads
 from study.spec.problems import SpecError
 from study.store.lock import holder
 from study.store.results import Result, Results
-from study.store.units import DamagedError, Store, Unit
+from study.store.units import Begun, DamagedError, Store
 
 
 def show_status(spec: StudySpec, store: Store, console: Console) -> None:
@@ -53,17 +54,15 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
         table.add_column(name, justify="left" if name == "phase" else "right")
     for phase in PHASES:
         if phase in sizes:
-            found = [r for r in results.all() if r.unit.configuration["phase"] == phase]
+            found = [r for r in results.all() if r.unit.configuration.phase == phase]
             table.add_row(phase, *_counts(found, sizes[phase]))
     console.print(table)
     for line in pareto_lines(results.all(), plan.get("search", {}).get("objectives", []), plan["factors"]):
         say(line)
     say(f"{work.left_in_words} units are left" + (" of the last launch's" if other else ""))
-    for unit, update, modified in store.checkpointed():
-        if results.rest(unit) is not None:  # else its seeds were trained in other blocks
-            say(f"begun: {_name(unit, plan)}: checkpoint at update {update} of "
-                f"{unit.configuration.get('knobs', {}).get('updates', '?')}, "
-                f"{duration(max(0.0, time.time() - modified))} ago")
+    for begun in store.begun():
+        if not results.has(begun.config_hash, begun.seeds):  # else they were trained in other blocks
+            say(f"begun: {_name(begun, plan)}, {duration(max(0.0, time.time() - begun.modified))} ago")
 
 
 def _plan(written: bytes) -> dict[str, Any] | None:
@@ -96,11 +95,12 @@ def _last_spec(plan: Mapping[str, Any]) -> StudySpec | None:
     return None if _how_it_differs(spec, plan) else spec
 
 
-def _name(unit: Unit, plan: Mapping[str, Any]) -> str:
-    c = unit.configuration
-    words = [c.get("phase", ""), c.get("arm", ""), knobs_text(c.get("knobs", {}), plan.get("factors", ())),
-             f"seeds {unit.block} ({unit.config_hash})", "" if c else "whose config.json is damaged"]
-    return " ".join(word for word in words if word)
+def _name(begun: Begun, plan: Mapping[str, Any]) -> str:
+    where = f"seeds {block_name(begun.seeds)} ({begun.config_hash})"
+    if (c := begun.configuration) is None:
+        return f"{where} whose config.json is damaged: checkpoint at update {begun.update}"
+    own = " ".join(filter(None, [c.phase, c.arm, knobs_text(c.knobs, plan["factors"]), where]))
+    return f"{own}: checkpoint at update {begun.update} of {c.knobs['updates']}"
 
 
 def read(spec: StudySpec, plan: dict[str, Any], store: Store) -> tuple[Results, Work]:
@@ -115,8 +115,8 @@ def read(spec: StudySpec, plan: dict[str, Any], store: Store) -> tuple[Results, 
             continue
         if manifest.get("study_version") == plan["study_version"]:
             tagged.add(unit.config_hash)
-    for unit, *_ in store.checkpointed():
-        results.begin(unit)
+    for begun in store.begun():
+        results.begin(begun.config_hash, begun.seeds)
     return results, Work(spec, plan, results, store, tagged, read_only=True)
 
 

@@ -16,12 +16,12 @@ from rich.text import Text
 from study.plan.budget import unequal
 from study.plan.cost import budgets, cost
 from study.plan.prediction import predicted
+from study.schema.unit import PHASES
 from study.show import command
 from study.show.monitor import Clerk
 from study.show.pareto import pareto_lines
 from study.show.progress import Outcome, band, duration, is_better
 from study.show.redaction import redacted
-from study.spec import PHASES
 from study.store.results import Result
 
 KAPPA_PAST = 2.0  # of kappa: the sampler is unstable there (E13), whatever has been seen in so many updates
@@ -37,8 +37,8 @@ def show_summary(clerk: Clerk, console: Console) -> None:
     console.print(Text(f"units of work: {counts}, {len(clerk.lost_units)} lost; "
                        f"{diverged}/{replicates} replicates diverged"), soft_wrap=True)
     for phase in PHASES:
-        spent = {arm: sum(_spent(clerk, r) for r in results if r.unit.configuration["phase"] == phase
-                          and r.unit.configuration["arm"] == arm) for arm in clerk.plan["arms"]}
+        spent = {arm: sum(_spent(clerk, r) for r in results if r.unit.configuration.phase == phase
+                          and r.unit.configuration.arm == arm) for arm in clerk.plan["arms"]}
         if phase in clerk.plan["planned"] and any(spent.values()):
             console.print(Text(f"spent on {phase}: {budgets(spent)}"), soft_wrap=True)
             if phase == "search" and (warning := unequal(spent)):
@@ -67,7 +67,7 @@ def _spent(clerk: Clerk, result: Result) -> float:
     """Particle-gradient evaluations; of a pruned unit up to its last rung."""
     if not result.pruned:
         return result.gradients
-    return cost(result.unit) * max(clerk.results.rungs(result.unit), default=0) / result.unit.configuration["knobs"][
+    return cost(result.unit) * max(clerk.results.rungs(result.unit), default=0) / result.unit.configuration.knobs[
         "updates"]
 
 
@@ -83,11 +83,11 @@ def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, 
     others = [f for f in plan["factors"] if f not in ("step_size", "mcmc_steps")]
     for r in results:
         c = r.unit.configuration
-        if c["phase"] != "design":
+        if c.phase != "design":
             continue
-        knobs = c["knobs"]
-        own = " ".join([c["arm"], *(f"{f}={knobs[f]}" for f in others if f in knobs)])
-        key = c["arm"], own, str(knobs["mcmc_steps"])
+        knobs = c.knobs
+        own = " ".join([c.arm, *(f"{f}={knobs[f]}" for f in others if f in knobs)])
+        key = c.arm, own, str(knobs["mcmc_steps"])
         cell = groups.setdefault(key, {}).setdefault(knobs["step_size"], [0, 0])
         cell[0] += r.diverged
         cell[1] += r.replicates
@@ -96,7 +96,7 @@ def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, 
         found = predicted(plan, c)
         limits[key] = band(found) if found else "no prediction"
     rank = {arm: i for i, arm in enumerate(plan["arms"])}
-    cells_done = {r.unit.config_hash for r in results if r.unit.configuration["phase"] == "design"}
+    cells_done = {r.unit.config_hash for r in results if r.unit.configuration.phase == "design"}
     none = "none of the grid" if len(cells_done) >= len(plan["cells"]) else "none so far"
     rows: list[tuple[str, ...]] = []
     for key in sorted(groups, key=lambda k: (rank[k[0]], k[1], int(k[2]))):
@@ -114,7 +114,7 @@ def best_of(clerk: Clerk) -> Outcome | None:
     for phase in ("confirm", "design", "search"):
         best: Outcome | None = None
         for result in clerk.results.all():
-            if result.unit.configuration["phase"] == phase:
+            if result.unit.configuration.phase == phase:
                 outcome = clerk.outcome(result)
                 if is_better(outcome, best):
                     best = outcome

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from study.schema.unit import PHASES, Evaluation
 from study.spec.check import check
-from study.spec.model import PHASES, Arm, Confirm, Design, Evaluation, Factor, Resources, Search, StudySpec
+from study.spec.model import Arm, Confirm, Design, Factor, Resources, Search, StudySpec
 from study.spec.overrides import apply_overrides
 from study.spec.problems import Path, SpecError
 from study.spec.yaml_text import parse, text_of

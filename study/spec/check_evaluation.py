@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.data.datasets import DATASETS
+from study.schema.unit import Evaluation
 from study.spec.check_data import SPLITS
 from study.spec.knobs import is_number
-from study.spec.model import Evaluation
 from study.spec.places import SECTIONS
 from study.spec.reading import Reader
 

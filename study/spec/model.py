@@ -8,9 +8,9 @@ from itertools import product
 from typing import Any
 
 from models.methods.hparams import HParams
+from study.schema.unit import Evaluation
 from study.spec.knobs import METHODS, Range
 
-PHASES = ("design", "search", "confirm")
 MAX_REPLICATES = 1000  # of a phase: the seeds of the phases are this far apart
 
 
@@ -75,18 +75,6 @@ class Confirm:
 
     top: int
     replicates: int
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """When and with how much a model is judged."""
-
-    points: int  # evaluations in a training run, evenly spread
-    samples: int
-    long_run: int  # the long run has this many times mcmc_steps
-    split: str
-    ais_steps: int = 0  # temperatures of annealed importance sampling after the last update; 0: none
-    features: Mapping[str, Any] | None = None  # the user's extractor: file, sha256, size, channels, mean, sd
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from study.store.units import StorageError, Store, Unit
+from study.schema.unit import Unit
+from study.store.units import StorageError, Store
 
 PATH = "lost.json"
 

@@ -6,14 +6,15 @@ this version asked, what is confirmed; with the seeds of this spec, and under th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from study.schema.endings import verdicts
+from study.schema.unit import Unit
 from study.store.aggregates import aggregates, final_rows
 from study.store.records import read_records
-from study.store.units import StorageError, Store, Unit
+from study.store.units import StorageError, Store
 
 Row = dict[str, Any]
 
@@ -66,11 +67,15 @@ class Results:
 
     def expect(self, unit: Unit) -> None:
         """Count this configuration, with all seeds of its phase, under the arm that it names."""
-        self._expected[unit.config_hash, unit.configuration["arm"]] = unit
+        self._expected[unit.config_hash, unit.configuration.arm] = unit
 
-    def begin(self, unit: Unit) -> None:
+    def begin(self, config_hash: str, seeds: tuple[int, ...]) -> None:
         """A block of seeds that a checkpoint continues: what is left of its configuration is cut at it."""
-        self._begun.setdefault(unit.config_hash, []).append(unit.seeds)
+        self._begun.setdefault(config_hash, []).append(seeds)
+
+    def has(self, config_hash: str, seeds: Iterable[int]) -> bool:
+        """Whether all these seeds of a configuration are done."""
+        return all((config_hash, seed) in self._final for seed in seeds)
 
     @property
     def counted(self) -> dict[str, list[str]]:
@@ -92,7 +97,7 @@ class Results:
         """A finished unit of each configuration of a phase that does not count, of whatever version."""
         counted = self.counted
         return [unit for unit in self._done.values()
-                if unit.configuration["phase"] == phase and unit.config_hash not in counted]
+                if unit.configuration.phase == phase and unit.config_hash not in counted]
 
     def all(self) -> list[Result]:
         """Of every unit that counts, what is finished."""
@@ -125,7 +130,7 @@ class Results:
         rows = self._rows(unit)
         if rows:
             # Of another version there may be no arm, objective or diverged value of its search any more.
-            expected = (unit.config_hash, unit.configuration["arm"]) in self._expected
+            expected = (unit.config_hash, unit.configuration.arm) in self._expected
             measured = aggregates(rows)
             diverged = int(measured["diverged"])
             return Result(unit, "diverged" if diverged == len(rows) else "finished", len(rows), diverged,
@@ -186,10 +191,10 @@ class Results:
         return [row for seed in unit.seeds if (row := self._final.get((unit.config_hash, seed))) is not None]
 
     def _told(self, unit: Unit, rows: Sequence[Row]) -> tuple[float, ...]:
-        if unit.configuration["phase"] != "search":
+        if unit.configuration.phase != "search":
             return ()
         told = []
-        for name, stated in zip(self._objectives, self._diverged_values[unit.configuration["arm"]], strict=True):
+        for name, stated in zip(self._objectives, self._diverged_values[unit.configuration.arm], strict=True):
             total = 0.0
             for row in rows:
                 own = row.get(name) if stated is None or row["diverged_at"] is None else None

@@ -10,14 +10,15 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from study.schema.canonical import is_whole, with_checksum
+from study.schema.unit import Configuration, Unit, block_name, block_seeds
 from study.store.files import Files, StorageError
 
-__all__ = ["DamagedError", "StorageError", "Store", "Unit", "block_name"]
+__all__ = ["DamagedError", "StorageError", "Store"]
 
 DONE, CONFIG, CHECKPOINT = "done.json", "config.json", "checkpoint-"
 PRUNED = "pruned"  # the status of a unit that its search stopped: another version's may want it whole
@@ -32,28 +33,19 @@ class DamagedError(StorageError):
     """A file is missing or is not what its checksum says; one that cannot be read now is not damaged."""
 
 
-def block_name(seeds: Sequence[int]) -> str:
-    """`first-last` of a block of seeds without a gap."""
-    return f"{seeds[0]}-{seeds[-1]}"
+class Begun(NamedTuple):
+    """A unit that has begun and is not done."""
 
-
-@dataclass(frozen=True)
-class Unit:
-    """One unit of work: a configuration and a block of consecutive seeds. Equal by (seeds, config_hash)."""
-
-    configuration: dict[str, Any] = field(compare=False, repr=False)
-    seeds: tuple[int, ...]
     config_hash: str
-
-    @property
-    def block(self) -> str:
-        """`first-last` seed."""
-        return block_name(self.seeds)
+    seeds: tuple[int, ...]
+    configuration: Configuration | None  # None where config.json is damaged
+    update: int  # of the newest checkpoint
+    modified: float  # when that was written, seconds since the epoch
 
     @property
     def key(self) -> str:
-        """`config_hash/first-last`: its directory below the study."""
-        return f"{self.config_hash}/{self.block}"
+        """As of its unit."""
+        return f"{self.config_hash}/{block_name(self.seeds)}"
 
 
 class Store(Files):
@@ -71,8 +63,7 @@ class Store(Files):
 
     def write_config(self, unit: Unit) -> None:
         """What the unit is, so that its directory explains itself."""
-        config = {"config_hash": unit.config_hash, "seeds": list(unit.seeds), "configuration": unit.configuration}
-        self.write_json(f"{unit.key}/{CONFIG}", with_checksum(config))
+        self.write_json(f"{unit.key}/{CONFIG}", with_checksum(unit.plain()))
 
     def write_done(self, unit: Unit, manifest: dict[str, Any]) -> dict[str, Any]:
         """Write done.json, the last file of a unit: `manifest` (with its "status") and the checksum of every file.
@@ -132,7 +123,7 @@ class Store(Files):
                 if tidy and self._is_over(manifest):
                     for left in leftovers.get(path.rpartition("/")[0], ()):
                         self.delete(f"{key}/{left}")
-                yield _unit(config), manifest
+                yield Unit.read(config), manifest
 
     def discard_if_damaged(self, unit: Unit, manifest: dict[str, Any]) -> bool:
         """Remove the manifest of a unit of which a file has not its checksum, so that the unit runs again; whether."""
@@ -174,7 +165,7 @@ class Store(Files):
             raise DamagedError(f"{self.uri}/{self.study}/{key}/{name} is not what done.json says; {AGAIN}")
         return payload
 
-    def _names(self, unit: Unit) -> list[str]:
+    def _names(self, unit: Unit | Begun) -> list[str]:
         """File names in the unit's directory, sorted."""
         from pyarrow.fs import FileSelector
 
@@ -204,16 +195,13 @@ class Store(Files):
             say(f"{name} is damaged")
         return None
 
-    def drop_checkpoints(self, unit: Unit) -> None:
+    def drop_checkpoints(self, begun: Begun) -> None:
         """Remove all of a unit's: nobody will continue it."""
-        for name in self._checkpoints(unit):
-            self.delete(f"{unit.key}/{name}")
+        for name in self._checkpoints(begun):
+            self.delete(f"{begun.key}/{name}")
 
-    def checkpointed(self) -> Iterator[tuple[Unit, int, float]]:
-        """Units that have begun and are not done: (unit, update of the newest checkpoint, when it was written).
-
-        The configuration is empty where config.json is damaged: seeds and hash are those of the unit's place.
-        """
+    def begun(self) -> Iterator[Begun]:
+        """Units that have a checkpoint and are not done, in the order of their paths."""
         from pyarrow.fs import FileSelector
 
         found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
@@ -225,42 +213,31 @@ class Store(Files):
             key = "/".join(folder.split("/")[-2:])
             if folder in done and (manifest := self._done(key, sizes)) is not None and self._is_over(manifest):
                 continue
-            if (placed := _placed(key)) is not None:
-                config = self.read_json(f"{key}/{CONFIG}")
-                unit = Unit(config["configuration"] if _is_config(config) else {}, placed.seeds, placed.config_hash)
-                yield unit, int(info.base_name.removeprefix(CHECKPOINT)), info.mtime.timestamp()
+            config_hash, _, block = key.partition("/")
+            with suppress(ValueError):  # no unit's place
+                yield Begun(config_hash, block_seeds(block), self._configuration(key),
+                            int(info.base_name.removeprefix(CHECKPOINT)), info.mtime.timestamp())
+
+    def _configuration(self, key: str) -> Configuration | None:
+        """Of a unit's config.json; None where that is damaged."""
+        config = self.read_json(f"{key}/{CONFIG}")
+        try:
+            return Unit.read(config).configuration if is_whole(config) else None
+        except ValueError:
+            return None
 
     def _is_over(self, manifest: Mapping[str, Any]) -> bool:
         """Whether what lies beside a manifest is of no use: always, but where another version of the study stopped the
         unit. This one (the stamp's) may be training it to its end."""
         return manifest["status"] != PRUNED or manifest.get("study_version") == self.stamp.get("study_version")
 
-    def _checkpoints(self, unit: Unit) -> list[str]:
+    def _checkpoints(self, unit: Unit | Begun) -> list[str]:
         return [name for name in self._names(unit) if name.startswith(CHECKPOINT) and not name.endswith(".tmp")]
 
 
 def _sizes(found: Iterable[Any]) -> dict[str, int]:
     """Path -> bytes, of the files of a listing."""
     return {info.path: info.size for info in found if info.is_file}
-
-
-def _unit(config: Mapping[str, Any]) -> Unit:
-    """The unit of a config.json."""
-    return Unit(config["configuration"], tuple(config["seeds"]), config["config_hash"])
-
-
-def _placed(key: str) -> Unit | None:
-    """The unit, without its configuration, that lies at `config_hash/first-last`; None where that is no such place."""
-    config_hash, _, block = key.partition("/")
-    first, dash, last = block.partition("-")
-    if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-        return None
-    return Unit({}, tuple(range(int(first), int(last) + 1)), config_hash)
-
-
-def _is_config(found: Any) -> bool:
-    """Whether it has the shape that `write_config` gives, and its checksum (none: of an earlier release)."""
-    return is_whole(found) and isinstance(found.get("configuration"), dict)
 
 
 def _is_manifest(found: Any) -> bool:

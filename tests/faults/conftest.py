@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from study.store.units import Store, Unit
+from study.schema.unit import Unit
+from study.store.units import Store
 from tests.study.test_launch_whole import launch, template
 
 __all__ = ["launch", "template"]

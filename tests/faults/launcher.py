@@ -10,7 +10,7 @@ from typing import Any
 
 from study.launch import main
 from study.run.work import Work
-from study.store.units import Unit
+from study.schema.unit import Unit
 
 
 def checkpoint_often() -> None:

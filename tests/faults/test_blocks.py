@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from study.run import unit_run as trial
-from study.store.units import Unit
+from study.schema.unit import Unit
 from tests.faults.holdings import faults
 from tests.faults.in_process import Round, restart
 from tests.faults.tiny import held_here

@@ -15,7 +15,9 @@ from unittest import mock
 import pytest
 
 from study.run.sources import Fixed
-from study.store.units import StorageError, Store, Unit
+from study.schema.unit import Unit
+from study.store.units import StorageError, Store
+from tests.configurations import unit
 from tests.faults.holdings import Holdings, differences
 from tests.faults.tiny import LAUNCHER, SPEC, environment, held_here
 from tests.study.launching import done, launch
@@ -135,7 +137,7 @@ def test_a_journal_that_cannot_be_written_when_a_trial_is_told_ends_the_round(tm
         def finished(self, unit: Unit, status: str) -> None:
             raise StorageError("storage 'runs' is not writable: No space left on device")
 
-    units = [Unit({}, (seed,), "abc") for seed in range(2)]
+    units = [unit((seed,)) for seed in range(2)]
     dealer = _Dealer(_Desk(Full(units), mock.Mock(), {}, lambda unit: {}, lambda: 2))
     dealer.suggest("first")
     dealer.on_trial_complete("first", {"status": "finished"})

@@ -14,8 +14,9 @@ import pytest
 
 from study.run import unit_run as trial
 from study.run.unit_progress import unpack
+from study.schema.unit import Unit
 from study.show.tracking.experiment import Experiment
-from study.store.units import DIGEST_BYTES, Store, Unit
+from study.store.units import DIGEST_BYTES, Store
 from tests.faults.holdings import Holdings, differences
 from tests.faults.in_process import Round, restart
 from tests.faults.tiny import SPEC, UNITS, held_here
@@ -167,7 +168,7 @@ def test_each_bit_of_a_manifest_is_noticed(calm: Holdings, caplog: pytest.LogCap
     store = Store("runs", "tiny")
     path = min(Path("runs/tiny").glob("*/*/done.json"))
     config = json.loads((path.parent / "config.json").read_text())
-    unit = Unit(config["configuration"], tuple(config["seeds"]), config["config_hash"])
+    unit = Unit.read(config)
     payload, manifest = path.read_bytes(), store.done(unit)
     assert manifest is not None
     unnoticed = []

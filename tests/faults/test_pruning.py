@@ -15,7 +15,7 @@ import pytest
 from optuna.trial import TrialState
 
 from study.run import unit_run as trial
-from study.store.units import Unit
+from study.schema.unit import Unit
 from tests.faults.holdings import Holdings, differences, faults
 from tests.faults.in_process import Round, restart
 from tests.faults.tiny import LAUNCHER, environment, held_here

@@ -17,7 +17,9 @@ import models.training.step
 from models.networks.networks import Network
 from models.stability.divergence import REASONS, Monitor, observe
 from study.run.unit_run import UnitRun
-from study.store.units import Store, Unit
+from study.schema.unit import Evaluation
+from study.store.units import Store
+from tests.configurations import unit
 
 DRAWS, UPDATES, POINTS = 300, 400, 20
 LATE = UPDATES - 20
@@ -47,7 +49,7 @@ class Runs:
                 particle_max=torch.tensor(self.far[k]), data_max=torch.ones(DRAWS, dtype=torch.float64))
             new = diverged & (at < 0)
             at, why = torch.where(new, k + 1, at), torch.where(new, reason, why)
-        one = UnitRun(Unit({"knobs": {"updates": UPDATES}}, tuple(range(DRAWS)), "x"), Store("unused", "x"))
+        one = UnitRun(unit(tuple(range(DRAWS)), updates=UPDATES), Store("unused", "x"))
         one._progress.rows = [
             {"seed": r, "stage": "train", "update": (e + 1) * UPDATES // POINTS, "kappa": float(self.kappa[e, r]),
              "clip_fraction": float(self.clip[e, r])}
@@ -141,9 +143,8 @@ KNOBS = {"updates": 80, "batch_size": 32, "width": 2, "mcmc_steps": 3}
 
 def finished(folder: Path, floor: float, points: int, method: str = "kl", **knobs: Any) -> list[dict[str, Any]]:
     """The records of a unit of two replicates, trained whole on eight Gaussians."""
-    one = Unit({"phase": "design", "arm": method, "method": method, "data": {"name": "gaussians8"},
-                "knobs": KNOBS | knobs,
-                "evaluation": {"points": points, "samples": 32, "long_run": 0, "split": "search"}}, (0, 1), "abc123")
+    one = unit((0, 1), method=method, data={"name": "gaussians8"}, evaluation=Evaluation(points, 32, 0, "search"),
+               **KNOBS | knobs)
     store = Store(str(folder), "x")
     run = UnitRun(one, store, floor=floor)
     while not run.advance()["done"]:

@@ -207,7 +207,8 @@ def test_a_unit_trains_on_the_folder_and_refuses_other_images(study: Path) -> No
     from models.data.disk.options import DataError
     from models.data.load import load as load_data
     from study.run.unit_run import UnitRun
-    from study.store.units import Store, Unit
+    from study.schema.unit import Unit
+    from study.store.units import Store
 
     spec = load("s.yaml", ["train.updates=3", "train.batch_size=8", "train.width=2", "design.mcmc_steps=2",
                            "train.particles=8", "evaluation.points=1", "evaluation.long_run=1"])

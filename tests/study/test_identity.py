@@ -30,7 +30,7 @@ def spec(*overrides: str) -> StudySpec:
 
 
 def jko_cell() -> dict[str, Any]:
-    return next(c for c in design_configurations(spec()) if c["arm"] == "jko" and c["knobs"]["step_size"] == 0.2)
+    return next(c for c in design_configurations(spec()) if c.arm == "jko" and c.knobs["step_size"] == 0.2)
 
 
 def test_the_hash_is_of_this_very_text() -> None:
@@ -45,7 +45,7 @@ def test_name_order_and_defaults_do_not_matter() -> None:
     cell, expected = jko_cell(), config_hash(jko_cell(), "abc")
     assert config_hash({**cell, "arm": "other"}, "abc") == expected
     assert config_hash(dict(reversed(cell.items())), "abc") == expected
-    knobs = {k: v for k, v in cell["knobs"].items() if k != "penalty_of"}  # as before a release that adds it
+    knobs = {k: v for k, v in cell.knobs.items() if k != "penalty_of"}  # as before a release that adds it
     assert config_hash({**cell, "knobs": knobs}, "abc") == expected
 
 
@@ -54,12 +54,12 @@ def test_everything_else_matters() -> None:
     hashes = [config_hash(cell, "abc"), config_hash(cell, "abd"), config_hash({**cell, "phase": "search"}, "abc"),
               config_hash({**cell, "method": "kl"}, "abc"),
               config_hash({**cell, "data": {"name": "digits", "size": 16}}, "abc")]
-    for key in cell["evaluation"]:
-        hashes.append(config_hash({**cell, "evaluation": {**cell["evaluation"], key: 7}}, "abc"))
-    for knob, value in cell["knobs"].items():
+    for key in cell.evaluation:
+        hashes.append(config_hash({**cell, "evaluation": {**cell.evaluation, key: 7}}, "abc"))
+    for knob, value in cell.knobs.items():
         other = next(v for v in (7, 0.7, True, "data", "noise", "f", "bf16")
                      if v != value and knob_problem(JKO, knob, v) is None)
-        hashes.append(config_hash({**cell, "knobs": {**cell["knobs"], knob: other}}, "abc"))
+        hashes.append(config_hash({**cell, "knobs": {**cell.knobs, knob: other}}, "abc"))
     assert len(set(hashes)) == len(hashes)
 
 

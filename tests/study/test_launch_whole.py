@@ -294,7 +294,7 @@ def test_units_that_ran_out_of_memory_run_again_at_the_end_with_a_node_each(
     def short_of_memory(source: Any, clerk: Any, store: Store, *, resources: Any, options: Any, **rest: Any) -> bool:
         def next_unit() -> Any:
             while (unit := take()) is not None:
-                phase = unit.configuration["phase"]
+                phase = unit.configuration.phase
                 order.append((phase, resources["cpu"]))
                 if resources["cpu"] == 1 and phase == "search" and len(heavy) < 2:
                     heavy.append(unit.config_hash)
@@ -331,8 +331,8 @@ def test_what_crashed_is_not_tried_again_beside_what_ran_out_of_memory(launch: L
     def failing(source: Any, clerk: Any, store: Store, *, resources: Any, options: Any, **rest: Any) -> bool:
         def next_unit() -> Any:
             while (unit := take()) is not None:
-                order.append((unit.configuration["phase"], resources["cpu"]))
-                if unit.configuration["phase"] == "design" or resources["cpu"] > 1:
+                order.append((unit.configuration.phase, resources["cpu"]))
+                if unit.configuration.phase == "design" or resources["cpu"] > 1:
                     return unit
                 source.finished(unit, "lost")
                 clerk.lost(unit, "out of memory" if order.count(("confirm", 1.0)) == 2 else "boom",

@@ -15,7 +15,8 @@ from study.run import cluster
 from study.run.cluster import capacity
 from study.run.rounds import run_round
 from study.run.sources import Fixed
-from study.store.units import Store, Unit
+from study.schema.unit import Unit
+from study.store.units import Store
 from tests.study.test_unit_run import unit
 
 pytestmark = pytest.mark.slow

@@ -12,11 +12,13 @@ import pytest
 from analysis.tables import summaries
 from study.run.phases import best, confirm_units, design_units
 from study.schema.endings import ending
+from study.schema.unit import Unit
 from study.spec import StudySpec, loads
 from study.store.aggregates import aggregates
 from study.store.records import records
 from study.store.results import Results
-from study.store.units import Store, Unit
+from study.store.units import Store
+from tests import configurations
 from tests.study.test_search import SEEDS, unit_of
 
 SPEC = """
@@ -84,7 +86,7 @@ def trained(spec: StudySpec, shelf: Results) -> list[Unit]:
     for unit in units:
         shelf.add(unit, "finished", [{
             "seed": seed, "stage": "final", "verdict": "survived", "diverged_at": None, "wall_seconds": 1.0,
-            "cpu_seconds": 1.0, "particle_gradients": 1.0, "kid": unit.configuration["knobs"]["step_size"]}
+            "cpu_seconds": 1.0, "particle_gradients": 1.0, "kid": unit.configuration.knobs["step_size"]}
             for seed in unit.seeds], {})
     return units
 
@@ -106,7 +108,7 @@ def test_only_the_current_design_counts(tmp_path: Path, change: list[str]) -> No
         (r.unit, r.unit.configuration, r.replicates) for r in sorted(alone.all(), key=key)]
     for arm in new.arms:
         assert best(new, arm, now) == best(new, arm, alone)
-    assert {u.configuration["knobs"]["updates"] for u in confirm_units(new, "data", now, new.arms)} == {
+    assert {u.configuration.knobs["updates"] for u in confirm_units(new, "data", now, new.arms)} == {
         new.arms[next(iter(new.arms))].hparams({}).updates}
 
 
@@ -134,12 +136,12 @@ def test_a_masked_replicate_counts_as_diverged_though_its_samples_look_fine(tmp_
 def test_the_best_are_no_survivors_of_divergence_and_none_that_was_pruned(tmp_path: Path) -> None:
     spec = loads(SPEC.replace("replicates: 2, step_size: [0.05, 0.3]", "replicates: 3, step_size: [0.05, 0.1, 0.3]"))
     results = Results(Store(str(tmp_path), "study"), "kid")
-    units = [unit for unit in design_units(spec, "data", results) if unit.configuration["arm"] == "kl"]
-    by_step = {unit.configuration["knobs"]["step_size"]: unit for unit in units}
+    units = [unit for unit in design_units(spec, "data", results) if unit.configuration.arm == "kl"]
+    by_step = {unit.configuration.knobs["step_size"]: unit for unit in units}
     results.add(by_step[0.05], "finished", [final(seed, 0.5) for seed in range(3)], {})
     results.add(by_step[0.3], "finished", [final(seed, 0.1, diverged=seed > 0) for seed in range(3)], {})
     results.add(by_step[0.1], "pruned", [], {})
-    assert [c["knobs"]["step_size"] for c in best(spec, "kl", results)] == [0.05, 0.3]
+    assert [c.knobs["step_size"] for c in best(spec, "kl", results)] == [0.05, 0.3]
 
 
 def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path) -> None:
@@ -150,11 +152,11 @@ def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path)
     results = Results(Store(str(tmp_path), "study"), spec.primary, spec.search.objectives, {"kl": [None, None]})
     told = [(0.1, 9.0, 0), (0.15, 9.5, 0), (0.2, 9.1, 0), (0.3, 4.0, 0), (0.01, 1.0, 2), (0.4, 5.0, 0)]
     for number, (value, cost, diverged) in enumerate(told):
-        unit = Unit({"arm": "kl", "phase": "search", "n": number}, SEEDS, str(number))
+        unit = configurations.unit(SEEDS, str(number), phase="search", n=number)
         results.expect(unit)
         results.add(unit, "finished", [{**final(seed, 0.0, diverged=i < diverged), spec.primary: value,
                                         "particle_gradients": cost} for i, seed in enumerate(SEEDS)], {})
-    assert [c["n"] for c in best(spec, "kl", results)] == [0, 3, 1, 2, 5, 4]
+    assert [c.knobs["n"] for c in best(spec, "kl", results)] == [0, 3, 1, 2, 5, 4]
 
 
 @pytest.mark.parametrize("done, begun, left", [
@@ -163,12 +165,12 @@ def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path)
     ("", [(0, 1)], ["0-1", "2-4"]), ("", [(1, 2)], ["0-0", "1-2", "3-4"]), ("4", [(0, 1), (0, 1, 2)], ["0-2", "3-3"]),
     ("0", [(0, 1)], ["1-4"]), ("", [(3, 4), (0, 1)], ["0-1", "2-2", "3-4"]), ("", [(3, 4, 5)], ["0-4"])])
 def test_blocks_that_are_left(tmp_path: Path, done: str, begun: list[tuple[int, ...]], left: list[str]) -> None:
-    results, unit = Results(Store(str(tmp_path), "s"), "kid"), Unit({"a": 1}, tuple(range(5)), "abc")
+    results, unit = Results(Store(str(tmp_path), "s"), "kid"), configurations.unit(tuple(range(5)), a=1)
     results._final = {("abc", int(seed)): {} for seed in done} | {("other", 0): {}}
     for seeds in begun:
-        results.begin(Unit({}, seeds, "abc"))
-        results.begin(Unit({}, seeds, "other"))
+        results.begin("abc", seeds)
+        results.begin("other", seeds)
     assert [rest.block for rest in results.rests(unit)] == left
-    assert all(rest.configuration == {"a": 1} and rest.config_hash == "abc" for rest in results.rests(unit))
+    assert all(rest.configuration.knobs == {"a": 1} and rest.config_hash == "abc" for rest in results.rests(unit))
     whole = results.rest(unit)
     assert (whole.block if whole else None) == (f"{left[0].split('-')[0]}-{left[-1].split('-')[1]}" if left else None)

@@ -15,7 +15,9 @@ from study.run import unit_run as study_trial
 from study.run.cluster import probe
 from study.run.rounds import MOVES, RETRIES, UNFIT, UNFOUND, Worker, _Dealer, _Desk, _Events, _Gate, _placement
 from study.run.sources import Fixed
-from study.store.units import StorageError, Store, Unit
+from study.schema.unit import Unit
+from study.store.units import StorageError, Store
+from tests.configurations import unit
 
 KILLED = "ray.exceptions.ActorDiedError\nThe actor died unexpectedly before finishing this task.\n"
 GONE = "ray.exceptions.ActorDiedError: The actor died because its node has died. Node Id: 1f\n"
@@ -35,7 +37,7 @@ class Watcher:
 def play(folder: Path, errors: list[str], alone: bool = False) -> list[tuple[Any, ...]]:
     """One unit whose workers fail with these words, one after the other, as long as it gets another."""
     watcher, told = Watcher(), []
-    source = Fixed([Unit({}, (0,), "abc")], lambda unit, status: told.append(status))
+    source = Fixed([unit()], lambda unit, status: told.append(status))
     desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1, is_alone=alone)
     dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
     for number, said in enumerate(errors):
@@ -72,7 +74,7 @@ def test_alone_the_usual_counts_hold(tmp_path: Path) -> None:
 def test_nothing_more_is_placed_on_a_node_that_is_unfit(tmp_path: Path) -> None:
     """It is no failure of the unit, which goes on elsewhere; the searcher's next words keep it away from there."""
     watcher, told, shunned = Watcher(), [], {"bb"}
-    source = Fixed([Unit({}, (0,), "abc")], lambda unit, status: told.append(status))
+    source = Fixed([unit()], lambda unit, status: told.append(status))
     desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1, shunned)
     dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
     for key, result in (("0", {"status": UNFIT, "node": "aa", "problem": "node aa: old", "done": True}),
@@ -96,7 +98,7 @@ def test_what_is_finished_and_nowhere_found_fails_alone(found: list[bool]) -> No
     """Its worker wrote elsewhere, or the driver's disk does not show it yet: it is tried once more, and the round goes
     on, though a search would find nothing to be told."""
     watcher, told, answers = Watcher(), [], list(found)
-    source = Fixed([Unit({}, (0,), "abc"), Unit({}, (1,), "abc")], lambda unit, status: told.append(status))
+    source = Fixed([unit(), unit((1,))], lambda unit, status: told.append(status))
     desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1,
                  is_done=lambda unit: not answers or answers.pop(0))
     dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
@@ -134,7 +136,7 @@ def test_a_worker_asks_before_each_unit_whether_its_node_is_fit(tmp_path: Path,
     one = SimpleNamespace(take_notes=list, advance=lambda: {"done": 1})
     monkeypatch.setattr(study_trial, "UnitRun", lambda *words, **options: one)
     for versions in (mine, None):  # None: a local instance's
-        job = {"configuration": {}, "seeds": [0], "config_hash": "abc", "storage": str(tmp_path), "study": "tiny",
+        job = {"unit": unit().plain(), "storage": str(tmp_path), "study": "tiny",
                "stamp": {}, "options": {}, "versions": versions}
         worker = Worker({"job": json.dumps(job)})
         for _ in range(2):
@@ -151,10 +153,10 @@ def test_what_a_worker_notes_of_its_beginning_is_told_once(tmp_path: Path, monke
     one = SimpleNamespace(take_notes=lambda: [notes.pop(0), notes.pop(0)] if notes else [],
                           advance=lambda: next(reports))
     monkeypatch.setattr(study_trial, "UnitRun", lambda *words, **options: one)
-    worker = Worker({"job": json.dumps({"configuration": {}, "seeds": [0], "config_hash": "abc", "study": "tiny",
+    worker = Worker({"job": json.dumps({"unit": unit().plain(), "study": "tiny",
                                         "storage": str(tmp_path), "stamp": {}, "options": {}, "versions": None})})
     watcher = Watcher()
-    desk = _Desk(Fixed([]), watcher, {}, lambda unit: {}, lambda: 1, units={"1": Unit({}, (0,), "abc")})
+    desk = _Desk(Fixed([]), watcher, {}, lambda unit: {}, lambda: 1, units={"1": unit()})
     tell = _Gate(desk).on_trial_complete if is_done else _Gate(desk).on_trial_result
     for _ in range(2):
         tell(None, SimpleNamespace(trial_id="1"), worker.step())
@@ -198,7 +200,7 @@ def test_a_worker_keeps_extractors_where_its_own_user_may(tmp_path: Path, monkey
 
     monkeypatch.setattr(study_trial, "UnitRun", run)
     worker = Worker({"job": json.dumps({
-        "configuration": {}, "seeds": [0], "config_hash": "abc", "storage": "mock:///bucket", "study": "s", "stamp": {},
+        "unit": unit().plain(), "storage": "mock:///bucket", "study": "s", "stamp": {},
         "options": {"device": "cpu"}, "versions": None})})
     worker.step()
     expected = tmp_path / ".cache/ebm-study" if home == "its own" else tmp_path / f"tmp/ebm-study-{os.getuid()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,18 @@ from optuna.trial import BaseTrial, TrialState
 
 from study.run.phases import _pruner, make_sampler
 from study.run.search import PATIENCE, ArmSearch, Search, trial_seed
+from study.schema.unit import Unit
 from study.store.journal import read_journal
 from study.store.results import Results
-from study.store.units import Store, Unit
+from study.store.units import Store
+from tests.configurations import unit
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SEEDS = (1000, 1001)
 
 
 def unit_of(arm: str, x: Any, k: int = 0, seeds: tuple[int, ...] = SEEDS) -> Unit:
-    return Unit({"arm": arm, "phase": "search", "knobs": {"x": x, "k": k}}, seeds, f"{arm}-{x!r}-{k}")
+    return unit(seeds, f"{arm}-{x!r}-{k}", phase="search", arm=arm, x=x, k=k)
 
 
 class Shelf(Results):
@@ -34,7 +37,7 @@ class Shelf(Results):
         self.add(unit, "finished", [self.row(unit, seed) for seed in unit.seeds], rungs or {})
 
     def row(self, unit: Unit, seed: int) -> dict[str, Any]:
-        knobs = unit.configuration["knobs"]
+        knobs = unit.configuration.knobs
         return {"seed": seed, "stage": "final", "verdict": "survived", "diverged_at": None, "wall_seconds": 1.0,
                 "cpu_seconds": 1.0, "particle_gradients": 1.0, "k": 3.0 - knobs["k"],
                 "kid": (knobs["x"] - 0.3) ** 2 + 0.1 * knobs["k"]}
@@ -180,7 +183,7 @@ def test_a_finished_search_takes_no_trial_of_an_arm_whose_space_lies_in_its_own(
     shelf = Shelf(tmp_path)
     run(arm_search(tmp_path, shelf, trials=2))
     inside = unit_of("a", x=0.5, k=1)
-    shelf.train(Unit({**inside.configuration, "arm": "b"}, SEEDS, inside.config_hash))
+    shelf.train(Unit(replace(inside.configuration, arm="b"), SEEDS, inside.config_hash))
     again = arm_search(tmp_path, shelf, trials=2)
     again.replay(shelf.of({*shelf.counted, inside.config_hash}))
     assert states(again) == 2 * [TrialState.COMPLETE]
@@ -263,7 +266,7 @@ def test_a_lost_unit_that_another_round_finishes_is_told_after_all(tmp_path: Pat
     for search in (first, second):
         told = [t for t in search.study.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE]
         assert len(told) == 3
-        [late] = [t for t in told if t.params["x"] == lost.configuration["knobs"]["x"]]
+        [late] = [t for t in told if t.params["x"] == lost.configuration.knobs["x"]]
         assert late.values == list(shelf.score(lost)) and late.intermediate_values == {10: 0.1, 30: 0.05}
         assert late.system_attrs["completed_rung_1"] == 0.05
 
@@ -381,7 +384,7 @@ def test_arms_take_turns(tmp_path: Path) -> None:
     search = Search([again, arm_search(tmp_path, shelf, "b", trials=5)])
     order = []
     while (unit := search.next()) is not None:
-        order.append(unit.configuration["arm"])
+        order.append(unit.configuration.arm)
         shelf.train(unit)
         search.finished(unit, "finished")
     assert "".join(order) == "bbababab" and search.is_exhausted

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from study.run.sources import Fixed, Phases
-from study.store.units import Unit
+from study.schema.unit import Unit
+from tests import configurations
 
 
 def unit(name: str, arm: str = "a") -> Unit:
-    return Unit({"arm": arm}, (0,), name)
+    return configurations.unit(config_hash=name, arm=arm)
 
 
 class Told(Fixed):
@@ -19,10 +20,10 @@ class Told(Fixed):
     def __init__(self, *units: Unit) -> None:
         self.ends: list[tuple[str, str, str]] = []
         super().__init__(units, lambda unit, status: self.ends.append(
-            (unit.config_hash, unit.configuration["arm"], status)))
+            (unit.config_hash, unit.configuration.arm, status)))
 
     def should_prune(self, unit: Unit, rungs: Mapping[int, float]) -> bool:
-        return unit.configuration["arm"] == "b"
+        return unit.configuration.arm == "b"
 
 
 def phases(*sources: tuple[Any, bool]) -> Phases:
@@ -38,7 +39,7 @@ def test_a_unit_that_another_arm_has_running_waits_for_it() -> None:
     rounds.finished(unit("x"), "finished")
     held = rounds.next()
     assert held == unit("x", "b")
-    assert held.configuration["arm"] == "b" and rounds.should_prune(unit("x", "b"), {}) and rounds.is_exhausted
+    assert held.configuration.arm == "b" and rounds.should_prune(unit("x", "b"), {}) and rounds.is_exhausted
     rounds.finished(unit("x", "b"), "finished")
     rounds.finished(unit("y"), "finished")
     assert source.ends == [("x", "a", "finished"), ("x", "b", "finished"), ("y", "a", "finished")]

@@ -24,6 +24,7 @@ from study.plan.space import (
     search_trials,
     suggest,
 )
+from study.schema.unit import Configuration
 from study.spec import SpecError, StudySpec, loads
 from study.spec.knobs import KNOBS, METHODS
 
@@ -55,8 +56,8 @@ search:
 """
 
 
-def knobs_of(configurations: list[dict[str, Any]], arm: str, *names: str) -> list[tuple[Any, ...]]:
-    return [tuple(c["knobs"][name] for name in names) for c in configurations if c["arm"] == arm]
+def knobs_of(configurations: list[Configuration], arm: str, *names: str) -> list[tuple[Any, ...]]:
+    return [tuple(c.knobs[name] for name in names) for c in configurations if c.arm == arm]
 
 
 # The design.
@@ -73,10 +74,9 @@ def test_every_cell_once() -> None:
 
 def test_a_configuration_is_complete() -> None:
     cell = design_configurations(loads(GRID))[0]
-    assert set(cell) == {"phase", "arm", "method", "data", "knobs", "evaluation"}
-    assert cell["data"] == {"name": "digits", "size": 8} and cell["phase"] == "design"
-    assert tuple(cell["knobs"]) == KNOBS[cell["method"]]
-    assert METHODS[cell["method"]](**cell["knobs"]).updates == 10
+    assert cell.data == {"name": "digits", "size": 8} and cell.phase == "design"
+    assert tuple(cell.knobs) == KNOBS[cell.method]
+    assert METHODS[cell.method](**cell.knobs).updates == 10
 
 
 def test_zip_pairs_and_a_branch_replaces() -> None:
@@ -94,14 +94,14 @@ design:
 
 
 def test_a_design_without_levels_is_one_cell_an_arm() -> None:
-    assert [c["arm"] for c in design_configurations(loads(HEAD + "method: [jko, kl]\ndesign: {}\n"))] == ["jko", "kl"]
+    assert [c.arm for c in design_configurations(loads(HEAD + "method: [jko, kl]\ndesign: {}\n"))] == ["jko", "kl"]
 
 
 def test_every_beginning_is_a_fair_sample() -> None:
     cells = design_configurations(loads(GRID))
     totals = {"kl": 8, "jko": 24}
     for n in range(1, len(cells) + 1):
-        done = [c["arm"] for c in cells[:n]]
+        done = [c.arm for c in cells[:n]]
         for arm, total in totals.items():
             assert abs(done.count(arm) - n * total / len(cells)) <= 1
     kl = knobs_of(cells, "kl", "step_size")
@@ -126,8 +126,8 @@ def test_the_order_is_given_by_the_seed_and_survives_new_levels() -> None:
 
 def test_the_cell_of_comparison_is_the_baseline_s_and_known_before_any_result() -> None:
     spec = loads(GRID)
-    levels = sorted({c["knobs"]["step_size"] for c in design_configurations(spec) if c["arm"] == spec.baseline})
-    most = max(c["knobs"]["mcmc_steps"] for c in design_configurations(spec) if c["arm"] == spec.baseline)
+    levels = sorted({c.knobs["step_size"] for c in design_configurations(spec) if c.arm == spec.baseline})
+    most = max(c.knobs["mcmc_steps"] for c in design_configurations(spec) if c.arm == spec.baseline)
     assert common_cell(spec) == {"step_size": levels[(len(levels) - 1) // 2], "mcmc_steps": most}
     other = {"step_size": levels[0], "mcmc_steps": most}
     assert common_cell(loads(GRID, overrides=[f"compare_at={json.dumps(other)}"])) == other
@@ -146,8 +146,8 @@ def test_a_search_has_no_long_run_unless_it_is_judged_by_one() -> None:
         spec = loads(SEARCH, overrides=[*overrides, "search.prune=null"])
         trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
         found = suggest(spec, spec.baseline, trial)
-        assert found["evaluation"]["long_run"] == steps
-        assert confirm_configuration(spec, found)["evaluation"]["long_run"] == 10
+        assert found.evaluation.long_run == steps
+        assert confirm_configuration(spec, found).evaluation.long_run == 10
 
 
 def spec_of_search() -> StudySpec:
@@ -161,8 +161,8 @@ def test_only_freed_knobs_of_the_arm_are_suggested() -> None:
         trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
         found = suggest(spec, arm, trial)
         asked[arm] = set(trial.params)
-        assert (found["phase"], found["arm"], found["knobs"]["width"]) == ("search", arm, 4)
-        METHODS[found["method"]](**found["knobs"])
+        assert (found.phase, found.arm, found.knobs["width"]) == ("search", arm, 4)
+        METHODS[found.method](**found.knobs)
     shared = {"step_size", "chain", "temperature", "batch_size", "data_noise"}
     assert asked == {"kl": shared | {"mcmc_steps"}, "jko": shared | {"jko_weight"}}
 
@@ -184,8 +184,8 @@ def test_a_suggestion_is_told_again_from_its_configuration() -> None:
     spec = spec_of_search()
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3)).ask()
     found = suggest(spec, "jko", trial)
-    assert suggest(spec, "jko", optuna.trial.FixedTrial(found["knobs"])) == found
-    assert type(found["knobs"]["temperature"]) is float
+    assert suggest(spec, "jko", optuna.trial.FixedTrial(found.knobs)) == found
+    assert type(found.knobs["temperature"]) is float
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -204,8 +204,8 @@ def test_suggestions_stay_inside(low: float, width: float, log: bool, first: int
 def test_confirm_uses_the_held_out_split() -> None:
     cell = design_configurations(loads(GRID))[0]
     again = confirm_configuration(loads(GRID), cell)
-    assert again["phase"] == "confirm" and again["evaluation"] == {**cell["evaluation"], "split": "confirm"}
-    assert again["knobs"] == cell["knobs"] and cell["phase"] == "design" and cell["evaluation"]["split"] == "search"
+    assert again.phase == "confirm" and again.evaluation == replace(cell.evaluation, split="confirm")
+    assert again.knobs == cell.knobs and cell.phase == "design" and cell.evaluation.split == "search"
 
 
 # The law.
@@ -216,7 +216,7 @@ def test_the_limit_is_that_of_the_units_own_knobs() -> None:
     spec = spec_of_search()
     for weight in (0.015, 0.1):
         cell = configuration(spec, "search", "jko", {"jko_weight": weight})
-        found = [limit(s, METHODS["jko"](**cell["knobs"])) for s in (0.2, 0.2 - 0.0196, 0.2 + 0.0196, 0.3, 0.3, 0.3)]
+        found = [limit(s, METHODS["jko"](**cell.knobs)) for s in (0.2, 0.2 - 0.0196, 0.2 + 0.0196, 0.3, 0.3, 0.3)]
         assert list(predicted(plan, cell).values()) == pytest.approx(found) and list(predicted(plan, cell)) == [*LIMITS]
     none = predicted(plan, configuration(spec, "search", "jko", {"jko_weight": 0.5}))
     assert none == dict.fromkeys(LIMITS)  # none is finite
@@ -229,9 +229,9 @@ def test_the_estimate_of_a_design_is_the_sum_over_its_runs() -> None:
     spec = loads(GRID)
     cost, measured = {"kl": 0, "jko": 0}, 0
     for c in design_configurations(spec):
-        hp = METHODS[c["method"]](**c["knobs"])
-        cost[c["arm"]] += 3 * hp.updates * gradient_evaluations(hp)
-        measured += 3 * 64 * c["evaluation"]["long_run"] * hp.mcmc_steps
+        hp = METHODS[c.method](**c.knobs)
+        cost[c.arm] += 3 * hp.updates * gradient_evaluations(hp)
+        measured += 3 * 64 * c.evaluation.long_run * hp.mcmc_steps
     found = estimate(spec)
     assert found["phases"] == {"design": {"configurations": 32, "replicates": 3, "runs": 96,
                                           "gradients": [sum(cost.values())] * 2, "measuring": [measured] * 2}}

@@ -25,7 +25,7 @@ def spec(text: str, *overrides: str) -> StudySpec:
 
 def knob(found: StudySpec, arm: str, name: str) -> object:
     """The knob's value in the first design cell of an arm."""
-    return next(c for c in design_configurations(found) if c["arm"] == arm)["knobs"][name]
+    return next(c for c in design_configurations(found) if c.arm == arm)["knobs"][name]
 
 
 def test_defaults_are_filled_in() -> None:
@@ -186,7 +186,7 @@ def test_the_comparison_has_every_control_that_measures_name() -> None:
     weights = {arm.full({})["jko_weight"] for arm in found.arms.values()
                if arm.method == "jko" and arm.full({})["penalty_on"] == "synthesis"}
     assert weights == {1 / 8, 1 / 4, 1 / 2, 1}
-    cells = {(c["arm"], c["knobs"]["step_size"], c["knobs"]["mcmc_steps"]) for c in design_configurations(found)}
+    cells = {(c.arm, c.knobs["step_size"], c.knobs["mcmc_steps"]) for c in design_configurations(found)}
     kl = {(step, steps) for arm, step, steps in cells if arm == "kl"}
     assert {(step, steps) for arm, step, steps in cells if arm == "kl+step"} == {(s, t + 1) for s, t in kl}
 

@@ -24,14 +24,13 @@ from study.show.redaction import redacted
 from study.show.summary import next_commands, observed
 from study.show.tracking import Tracking, TrackingError
 from study.store.results import Result
-from study.store.units import Unit
+from tests.configurations import unit
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def result(number: int, told: tuple[float, ...], status: str = "finished") -> Result:
-    configuration = {"arm": "kl", "phase": "search", "knobs": {"step_size": number / 100}}
-    return Result(Unit(configuration, (0,), f"{number:03}"), status, 1, 0, 0.5, 1.0, told=told)
+    return Result(unit((0,), f"{number:03}", phase="search", step_size=number / 100), status, 1, 0, 0.5, 1.0, told=told)
 
 
 def test_a_unit_s_line_has_the_gauge_beside_the_limit() -> None:
@@ -204,9 +203,8 @@ def test_the_time_left_is_right_from_the_first_unit_on() -> None:
 def test_what_has_not_diverged_is_not_called_calm_where_kappa_is_past_its_limit() -> None:
     """jko at .5: nothing diverged in 300 updates, and kappa of 20 says that the chain is past its limit."""
     def of(step: float, diverged: int, kappa: float | None) -> Result:
-        knobs = {"step_size": step, "mcmc_steps": 20}
-        unit = Unit({"arm": "jko", "method": "jko", "phase": "design", "knobs": knobs}, (0,), f"{step}")
-        return Result(unit, "finished", 6, diverged, 0.5, 1.0, kappa=kappa)
+        return Result(unit((0,), f"{step}", method="jko", step_size=step, mcmc_steps=20), "finished", 6,
+                      diverged, 0.5, 1.0, kappa=kappa)
 
     plan = {"factors": ["step_size", "mcmc_steps"], "arms": {"jko": {}}, "cells": [{}] * 3,
             "spread": {"s_min": 0.03, "s_med": 0.3, "se_min": 0.0, "se_med": 0.0}}

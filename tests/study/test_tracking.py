@@ -14,10 +14,12 @@ import pytest
 from scipy import stats
 
 from models.methods import hparams
+from study.schema.unit import Evaluation, Unit
 from study.show.tracking import Tracking, experiment
 from study.show.tracking.experiment import Experiment, metric
 from study.store.records import read_records, records
-from study.store.units import Store, Unit
+from study.store.units import Store
+from tests.configurations import unit as unit_of
 
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
@@ -49,9 +51,8 @@ def store(tmp_path: Path) -> Store:
 
 def planned_unit(seeds: tuple[int, ...] = (0, 1, 2), config_hash: str = "abc123", phase: str = "design",
                  step_size: float = 0.12) -> Unit:
-    return Unit({"phase": phase, "arm": "jko", "method": "jko", "data": {"name": "digits", "size": 8},
-                 "knobs": {"step_size": step_size, "mcmc_steps": 20, "beta": None},
-                 "evaluation": {"points": 3, "samples": 256, "long_run": 10, "split": "search"}}, seeds, config_hash)
+    return unit_of(seeds, config_hash, phase=phase, method="jko", data={"name": "digits", "size": 8},
+                   evaluation=Evaluation(3, 256, 10, "search"), step_size=step_size, mcmc_steps=20, beta=None)
 
 
 def finished_unit(store: Store, seeds: tuple[int, ...] = (0, 1, 2), diverged: tuple[int, ...] = (),
@@ -304,7 +305,7 @@ def test_all_diverged_has_counts_and_no_measure(uri: str, store: Store) -> None:
 
 
 def test_pruned_unit_is_finished_and_has_no_replicates(uri: str, store: Store) -> None:
-    unit = Unit({"phase": "search", "arm": "kl", "method": "kl", "knobs": {}}, (1000, 1001), "fff")
+    unit = unit_of((1000, 1001), "fff", phase="search")
     store.write_done(unit, {"status": "pruned", "rungs": {"10": 2.5}})
     tracking = Tracking(uri, "jko", "v1")
     drain(tracking, store, unit)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from study.schema.unit import Unit
 from study.show.tracking import Tracking
-from study.store.units import Store, Unit
+from study.store.units import Store
 from tests.study.test_tracking import KID, drain, finished_unit, planned_unit, runs, snapshot, store, template, uri
 
 __all__ = ["store", "template", "uri"]

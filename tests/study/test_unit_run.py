@@ -6,6 +6,7 @@ import hashlib
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from models.training.step import init_state, train_step
 from study.plan.prediction import LIMITS
 from study.run import unit_run as trial
 from study.run.unit_run import UnitRun, evaluation_points
+from study.schema.unit import Evaluation, Unit
 from study.store.aggregates import aggregates
 from study.store.records import records
 from study.store.sheet import sheet
-from study.store.units import Store, Unit
+from study.store.units import Store
+from tests import configurations
 
 KNOBS = {"updates": 9, "batch_size": 8, "width": 1, "step_size": 0.1, "mcmc_steps": 2, "particles": 16}
 PRIMARY = "energy_distance_16"
@@ -35,9 +38,8 @@ CLOCKS = ("wall_seconds", "cpu_seconds", "long_run_seconds")
 
 def unit(seeds: tuple[int, ...] = (0, 1), method: str = "jko", data: str = "rings", size: int | None = None,
          points: int = 3, **knobs: Any) -> Unit:
-    return Unit({"phase": "design", "arm": method, "method": method, "data": {"name": data, "size": size},
-                 "knobs": KNOBS | knobs,
-                 "evaluation": {"points": points, "samples": 16, "long_run": 2, "split": "search"}}, seeds, "abc123")
+    return configurations.unit(seeds, "abc123", method=method, data={"name": data, "size": size},
+                               evaluation=Evaluation(points, 16, 2, "search"), **KNOBS | knobs)
 
 
 @pytest.fixture
@@ -314,12 +316,14 @@ def test_the_spec_s_own_extractor_and_importance_sampling_reach_the_final_record
     one = unit(seeds=(0,), method="kl", data="digits", updates=2, points=1)
     own = {"file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": 8, "channels": 1,
            "mean": [0.5], "sd": [0.5]}
-    one.configuration["evaluation"] |= {"ais_steps": 20, "features": own}
-    run(UnitRun(one, store))
+    def judged(by: dict[str, Any], seed: int) -> Unit:
+        evaluation = replace(one.configuration.evaluation, ais_steps=20, features=by)
+        return Unit(replace(one.configuration, evaluation=evaluation), (seed,), one.config_hash)
+
+    run(UnitRun(judged(own, 0), store))
     final = next(row for row in rows(store, one) if row["stage"] == "final")
     assert np.isfinite(final["kid_means_16"]) and final["recall_means_16"] >= 0
     names = [name for name in final if name.startswith("nll_")]
     assert names and all(np.isfinite(final[name]) for name in names), sorted(final)
-    one.configuration["evaluation"]["features"] = {**own, "sha256": 64 * "0"}
     with pytest.raises(ValueError, match="found sha256"):
-        run(UnitRun(Unit(one.configuration, (1,), one.config_hash), store))
+        run(UnitRun(judged({**own, "sha256": 64 * "0"}, 1), store))

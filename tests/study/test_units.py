@@ -13,12 +13,14 @@ from typing import Any
 import pyarrow
 import pytest
 
+from study.schema.unit import Unit
 from study.store import files
 from study.store.cache import cache_dir
 from study.store.lock import held
-from study.store.units import AGAIN, StorageError, Store, Unit
+from study.store.units import AGAIN, StorageError, Store
+from tests.configurations import unit
 
-UNIT = Unit({"method": "kl", "knobs": {"step_size": 0.1}}, (3, 4, 5), "abc123def456")
+UNIT = unit((3, 4, 5), "abc123def456", step_size=0.1)
 
 
 @pytest.fixture(params=["local", "object"])
@@ -84,7 +86,7 @@ def test_a_bucket_is_asked_with_pyarrow_s_option(uri: str, asked: str) -> None:
 
 def test_unit_is_its_hash_and_seeds() -> None:
     assert UNIT.key == "abc123def456/3-5"
-    assert UNIT == Unit({}, (3, 4, 5), "abc123def456") and hash(UNIT) == hash(Unit({}, (3, 4, 5), "abc123def456"))
+    assert UNIT == unit((3, 4, 5), "abc123def456") and hash(UNIT) == hash(unit((3, 4, 5), "abc123def456"))
     assert UNIT != Unit(UNIT.configuration, (3, 4), "abc123def456")
 
 
@@ -136,7 +138,7 @@ def test_json_that_is_no_manifest_is_not_done(store: Store, text: str, caplog: p
 @pytest.mark.parametrize("name", ["config.json", "records.parquet"])
 def test_a_unit_with_a_damaged_file_is_done_no_more(store: Store, name: str, caplog: pytest.LogCaptureFixture) -> None:
     manifest = finish(store)
-    other = Unit({}, (6,), "abc123def456")
+    other = unit((6,), "abc123def456")
     finish(store, other)
     payload = store.read(f"{UNIT.key}/{name}")
     assert payload is not None and not store.discard_if_damaged(UNIT, manifest)
@@ -205,7 +207,7 @@ def test_checkpoints_beside_a_manifest_are_no_work_in_progress(store: Store) -> 
     """The worker was killed between the two, or an orphan wrote one late."""
     finish(store)
     store.write_checkpoint(UNIT, 3, b"late")
-    assert list(store.checkpointed()) == []
+    assert list(store.begun()) == []
     list(store.done_units())
     assert store.latest_checkpoint(UNIT) is not None
     list(store.done_units(tidy=True))
@@ -219,7 +221,7 @@ def test_a_checkpoint_of_what_another_version_pruned_is_work_in_progress(store: 
     store.write_checkpoint(UNIT, 3, b"state")
     for version, kept in (("v2", [3]), ("v1", [])):
         store.stamp = {"study_version": version}
-        assert [update for _, update, _ in store.checkpointed()] == kept
+        assert [begun.update for begun in store.begun()] == kept
         list(store.done_units(tidy=True))
         assert (store.latest_checkpoint(UNIT) is not None) == bool(kept)
 
@@ -227,19 +229,19 @@ def test_a_checkpoint_of_what_another_version_pruned_is_work_in_progress(store: 
 def test_a_damaged_config_of_a_begun_unit_costs_its_configuration_only(store: Store) -> None:
     store.write_config(UNIT)
     store.write_checkpoint(UNIT, 3, b"state")
-    [(unit, update, _)] = store.checkpointed()
-    assert (unit, unit.configuration, update) == (UNIT, UNIT.configuration, 3)
+    [begun] = store.begun()
+    assert (begun.key, begun.configuration, begun.update) == (UNIT.key, UNIT.configuration, 3)
     payload = store.read(f"{UNIT.key}/config.json")
     assert payload is not None
     for damaged in (payload.replace(b"step_size", b"step_sizf"), payload[:9], b"[]", b"{}",
                     b'{"configuration": 7}', b'{"seeds": 3}', b'{"seeds": [1], "config_hash": "a"}'):
         store.write(f"{UNIT.key}/config.json", damaged)
-        [(unit, _, _)] = store.checkpointed()
-        assert (unit, unit.configuration) == (UNIT, {})
+        [begun] = store.begun()
+        assert (begun.key, begun.configuration) == (UNIT.key, None)
     store.write("abc123def456/notes/checkpoint-000000003", b"")
-    assert len(list(store.checkpointed())) == 1
-    store.drop_checkpoints(UNIT)
-    assert list(store.checkpointed()) == []
+    assert len(list(store.begun())) == 1
+    store.drop_checkpoints(begun)
+    assert list(store.begun()) == []
 
 
 def test_a_unit_that_has_begun_anew_keeps_its_own_checkpoints(store: Store) -> None:

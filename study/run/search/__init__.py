@@ -16,8 +16,9 @@ import optuna
 from optuna.trial import BaseTrial, TrialState
 
 from study.run.search.memory import memory, restore_memory, what_is_new
+from study.schema.unit import Unit
 from study.store.journal import Entry, read_journal, write_journal
-from study.store.units import Store, Unit
+from study.store.units import Store
 
 PATIENCE = 20  # repeated suggestions in a row after which an arm's space counts as exhausted
 FIXED = "fixed_params"  # Optuna's name for parameters that a trial is to have
@@ -93,7 +94,7 @@ class ArmSearch:
             seen.add(unit.config_hash)
             self._add(entry)
         for done in tagged:
-            found = self._suggested(done) if done.configuration["arm"] == self.arm else None
+            found = self._suggested(done) if done.configuration.arm == self.arm else None
             if found is not None and found[0].config_hash not in seen:
                 unit, params = found
                 entry = {"unit": unit.key, "params": params, "system_attrs": {}}
@@ -160,7 +161,7 @@ class ArmSearch:
 
     def _suggested(self, done: Unit) -> tuple[Unit, dict[str, Any]] | None:
         """The unit, with all its seeds, and the parameters that suggest it, or None where this arm never would."""
-        fixed = optuna.trial.FixedTrial(done.configuration["knobs"])
+        fixed = optuna.trial.FixedTrial(dict(done.configuration.knobs))
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # how a FixedTrial says that a number is outside of its range
             try:
@@ -277,7 +278,7 @@ class ArmSearch:
 
     def owns(self, unit: Unit) -> bool:
         """Whether this arm waits for that unit."""
-        return self.arm == unit.configuration["arm"] and unit.config_hash in self._running
+        return self.arm == unit.configuration.arm and unit.config_hash in self._running
 
     def _write(self) -> None:
         write_journal(self._store, self._path, self._journal)
@@ -312,7 +313,7 @@ class Search:
 
     def settle(self, unit: Unit) -> None:
         """Tell the arm that had asked for a unit that was lost, and that another round has finished."""
-        next(arm for arm in self.arms if arm.arm == unit.configuration["arm"]).settle(unit)
+        next(arm for arm in self.arms if arm.arm == unit.configuration.arm).settle(unit)
 
     def _arm(self, unit: Unit) -> ArmSearch:
         return next(arm for arm in self.arms if arm.owns(unit))

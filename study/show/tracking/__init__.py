@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from study.plan.cost import cost
 from study.plan.identity import knobs_text
 from study.schema.endings import ending, verdicts
+from study.schema.unit import Unit, block_name
 from study.show.tracking.errors import TrackingError, named
 from study.show.tracking.experiment import NOTE, Experiment, metric
 from study.show.tracking.tags import (
@@ -37,7 +38,7 @@ from study.store.aggregates import aggregates, curves, final_rows
 from study.store.provenance import tags as noted
 from study.store.records import read_records
 from study.store.sheet import DATA_SHEET
-from study.store.units import Store, Unit, block_name
+from study.store.units import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -197,7 +198,7 @@ class Tracking(Experiment):
                                       trial_id, known.get(str(seed)))
             self.log_bytes(trial_id, f"records/{unit.block}.parquet", payload)
             final |= final_rows(rows, unit.block)
-        planned = self._seeds.get(unit.configuration["phase"], final)
+        planned = self._seeds.get(unit.configuration.phase, final)
         # A unit of an earlier plan shows what it has.
         own = [row for seed, row in final.items() if seed in planned] or list(final.values())
         measured, how = aggregates(own), verdicts(own)
@@ -212,7 +213,7 @@ class Tracking(Experiment):
             tags["status"] = "diverged" if measured["diverged"] == measured["replicates"] else "finished"
         if "device" in manifest:
             tags["device"] = manifest["device"]
-        if unit.configuration["phase"] == "search":
+        if unit.configuration.phase == "search":
             tags |= self._rungs_tags(trial_id, manifest.get("rungs", {}), trial)
         self.end(trial_id, "FINISHED", ended)
         # Step: the replicates that are shown, so that the aggregate that knows most is the latest.
@@ -337,8 +338,8 @@ class Tracking(Experiment):
     def _create_trial(self, unit: Unit, start: int, version: str = "") -> str:
         """version: of the study that trained it; this one's unless given."""
         c = unit.configuration
-        name = f"{c['arm']} {knobs_text(c['knobs'], self._factors)}".rstrip()
-        config = json.dumps(c, sort_keys=True, separators=(",", ":"))
+        name = f"{c.arm} {knobs_text(c.knobs, self._factors)}".rstrip()
+        config = json.dumps(c.plain(), sort_keys=True, separators=(",", ":"))
         full = cost(unit) / len(unit.seeds)  # of a replicate trained to its end: with `rungs` what a pruned one spent
         tags = {**identity(unit), "config": config, "replicate_gradients": f"{full:.0f}"}
         return self._create("trial", name, tags | ({"study_version": version} if version else {}), start)

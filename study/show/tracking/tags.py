@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from study.store.units import Unit
+from study.schema.unit import Configuration, Unit
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class Finished:
     """A unit of work that MLflow shows as complete."""
 
-    configuration: dict[str, Any]
+    configuration: Configuration
     seeds: tuple[int, ...]
     config_hash: str
     status: str  # finished | diverged | pruned
@@ -38,7 +38,7 @@ def finished_units(run: Run) -> list[Finished]:
     """The units that a complete trial run shows; none, and a warning, where its tags are not what was written."""
     tags = run.data.tags
     try:
-        configuration = json.loads(tags["config"])
+        configuration = Configuration.read(json.loads(tags["config"]))
         return [Finished(configuration, seeds, tags["config_hash"], tags["status"], read_rungs(tags.get("rungs", "{}")),
                          tags["study_version"], run.info.run_id, tags.get("commit", ""), tags.get("rungs_file", ""))
                 for seeds in blocks(run)]
@@ -85,7 +85,7 @@ def joined(commits: Iterable[str]) -> str:
 def identity(unit: Unit) -> dict[str, str]:
     """The tags by which a unit's runs are found again."""
     c = unit.configuration
-    return {"config_hash": unit.config_hash, "method": c["method"], "arm": c["arm"], "phase": c["phase"]}
+    return {"config_hash": unit.config_hash, "method": c.method, "arm": c.arm, "phase": c.phase}
 
 
 def verdict_tags(final: Mapping[str, Any]) -> dict[str, str]:
@@ -93,10 +93,10 @@ def verdict_tags(final: Mapping[str, Any]) -> dict[str, str]:
     return {name: final[name] for name in ("verdict", "flags") if final.get(name)}
 
 
-def parameters(configuration: Mapping[str, Any]) -> dict[str, str]:
+def parameters(configuration: Configuration) -> dict[str, str]:
     """The configuration as MLflow parameters: knobs by their names, the rest as `data.name`, `evaluation.points`."""
     flat: dict[str, str] = {}
-    for key, value in configuration.items():
+    for key, value in configuration.plain().items():
         prefix = "" if key == "knobs" else f"{key}."
         flat |= {prefix + k: str(v) for k, v in value.items()} if isinstance(value, dict) else {key: str(value)}
     return flat
