@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from models.methods.hparams import JKO, knob_problem
 from study.plan import identity
 from study.plan.identity import canonical, changed_keys, config_hash, phase_seeds, study_version
 from study.plan.space import design_configurations
+from study.schema.unit import Configuration, Evaluation
 from study.spec import StudySpec, loads
 from study.spec.knobs import METHODS
+from tests.configurations import configuration
 
 TEXT = """
 study: s
@@ -29,7 +32,7 @@ def spec(*overrides: str) -> StudySpec:
     return loads(TEXT, overrides=overrides)
 
 
-def jko_cell() -> dict[str, Any]:
+def jko_cell() -> Configuration:
     return next(c for c in design_configurations(spec()) if c.arm == "jko" and c.knobs["step_size"] == 0.2)
 
 
@@ -43,23 +46,23 @@ def test_the_hash_is_of_this_very_text() -> None:
 
 def test_name_order_and_defaults_do_not_matter() -> None:
     cell, expected = jko_cell(), config_hash(jko_cell(), "abc")
-    assert config_hash({**cell, "arm": "other"}, "abc") == expected
-    assert config_hash(dict(reversed(cell.items())), "abc") == expected
+    assert config_hash(replace(cell, arm="other"), "abc") == expected
+    assert config_hash(replace(cell, knobs=dict(reversed(cell.knobs.items()))), "abc") == expected
     knobs = {k: v for k, v in cell.knobs.items() if k != "penalty_of"}  # as before a release that adds it
-    assert config_hash({**cell, "knobs": knobs}, "abc") == expected
+    assert config_hash(replace(cell, knobs=knobs), "abc") == expected
 
 
 def test_everything_else_matters() -> None:
     cell = jko_cell()
-    hashes = [config_hash(cell, "abc"), config_hash(cell, "abd"), config_hash({**cell, "phase": "search"}, "abc"),
-              config_hash({**cell, "method": "kl"}, "abc"),
-              config_hash({**cell, "data": {"name": "digits", "size": 16}}, "abc")]
-    for key in cell.evaluation:
-        hashes.append(config_hash({**cell, "evaluation": {**cell.evaluation, key: 7}}, "abc"))
+    hashes = [config_hash(cell, "abc"), config_hash(cell, "abd"), config_hash(replace(cell, phase="search"), "abc"),
+              config_hash(replace(cell, method="kl"), "abc"),
+              config_hash(replace(cell, data={"name": "digits", "size": 16}), "abc")]
+    for key in fields(cell.evaluation):
+        hashes.append(config_hash(replace(cell, evaluation=replace(cell.evaluation, **{key.name: 7})), "abc"))
     for knob, value in cell.knobs.items():
         other = next(v for v in (7, 0.7, True, "data", "noise", "f", "bf16")
                      if v != value and knob_problem(JKO, knob, v) is None)
-        hashes.append(config_hash({**cell, "knobs": {**cell.knobs, knob: other}}, "abc"))
+        hashes.append(config_hash(replace(cell, knobs={**cell.knobs, knob: other}), "abc"))
     assert len(set(hashes)) == len(hashes)
 
 
@@ -150,11 +153,9 @@ def test_seeds_of_phases_never_meet_and_more_replicates_only_add() -> None:
 
 def test_an_extractor_is_its_file_s_content_and_what_is_off_changes_no_hash() -> None:
     own = {"file": "/a/own.pt2", "sha256": "0", "size": 8}
-    plain = {"phase": "design", "arm": "kl", "method": "kl", "data": {"name": "moons", "size": None}, "knobs": {},
-             "evaluation": {"points": 3}}
 
-    def hashed(**more: object) -> str:
-        return config_hash({**plain, "evaluation": {"points": 3, **more}}, "abc")
+    def hashed(**more: Any) -> str:
+        return config_hash(configuration(evaluation=Evaluation(3, 16, 2, "search", **more)), "abc")
 
     assert hashed() == hashed(ais_steps=0, features=None) != hashed(ais_steps=5)
     assert hashed(features=own) == hashed(features={**own, "file": "/b/own.pt2"}) != hashed(

@@ -324,7 +324,7 @@ def test_what_was_stopped_and_has_no_done_json_is_stopped_again(tmp_path: Path) 
 @pytest.mark.parametrize("text", ['{"entries": [], "sha256": ""}', "[]", '"told"', '[{"params": 3}]', "", "{bad"])
 def test_a_damaged_journal_is_made_again_with_its_rungs(tmp_path: Path, text: str, caplog: Any) -> None:
     """Whatever was done to it. A pruner without the others' rungs would let the next one pass."""
-    shelf, path = Shelf(tmp_path), tmp_path / "study/run/search/v/a.json"
+    shelf, path = Shelf(tmp_path), tmp_path / "study/search/v/a.json"
     first = arm_search(tmp_path, shelf, trials=4, pruner=_pruner("successive_halving", 90))
     for value in (0.1, 0.2, 0.3):
         unit = first.ask()
@@ -349,7 +349,7 @@ def test_a_damaged_journal_is_made_again_with_its_rungs(tmp_path: Path, text: st
 
 
 def test_a_flipped_number_in_a_journal_is_seen(tmp_path: Path) -> None:
-    shelf, path = Shelf(tmp_path), tmp_path / "study/run/search/v/a.json"
+    shelf, path = Shelf(tmp_path), tmp_path / "study/search/v/a.json"
     run(arm_search(tmp_path, shelf), 3)
     assert len(read_journal(Store(str(tmp_path), "study"), "search/v/a.json")) == 3
     text = path.read_text()

@@ -196,7 +196,7 @@ def test_suggestions_stay_inside(low: float, width: float, log: bool, first: int
     steps = f"{{log: [{first}, {first + more}]}}"
     spec = loads(HEAD + f"method: kl\nsearch: {{space: {{step_size: {form}, mcmc_steps: {steps}}}}}")
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask()
-    knobs = suggest(spec, "kl", trial)["knobs"]
+    knobs = suggest(spec, "kl", trial).knobs
     assert low <= knobs["step_size"] <= low + width
     assert first <= knobs["mcmc_steps"] <= first + more and type(knobs["mcmc_steps"]) is int
 
@@ -258,7 +258,7 @@ def test_the_estimate_of_a_search_holds_every_suggestion() -> None:
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
         costs = []
         for _ in range(50):
-            knobs = suggest(spec, arm, study.ask())["knobs"]
+            knobs = suggest(spec, arm, study.ask()).knobs
             costs.append(gradient_evaluations(METHODS[spec.arms[arm].method](**knobs)) * 10 * 2 * trials[arm])
         assert low <= min(costs) <= max(costs) <= high
         assert found["arms"]["confirm"][arm]["gradients"] == [end * 2 * 4 // (2 * trials[arm]) for end in (low, high)]

@@ -25,7 +25,7 @@ def spec(text: str, *overrides: str) -> StudySpec:
 
 def knob(found: StudySpec, arm: str, name: str) -> object:
     """The knob's value in the first design cell of an arm."""
-    return next(c for c in design_configurations(found) if c.arm == arm)["knobs"][name]
+    return next(c for c in design_configurations(found) if c.arm == arm).knobs[name]
 
 
 def test_defaults_are_filled_in() -> None:

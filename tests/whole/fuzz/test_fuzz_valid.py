@@ -154,13 +154,13 @@ def test_every_suggestion_is_a_good_configuration(tree: Tree, seed: int) -> None
             trial = study.ask()
             found = suggest(spec, name, trial)
             assert set(trial.params) == set(spec.search.free[name])
-            assert tuple(found["knobs"]) == KNOBS[arm.method]
+            assert tuple(found.knobs) == KNOBS[arm.method]
             for knob, free in spec.search.free[name].items():
-                chosen = found["knobs"][knob]
+                chosen = found.knobs[knob]
                 assert chosen in free.choices if free.kind == "choice" else free.low <= chosen <= free.high
             cls = METHODS[arm.method]
-            assert [p for k, v in found["knobs"].items() if (p := knob_problem(cls, k, v))] == []
-            said = {**arm.knobs, **spec.search.fixed[name], **{k: found["knobs"][k] for k in trial.params}}
+            assert [p for k, v in found.knobs.items() if (p := knob_problem(cls, k, v))] == []
+            said = {**arm.knobs, **spec.search.fixed[name], **{k: found.knobs[k] for k in trial.params}}
             assert combination_problems(cls, said) == []
             again = suggest(spec, name, optuna.trial.FixedTrial(dict(trial.params)))
             assert config_hash(again, "abc") == config_hash(found, "abc")
