@@ -145,8 +145,10 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], text: str, spec: S
     from models.data.data import some
     from models.data.disk.options import DataError
     from models.data.load import load as load_data
-    from study.plan.make import make_plan, show
+    from study.plan.make import make_plan
     from study.resume import resume, what_changed
+    from study.schema.plan import Space
+    from study.show.plan import show
     from study.store.cache import cache_dir
     from study.store.sheet import DATA_SHEET, data_sheet
 
@@ -165,10 +167,10 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], text: str, spec: S
         where = ("evaluation", "features")
         raise SpecError([located(text, arguments.space, arguments.overrides, where, _one_line(error))]) from error
     # so that a report can say how to make the study again
-    plan["space"] = {"file": Path(arguments.space).name, "text": text, "overrides": arguments.overrides}
+    plan.space = Space(file=Path(arguments.space).name, text=text, overrides=arguments.overrides)
     show(plan, spec, console)
     if changed := what_changed(spec, plan, store):
-        console.print(f"version {plan['study_version']} is not the last launch's: {'; '.join(changed)}", markup=False,
+        console.print(f"version {plan.study_version} is not the last launch's: {'; '.join(changed)}", markup=False,
                       soft_wrap=True)
     if arguments.dry_run:
         return FINISHED
@@ -244,16 +246,16 @@ def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk:
         from study.run.rounds import run_round
 
         options = {"device": "cuda" if "gpu" in resources else "cpu"}
-        shunned: set[str] = set()  # nodes that joined and turned out to be unfit
+        excluded: set[str] = set()  # nodes that joined and turned out to be unfit
         say("training; a line follows for each unit of work that ends")
         with clerk.progress:
             for source, alone in work.rounds(clerk):
-                wanted = capacity.whole_node(resources, shunned) if alone else resources
-                room = capacity.room(arguments.address, wanted, arguments.max_concurrent, clerk.progress.say, shunned)
+                wanted = capacity.whole_node(resources, excluded) if alone else resources
+                room = capacity.room(arguments.address, wanted, arguments.max_concurrent, clerk.progress.say, excluded)
                 while not source.is_exhausted:
                     if not run_round(source, clerk, store, options=lambda unit: {**options, **work.options(unit)},
                                      resources=wanted, room=room, alone=alone, verbose=arguments.verbose,
-                                     shunned=None if arguments.address is None else shunned):
+                                     excluded=None if arguments.address is None else excluded):
                         return False
     return True
 

@@ -9,14 +9,16 @@ from typing import Any
 
 from study.plan.cost import cost
 from study.plan.identity import knobs_text
-from study.plan.make import as_yaml
 from study.plan.prediction import predicted
+from study.schema.manifest import Manifest
+from study.schema.plan import Plan
 from study.schema.unit import Unit
 from study.show.progress import Outcome, Progress
 from study.show.redaction import redacted
 from study.show.tracking import Tracking
 from study.show.tracking.upload_queue import Drain
 from study.spec import StudySpec
+from study.spec.yaml_text import as_yaml
 from study.store.losses import Losses
 from study.store.provenance import commit, provenance
 from study.store.results import Result, Results
@@ -30,7 +32,7 @@ LAUNCH = "this launch"  # the key of the job that shows it
 class Clerk:
     """Watches a round (`rounds.Watcher`). What MLflow shows is left to a `Drain`: no event waits for MLflow."""
 
-    def __init__(self, spec: StudySpec, plan: Mapping[str, Any], store: Store, tracking: Tracking, results: Results,
+    def __init__(self, spec: StudySpec, plan: Plan, store: Store, tracking: Tracking, results: Results,
                  progress: Progress) -> None:
         self.spec, self.plan, self.store, self.tracking = spec, plan, store, tracking
         self.results, self.progress = results, progress
@@ -51,7 +53,7 @@ class Clerk:
 
     def start(self) -> None:
         """Show the launch in MLflow: once nothing can refuse it any more. What waits to be shown is shown now."""
-        self._inputs = (as_yaml(self.spec.resolved()), dict(self.plan), provenance(), self.store.place,
+        self._inputs = (as_yaml(self.spec.resolved()), self.plan.plain(), provenance(), self.store.place,
                         self.store.read(DATA_SHEET), self.store.places)
         self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), *self._counted()), first=True)
         self._drain.start()
@@ -67,10 +69,8 @@ class Clerk:
         self.progress.running = len(self._started)
         try:
             if rungs is not None:  # the worker was stopped: what it leaves is written here
-                self.store.write_done(unit, {
-                    "status": "pruned", "started": begun, "ended": time.time(), "primary": self.spec.primary,
-                    "direction": self.plan["direction"], "commit": commit(),
-                    "rungs": {str(update): value for update, value in rungs.items()}})
+                self.store.write_done(unit, Manifest(status="pruned", started=begun, primary=self.spec.primary,
+                                                     commit=commit() or "", rungs=dict(rungs)))
             manifest = self.store.done(unit)
             if manifest is None:
                 raise StorageError(f"{unit.key} has no done.json, or a file of it is missing")
@@ -130,7 +130,7 @@ class Clerk:
 
     # MLflow.
 
-    def show(self, unit: Unit, manifest: dict[str, Any]) -> None:
+    def show(self, unit: Unit, manifest: Manifest) -> None:
         """Show a done unit in MLflow, as soon as MLflow can take it."""
         key = self.name(unit)
         self._to_show.add(key)
@@ -172,7 +172,7 @@ class Clerk:
 
     # Jobs, in the drain's thread.
 
-    def _show(self, unit: Unit, manifest: dict[str, Any]) -> None:
+    def _show(self, unit: Unit, manifest: Manifest) -> None:
         try:
             self.tracking.drain(self.store, unit, manifest)
             if unit.configuration.phase == "confirm":
@@ -213,12 +213,12 @@ class Clerk:
     def name(self, unit: Unit) -> str:
         """`design jko step_size=0.12 seeds 0-5 (1f2e...)`."""
         c = unit.configuration
-        knobs = knobs_text(c.knobs, self.plan["factors"])
+        knobs = knobs_text(c.knobs, self.plan.factors)
         return f"{c.phase} {c.arm} {knobs} seeds {unit.block} ({unit.config_hash})"
 
     def outcome(self, result: Result) -> Outcome:
         """A result in the live view's words."""
         c = result.unit.configuration
-        return Outcome(c.phase, c.arm, knobs_text(c.knobs, self.plan["factors"]), self.spec.primary,
+        return Outcome(c.phase, c.arm, knobs_text(c.knobs, self.plan.factors), self.spec.primary,
                        result.value, result.replicates, result.diverged, result.seconds, cost(result.unit),
                        predicted(self.plan, c), result.pruned, result.kappa, result.verdicts)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +14,7 @@ from rich.text import Text
 from study.plan.budget import unequal
 from study.plan.cost import budgets, cost
 from study.plan.prediction import predicted
+from study.schema.plan import Plan
 from study.schema.unit import PHASES
 from study.show import command
 from study.show.monitor import Clerk
@@ -38,8 +37,8 @@ def show_summary(clerk: Clerk, console: Console) -> None:
                        f"{diverged}/{replicates} replicates diverged"), soft_wrap=True)
     for phase in PHASES:
         spent = {arm: sum(_spent(clerk, r) for r in results if r.unit.configuration.phase == phase
-                          and r.unit.configuration.arm == arm) for arm in clerk.plan["arms"]}
-        if phase in clerk.plan["planned"] and any(spent.values()):
+                          and r.unit.configuration.arm == arm) for arm in clerk.plan.arms}
+        if phase in clerk.plan.planned and any(spent.values()):
             console.print(Text(f"spent on {phase}: {budgets(spent)}"), soft_wrap=True)
             if phase == "search" and (warning := unequal(spent)):
                 console.print(Text(warning), soft_wrap=True)
@@ -54,8 +53,8 @@ def show_summary(clerk: Clerk, console: Console) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
-    objectives = clerk.plan.get("search", {}).get("objectives", [])
-    for line in pareto_lines(results, objectives, clerk.plan["factors"]):
+    objectives = clerk.plan.objectives
+    for line in pareto_lines(results, objectives, clerk.plan.factors):
         console.print(Text(line), soft_wrap=True)
     best = best_of(clerk)
     if best is not None:
@@ -71,7 +70,7 @@ def _spent(clerk: Clerk, result: Result) -> float:
         "updates"]
 
 
-def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def observed(results: list[Result], plan: Plan) -> list[tuple[str, ...]]:
     """(arm, mcmc_steps, predicted, smallest step size at which at least half diverged, largest below it with none).
 
     Where kappa ends above 2 the chain is past its limit though nothing has diverged yet: that is said behind the last.
@@ -80,7 +79,7 @@ def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, 
     groups: dict[tuple[str, str, str], dict[float, list[int]]] = {}
     limits: dict[tuple[str, str, str], str] = {}
     past: dict[tuple[str, str, str], float] = {}  # the smallest step size at which kappa ends above 2
-    others = [f for f in plan["factors"] if f not in ("step_size", "mcmc_steps")]
+    others = plan.further
     for r in results:
         c = r.unit.configuration
         if c.phase != "design":
@@ -95,9 +94,9 @@ def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, 
             past[key] = min(knobs["step_size"], past.get(key, math.inf))
         found = predicted(plan, c)
         limits[key] = band(found) if found else "no prediction"
-    rank = {arm: i for i, arm in enumerate(plan["arms"])}
+    rank = {arm: i for i, arm in enumerate(plan.arms)}
     cells_done = {r.unit.config_hash for r in results if r.unit.configuration.phase == "design"}
-    none = "none of the grid" if len(cells_done) >= len(plan["cells"]) else "none so far"
+    none = "none of the grid" if len(cells_done) >= len(plan.cells) else "none so far"
     rows: list[tuple[str, ...]] = []
     for key in sorted(groups, key=lambda k: (rank[k[0]], k[1], int(k[2]))):
         cells = sorted(groups[key].items())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.schema.endings import verdicts
+from study.schema.manifest import Manifest
 from study.schema.unit import Unit
 from study.store.aggregates import aggregates, final_rows
 from study.store.records import read_records
@@ -107,23 +108,23 @@ class Results:
         """How many of the units that count have nothing left to train."""
         return sum(unit.config_hash in self.stopped or self.rest(unit) is None for unit in self._expected.values())
 
-    def add(self, unit: Unit, status: str, rows: Sequence[Row], rungs: Mapping[Any, float]) -> Result:
+    def add(self, unit: Unit, status: str, rows: Sequence[Row], rungs: Mapping[int, float]) -> Result:
         """A unit that is done. rows: its records, none of a pruned one."""
         if status == "pruned":
             self._pruned.add(unit.key)
         self._done[unit.config_hash] = unit
-        self._rungs[unit.key] = {int(update): value for update, value in rungs.items()}
+        self._rungs[unit.key] = dict(rungs)
         for seed, row in final_rows(rows, unit.block).items():
             self._final[unit.config_hash, seed] = row
         found = self.result(unit) or (_pruned(unit) if status == "pruned" else None)
         assert found is not None, f"{unit.key} is done and has neither records nor been pruned"
         return found
 
-    def add_done(self, unit: Unit, manifest: dict[str, Any]) -> Result:
+    def add_done(self, unit: Unit, manifest: Manifest) -> Result:
         """A unit that is done in the storage. Raises StorageError for records that are not what the manifest says."""
         name = "records.parquet"
-        rows = read_records(self._store.read_verified(unit, name, manifest)) if name in manifest["files"] else []
-        return self.add(unit, manifest["status"], rows, manifest.get("rungs", {}))
+        rows = read_records(self._store.read_verified(unit, name, manifest)) if name in manifest.files else []
+        return self.add(unit, manifest.status, rows, manifest.rungs)
 
     def result(self, unit: Unit) -> Result | None:
         """Of the unit's seeds that are done; None where none is. What another version pruned is to be trained here."""

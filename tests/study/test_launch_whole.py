@@ -57,7 +57,7 @@ def launch(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     Path("tiny.yaml").write_text(SPEC)
     monkeypatch.setattr(cluster, "running", lambda *arguments: contextlib.nullcontext())
-    monkeypatch.setattr(capacity, "_nodes", lambda shunned=(): [{"CPU": 2.0}])
+    monkeypatch.setattr(capacity, "_nodes", lambda excluded=(): [{"CPU": 2.0}])
     monkeypatch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=run_round))
 
     def run(*words: str, database: str = "mlflow.db") -> tuple[int, list[str], list[str]]:

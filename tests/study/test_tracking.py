@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 
 from models.methods import hparams
+from study.schema.manifest import Manifest, Status
 from study.schema.unit import Evaluation, Unit
 from study.show.tracking import Tracking, experiment
 from study.show.tracking.experiment import Experiment, metric
@@ -75,9 +76,9 @@ def finished_unit(store: Store, seeds: tuple[int, ...] = (0, 1, 2), diverged: tu
         if not dead:
             store.write(f"{unit.key}/samples_{seed}.png", b"png of %d" % seed)
     store.write(f"{unit.key}/records.parquet", records(rows))
-    status = "diverged" if set(diverged) >= set(seeds) else "finished"
-    store.write_done(unit, {"status": status, "primary": KID, "started": 1000.0, "ended": 1004.25, "commit": "c0ffee",
-                            "rungs": {"10": 0.5, "30": 0.25}})
+    status: Status = "diverged" if set(diverged) >= set(seeds) else "finished"
+    store.write_done(unit, Manifest(status=status, primary=KID, started=1000.0, ended=1004.25, commit="c0ffee",
+                                      rungs={10: 0.5, 30: 0.25}))
     return unit
 
 
@@ -240,19 +241,21 @@ def test_finished_reads_every_page_of_every_version(
     shown = Tracking(uri, "jko", "v2").finished()
     assert set(shown) == {(unit.config_hash, unit.seeds) for unit in units[:5]}
     one = shown["hash3", (0, 1, 2)]
-    assert one.configuration == units[2].configuration and one.rungs == {"10": 0.5, "30": 0.25}
+    assert one.configuration == units[2].configuration and one.rungs == {10: 0.5, 30: 0.25}
     assert [row["seed"] for row in read_records(tracking.records(one)) if row["stage"] == "final"] == [0, 1, 2]
     assert one.status == "finished"
 
 
-MANY = {str(update): update / 7 for update in range(5, 5000, 10)}  # 500 evaluation points
+MANY = {update: update / 7 for update in range(5, 5000, 10)}  # 500 evaluation points
 
 
-def searched_unit(store: Store, rungs: dict[str, float], commit: str = "c0ffee", seeds: tuple[int, ...] = (0, 1, 2),
+def searched_unit(store: Store, rungs: dict[int, float], commit: str = "c0ffee", seeds: tuple[int, ...] = (0, 1, 2),
                   ) -> Unit:
     """A finished unit of a search."""
     unit = finished_unit(store, seeds, phase="search")
-    store.write_done(unit, {**(store.done(unit) or {}), "rungs": rungs, "commit": commit})
+    manifest = store.done(unit)
+    assert manifest is not None
+    store.write_done(unit, manifest.model_copy(update={"rungs": rungs, "commit": commit}))
     return unit
 
 
@@ -271,13 +274,13 @@ def test_rungs_that_no_tag_has_room_for_are_an_artifact(uri: str, store: Store) 
 def test_a_tag_that_an_earlier_release_let_mlflow_cut_is_no_traceback(
         uri: str, store: Store, caplog: pytest.LogCaptureFixture) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, searched_unit(store, {"10": 0.5}))
+    drain(tracking, store, searched_unit(store, {10: 0.5}))
     [run] = runs(tracking, "trial")
     text = '{"10": 0.5, "20": 0.25, "30": 0.125}'
     for length in range(len(text) + 1):
         tracking.log(run.info.run_id, [], {"rungs": text[:length]})
         [shown] = tracking.finished().values()
-        assert list(shown.rungs.items()) == [("10", 0.5), ("20", 0.25), ("30", 0.125)][:text[:length].count(",") + (
+        assert list(shown.rungs.items()) == [(10, 0.5), (20, 0.25), (30, 0.125)][:text[:length].count(",") + (
             length == len(text))]
     assert not caplog.messages
     tracking.log(run.info.run_id, [], {"config": '{"phase": "sea'})
@@ -306,10 +309,10 @@ def test_all_diverged_has_counts_and_no_measure(uri: str, store: Store) -> None:
 
 def test_pruned_unit_is_finished_and_has_no_replicates(uri: str, store: Store) -> None:
     unit = unit_of((1000, 1001), "fff", phase="search")
-    store.write_done(unit, {"status": "pruned", "rungs": {"10": 2.5}})
+    store.write_done(unit, Manifest(status="pruned", rungs={10: 2.5}))
     tracking = Tracking(uri, "jko", "v1")
     drain(tracking, store, unit)
-    assert tracking.finished()["fff", (1000, 1001)].rungs == {"10": 2.5}
+    assert tracking.finished()["fff", (1000, 1001)].rungs == {10: 2.5}
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["status"] == "pruned" and runs(tracking, "replicate") == []
     each = hparams.gradient_evaluations(hparams.KL()) * hparams.KL().updates

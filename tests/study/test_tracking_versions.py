@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from study.schema.manifest import Manifest
 from study.schema.unit import Unit
 from study.show.tracking import Tracking
 from study.store.units import Store
@@ -41,7 +42,7 @@ def test_an_empty_store_is_shown_each_unit_as_its_version_s(uri: str, store: Sto
     """Of what an earlier version trained this one adopts what it counts, and the rest is none of its."""
     tracking, unit = Tracking(uri, "jko", "v2"), finished_unit(store, (0, 1))
     store.stamp["study_version"] = "v1"
-    store.write_done(unit, {"status": "finished", "primary": KID, "direction": "minimize"})
+    store.write_done(unit, Manifest(status="finished", primary=KID))
     drain(tracking, store, unit)
 
     def versions() -> list[str]:
@@ -49,14 +50,14 @@ def test_an_empty_store_is_shown_each_unit_as_its_version_s(uri: str, store: Sto
 
     assert versions() == ["v1"] * 3
     tail = finished_unit(store, (2,))
-    store.write_done(tail, {"status": "finished", "primary": KID, "direction": "minimize"})
+    store.write_done(tail, Manifest(status="finished", primary=KID))
     drain(tracking, store, tail)
     assert versions() == ["v1"] * 4
     tracking.adopt({unit.config_hash: ["jko"]})
     assert versions() == ["v2"] * 4
     store.stamp["study_version"] = "v1"
     older = finished_unit(store, (3,))
-    store.write_done(older, {"status": "finished", "primary": KID, "direction": "minimize"})
+    store.write_done(older, Manifest(status="finished", primary=KID))
     drain(tracking, store, older)
     assert versions() == [*["v2"] * 4, "v1"], "the trial counts; whether this seed does is for `adopt` to say"
 
@@ -87,7 +88,7 @@ def test_a_confirmation_of_an_earlier_choice_keeps_its_results_and_not_its_versi
 def pruned_unit(store: Store) -> Unit:
     """Of a search, which stopped it."""
     unit = planned_unit(phase="search")
-    store.write_done(unit, {"status": "pruned", "rungs": {"10": 0.5}, "primary": KID})
+    store.write_done(unit, Manifest(status="pruned", rungs={10: 0.5}, primary=KID))
     return unit
 
 
@@ -109,7 +110,7 @@ def test_what_two_versions_pruned_belongs_to_the_last(uri: str, store: Store) ->
     drain(new, store, unit)
     assert [run.data.tags["study_version"] for run in runs(new, "trial")] == ["v1"]
     store.stamp["study_version"] = "v2"
-    store.write_done(unit, {"status": "pruned", "rungs": {"10": 0.5, "30": 0.25}, "primary": KID})
+    store.write_done(unit, Manifest(status="pruned", rungs={10: 0.5, 30: 0.25}, primary=KID))
     drain(new, store, unit)
     [trial] = runs(new, "trial")
     assert (trial.data.tags["study_version"], trial.data.tags["status"]) == ("v2", "pruned")

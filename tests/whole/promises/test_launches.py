@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from study.plan.make import as_yaml
+from study.spec.yaml_text import as_yaml
 from tests.faults.holdings import faults, holdings
 from tests.whole.promises import extremes, holds
 from tests.whole.promises.commands import run
