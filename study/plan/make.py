@@ -44,10 +44,13 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
 
     Raises ValueError or OSError for `evaluation.features` that cannot be used.
     """
-    from models.measures.feature_file import own_extractor
     from models.measures.sample_metrics import Yardstick
 
-    own = own_extractor(spec.evaluation.features, data.extent)
+    own = None
+    if spec.evaluation.features is not None:
+        from models.measures.feature_file import own_extractor  # imports torch
+
+        own = own_extractor(spec.evaluation.features, data.extent)
     yardstick = Yardstick(data, spec.evaluation.samples, spec.evaluation.split, cache_dir, own)
     local = spread_of(data, spec.seed)
     spread = LocalSpread(n=local.n, k=local.k, coarse=local.coarse, **{

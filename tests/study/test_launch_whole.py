@@ -21,6 +21,7 @@ from study.run import cluster
 from study.run.cluster import capacity
 from study.show.tracking import Tracking, TrackingError
 from study.store.units import AGAIN, StorageError, Store
+from tests.stores import template
 from tests.study.test_launch import SPEC
 
 Launch = Callable[..., tuple[int, list[str], list[str]]]
@@ -40,17 +41,8 @@ def run_round(source: Any, clerk: Any, store: Store, *, options: Callable[[Any],
     return True
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new SQLite store costs more than a second: made once, then copied."""
-    folder = tmp_path_factory.mktemp("template")
-    with contextlib.chdir(folder):
-        Tracking(f"sqlite:///{folder}/mlflow.db", "unused", "")._client.search_experiments()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def launch(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
            capsys: pytest.CaptureFixture[str]) -> Iterator[Launch]:
     """Launch tiny.yaml: (exit code, lines of stdout, lines of stderr). database: another one knows of no runs yet."""
     monkeypatch.chdir(tmp_path)
@@ -62,7 +54,7 @@ def launch(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
     def run(*words: str, database: str = "mlflow.db") -> tuple[int, list[str], list[str]]:
         if not Path(database).exists():
-            shutil.copy(template, database)
+            shutil.copy(template(), database)
         capsys.readouterr()
         code = main(["--space", "tiny.yaml", "--tracking-uri", f"sqlite:///{tmp_path}/{database}", *words])
         said = capsys.readouterr()

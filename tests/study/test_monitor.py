@@ -18,7 +18,7 @@ from study.show import command
 from study.show.tracking import Tracking
 from study.show.tracking.upload_queue import Drain
 from study.store.units import StorageError, Store
-from tests.study.test_launch_whole import Launch, done, launch, launches, run_round, shown, template  # noqa: F401
+from tests.study.test_launch_whole import Launch, done, launch, launches, run_round, shown  # noqa: F401
 
 
 def test_what_only_mlflow_still_knows_is_not_trained_again(launch: Launch) -> None:  # noqa: F811

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from study.schema.canonical import sealed
-from tests.study.test_launch_whole import SEARCH, Launch, done, launch, template
+from tests.study.test_launch_whole import SEARCH, Launch, done, launch
 
-__all__ = ["launch", "template"]
+__all__ = ["launch"]
 KEPT: dict[str, Path] = {}  # storages made by the first test that needs them, copied by the others
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import shutil
 from collections.abc import Callable
@@ -17,10 +16,11 @@ from models.methods import hparams
 from study.schema.manifest import Manifest, Status
 from study.schema.unit import Evaluation, Unit
 from study.show.tracking import Tracking, experiment
-from study.show.tracking.experiment import Experiment, metric
+from study.show.tracking.experiment import metric
 from study.store.records import read_records, records
 from study.store.units import Store
 from tests.configurations import unit as unit_of
+from tests.stores import template
 
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
@@ -30,19 +30,10 @@ KID = "kid_clf64_256"
 HERE = "host:/runs"
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new SQLite store costs more than a second: made once, then copied."""
-    folder = tmp_path_factory.mktemp("template")
-    with contextlib.chdir(folder):  # MLflow makes its folder of artifacts in the working directory
-        Experiment(f"sqlite:///{folder}/mlflow.db", "unused", "")._client.search_experiments()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def uri(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)  # where MLflow puts artifacts
-    return f"sqlite:///{shutil.copy(template, tmp_path / 'mlflow.db')}"
+    return f"sqlite:///{shutil.copy(template(), tmp_path / 'mlflow.db')}"
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from study.store.units import Store
 from tests.study.faulty_proxy import Fault, Proxy
 from tests.study.launching import launch as launch_with_ray
 from tests.study.test_launch import SPEC
-from tests.study.test_launch_whole import Launch, launch, template  # noqa: F401  (fixtures)
+from tests.study.test_launch_whole import Launch, launch  # noqa: F401  (fixtures)
 from tests.study.test_launch_whole import run_round as train_all
 from tests.study.test_study_smoke import SPEC as LONGER
 from tests.study.test_study_smoke import UNITS

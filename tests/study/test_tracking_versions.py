@@ -11,9 +11,9 @@ from study.schema.manifest import Manifest
 from study.schema.unit import Unit
 from study.show.tracking import Tracking
 from study.store.units import Store
-from tests.study.test_tracking import KID, drain, finished_unit, planned_unit, runs, snapshot, store, template, uri
+from tests.study.test_tracking import KID, drain, finished_unit, planned_unit, runs, snapshot, store, uri
 
-__all__ = ["store", "template", "uri"]
+__all__ = ["store", "uri"]
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 
