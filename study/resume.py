@@ -14,7 +14,7 @@ from study.schema.canonical import sealed, unsealed
 from study.schema.manifest import Manifest
 from study.schema.plan import Plan
 from study.schema.unit import Unit
-from study.show.monitor import Clerk
+from study.show.monitor import Monitor
 from study.show.progress import Progress
 from study.show.tracking import Finished, Tracking, TrackingError
 from study.show.tracking.tags import hashes_of
@@ -44,7 +44,7 @@ def what_changed(spec: StudySpec, plan: Plan, store: Store) -> list[str]:
 
 
 def resume(spec: StudySpec, plan: Plan, store: Store, console: Console, *, tracking_uri: str | None,
-           quiet: bool, ask_mlflow: bool) -> tuple[Clerk, Work]:
+           quiet: bool, ask_mlflow: bool) -> tuple[Monitor, Work]:
     """Write spec and plan, read what is finished, show what MLflow does not show yet; what is left to do.
 
     The launch has no run in MLflow yet: whatever fails here leaves none that seems to be running. ask_mlflow: False
@@ -57,7 +57,7 @@ def resume(spec: StudySpec, plan: Plan, store: Store, console: Console, *, track
     store.write_json("plan.json", sealed(plan.plain()))
     tracking = Tracking(tracking_uri, spec.study, version, plan.factors, plan.seeds)
     results = Results(store, spec.primary, plan.objectives, plan.diverged_values)
-    clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=quiet))
+    monitor = Monitor(spec, plan, store, tracking, results, Progress(console, quiet=quiet))
     shown: dict[Any, Finished] = {}
     answered = ask_mlflow
     if ask_mlflow:
@@ -69,7 +69,7 @@ def resume(spec: StudySpec, plan: Plan, store: Store, console: Console, *, track
             answered = False
             console.print(f"{error}; training goes on, and what is missing there is added later", markup=False,
                           soft_wrap=True)
-    clerk.is_asked = answered
+    monitor.is_asked = answered
     tagged = hashes_of(shown.values(), version)
     for unit, manifest in store.done_units(tidy=True):
         if store.discard_if_damaged(unit, manifest):
@@ -81,7 +81,7 @@ def resume(spec: StudySpec, plan: Plan, store: Store, console: Console, *, track
         pruned = manifest.status == "pruned"
         if known is None or (known.status == "pruned") != pruned or (
                 pruned and known.version != (manifest.study_version or known.version)):
-            clerk.show(unit, manifest)
+            monitor.show(unit, manifest)
     restored, problem = _restore(shown.values(), tracking, store, results)
     if restored:
         console.print(f"{restored} units had no whole files in the storage; MLflow has their records, which are now "
@@ -95,11 +95,11 @@ def resume(spec: StudySpec, plan: Plan, store: Store, console: Console, *, track
         else:
             results.begin(begun.config_hash, begun.seeds)
     work = Work(spec, plan, results, store, tagged)
-    clerk.choose(work.chosen)
-    clerk.progress.total, clerk.progress.cost = work.left, work.cost
+    monitor.choose(work.chosen)
+    monitor.progress.total, monitor.progress.cost = work.left, work.cost
     if complete := results.complete():
         console.print(f"{complete} units of work are finished, {work.left_in_words} are left", markup=False)
-    return clerk, work
+    return monitor, work
 
 
 def _restore(shown: Iterable[Finished], tracking: Tracking, store: Store,

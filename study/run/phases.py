@@ -32,7 +32,7 @@ def expected(configurations: Iterable[Configuration], seeds: Sequence[int], cont
 
 def left_of(units: Iterable[Unit], results: Results) -> list[Unit]:
     """What is left to train of each, in blocks of seeds."""
-    return [rest for unit in units for rest in results.rests(unit)]
+    return [rest for unit in units for rest in results.remaining_blocks(unit)]
 
 
 def design_units(spec: StudySpec, content_hash: str, results: Results) -> list[Unit]:

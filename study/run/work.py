@@ -20,7 +20,7 @@ PATIENT = 20.0  # times what is estimated of its unit on an idle CPU
 
 
 class Losses(Protocol):
-    """What a launch could not finish (`clerk.Clerk`)."""
+    """What a launch could not finish (`monitor.Monitor`)."""
 
     lost_units: list[tuple[Unit, str]]
     first_lost: list[Unit]  # those that no earlier launch had lost

@@ -17,7 +17,7 @@ from study.plan.prediction import predicted
 from study.schema.plan import Plan
 from study.schema.unit import PHASES
 from study.show import command
-from study.show.monitor import Clerk
+from study.show.monitor import Monitor
 from study.show.pareto import pareto_lines
 from study.show.progress import Outcome, band, duration, is_better
 from study.show.redaction import redacted
@@ -26,26 +26,26 @@ from study.store.results import Result
 KAPPA_PAST = 2.0  # of kappa: the sampler is unstable there (E13), whatever has been seen in so many updates
 
 
-def show_summary(clerk: Clerk, console: Console) -> None:
+def show_summary(monitor: Monitor, console: Console) -> None:
     """Print what the whole study has found so far, over all launches."""
-    results = clerk.results.all()
+    results = monitor.results.all()
     states = Counter(r.status for r in results)
     told = [r for r in results if not r.pruned]
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none finished"
     diverged, replicates = sum(r.diverged for r in told), sum(r.replicates for r in told)
-    console.print(Text(f"units of work: {counts}, {len(clerk.lost_units)} lost; "
+    console.print(Text(f"units of work: {counts}, {len(monitor.lost_units)} lost; "
                        f"{diverged}/{replicates} replicates diverged"), soft_wrap=True)
     for phase in PHASES:
-        spent = {arm: sum(_spent(clerk, r) for r in results if r.unit.configuration.phase == phase
-                          and r.unit.configuration.arm == arm) for arm in clerk.plan.arms}
-        if phase in clerk.plan.planned and any(spent.values()):
+        spent = {arm: sum(_spent(monitor, r) for r in results if r.unit.configuration.phase == phase
+                          and r.unit.configuration.arm == arm) for arm in monitor.plan.arms}
+        if phase in monitor.plan.planned and any(spent.values()):
             console.print(Text(f"spent on {phase}: {budgets(spent)}"), soft_wrap=True)
             if phase == "search" and (warning := unequal(spent)):
                 console.print(Text(warning), soft_wrap=True)
     if long := sum(r.long_run for r in results):
         console.print(Text(f"long runs after training: {duration(long)} of {duration(sum(r.cpu for r in results))} of "
                            "CPU time"))
-    rows = observed(results, clerk.plan)
+    rows = observed(results, monitor.plan)
     if rows:
         table = Table(title="Limits of the step size: predicted, and where half of the replicates diverged")
         for column in ("arm", "mcmc_steps", "delta*_min..delta*_med", "diverges from", "none up to"):
@@ -53,20 +53,20 @@ def show_summary(clerk: Clerk, console: Console) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
-    objectives = clerk.plan.objectives
-    for line in pareto_lines(results, objectives, clerk.plan.factors):
+    objectives = monitor.plan.objectives
+    for line in pareto_lines(results, objectives, monitor.plan.factors):
         console.print(Text(line), soft_wrap=True)
-    best = best_of(clerk)
+    best = best_of(monitor)
     if best is not None:
         by = f" by {best.measure}" if objectives and objectives != [best.measure] else ""
         console.print(Text(f"best {best.phase}{by}: {best.line()}"), soft_wrap=True)
 
 
-def _spent(clerk: Clerk, result: Result) -> float:
+def _spent(monitor: Monitor, result: Result) -> float:
     """Particle-gradient evaluations; of a pruned unit up to its last rung."""
     if not result.pruned:
         return result.gradients
-    return cost(result.unit) * max(clerk.results.rungs(result.unit), default=0) / result.unit.configuration.knobs[
+    return cost(result.unit) * max(monitor.results.rungs(result.unit), default=0) / result.unit.configuration.knobs[
         "updates"]
 
 
@@ -108,13 +108,13 @@ def observed(results: list[Result], plan: Plan) -> list[tuple[str, ...]]:
     return rows
 
 
-def best_of(clerk: Clerk) -> Outcome | None:
+def best_of(monitor: Monitor) -> Outcome | None:
     """The best configuration of the phase that speaks most: confirm, else design, else search."""
     for phase in ("confirm", "design", "search"):
         best: Outcome | None = None
-        for result in clerk.results.all():
+        for result in monitor.results.all():
             if result.unit.configuration.phase == phase:
-                outcome = clerk.outcome(result)
+                outcome = monitor.outcome(result)
                 if is_better(outcome, best):
                     best = outcome
         if best is not None:

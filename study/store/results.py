@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from study.schema.endings import verdicts
 from study.schema.manifest import Manifest
+from study.schema.outcomes import verdicts
 from study.schema.unit import Unit
 from study.store.aggregates import aggregates, final_rows
 from study.store.records import read_records
@@ -106,7 +106,8 @@ class Results:
 
     def complete(self) -> int:
         """How many of the units that count have nothing left to train."""
-        return sum(unit.config_hash in self.stopped or self.rest(unit) is None for unit in self._expected.values())
+        return sum(unit.config_hash in self.stopped or self.remaining_block(unit) is None
+                   for unit in self._expected.values())
 
     def add(self, unit: Unit, status: str, rows: Sequence[Row], rungs: Mapping[int, float]) -> Result:
         """A unit that is done. rows: its records, none of a pruned one."""
@@ -141,7 +142,7 @@ class Results:
                           verdicts(rows))
         return _pruned(unit) if unit.config_hash in self.stopped else None
 
-    def rest(self, unit: Unit) -> Unit | None:
+    def remaining_block(self, unit: Unit) -> Unit | None:
         """What is left to train of a unit, as one block: from its first seed that is missing to the last; None where
         all are done. So a search trains it, which is told of all seeds at once."""
         missing = [i for i, seed in enumerate(unit.seeds) if (unit.config_hash, seed) not in self._final]
@@ -149,7 +150,7 @@ class Results:
             return None
         return Unit(unit.configuration, unit.seeds[missing[0]:missing[-1] + 1], unit.config_hash)
 
-    def rests(self, unit: Unit) -> list[Unit]:
+    def remaining_blocks(self, unit: Unit) -> list[Unit]:
         """What is left to train of a unit, in blocks of missing seeds without a gap; one that has begun stays a block.
 
         More replicates add seeds at the end; a block that was damaged, or has only begun, leaves a gap before them.
@@ -181,7 +182,7 @@ class Results:
         A replicate that diverged, or lacks the measure, counts as the diverged value; where there is none (costs), its
         own value stands.
         """
-        if (last := self.rest(unit)) is not None:  # a worker has just left it in the storage
+        if (last := self.remaining_block(unit)) is not None:  # a worker has just left it in the storage
             manifest = self._store.done(last)
             if manifest is None:
                 raise StorageError(f"{last.key} has no done.json, or a file of it is missing")

@@ -133,7 +133,7 @@ def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeyp
     monkeypatch.setitem(sys.modules, "ray._private.services", services)
     monkeypatch.setitem(sys.modules, "ray._private.worker", SimpleNamespace(print_to_stdstream=print))
     monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "64", "MKL_NUM_THREADS": "64", "DO_NOT_TRACK": "mine"})
-    monkeypatch.setattr(cluster.door, "own_token", lambda: told.append("token"))
+    monkeypatch.setattr(cluster.auth, "own_token", lambda: told.append("token"))
     with pytest.raises(KeyboardInterrupt), cluster.running(None, 4, 3):
         assert {os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")} == {"3"}
         assert os.environ["DO_NOT_TRACK"] == "mine"

@@ -11,8 +11,8 @@ import pytest
 
 from analysis.tables import summaries
 from study.run.phases import best, confirm_units, design_units
-from study.schema.endings import ending
 from study.schema.manifest import Manifest
+from study.schema.outcomes import ending
 from study.schema.unit import Unit
 from study.spec import StudySpec, loads
 from study.store.aggregates import aggregates
@@ -171,7 +171,8 @@ def test_blocks_that_are_left(tmp_path: Path, done: str, begun: list[tuple[int, 
     for seeds in begun:
         results.begin("abc", seeds)
         results.begin("other", seeds)
-    assert [rest.block for rest in results.rests(unit)] == left
-    assert all(rest.configuration.knobs == {"a": 1} and rest.config_hash == "abc" for rest in results.rests(unit))
-    whole = results.rest(unit)
+    assert [rest.block for rest in results.remaining_blocks(unit)] == left
+    assert all(block.configuration.knobs == {"a": 1} and block.config_hash == "abc"
+               for block in results.remaining_blocks(unit))
+    whole = results.remaining_block(unit)
     assert (whole.block if whole else None) == (f"{left[0].split('-')[0]}-{left[-1].split('-')[1]}" if left else None)

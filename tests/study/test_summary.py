@@ -180,11 +180,11 @@ def test_what_ranks_the_best_is_said_where_the_search_has_other_objectives() -> 
         plan = a_plan(search={"sampler": "tpe", "arguments": {}, "prune": None, "objectives": objectives,
                               "diverged_value": {}})
         outcome = SimpleNamespace(phase="search", measure="kid", line=lambda: "kl | kid 0.1")
-        clerk: Any = SimpleNamespace(results=SimpleNamespace(all=lambda: []), lost_units=[], plan=plan)
+        monitor: Any = SimpleNamespace(results=SimpleNamespace(all=lambda: []), lost_units=[], plan=plan)
         console = Console(record=True, width=200, file=io.StringIO())
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(summary, "best_of", lambda clerk, outcome=outcome: outcome)
-            summary.show_summary(clerk, console)
+            patch.setattr(summary, "best_of", lambda monitor, outcome=outcome: outcome)
+            summary.show_summary(monitor, console)
         assert words in console.export_text()
 
 

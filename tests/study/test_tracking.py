@@ -1,4 +1,4 @@
-"""MLflow fed from storage: what is shown, how it is found again, and that an interrupted drain leaves no trace."""
+"""MLflow fed from storage: what is shown, how it is found again, and that an interrupted job leaves no trace."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def finished_unit(store: Store, seeds: tuple[int, ...] = (0, 1, 2), diverged: tu
     return unit
 
 
-def drain(tracking: Tracking, store: Store, unit: Unit) -> None:
+def log_unit(tracking: Tracking, store: Store, unit: Unit) -> None:
     manifest = store.done(unit)
     assert manifest is not None
-    tracking.drain(store, unit, manifest)
+    tracking.log_unit(store, unit, manifest)
 
 
 def runs(tracking: Tracking, kind: str) -> list[Any]:
@@ -100,7 +100,7 @@ def snapshot(tracking: Tracking) -> list[Any]:
 
 def test_trial_shows_means_with_t_intervals_over_survivors(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1", ("step_size", "mcmc_steps"))
-    drain(tracking, store, finished_unit(store, (0, 1, 2, 3), diverged=(2,)))
+    log_unit(tracking, store, finished_unit(store, (0, 1, 2, 3), diverged=(2,)))
     [trial] = runs(tracking, "trial")
     values = np.sin([0, 1, 3])
     low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
@@ -122,7 +122,7 @@ def test_trial_shows_means_with_t_intervals_over_survivors(uri: str, store: Stor
 
 def test_replicates_are_nested_with_curves_at_recorded_times(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, finished_unit(store, (4, 5), diverged=(5,)))
+    log_unit(tracking, store, finished_unit(store, (4, 5), diverged=(5,)))
     [trial], (lived, dead) = runs(tracking, "trial"), runs(tracking, "replicate")
     for run in (lived, dead):
         assert run.data.tags["mlflow.parentRunId"] == trial.info.run_id and len(run.data.metrics) <= 8
@@ -138,7 +138,7 @@ def test_replicates_are_nested_with_curves_at_recorded_times(uri: str, store: St
 def test_a_verdict_stands_with_its_flags_in_mlflow(uri: str, store: Store) -> None:
     """A sheet of noise must not be under `stable` alone; the trial counts both."""
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, finished_unit(store, (4, 5, 6), diverged=(5,), flags="poor quality, kappa > 2"))
+    log_unit(tracking, store, finished_unit(store, (4, 5, 6), diverged=(5,), flags="poor quality, kappa > 2"))
     [trial], (lived, dead, _) = runs(tracking, "trial"), runs(tracking, "replicate")
     assert (lived.data.tags["verdict"], lived.data.tags["flags"]) == ("stable", "poor quality, kappa > 2")
     assert "flags" not in dead.data.tags
@@ -174,12 +174,12 @@ class Faulty:
 
 
 @pytest.mark.parametrize("stride", [6, pytest.param(1, marks=pytest.mark.slow)])
-def test_drain_interrupted_at_any_call_then_repeated_equals_an_undisturbed_one(
+def test_a_job_interrupted_at_any_call_then_repeated_equals_an_undisturbed_one(
         uri: str, store: Store, stride: int) -> None:
     units = [finished_unit(store, (0,)), finished_unit(store, (1,), diverged=(1,))]
     whole = Tracking(uri, "whole", "v1")
     for unit in units:
-        drain(whole, store, unit)
+        log_unit(whole, store, unit)
     expected = snapshot(whole)
     assert len(expected) == 3
     for at in range(0, 1000, stride):
@@ -187,24 +187,24 @@ def test_drain_interrupted_at_any_call_then_repeated_equals_an_undisturbed_one(
         broken._client = Faulty(broken._client, at)
         try:
             for unit in units:
-                drain(broken, store, unit)
+                log_unit(broken, store, unit)
         except Interrupted:
             again = Tracking(uri, f"broken at {at}", "v1")
             shown = again.finished()
             for unit, _ in store.done_units():
                 if (unit.config_hash, unit.seeds) not in shown:
-                    drain(again, store, unit)
+                    log_unit(again, store, unit)
             assert snapshot(again) == expected, f"call {at}"
         else:
             break
-    assert at > 15, "the drains were interrupted at each of their calls"
+    assert at > 15, "the jobs were interrupted at each of their calls"
 
 
 def test_more_seeds_join_the_trial_even_when_older_storage_is_gone(uri: str, store: Store, tmp_path: Path) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, finished_unit(store, (0, 1)))
+    log_unit(tracking, store, finished_unit(store, (0, 1)))
     shutil.rmtree(tmp_path / "runs")
-    drain(tracking, store, finished_unit(store, (2, 3, 4), diverged=(2,)))
+    log_unit(tracking, store, finished_unit(store, (2, 3, 4), diverged=(2,)))
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["seeds"] == "0-1,2-4" and trial.data.tags["status"] == "finished"
     assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (5, 1)
@@ -217,7 +217,7 @@ def test_more_seeds_join_the_trial_even_when_older_storage_is_gone(uri: str, sto
 def test_seed_in_two_blocks_counts_once(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
     for seeds in ((0, 1), (0, 1, 2)):
-        drain(tracking, store, finished_unit(store, seeds))
+        log_unit(tracking, store, finished_unit(store, seeds))
     [trial] = runs(tracking, "trial")
     assert trial.data.metrics["replicates"] == 3 and len(runs(tracking, "replicate")) == 3
 
@@ -228,7 +228,7 @@ def test_finished_reads_every_page_of_every_version(
     units = [finished_unit(store, config_hash=f"hash{i}", phase="search", step_size=i / 10) for i in range(1, 7)]
     tracking = Tracking(uri, "jko", "v1")
     for unit in units[:5]:
-        drain(tracking, store, unit)
+        log_unit(tracking, store, unit)
     shown = Tracking(uri, "jko", "v2").finished()
     assert set(shown) == {(unit.config_hash, unit.seeds) for unit in units[:5]}
     one = shown["hash3", (0, 1, 2)]
@@ -253,7 +253,7 @@ def searched_unit(store: Store, rungs: dict[int, float], commit: str = "c0ffee",
 def test_rungs_that_no_tag_has_room_for_are_an_artifact(uri: str, store: Store) -> None:
     """The tag has the first ones, among them those that a pruner compared."""
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, searched_unit(store, MANY))
+    log_unit(tracking, store, searched_unit(store, MANY))
     [run] = runs(tracking, "trial")
     assert len(run.data.tags["rungs"]) <= 5000
     [shown] = tracking.finished().values()
@@ -265,7 +265,7 @@ def test_rungs_that_no_tag_has_room_for_are_an_artifact(uri: str, store: Store) 
 def test_a_tag_that_an_earlier_release_let_mlflow_cut_is_no_traceback(
         uri: str, store: Store, caplog: pytest.LogCaptureFixture) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, searched_unit(store, {10: 0.5}))
+    log_unit(tracking, store, searched_unit(store, {10: 0.5}))
     [run] = runs(tracking, "trial")
     text = '{"10": 0.5, "20": 0.25, "30": 0.125}'
     for length in range(len(text) + 1):
@@ -283,7 +283,7 @@ def test_a_tag_that_an_earlier_release_let_mlflow_cut_is_no_traceback(
 def test_a_trial_names_the_commits_of_all_its_blocks_and_a_replicate_its_own(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
     for seeds, commit in (((0,), "b" * 40), ((1,), "a" * 40), ((2,), "b" * 40)):
-        drain(tracking, store, searched_unit(store, {}, commit, seeds))
+        log_unit(tracking, store, searched_unit(store, {}, commit, seeds))
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["commit"] == ",".join(["a" * 40, "b" * 40])
     assert [run.data.tags["commit"][0] for run in runs(tracking, "replicate")] == ["b", "a", "b"]
@@ -291,7 +291,7 @@ def test_a_trial_names_the_commits_of_all_its_blocks_and_a_replicate_its_own(uri
 
 def test_all_diverged_has_counts_and_no_measure(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, finished_unit(store, (0, 1), diverged=(0, 1)))
+    log_unit(tracking, store, finished_unit(store, (0, 1), diverged=(0, 1)))
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["status"] == "diverged" and trial.data.metrics["diverged"] == 2
     assert KID not in trial.data.metrics
@@ -302,7 +302,7 @@ def test_pruned_unit_is_finished_and_has_no_replicates(uri: str, store: Store) -
     unit = unit_of((1000, 1001), "fff", phase="search")
     store.write_done(unit, Manifest(status="pruned", rungs={10: 2.5}))
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, unit)
+    log_unit(tracking, store, unit)
     assert tracking.finished()["fff", (1000, 1001)].rungs == {10: 2.5}
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["status"] == "pruned" and runs(tracking, "replicate") == []
@@ -317,7 +317,7 @@ def test_lost_unit_is_shown_and_not_finished_until_it_is(uri: str, store: Store)
     [trial] = runs(tracking, "trial")
     assert (trial.data.tags["status"], trial.info.status) == ("crashed", "FAILED") and tracking.finished() == {}
     assert "crashed. ValueError: no" in trial.data.tags["mlflow.note.content"]
-    drain(tracking, store, unit)
+    log_unit(tracking, store, unit)
     tracking.mark(unit, "interrupted")
     [trial] = runs(tracking, "trial")
     assert (trial.data.tags["status"], trial.info.status) == ("finished", "FINISHED")
@@ -326,8 +326,9 @@ def test_lost_unit_is_shown_and_not_finished_until_it_is(uri: str, store: Store)
 
 def test_metrics_of_a_trial_are_over_the_seeds_of_the_plan(uri: str, store: Store) -> None:
     """Its seeds moved from 0-3 to 3-5: three are trained, one counts on, three are left out."""
-    drain(Tracking(uri, "jko", "v1", seeds={"design": range(4)}), store, finished_unit(store, (0, 1, 2, 3)))
-    drain(Tracking(uri, "jko", "v1", seeds={"design": range(3, 6)}), store, finished_unit(store, (4, 5), diverged=(4,)))
+    log_unit(Tracking(uri, "jko", "v1", seeds={"design": range(4)}), store, finished_unit(store, (0, 1, 2, 3)))
+    log_unit(Tracking(uri, "jko", "v1", seeds={"design": range(3, 6)}), store,
+             finished_unit(store, (4, 5), diverged=(4,)))
     [trial] = runs(Tracking(uri, "jko", "v1"), "trial")
     assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (3, 1)
     assert trial.data.metrics[KID] == pytest.approx(np.sin([3, 5]).mean())
@@ -371,16 +372,16 @@ def test_launch_of_the_same_storage_by_another_name_has_died(uri: str, caplog: p
 
 def test_replicates_of_a_trial_that_was_deleted_by_hand_join_the_new_one(uri: str, store: Store) -> None:
     tracking, unit = Tracking(uri, "jko", "v1"), finished_unit(store, (0, 1))
-    drain(tracking, store, unit)
+    log_unit(tracking, store, unit)
     tracking._client.delete_run(runs(tracking, "trial")[0].info.run_id)
-    drain(tracking, store, unit)
+    log_unit(tracking, store, unit)
     [trial] = runs(tracking, "trial")
     assert [run.data.tags["mlflow.parentRunId"] for run in runs(tracking, "replicate")] == [trial.info.run_id] * 2
 
 
 def test_reading_an_artifact_draws_no_bar(uri: str, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, finished_unit(store))
+    log_unit(tracking, store, finished_unit(store))
     capfd.readouterr()
     assert tracking.read_artifact(runs(tracking, "trial")[0].info.run_id, "records/0-2.parquet")
     assert capfd.readouterr() == ("", "")

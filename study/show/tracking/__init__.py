@@ -1,10 +1,10 @@
 """MLflow, fed from storage by the driver alone, and what a relaunch reads back from it.
 
 A run is looked up by its tags before it is created, everything that is logged is a function of the unit's files, and
-the tag `complete` comes last: so a drain that was interrupted anywhere is repeated as a whole and leaves no trace.
+the tag `complete` comes last: so a job that was interrupted anywhere is repeated as a whole and leaves no trace.
 
 A slow server may still carry out a request that was given up, after the run was looked up in vain and made again.
-MLflow holds no tag unique, so such twins are found by their tags and one of them is deleted: when the unit is drained,
+MLflow holds no tag unique, so such twins are found by their tags and one of them is deleted: when the unit is logged,
 at the end of a launch in which the answer to a create_run was lost, and at each start.
 """
 
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from study.plan.cost import cost
 from study.plan.identity import knobs_text
-from study.schema.endings import ending, verdicts
 from study.schema.manifest import Manifest
+from study.schema.outcomes import ending, verdicts
 from study.schema.unit import Unit, block_name
 from study.show.tracking.errors import TrackingError, named
 from study.show.tracking.experiment import NOTE, Experiment, metric
@@ -172,7 +172,7 @@ class Tracking(Experiment):
     # Units of work.
 
     @named
-    def drain(self, store: Store, unit: Unit, manifest: Manifest) -> None:
+    def log_unit(self, store: Store, unit: Unit, manifest: Manifest) -> None:
         """Show a done unit: a trial run for its configuration, below it a run a seed. Harmless when repeated.
 
         A further block of seeds joins the trial run of its configuration, whose aggregates are made again.
@@ -195,7 +195,7 @@ class Tracking(Experiment):
             rows = read_records(payload)
             known = {run.data.tags["seed"]: run for run in runs if run.data.tags["kind"] == "replicate"}
             for seed in unit.seeds:
-                self._drain_replicate(store, unit, seed, [row for row in rows if row["seed"] == seed], manifest,
+                self._log_replicate(store, unit, seed, [row for row in rows if row["seed"] == seed], manifest,
                                       trial_id, known.get(str(seed)))
             self.log_bytes(trial_id, f"records/{unit.block}.parquet", payload)
             final |= final_rows(rows, unit.block)
@@ -240,7 +240,7 @@ class Tracking(Experiment):
         self.log_bytes(trial_id, RUNGS_FILE, json.dumps(rungs).encode())
         return {"rungs": tag, "rungs_file": RUNGS_FILE}
 
-    def _drain_replicate(self, store: Store, unit: Unit, seed: int, rows: list[dict[str, Any]],
+    def _log_replicate(self, store: Store, unit: Unit, seed: int, rows: list[dict[str, Any]],
                          manifest: Manifest, trial_id: str, run: Run | None) -> None:
         if run is not None and run.data.tags.get("mlflow.parentRunId") != trial_id:  # its trial was deleted by hand
             self.log(run.info.run_id, [], {"mlflow.parentRunId": trial_id})
