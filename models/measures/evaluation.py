@@ -26,9 +26,10 @@ from models.measures.naming import AIS_CHAINS, long_chains, long_name
 from models.measures.sample_metrics import Yardstick
 from models.measures.signals import response_gap, saturation_excess, update_snr
 from models.methods.method import Draw, ImageChain, Method, first
-from models.noise import Noise, generators_for
+from models.noise import Noise
 from models.stability.divergence import kappa
 from models.training.batches import batch
+from models.training.fit import as_array, evaluation_noise, sample
 from models.training.step import Info, TrainState
 
 KAPPA_PARTICLES = 32
@@ -48,12 +49,9 @@ class Evaluator:
         self.primary, self.direction = self.yardstick.primary, self.yardstick.direction
         self.long_seconds = 0.0  # of CPU, that the last final evaluation spent on its long run
 
-    def _noise(self, state: TrainState) -> Noise:
-        return Noise(generators_for(state.seeds, "evaluation", state.device, state.update), state.noise.dtype)
-
     def point(self, state: TrainState, infos: Sequence[Info]) -> list[dict[str, float]]:
         """During training: one dictionary a replicate, empty where it diverged. `infos`: since the last point."""
-        noise = self._noise(state)
+        noise = evaluation_noise(state)
         draw = self.method.draw(state.nets, state.pool, noise, self.samples)
         window = {name: torch.stack(values) for name, values in
                   zip(Info._fields, zip(*infos, strict=True), strict=True)} if infos else {}
@@ -65,7 +63,7 @@ class Evaluator:
         means["kappa"] = self._kappa(state, draw, noise).tolist()
         means |= self._signals(state, draw, noise)
         rows: list[dict[str, float]] = []
-        for r, images in enumerate(_arrays(draw.x)):
+        for r, images in enumerate(as_array(draw.x)):
             usable = bool(state.alive[r]) and bool(np.isfinite(images).all())
             quality_now = {self.primary: self.yardstick(images)} if usable else {}
             rows.append(_finite({k: v[r] for k, v in means.items()} | quality_now) if state.alive[r] else {})
@@ -77,13 +75,13 @@ class Evaluator:
 
         Returns one dictionary a replicate (empty where it diverged) and the short-run samples, (R, n, *shape).
         """
-        noise, method = self._noise(state), self.method
-        x = method.draw(state.nets, state.pool, noise, self.samples).x
+        noise, method = evaluation_noise(state), self.method
+        samples = sample(method, state, self.samples, noise)
         longer = self._longer(state, noise)
-        ended = _arrays(longer.x) if longer is not None else None
+        ended = as_array(longer.x) if longer is not None else None
         grid, rows = self._log_densities(state), []
         likelihoods = self._likelihoods(state, longer.x if longer is not None else None, noise)
-        for r, images in enumerate(_arrays(x)):
+        for r, images in enumerate(samples):
             row: dict[str, float] = {}
             if state.alive[r] and np.isfinite(images).all():
                 row = self.yardstick.all(images)
@@ -91,7 +89,7 @@ class Evaluator:
                     row |= {long_name(self.primary): self.yardstick(ended[r])} | told(longer, r)
                 row |= self._saturation(images) | self._grid(grid, r) | likelihoods[r]
             rows.append(_finite(row))
-        return rows, _arrays(x)
+        return rows, samples
 
     def _longer(self, state: TrainState, noise: Noise) -> LongRun | None:
         """The chains run on from where training left them; None with `long_run: 0`."""
@@ -148,7 +146,7 @@ class Evaluator:
         def at(n: int) -> np.ndarray:
             x = torch.tensor(points_of[n], device=state.device, dtype=state.noise.dtype)
             potential = self.method.potential(state.nets, x.expand(len(state.seeds), n, 2))
-            return _arrays(-potential / self.method.hp.temperature)
+            return as_array(-potential / self.method.hp.temperature)
 
         points_of: dict[int, np.ndarray] = {}
 
@@ -189,10 +187,6 @@ class Evaluator:
         start = particles[:, :AIS_CHAINS] if particles is not None else None
         found = log_z_bounds(potential, method.hp.sigma, method.shape, noise, self.ais_steps, AIS_CHAINS, start)
         return found.likelihoods(mean_u, held_out[0].numel())
-
-
-def _arrays(x: Tensor) -> np.ndarray:
-    return np.asarray(x.detach().float().cpu().numpy())
 
 
 def _finite(row: dict[str, float]) -> dict[str, float]:

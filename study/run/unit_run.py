@@ -61,7 +61,8 @@ class UnitRun:
         self._patience = patience
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = UnitProgress()
-        self._state: TrainState | None = None
+        self._training: Iterator[tuple[TrainState, list[Info]]] | None = None
+        self._state: TrainState | None = None  # at the last evaluation
         self._saved, self._save_cost = time.monotonic(), 0.0
         self._notes: list[str] = []
 
@@ -92,18 +93,10 @@ class UnitRun:
                         "replicates": len(self.unit.seeds), "diverged": 0, "status": "oom", "done": True}
 
     def _advance(self) -> dict[str, Any]:
-        from models.training.step import train_step
-
         self._tick = time.perf_counter(), time.process_time()
-        state = self._state if self._state is not None else self._start()
-        target = next(point for point in self._points if point > state.update)
-        infos = self._since_the_last_point(state)
-        while state.update < target and bool(state.alive.any()):
-            state, info = train_step(self._method, self._data, state)
-            infos.append(info)
-            if state.update < target and self._checkpoint_is_due():
-                self._clock()
-                self._checkpoint(state, infos)
+        if self._training is None:
+            self._training = self._start()
+        state, infos = next(self._training)
         measured = self._evaluator.point(state, infos)
         self._progress.window = {}  # a checkpoint on the way may have filled it
         self._clock()
@@ -114,8 +107,8 @@ class UnitRun:
         last = state.update >= self._points[-1] or not bool(state.alive.any())
         return self._finish(state) if last else self._go_on(state, rows)
 
-    def _start(self) -> TrainState:
-        """Data, method and evaluator from the configuration; the training state afresh, or from the checkpoint."""
+    def _start(self) -> Iterator[tuple[TrainState, list[Info]]]:
+        """Training of the configuration, from its checkpoint where it has one, and who evaluates it."""
         from models import METHODS
         from models.data.disk.options import DataError, kind_of
         from models.data.load import load
@@ -123,7 +116,7 @@ class UnitRun:
         from models.measures.feature_file import own_extractor
         from models.methods import hparams
         from models.methods.method import build
-        from models.training.step import init_state
+        from models.training.fit import fit
 
         if self.device != "cpu":
             _exact_on_gpu()
@@ -145,8 +138,8 @@ class UnitRun:
         self._told_commit()
         if state is None:
             self.store.write_config(self.unit)
-            state = init_state(self._method, self._data, seeds, self.device)
-        return state
+        return fit(self._method, self._data, seeds, self._points, device=self.device, state=state,
+                   seen=self._since_the_last_point(state) if state else (), between=self._between)
 
     def _continued(self) -> TrainState | None:
         """The training state of the newest checkpoint, and its progress; None where the unit starts afresh."""
@@ -181,6 +174,11 @@ class UnitRun:
         if self._checkpoint_is_due():
             self._checkpoint(state, [])
         return report
+
+    def _between(self, state: TrainState, infos: Sequence[Info]) -> None:
+        if self._checkpoint_is_due():
+            self._clock()
+            self._checkpoint(state, infos)
 
     def _checkpoint_is_due(self) -> bool:
         return time.monotonic() - self._saved >= max(self._checkpoint_seconds, CHECKPOINT_SHARE * self._save_cost)

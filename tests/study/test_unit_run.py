@@ -19,7 +19,7 @@ from PIL import Image
 import models.measures.evaluation
 from models.methods.method import build
 from models.stability.verdict import VERDICTS
-from models.training import step as training
+from models.training import fit as training
 from models.training.step import init_state, train_step
 from study.plan.prediction import LIMITS
 from study.run import unit_run as trial
