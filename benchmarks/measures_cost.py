@@ -29,7 +29,6 @@ from models.langevin import ChainInfo, potential_and_gradient
 from models.measures.evaluation import Evaluator
 from models.measures.long_run import told
 from models.measures.naming import long_chains
-from models.methods import hparams
 from models.methods import method as methods
 from models.noise import Noise
 from models.training import step as training
@@ -104,8 +103,8 @@ def _row(data: str, method: str, what: str, without: Sequence[float], with_: Seq
 
 def case(name: str, kind: str, updates: int) -> Iterator[dict[str, object]]:
     """All rows of one data set and method."""
-    data, hp = load(name), getattr(hparams, kind.upper())(width=16, batch_size=64, mcmc_steps=20, updates=2000)
-    method = methods.build(hp, data)
+    data = load(name)
+    method = methods.build(kind, data, width=16, batch_size=64, mcmc_steps=20, updates=2000)
     states = [init_state(method, data, SEEDS) for _ in MODES]
     seconds: list[list[float]] = [[] for _ in MODES]
 

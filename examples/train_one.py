@@ -4,14 +4,13 @@ Three replicates of JKO flow on eight Gaussians; a line at each of four points, 
 """
 
 import models
-from models.methods.hparams import JKO
 
 UPDATES, SAMPLES = 400, 256
 
 
 def main(updates: int = UPDATES) -> None:
     data = models.load("gaussians8")
-    method = models.build(JKO(updates=updates, step_size=0.15), data)
+    method = models.build("jko", data, updates=updates, step_size=0.15)
     metrics = models.Yardstick(data, SAMPLES)
     for state, _ in models.fit(method, data, seeds=[0, 1, 2], points=[updates * k // 4 for k in (1, 2, 3, 4)]):
         samples = models.sample(method, state, SAMPLES)  # (replicates, SAMPLES, 2)

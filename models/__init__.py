@@ -13,15 +13,8 @@ if TYPE_CHECKING:
     from models.methods.method import build
     from models.training.fit import fit, sample
 
-__all__ = ["METHODS", "Yardstick", "build", "fit", "load", "sample"]
+__all__ = ["Yardstick", "build", "fit", "load", "sample"]
 
-METHODS = {  # name: where its class is; its knobs are the dataclass of the same name in models.methods.hparams
-    "kl": "models.methods.kl:KL",
-    "jko": "models.methods.jko:JKO",
-    "hidden": "models.methods.hidden:Hidden",
-    "amortized": "models.methods.amortized:Amortized",
-    "ggcn": "models.methods.ggcn:GGCN",
-}
 _PUBLIC = {"load": "models.data.load", "build": "models.methods.method", "fit": "models.training.fit",
            "sample": "models.training.fit", "Yardstick": "models.measures.sample_metrics"}
 

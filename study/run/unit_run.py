@@ -109,31 +109,28 @@ class UnitRun:
 
     def _start(self) -> Iterator[tuple[TrainState, list[Info]]]:
         """Training of the configuration, from its checkpoint where it has one, and who evaluates it."""
-        from models import METHODS
         from models.data.disk.options import DataError, kind_of
         from models.data.load import load
         from models.measures.evaluation import Evaluator
         from models.measures.feature_file import own_extractor
-        from models.methods import hparams
         from models.methods.method import build
         from models.training.fit import fit
 
         if self.device != "cpu":
             _exact_on_gpu()
         c, seeds = self.unit.configuration, self.unit.seeds
-        hp: hparams.HParams = getattr(hparams, METHODS[c.method].split(":")[1])(**c.knobs)
         self._data = load(c.data, cache_dir=self.cache_dir)
         if kind_of(c.data) and config_hash(c, self._data.content_hash) != self.unit.config_hash:
             raise DataError((), f"found other images on {platform.node()} than the study was launched with "
                                 f"({self._data.notes}), expected the same data on every machine as long as it runs")
-        self._method = build(hp, self._data)
+        self._method = build(c.method, self._data, **c.knobs)
         e = c.evaluation
         self._evaluator = Evaluator(self._method, self._data, samples=e.samples, long_run=e.long_run,
                                     split=e.split, cache_dir=self.cache_dir, ais_steps=e.ais_steps,
                                     own=own_extractor(e.features, self._data.extent))
         self.objective = self.objective or self._evaluator.primary
-        self._points = evaluation_points(hp.updates, e.points)
-        self._gradients = hparams.gradient_evaluations(hp)
+        self._points = evaluation_points(c.knobs["updates"], e.points)
+        self._gradients = self._method.hp.gradient_evaluations()
         state = self._continued()
         self._told_commit()
         if state is None:

@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-import models
+from models import registry
 from models.methods import hparams
 from models.methods.hparams import HParams
 from study.spec.problems import Path, nearest
 from study.spec.written import as_number
 
 Report = Callable[[Path, str], None]
-METHODS: dict[str, type[HParams]] = {
-    name: getattr(hparams, where.partition(":")[2]) for name, where in models.METHODS.items()}
+METHODS: dict[str, type[HParams]] = {name: registry.find("method", name).Knobs for name in registry.METHODS}
 KNOBS: dict[str, tuple[str, ...]] = {name: tuple(f.name for f in fields(cls)) for name, cls in METHODS.items()}
 ALL_KNOBS: tuple[str, ...] = tuple(dict.fromkeys(knob for knobs in KNOBS.values() for knob in knobs))
 

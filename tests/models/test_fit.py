@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def fitted(points: list[int], **given: Any) -> list[tuple[int, list[float]]]:
     """(update, what the updates since the last point showed) at each point."""
     on = tiny.data(tiny.PLANE)
-    method = models.build(tiny.knobs("jko"), on)
+    method = tiny.method("jko", on)
     return [(state.update, [float(info.gap[0]) for info in infos])
             for state, infos in models.fit(method, on, [3, 1], points, **given)]
 
@@ -34,7 +34,7 @@ def test_it_yields_at_every_point_with_what_was_seen_since_the_last_one() -> Non
 
 def test_it_goes_on_from_a_state_as_if_it_had_never_stopped() -> None:
     on = tiny.data(tiny.PLANE)
-    method = models.build(tiny.knobs("jko"), on)
+    method = tiny.method("jko", on)
     kept: list[Any] = []
     between = lambda state, infos: kept.append((state.update, list(infos)))  # noqa: E731
     [(half, seen)] = models.fit(method, on, [3, 1], [2], between=between)
@@ -47,7 +47,7 @@ def test_it_goes_on_from_a_state_as_if_it_had_never_stopped() -> None:
 
 def test_it_ends_where_no_replicate_lives() -> None:
     on = tiny.data(tiny.PLANE)
-    method = models.build(tiny.knobs("kl", step_size=50.0, updates=300), on)
+    method = tiny.method("kl", on, step_size=50.0, updates=300)
     [(state, _)] = models.fit(method, on, [0, 1], [100, 200, 300])
     assert not state.alive.any() and state.update < 100
 
@@ -55,7 +55,7 @@ def test_it_ends_where_no_replicate_lives() -> None:
 def test_samples_are_training_s_own_and_cost_it_no_chance() -> None:
     on = tiny.data(tiny.IMAGES)
     for name in ("kl", "amortized"):
-        method = models.build(tiny.knobs(name), on)
+        method = tiny.method(name, on)
         [(state, _)] = models.fit(method, on, [0, 1])
         before = save_state(state)
         x = models.sample(method, state, 5)
@@ -63,7 +63,7 @@ def test_samples_are_training_s_own_and_cost_it_no_chance() -> None:
         assert np.array_equal(x, models.sample(method, state, 5))
         assert state.pool is None or np.array_equal(x, state.pool[:, :5].float().numpy())
     with pytest.raises(ValueError, match="expected at most particles = 12"):
-        models.sample(method := models.build(tiny.knobs("kl"), on), next(models.fit(method, on, [0]))[0], 13)
+        models.sample(tiny.method("kl", on), next(models.fit(tiny.method("kl", on), on, [0]))[0], 13)
 
 
 def test_the_example_runs(tmp_path: Path) -> None:

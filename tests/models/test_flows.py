@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import models.networks.networks
 from models.methods.jko import jko_flow, penalty, penalty_weight
 from models.methods.kl import kl_flow
-from models.methods.method import Draw, Method, Networks, build
+from models.methods.method import Draw, Method, Networks
 from models.networks.networks import ConvScore, MLPScore, Network
 from models.noise import Noise, generators_for
 from tests.models import tiny
@@ -138,7 +138,7 @@ def cloud(m: Array, v: Array, n: int = 40) -> Tensor:
 
 
 def method(name: str, shape: tuple[int, ...] = (3,), **knobs: Any) -> Method:
-    return build(tiny.knobs(name, **knobs), tiny.data(shape))
+    return tiny.method(name, tiny.data(shape), **knobs)
 
 
 def at(x: Tensor) -> Draw:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from models.langevin import langevin, potential_and_gradient
 from models.measures.chains import ess, rhat
-from models.methods.method import Draw, FlowLoss, Method, Networks, build
+from models.methods.method import Draw, FlowLoss, Method, Networks
 from models.networks.networks import MLP, MLPScore, Network, score_network
 from models.noise import Noise, generators_for
 from models.training.step import init_state, train_step
@@ -54,7 +54,7 @@ def planar() -> Networks:
 
 
 def method(name: str, shape: tuple[int, ...], **knobs: Any) -> Method:
-    return build(tiny.knobs(name, step_size=DELTA, jko_weight=C, **knobs), tiny.data(shape))
+    return tiny.method(name, tiny.data(shape), step_size=DELTA, jko_weight=C, **knobs)
 
 
 def points(seed: int, *shape: int) -> Tensor:

@@ -3,14 +3,13 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from models.methods.hparams import combination_problems
 from study.spec import load, loads
-from study.spec.cross import COMBINED
-from study.spec.knobs import ALL_KNOBS, METHODS
+from study.spec.knobs import METHODS
 from study.spec.problems import SpecError
 
 BASE = "study: s\ndata: digits\nmethod: [kl, jko]\n"  # lines 1 to 3, so what a test adds begins on line 4
@@ -480,9 +479,7 @@ def test_a_bad_spec_is_refused_without_heavy_imports(tmp_path: Path) -> None:
 
 
 def test_corners_cover_every_knob_that_combinations_read() -> None:
-    """cross.COMBINED against what combination_problems really looks at."""
-    read: set[str] = set()
-
+    """What a knob says that it enters, against what `conflicts` really looks at."""
     class Watched(dict[str, object]):
         def get(self, key: str, default: object = None) -> object:
             read.add(key)
@@ -493,6 +490,7 @@ def test_corners_cover_every_knob_that_combinations_read() -> None:
             return super().__contains__(key)
 
     for cls in METHODS.values():
+        read = set()
         for values in ({}, {"chain": "noise"}, {"flow": "kl"}, {"beta": 1.0}):
-            combination_problems(cls, Watched(values))
-    assert read & set(ALL_KNOBS) <= COMBINED
+            cls.conflicts(Watched(values))
+        assert read & {f.name for f in fields(cls)} <= cls.entering("conflicts")

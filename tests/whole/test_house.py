@@ -47,7 +47,7 @@ def test_the_packages_are_this_repositorys(package: object) -> None:
 
 
 @pytest.mark.parametrize(("statement", "never"), [
-    ("import study, study.spec, study.launch, models.methods.hparams, models.stability.law, models.data.datasets",
+    ("import study, study.spec, study.launch, models.stability.law, models.data.datasets",
      ("ray", "torch", "numpy", "optuna", "mlflow", "pandas", "pyarrow")),
     ("import models.training.step, models.measures.evaluation, models.training.checkpoint, models.measures.features",
      ("ray", "optuna", "mlflow", "sklearn", "skimage", "scipy", "pandas")),

@@ -40,7 +40,8 @@ class Limits:
 
 def bounds_of(method: str, knob: str) -> dict[str, float]:
     """A number's bounds, in the words of models.methods.hparams.knob."""
-    return {k: v for k, v in next(f for f in fields(METHODS[method]) if f.name == knob).metadata.items() if k != "help"}
+    declared = next(f for f in fields(METHODS[method]) if f.name == knob).metadata
+    return {k: v for k, v in declared.items() if k not in ("help", "enters")}
 
 
 def value(limits: Limits, knob: str, methods: set[str]) -> SearchStrategy[Any]:
