@@ -15,8 +15,12 @@ METHODS = {
     "amortized": "models.methods.amortized:Amortized",
     "ggcn": "models.methods.ggcn:GGCN",
 }
-TABLES = {"method": METHODS}
-BASES = {"method": "models.methods.method:Method"}  # what each of a kind is a subclass of
+NETWORKS = {  # of f
+    "mlp": "models.networks.mlp:MLPScore",
+    "convnet": "models.networks.convnet:ConvScore",
+}
+TABLES = {"method": METHODS, "network": NETWORKS}
+BASES = {"method": "models.methods.method:Method", "network": "models.networks.layers:Score"}  # of every one of a kind
 
 
 class FindError(ValueError):

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from models.knobs import knob
 from models.methods.hidden import Upsampling, UpsamplingKnobs, potential_loss, regression_loss
-from models.methods.hparams import HParams, knob
+from models.methods.hparams import HParams
 from models.methods.jko import jko_balance
 from models.methods.kl import kl_balance
 from models.methods.method import Draw, ImageChain, ImageKnobs, Method, Networks

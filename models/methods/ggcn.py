@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from models.knobs import knob
 from models.methods.amortized import Amortized
 from models.methods.hidden import UpsamplingKnobs, latent_potential
-from models.methods.hparams import knob
 from models.methods.method import Draw, ImageKnobs, Networks, PoolKnobs, first
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from models.methods.hparams import knob
+from models.knobs import knob
 from models.methods.jko import PenaltyKnobs, chosen_flow
 from models.methods.method import Draw, Flow, Method, Networks, PoolKnobs, step_conflicts
 

@@ -1,34 +1,16 @@
-"""What the knobs of every method have in common: name, default, unit, bounds, and what they enter. Imports no torch, so
-a bad spec is refused at once.
+"""The knobs that every method has, and what a method says of its knobs. Imports no torch.
 
-A method's own knobs are a frozen, keyword-only dataclass in its file. Equation numbers (E1 to E13) are those of
-models/EQUATIONS.md.
+Equation numbers (E1 to E13) are those of models/EQUATIONS.md.
 """
 
 from __future__ import annotations
 
-import math
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
-from functools import cache
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
+from models.knobs import Part, knob
 from models.stability.law import Balance
-
-# Of any knob, and of one that may not be 0: so squares, products and quotients stay numbers. Data lie in about [-3, 3].
-SMALLEST, LARGEST = 1e-12, 1e12
-Part = Literal["law", "cost", "conflicts"]  # of HParams: `balance`, `gradient_evaluations`, `conflicts`
-
-
-def knob(default: Any, text: str, *, above: float | None = None, low: float | None = None, high: float | None = None,
-         below: float | None = None, enters: tuple[Part, ...] = ()) -> Any:
-    """A dataclass field with its help text and bounds: above < value < below, low <= value <= high; and what depends
-    on it beside training."""
-    bounds = {"above": above, "low": low, "high": high, "below": below}
-    return field(default=default, metadata={"help": text, "enters": enters,
-                                            **{k: v for k, v in bounds.items() if v is not None}})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +23,8 @@ class HParams:
     updates: int = knob(600, "training updates", low=1, enters=("cost",))
     batch_size: int = knob(64, "data points, and chains moved, in one update of one replicate", low=2,
                            enters=("cost", "conflicts"))
+    network: str | None = knob(None, "the score f; null: by the data's shape, mlp in the plane and convnet for images",
+                               names="network")
     width: int = knob(16, "ConvNet channels w, 2w, 2w, ...; MLP layers 8w, 8w", low=1)
     lr_f: float = knob(2e-3, "Adam's learning rate of the score f", above=0)
     adam_beta1: float = knob(0.5, "Adam's first decay", low=0, below=1)
@@ -94,43 +78,3 @@ class HParams:
     def now(cls, given: Mapping[str, Any], name: str) -> Any:
         """A knob's value: given, or its default. None for a knob that this method lacks."""
         return given.get(name, getattr(cls, name, None))
-
-
-
-def expected(f: Field[Any], hints: dict[str, Any]) -> tuple[tuple[type, ...], tuple[Any, ...], str]:
-    """Accepted Python types, accepted literals and a phrase for messages, of one knob."""
-    hint = hints[f.name]
-    optional = isinstance(hint, types.UnionType)
-    if optional:
-        hint = next(a for a in typing.get_args(hint) if a is not type(None))
-    literals = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
-    kinds: tuple[type, ...] = (str,) if literals else (int, float) if hint is float else (hint,)
-    noun = {int: "a whole number", float: "a number", bool: "true or false"}.get(hint, "")
-    phrase = "one of " + ", ".join(map(str, literals)) if literals else noun
-    phrase += "".join(f" {sign} {f.metadata[key]:.4g}" for key, sign in
-                      [("above", ">"), ("low", ">="), ("below", "<"), ("high", "<=")] if key in f.metadata)
-    return (*kinds, type(None)) if optional else kinds, literals, phrase + (" or null" if optional else "")
-
-
-@cache
-def _known(hparams: Any, name: str) -> tuple[tuple[type, ...], tuple[Any, ...], str, Mapping[str, Any]]:
-    """`expected` of a knob, and its bounds."""
-    f = next(f for f in fields(hparams) if f.name == name)
-    return *expected(f, typing.get_type_hints(hparams)), f.metadata
-
-
-def knob_problem(hparams: type[HParams], name: str, value: Any) -> str | None:
-    """What is wrong with one knob's value, as `found X, expected Y`, or None."""
-    kinds, literals, phrase, b = _known(typing.cast(Any, hparams), name)  # mypy: a class is hashable
-    wrong_type = not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
-    if wrong_type or (literals and value not in literals):
-        return f"found {value!r}, expected {phrase}"
-    if value is None or isinstance(value, str):
-        return None
-    inside = (math.isfinite(value) and value > b.get("above", -math.inf) and value >= b.get("low", -math.inf)
-              and value < b.get("below", math.inf) and value <= b.get("high", math.inf))
-    if not inside:
-        return f"found {value!r}, expected {phrase}"
-    if value > LARGEST or ("above" in b and value < SMALLEST):
-        return f"found {value!r}, expected {f'a number >= {SMALLEST:g} and' if 'above' in b else 'one'} <= {LARGEST:g}"
-    return None

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from models.methods.hparams import HParams, knob
+from models.knobs import knob
+from models.methods.hparams import HParams
 from models.methods.kl import KL, KLKnobs, kl_balance, kl_flow
 from models.methods.method import Draw, Flow, FlowLoss, Method, Networks
 from models.stability.law import Balance

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from models.methods.hparams import SMALLEST, HParams, knob
+from models.knobs import SMALLEST, knob
+from models.methods.hparams import HParams
 from models.methods.method import Draw, Flow, FlowLoss, ImageChain, ImageKnobs, Method, Networks, PoolKnobs
 from models.stability.law import Balance
 

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
-from models.methods.hparams import HParams, knob
+from models.knobs import knob
+from models.methods.hparams import HParams
+from models.networks.choice import own_knobs
 from models.registry import find
 
 if TYPE_CHECKING:  # a spec is checked against the knobs in these files, without torch
@@ -19,7 +21,7 @@ if TYPE_CHECKING:  # a spec is checked against the knobs in these files, without
 
     from models.data.data import Data
     from models.langevin import ChainInfo
-    from models.networks.networks import Network
+    from models.networks.layers import Network
     from models.noise import Noise
 
 
@@ -230,6 +232,15 @@ Flow: TypeAlias = "Callable[[Method, Networks, Draw, Tensor, Noise], FlowLoss]"
 
 def build(method: str, data: Data, **knobs: Any) -> Method:
     """The method of this name (models.registry) for this data's shape, with `knobs` over its defaults."""
-    kind = find("method", method)
-    found: Method = kind(kind.Knobs(**knobs), tuple(data.shape))
+    found: Method = find("method", method)(knobs_of(method, knobs.get("network"))(**knobs), tuple(data.shape))
     return found
+
+
+def knobs_of(method: str, network: str | None = None) -> type[HParams]:
+    """The knobs of a method, and those that a network states of its own, which leave the balance alone."""
+    knobs: type[HParams] = find("method", method).Knobs
+    own = own_knobs(network)
+    if own is None:
+        return knobs
+    both = type(knobs.__name__, (own, knobs), {"balance": knobs.balance})
+    return dataclass(frozen=True, kw_only=True)(both)

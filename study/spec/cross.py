@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from models.methods.hparams import HParams
+from models.networks.choice import network_problem
 from study.schema.canonical import canonical
 from study.spec.branches import Placed
 from study.spec.knobs import METHODS, Range, coerce
@@ -51,6 +52,19 @@ def wrong_together(methods: Mapping[str, str], fixed: Places, phases: Mapping[st
                     if (path, knob) not in seen:
                         seen.add((path, knob))
                         yield path, message if culprit == knob else f"{knob} {message}"
+
+
+def wrong_networks(methods: Mapping[str, str], fixed: Places, phases: Mapping[str, Places],
+                   shape: tuple[int, ...]) -> Problems:
+    """Networks that data of this shape cannot have, each place once."""
+    seen = set()
+    for phase in phases.values():
+        for arm, method in methods.items():
+            here = {**fixed[arm], **phase[arm]}
+            for name in _values(here, "network", METHODS[method]):
+                if (problem := network_problem(name, shape)) and here["network"].path not in seen:
+                    seen.add(here["network"].path)
+                    yield here["network"].path, problem
 
 
 def _corners(places: Mapping[str, Placed], method: type[HParams]) -> tuple[Factor, ...]:

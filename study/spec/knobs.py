@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from models import registry
-from models.methods import hparams
+from models.knobs import expected, knob_problem
 from models.methods.hparams import HParams
 from study.spec.problems import Path, nearest
 from study.spec.written import as_number
@@ -60,7 +60,7 @@ def missing(knob: str, method: str) -> str | None:
 
 def value_problem(method: str, knob: str, value: Any) -> str | None:
     """What is wrong with one value, as `found X, expected Y`, with the nearest word; or None."""
-    problem = hparams.knob_problem(METHODS[method], knob, value)
+    problem = knob_problem(METHODS[method], knob, value)
     if problem is None:
         return None
     kinds, words = _hint(knob, method)
@@ -187,5 +187,5 @@ def _hint(knob: str, method: str) -> tuple[tuple[type, ...], tuple[Any, ...]]:
     if (knob, method) not in _HINTS:
         cls = METHODS[method]
         field = next(f for f in fields(cls) if f.name == knob)
-        _HINTS[knob, method] = hparams.expected(field, typing.get_type_hints(cls))[:2]
+        _HINTS[knob, method] = expected(field, typing.get_type_hints(cls))[:2]
     return _HINTS[knob, method]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import typing
 from dataclasses import fields
 
-from models.methods.hparams import HParams, expected
+from models.knobs import expected
+from models.methods.hparams import HParams
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS
 
 HEAD = """\

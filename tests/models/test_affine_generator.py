@@ -16,7 +16,8 @@ import models.training.step
 from models.methods.jko import JKOKnobs as JKO
 from models.methods.kl import KLKnobs as KL
 from models.methods.method import Draw, Method, Networks
-from models.networks.networks import MLPScore, Network
+from models.networks.layers import Network
+from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
 from models.stability.law import fixed_point, limit
 from models.training.step import init_state, train_step

@@ -15,7 +15,8 @@ from models.langevin import langevin
 from models.methods.jko import jko_flow
 from models.methods.kl import kl_flow
 from models.methods.method import Draw, Networks
-from models.networks.networks import MLPScore, Network
+from models.networks.layers import Network
+from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
 from models.training.step import init_state, train_step
 from tests.models import tiny

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.methods.hparams import HParams, expected, knob_problem
+from models.knobs import expected, knob_problem
+from models.methods.hparams import HParams
 from models.methods.kl import kl_flow
 from models.methods.method import Networks
 from models.noise import Noise, generators_for
@@ -85,12 +86,15 @@ def other_values(hp: HParams, knob: str) -> tuple[list[Any], bool]:
 def test_every_knob_changes_the_result(name: str) -> None:
     base = tiny.knobs(name)
 
-    def result(hp: HParams) -> torch.Tensor:
-        on = tiny.data(tiny.PLANE)
+    def result(hp: HParams, shape: tuple[int, ...] = tiny.PLANE) -> torch.Tensor:
+        on = tiny.data(shape)
         return tiny.weights(tiny.train(type(tiny.method(name, on))(hp, on.shape), on, [0], hp.updates), 0)
 
     reference = result(base)
+    assert not torch.equal(result(dataclasses.replace(base, network="mlp"), tiny.IMAGES), result(base, tiny.IMAGES))
     for field in dataclasses.fields(base):
+        if field.name == "network":  # one of them in the plane
+            continue
         values, each = other_values(base, field.name)
         results = (result(dataclasses.replace(base, **{field.name: value})) for value in values)
         moved = (found.shape != reference.shape or not torch.equal(found, reference) for found in results)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from models.knobs import knob
 from models.methods.amortized import AmortizedKnobs as Amortized
 from models.methods.ggcn import GGCNKnobs as GGCN
 from models.methods.hidden import HiddenKnobs as Hidden
-from models.methods.hparams import HParams, knob
+from models.methods.hparams import HParams
 from models.methods.jko import JKOKnobs as JKO
 from models.methods.kl import KLKnobs as KL
 from models.methods.kl import kl_balance
@@ -219,10 +220,9 @@ def _bent_and_steep(shift: float, scale: float) -> tuple[float, float]:
     from layer to layer (where slopes multiply fully) and 50 times too large; `shift` is the second layer's bias."""
     import torch
 
-    from models.networks.networks import score_network
+    from models.networks.mlp import MLPScore
 
-    f = score_network((2,), 2, [torch.Generator().manual_seed(0)], dtype=torch.float64, fuse="loop", spectral=True,
-                      scale=scale)
+    f = MLPScore([2, 16, 16, 1], [torch.Generator().manual_seed(0)], torch.float64, spectral=True, scale=scale)
     with torch.no_grad():
         for k, layer in enumerate(f.layers):
             layer.weight.zero_()[0, 0, 0] = 50

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.langevin import langevin
 from models.methods.method import Networks
-from models.networks.networks import MLPScore
+from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
 from tests.models import tiny
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.methods.hparams import knob
+from models.knobs import knob
 from models.methods.kl import KL, KLKnobs, kl_flow
 from models.methods.method import Flow, FlowLoss
 from models.registry import METHODS

@@ -20,7 +20,9 @@ from torch import Tensor
 from models.langevin import langevin, potential_and_gradient
 from models.measures.chains import ess, rhat
 from models.methods.method import Draw, FlowLoss, Method, Networks
-from models.networks.networks import MLP, MLPScore, Network, score_network
+from models.networks.convnet import ConvScore
+from models.networks.layers import Network
+from models.networks.mlp import MLP, MLPScore
 from models.noise import Noise, generators_for
 from models.training.step import init_state, train_step
 from tests.models import tiny
@@ -45,7 +47,7 @@ def bent(network: Network) -> Network:
 
 def convnet() -> Network:
     weights = generators_for([0], "weights")
-    return bent(score_network(tiny.IMAGES, 4, weights, dtype=F64, fuse="grouped", spectral=False))
+    return bent(ConvScore(tiny.IMAGES, 4, weights, F64, "grouped"))
 
 
 def planar() -> Networks:

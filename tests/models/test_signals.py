@@ -10,7 +10,9 @@ from torch.nn.functional import conv2d, silu
 
 from models.measures.signals import response_gap, saturation_excess, update_snr
 from models.methods.method import Draw, Networks
-from models.networks.networks import ConvScore, MLPScore, Network
+from models.networks.convnet import ConvScore
+from models.networks.layers import Network
+from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
 from models.training.step import init_state
 from tests.models import tiny

@@ -15,7 +15,8 @@ from torch import Tensor
 from models.methods.jko import penalty
 from models.methods.kl import kl_flow
 from models.methods.method import Draw, FlowLoss, Method, Networks
-from models.networks.networks import MLPScore, score_network
+from models.networks.convnet import ConvScore
+from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
 from models.stability.divergence import REASONS
 from models.training.batches import batch
@@ -295,6 +296,6 @@ def test_convnets_of_every_size() -> None:
             z = method.reference(state.noise, 2)
             x = state.nets.upsampler(z)
             assert x.shape == (1, 2, channels, side, side) and state.nets.f(x).shape == (1, 2)
-    f = score_network((1, 8, 8), 16, generators_for([0], "weights"), dtype=F64, fuse="grouped", spectral=False)
+    f = ConvScore((1, 8, 8), 16, generators_for([0], "weights"), F64, "grouped")
     assert [tuple(layer.weight.shape[1:]) for layer in f.layers] == [
         (16, 1, 3, 3), (32, 16, 4, 4), (32, 32, 4, 4), (1, 128)]

@@ -494,3 +494,16 @@ def test_corners_cover_every_knob_that_combinations_read() -> None:
         for values in ({}, {"chain": "noise"}, {"flow": "kl"}, {"beta": 1.0}):
             cls.conflicts(Watched(values))
         assert read & {f.name for f in fields(cls)} <= cls.entering("conflicts")
+
+
+def test_a_network_that_the_data_cannot_have_or_that_is_nowhere() -> None:
+    plane = "study: s\ndata: rings\nmethod: [kl, jko]\n"
+    sentence = "found convnet, expected mlp: points in the plane have no pixels"
+    assert problems(plane + "train: {network: convnet}\ndesign: {step_size: [0.1]}") == [
+        f"s.yaml:4: train.network: {sentence}"]
+    assert problems(plane + "design: {network: [mlp, convnet]}") == [f"s.yaml:4: design.network: {sentence}"]
+    assert problems(plane + "search: {space: {network: {choice: [mlp, convnet]}}}") == [
+        f"s.yaml:4: search.space.network: {sentence}"]
+    assert problems(plane + "train: {network: mylab.nets:Deep}\ndesign: {step_size: [0.1]}") == [
+        "s.yaml:4: train.network: mylab.nets:Deep: there is no module mylab"]
+    assert loads(GRID + "train: {network: mlp}\n").arms["kl"].hparams({}).network == "mlp"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from models.methods.hparams import knob_problem
+from models.knobs import knob_problem
 from models.methods.jko import JKOKnobs
 from study.plan import identity
 from study.plan.identity import canonical, changed_keys, config_hash, phase_seeds, study_version
@@ -61,7 +61,7 @@ def test_everything_else_matters() -> None:
     for key in fields(cell.evaluation):
         hashes.append(config_hash(replace(cell, evaluation=replace(cell.evaluation, **{key.name: 7})), "abc"))
     for knob, value in cell.knobs.items():
-        other = next(v for v in (7, 0.7, True, "data", "noise", "f", "bf16")
+        other = next(v for v in (7, 0.7, True, "data", "noise", "f", "bf16", "mlp")
                      if v != value and knob_problem(JKOKnobs, knob, v) is None)
         hashes.append(config_hash(replace(cell, knobs={**cell.knobs, knob: other}), "abc"))
     assert len(set(hashes)) == len(hashes)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.methods.hparams import knob_problem
+from models.knobs import knob_problem
 from models.stability.law import limit
 from study.plan.make import common_cell
 from study.plan.prediction import LIMITS, predicted

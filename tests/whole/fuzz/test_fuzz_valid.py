@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from models.data.load import load as load_data
-from models.methods.hparams import knob_problem
+from models.knobs import knob_problem
 from study.plan.identity import changed_keys, config_hash, study_version
 from study.plan.make import as_yaml, make_plan, show
 from study.plan.space import design_configurations, suggest

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from models.data.datasets import DATASETS
-from models.methods.hparams import LARGEST, SMALLEST
+from models.knobs import LARGEST, SMALLEST
 from study.spec.check_search import SAMPLERS
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, _hint
 from study.spec.objectives import measures
@@ -54,6 +54,8 @@ def value(limits: Limits, knob: str, methods: set[str]) -> SearchStrategy[Any]:
         return st.just("synthesis")
     if knob == "flow" and limits.penalty != "none":
         return st.just("jko")
+    if knob == "network":
+        return st.sampled_from([None, "mlp"])  # a ConvNet needs images
     if words := set.intersection(*(set(words) for _, words in hints)):
         return st.sampled_from(sorted(words))
     if bool in kinds:

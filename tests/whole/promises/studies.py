@@ -20,7 +20,8 @@ STARTS = {"tpe": 10, "gp": 10, "nsga2": 0, "random": 0}
 COMMON = {"updates": 9, "batch_size": 16, "width": 1, "mcmc_steps": 2}  # rungs of the pruner: 1, 3 and 9
 WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one after the other
     "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1},
-           {"chain": "noise", "drift_clip": 0.5, "sigma": 0.9}, {"chain": "data", "spectral_norm": True}],
+           {"chain": "noise", "drift_clip": 0.5, "sigma": 0.9},
+           {"chain": "data", "spectral_norm": True, "network": "mlp"}],
     "jko": [{"penalty_on": "synthesis", "penalty_of": "U", "jko_weight": 0.25, "particles": 128, "grad_clip": 5.0},
             {"penalty_on": "data", "penalty_of": "f", "beta": 0.01, "chain": "data", "lr_f": 0.001},
             {"penalty_on": "both", "chain": "noise", "energy_l2": 0.01, "adam_beta1": 0.0},
@@ -51,7 +52,8 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
         "data": data_of(name, number, folder), "baseline": methods[0],
         **({"method": methods} if number % 2 else {"arms": {name: {"method": name} for name in methods}}),
         "train": COMMON | {"precision": row["precision"]} | {
-            method: WORDS[method][row["nth"][method] % len(WORDS[method])] for method in methods},
+            method: WORDS[method][row["nth"][method] % len(WORDS[method])] for method in methods} | (
+                {"network": "convnet"} if row["place"] != "plane" and "kl" not in methods else {}),
         "evaluation": {"points": 9 if row.get("prune") else 4, "samples": samples, "long_run": 2,
                        "split": row["split"], "ais_steps": row["ais_steps"]},
         "resources": {"cpu": row["cpu"], "gpu": row["gpu"]}}
