@@ -11,7 +11,7 @@ UPDATES, SAMPLES = 400, 256
 def main(updates: int = UPDATES) -> None:
     data = models.load("gaussians8")
     method = models.build("jko", data, updates=updates, step_size=0.15)
-    metrics = models.Yardstick(data, SAMPLES)
+    metrics = models.SampleMetrics(data, SAMPLES)
     for state, _ in models.fit(method, data, seeds=[0, 1, 2], points=[updates * k // 4 for k in (1, 2, 3, 4)]):
         samples = models.sample(method, state, SAMPLES)  # (replicates, SAMPLES, 2)
         print(f"update {state.update}: {metrics.primary} " + " ".join(f"{metrics(x):.4f}" for x in samples))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from models.data.load import load
-    from models.measures.sample_metrics import Yardstick
+    from models.measures.sample_metrics import SampleMetrics
     from models.methods.method import build
     from models.training.fit import fit, sample
 
-__all__ = ["Yardstick", "build", "fit", "load", "sample"]
+__all__ = ["SampleMetrics", "build", "fit", "load", "sample"]
 
 _PUBLIC = {"load": "models.data.load", "build": "models.methods.method", "fit": "models.training.fit",
-           "sample": "models.training.fit", "Yardstick": "models.measures.sample_metrics"}
+           "sample": "models.training.fit", "SampleMetrics": "models.measures.sample_metrics"}
 
 
 def __getattr__(name: str) -> Any:

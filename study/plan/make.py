@@ -15,6 +15,7 @@ from rich.text import Text
 
 from models.data.data import Data
 from models.measures.naming import LONG_CHAINS, long_chains, long_name
+from models.measures.table import larger_is_better
 from study.plan.budget import random_start
 from study.plan.cost import budgets
 from study.plan.identity import config_hash, phase_seeds, study_version
@@ -27,7 +28,7 @@ from study.spec import StudySpec
 from study.spec.model import cells_of
 
 if TYPE_CHECKING:
-    from models.measures.sample_metrics import Yardstick
+    from models.measures.sample_metrics import SampleMetrics
 
 FLOOR_DRAWS = 20
 ALPHA = 0.05  # of the report's tests, after Holm
@@ -43,15 +44,15 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
     Raises ValueError or OSError for `evaluation.features` that cannot be used.
     """
     from models.measures.feature_file import own_extractor
-    from models.measures.sample_metrics import Yardstick
+    from models.measures.sample_metrics import SampleMetrics
 
     resolved, factors = spec.resolved(), _factors(spec)
     own = own_extractor(spec.evaluation.features, data.extent)
-    yardstick = Yardstick(data, spec.evaluation.samples, spec.evaluation.split, cache_dir, own)
+    metrics = SampleMetrics(data, spec.evaluation.samples, spec.evaluation.split, cache_dir, own)
     local = spread_of(data, spec.seed)
     spread = {key: float(getattr(local, key)) for key in ("s_min", "s_med", "se_min", "se_med")}
-    floors = yardstick.floors(FLOOR_DRAWS, np.random.default_rng(spec.seed))
-    few = Yardstick(data, long_chains(spec.evaluation.samples), spec.evaluation.split, cache_dir)
+    floors = metrics.floors(FLOOR_DRAWS, np.random.default_rng(spec.seed))
+    few = SampleMetrics(data, long_chains(spec.evaluation.samples), spec.evaluation.split, cache_dir)
     long = long_name(spec.primary)
     floors[long] = few.floors(FLOOR_DRAWS, np.random.default_rng(spec.seed), primary_only=True)[few.primary]
     sizes = estimate(spec)
@@ -60,7 +61,7 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
         "study": spec.study, "study_version": study_version(resolved, data.content_hash), "question": spec.question,
         "data": {"name": data.name, "shape": list(data.shape), "content_hash": data.content_hash,
                  "n": {name: len(getattr(data, name)) for name in ("train", "search", "confirm")}, "notes": data.notes},
-        "primary": spec.primary, "primary_long": long, "direction": yardstick.direction, "baseline": spec.baseline,
+        "primary": spec.primary, "primary_long": long, "direction": metrics.direction, "baseline": spec.baseline,
         "common_cell": common_cell(spec), "factors": factors,
         "arms": {name: {"method": arm.method, "fixed": dict(arm.knobs), "limits": arm_limits(spec, arm, spread)}
                  for name, arm in spec.arms.items()},
@@ -69,15 +70,17 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> dict[s
         "floors": {name: floor._asdict() for name, floor in floors.items()},
         "planned": {phase: {"configurations": p["configurations"], "replicates": p["replicates"]}
                     for phase, p in sizes["phases"].items()},
-        "extractor": None if yardstick.extractor is None else {"name": yardstick.extractor.name,
-                                                               "accuracy": yardstick.extractor.accuracy},
+        "extractor": None if metrics.extractor is None else {"name": metrics.extractor.name,
+                                                               "accuracy": metrics.extractor.accuracy},
         "cells": [{"config_hash": config_hash(c, data.content_hash), "arm": c.arm, "phase": c.phase,
                    "method": c.method, "knobs": c.knobs} for c in design_configurations(spec)],
         "estimate": {**sizes, "seconds": seconds, "cpus": cpus}}
     if spec.search is not None:
         plan["search"] = {"sampler": spec.search.sampler, "arguments": dict(sampler_arguments(spec.search.sampler)),
                           "prune": spec.search.prune, "objectives": list(spec.search.objectives),
-                          "diverged_value": {arm: diverged_values(spec, arm, data, yardstick) for arm in spec.arms}}
+                          "directions": ["maximize" if larger_is_better(name) else "minimize"
+                                         for name in spec.search.objectives],
+                          "diverged_value": {arm: diverged_values(spec, arm, data, metrics) for arm in spec.arms}}
     return plan
 
 
@@ -104,7 +107,7 @@ def as_yaml(resolved: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-def diverged_values(spec: StudySpec, arm: str, data: Data, yardstick: Yardstick) -> list[float | None]:
+def diverged_values(spec: StudySpec, arm: str, data: Data, metrics: SampleMetrics) -> list[float | None]:
     """What a diverged replicate of an arm counts as, an objective each. `reference`: that of its reference's samples.
 
     None where the reference has no such value (costs): the replicate's own stands.
@@ -113,8 +116,8 @@ def diverged_values(spec: StudySpec, arm: str, data: Data, yardstick: Yardstick)
     sigma = float(getattr(spec.arms[arm].hparams(spec.search.fixed[arm]), "sigma", 1.0))
     rng = np.random.default_rng(spec.seed)
     samples = (sigma * rng.standard_normal((spec.evaluation.samples, *data.shape))).astype(np.float32)
-    known = yardstick.all(samples)
-    known[long_name(yardstick.primary)] = known[yardstick.primary]
+    known = metrics.all(samples)
+    known[long_name(metrics.primary)] = known[metrics.primary]
     if data.density is not None:
         from models.measures.quality import grid_kl
 

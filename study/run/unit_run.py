@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.measures.naming import long_name
+from models.measures.table import MEASURES
 from study.plan.identity import config_hash
 from study.plan.prediction import LIMITS
 from study.run.unit_progress import UnitProgress, pack, unpack
@@ -260,8 +261,7 @@ class UnitRun:
         if self.floor is None or not np.isfinite(quality).any():
             return "survived", ()
         n = self.unit.configuration.evaluation.samples
-        measures = {"variance_ratio": f"variance_ratio_{n}", "modes": f"modes_{n}", "long": long_name(primary),
-                    "saturation_excess": f"saturation_excess_{n}"}
+        measures = {m.verdict: m.name(n) for m in MEASURES if m.verdict} | {"long": long_name(primary)}
         found = {name: final[column] for name, column in measures.items() if column in final}
         if "sd_ratio_g" in trace[-1]:
             found["sd_ratio_g"] = trace[-1]["sd_ratio_g"]

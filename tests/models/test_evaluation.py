@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.data.load import load
-from models.measures.evaluation import Evaluator, Yardstick
+from models.measures.evaluation import Evaluator, SampleMetrics
 from models.measures.quality import energy_distance
 from models.training.checkpoint import save_state
 from models.training.step import Info, TrainState, init_state, train_step
@@ -43,7 +43,7 @@ def test_measuring_leaves_the_training_state_as_it_was(name: str) -> None:
     assert points[1]["response_gap"] == max(points[1][f"response_gap_{k}"] for k in (1, 2))
     assert ("kl_grid" in finals[0]) == ("nll_grid" in finals[1]) == (name != "hidden")  # its density lives in z
     assert name == "hidden" or all(0 <= row["border_grid"] <= 1 for row in finals)
-    reference = evaluator.yardstick.reference
+    reference = evaluator.metrics.reference
     assert finals[1]["energy_distance_12"] == pytest.approx(energy_distance(samples[1], reference))
 
 
@@ -58,7 +58,7 @@ def test_the_gauge_is_that_of_the_chain_nearest_its_limit() -> None:
 
 def test_the_long_run_has_64_chains_whatever_the_samples_and_says_so_in_its_name() -> None:
     evaluator, state, _ = trained("kl", particles=80)
-    wide = Evaluator(evaluator.method, evaluator.yardstick.data, samples=80, long_run=4)
+    wide = Evaluator(evaluator.method, evaluator.metrics.data, samples=80, long_run=4)
     row = wide.final(state)[0][0]
     assert {"energy_distance_80", "energy_distance_64_long", "rhat_energy_64"} <= row.keys()
     assert "energy_distance_80_long" not in row
@@ -90,7 +90,7 @@ def test_the_response_gap_is_between_the_samples_and_held_out_data_as_training_s
     for smoothing in (0.0, 1.0):
         evaluator, state, infos = trained("kl", data_noise=smoothing, train=1)
         evaluator.samples = 2000
-        held_out = torch.tensor(evaluator.yardstick.reference, dtype=torch.float64)
+        held_out = torch.tensor(evaluator.metrics.reference, dtype=torch.float64)
         state.pool = torch.stack([held_out, held_out + 5])  # of the first replicate: the very data
         found = [row["response_gap"] for row in evaluator.point(state, infos)]
         assert found[1] > 1 and (found[0] < 1e-12 if not smoothing else 0.003 < found[0] < 0.5)
@@ -140,8 +140,8 @@ def test_the_model_at_a_temperature_is_what_its_chain_samples() -> None:
     def grid(temperature: float) -> dict[str, float]:
         evaluator, state, _ = trained("kl", temperature=temperature, train=1)
         density: Any = Gaussian()
-        evaluator.yardstick.data = dataclasses.replace(evaluator.yardstick.data, density=density)
-        evaluator.yardstick.reference = held_out
+        evaluator.metrics.data = dataclasses.replace(evaluator.metrics.data, density=density)
+        evaluator.metrics.reference = held_out
         state.nets = state.nets._replace(f=Well(a))  # type: ignore[arg-type]
         return evaluator._grid(evaluator._log_densities(state), 0)
 
@@ -153,8 +153,8 @@ def test_the_model_at_a_temperature_is_what_its_chain_samples() -> None:
 
 
 def test_the_floor_of_real_data_is_small_and_noise_is_far() -> None:
-    yardstick = Yardstick(load("gaussians8"), 128)
+    metrics = SampleMetrics(load("gaussians8"), 128)
     rng = np.random.default_rng(0)
-    floor = yardstick.floors(10, rng)[yardstick.primary]
+    floor = metrics.floors(10, rng)[metrics.primary]
     assert abs(floor.mean) < 0.05 and floor.n == 128
-    assert yardstick(rng.normal(0, 0.5, (128, 2)).astype(np.float32)) > 0.3
+    assert metrics(rng.normal(0, 0.5, (128, 2)).astype(np.float32)) > 0.3

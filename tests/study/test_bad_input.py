@@ -238,15 +238,17 @@ def test_a_problem_in_a_design(design: str, sentence: str) -> None:
     ("{replicates: 1001}", "search.replicates: found 1001, expected a whole number >= 1 and <= 1000"),
     ("{trails: 8}", "search.trails: unknown key; did you mean trials?"),
     ("{objective: fid}", "search.objective: unknown objective 'fid' for digits and evaluation.samples = 256; expected "
-                         "one of primary, kid_clf64, kid_clf64_long, fd_clf64, particle_gradients, wall_seconds"),
+                         "one of primary, kid_clf64, kid_clf64_long, fd_clf64, precision_clf64, recall_clf64, "
+                         "density_clf64, coverage_clf64, particle_gradients, wall_seconds"),
     ("{objective: kid_clf64_512}", "search.objective: unknown objective 'kid_clf64_512' for digits and "
                                    "evaluation.samples = 256; did you mean kid_clf64?"),
     ("{objective: [primary, kid_clf64]}", "search.objective[1]: kid_clf64 stands twice in the list"),
     ("{objective: [primary, null]}", "search.objective[1]: unknown objective None for digits and evaluation.samples = "
-     "256; expected one of primary, kid_clf64, kid_clf64_long, fd_clf64, particle_gradients, wall_seconds"),
+     "256; expected one of primary, kid_clf64, kid_clf64_long, fd_clf64, precision_clf64, recall_clf64, density_clf64, "
+     "coverage_clf64, particle_gradients, wall_seconds"),
     ("{objective: [primary, fid], direction: [minimize, maximize]}", "search.objective[1]: unknown objective 'fid' for "
      "digits and evaluation.samples = 256; expected one of primary, kid_clf64, kid_clf64_long, fd_clf64, "
-     "particle_gradients, wall_seconds"),
+     "precision_clf64, recall_clf64, density_clf64, coverage_clf64, particle_gradients, wall_seconds"),
     ("{objective: []}", "search.objective: found 0 objectives, expected 1 to 3"),
     ("{objective: [primary, wall_seconds], prune: successive_halving}",
      "search.prune: found successive_halving with 2 objectives, expected one: a pruner compares single values"),
@@ -257,9 +259,11 @@ def test_a_problem_in_a_design(design: str, sentence: str) -> None:
     ("{objective: [primary, wall_seconds], prune: hyperband}",
      "search.prune: found 'hyperband', expected one of successive_halving, null"),
     ("{trials: true}", "search.trials: found True, expected a whole number >= 1"),
-    ("{direction: max}", "search.direction: found 'max', expected one of minimize"),
+    ("{direction: max}", "search.direction: found 'max', expected one of minimize, maximize"),
     ("{direction: maximize}", "search.direction: found maximize, expected minimize: the smaller kid_clf64_256, the "
      "better"),
+    ("{objective: [primary, recall_clf64], direction: minimize}",
+     "search.direction: found minimize, expected maximize: the larger recall_clf64_256, the better"),
     ("{objective: [primary, wall_seconds], direction: [minimize]}",
      "search.direction: found 1 for 2 objectives, expected one each"),
     ("{diverged_value: .inf}", "search.diverged_value: found inf, expected a finite number or reference"),

@@ -41,8 +41,8 @@ def test_no_file_imports_from_a_floor_above_or_a_house_apart(package: str) -> No
 
 
 FLOORS = (  # of models/, from the ground up; the last is models/__init__.py
-    {"noise", "cpus", "langevin", "registry", "knobs"}, {"stability"}, {"data"}, {"networks"}, {"methods"}, {"training"},
-    {"measures"}, {"testing"}, {"models"})
+    {"noise", "cpus", "langevin", "registry", "knobs"}, {"stability"}, {"data"}, {"networks"}, {"methods"},
+    {"training"}, {"measures"}, {"testing"}, {"models"})
 
 
 def _files_imported(file: Path) -> set[Path]:

@@ -175,6 +175,7 @@ def searches(draw: DrawFn, limits: Limits, arms: dict[str, str], data: str, samp
              and not (m.needs_density and any(METHODS[method].latent_chain for method in arms.values()))]
     chosen = draw(st.lists(st.sampled_from(named), min_size=1, max_size=3, unique=True))
     words = [draw(st.sampled_from([m.name, m.family])) for m in chosen]
+    ways = [m.direction for m in chosen]
     found: Tree = {"objective": words if len(words) > 1 or draw(MAYBE) else words[0]}
     if len(chosen) == 1 and not chosen[0].at_end_only and draw(MAYBE):
         found["prune"] = draw(st.sampled_from(["successive_halving", None]))
@@ -182,7 +183,7 @@ def searches(draw: DrawFn, limits: Limits, arms: dict[str, str], data: str, samp
     several = st.lists(stand_in, min_size=len(words), max_size=len(words))
     optional: dict[str, SearchStrategy[Any]] = {
         "sampler": st.sampled_from(SAMPLERS), "trials": st.integers(1, 40), "replicates": st.integers(1, 1000),
-        "direction": st.sampled_from(["minimize", ["minimize"] * len(words)]),
+        "direction": st.sampled_from([ways, *([ways[0]] if len(set(ways)) == 1 else [])]),
         "diverged_value": several | st.just("reference") | (stand_in if len(words) == 1 else several)}
     found |= draw(st.fixed_dictionaries({}, optional=optional))
     bare: bool = draw(MAYBE)

@@ -82,10 +82,12 @@ def _search(row: Row, number: int, name: str, samples: int) -> Tree:
     """With a knob that makes some trials diverge. In the plane a sampler comes to choose."""
     known = measures(name, samples)
     first, long = known[0], known[1]
+    way = {"primary": "minimize", **{word: m.direction for m in known for word in (m.name, m.family)}}
     assert long.name == long_name(first.name)
     at_end = [m for m in known if m.at_end_only and not (m.needs_density and "hidden" in row["methods"])]
+    three = [m.name for m in at_end[3:6]] or [first.family, "particle_gradients", "wall_seconds"]
     forms = {"primary": [["primary"]], "at end": [[m.name] for m in reversed(at_end)],
-             "several": [[first.name, "particle_gradients"], [first.family, "wall_seconds", long.name]]}
+             "several": [[m.name for m in at_end[:3]], three]}
     words = forms[row["objective"]][row["nth"]["objective"] % len(forms[row["objective"]])]
     diverged = {"reference": "reference", "number": [0.5] * len(words), "each": [0.5, *["reference"] * len(words[1:])]}
     given = diverged[row["diverged_value"]]
@@ -94,7 +96,7 @@ def _search(row: Row, number: int, name: str, samples: int) -> Tree:
         "replicates": 2, "trials": start + 3, "sampler": row["sampler"], "equal": row["equal"],
         "objective": words[0] if len(words) == 1 else words, "prune": row["prune"],
         "diverged_value": given[0] if len(words) == 1 and isinstance(given, list) else given,
-        "direction": ["minimize"] * len(words) if number % 3 else "minimize",
+        **({"direction": [way[word] for word in words]} if number % 3 else {}),
         "space": {"step_size": {"log": [0.05, 0.3]}, "mcmc_steps": {"int": [1, 2]}, "updates": 9,
                   "lr_f": {"low": 0.001, "high": 0.003}, "score_scale": {"choice": [1.0, 1e12]},
                   "energy_l2": {"float": [0.0, 0.1]}}}
