@@ -11,7 +11,7 @@ from analysis.load import CELL, Study
 
 
 def objectives(study: Study) -> list[str]:
-    """The measures that the search minimises, in the order of the spec; none without a search."""
+    """The measures that the search was told, in the order of the spec; none without a search."""
     return list((study.plan.get("search") or {}).get("objectives", ()))
 
 
@@ -36,9 +36,9 @@ def objective_values(study: Study) -> pd.DataFrame:
     if not found:
         return pd.DataFrame()
     frame = pd.DataFrame(found)
-    frame["front"] = unbeaten(frame[names].to_numpy(float))
-    return frame.sort_values(["front", *names, "config_hash"], ascending=[False, *[True] * len(names), True],
-                             ignore_index=True)
+    smaller = [way == "minimize" for way in study.plan["search"].get("directions", ["minimize"] * len(names))]
+    frame["front"] = unbeaten(frame[names].to_numpy(float) * np.where(smaller, 1, -1))
+    return frame.sort_values(["front", *names, "config_hash"], ascending=[False, *smaller, True], ignore_index=True)
 
 
 def _mean(own: pd.DataFrame, name: str, diverged_value: float | None) -> float:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.measures.naming import long_name
+from models.measures.table import MEASURES
 from study.plan.identity import config_hash
 from study.run.unit_progress import UnitProgress, pack, unpack
 from study.schema.manifest import Manifest
@@ -62,7 +63,8 @@ class UnitRun:
         self._patience = patience
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = UnitProgress()
-        self._state: TrainState | None = None
+        self._training: Iterator[tuple[TrainState, list[Info]]] | None = None
+        self._state: TrainState | None = None  # at the last evaluation
         self._saved, self._save_cost = time.monotonic(), 0.0
         self._notes: list[str] = []
 
@@ -93,18 +95,10 @@ class UnitRun:
                         "replicates": len(self.unit.seeds), "diverged": 0, "status": "oom", "done": True}
 
     def _advance(self) -> dict[str, Any]:
-        from models.training.step import train_step
-
         self._tick = time.perf_counter(), time.process_time()
-        state = self._state if self._state is not None else self._start()
-        target = next(point for point in self._points if point > state.update)
-        infos = self._since_the_last_point(state)
-        while state.update < target and bool(state.alive.any()):
-            state, info = train_step(self._method, self._data, state)
-            infos.append(info)
-            if state.update < target and self._checkpoint_is_due():
-                self._clock()
-                self._checkpoint(state, infos)
+        if self._training is None:
+            self._training = self._start()
+        state, infos = next(self._training)
         measured = self._evaluator.point(state, infos)
         self._progress.window = {}  # a checkpoint on the way may have filled it
         self._clock()
@@ -115,39 +109,36 @@ class UnitRun:
         last = state.update >= self._points[-1] or not bool(state.alive.any())
         return self._finish(state) if last else self._go_on(state, rows)
 
-    def _start(self) -> TrainState:
-        """Data, method and evaluator from the configuration; the training state afresh, or from the checkpoint."""
-        from models import METHODS
+    def _start(self) -> Iterator[tuple[TrainState, list[Info]]]:
+        """Training of the configuration, from its checkpoint where it has one, and who evaluates it."""
         from models.data.disk.options import DataError, kind_of
         from models.data.load import load
         from models.measures.evaluation import Evaluator
         from models.measures.feature_file import own_extractor
-        from models.methods import hparams
         from models.methods.method import build
-        from models.training.step import init_state
+        from models.training.fit import fit
 
         if self.device != "cpu":
             _exact_on_gpu()
         c, seeds = self.unit.configuration, self.unit.seeds
-        hp: hparams.HParams = getattr(hparams, METHODS[c.method].split(":")[1])(**c.knobs)
         self._data = load(c.data, cache_dir=self.cache_dir)
         if kind_of(c.data) and config_hash(c, self._data.content_hash) != self.unit.config_hash:
             raise DataError((), f"found other images on {platform.node()} than the study was launched with "
                                 f"({self._data.notes}), expected the same data on every machine as long as it runs")
-        self._method = build(hp, self._data)
+        self._method = build(c.method, self._data, **c.knobs)
         e = c.evaluation
         self._evaluator = Evaluator(self._method, self._data, samples=e.samples, long_run=e.long_run,
                                     split=e.split, cache_dir=self.cache_dir, ais_steps=e.ais_steps,
                                     own=own_extractor(e.features, self._data.extent))
         self.objective = self.objective or self._evaluator.primary
-        self._points = evaluation_points(hp.updates, e.points)
-        self._gradients = hparams.gradient_evaluations(hp)
+        self._points = evaluation_points(c.knobs["updates"], e.points)
+        self._gradients = self._method.hp.gradient_evaluations()
         state = self._continued()
         self._told_commit()
         if state is None:
             self.store.write_config(self.unit)
-            state = init_state(self._method, self._data, seeds, self.device)
-        return state
+        return fit(self._method, self._data, seeds, self._points, device=self.device, state=state,
+                   seen=self._since_the_last_point(state) if state else (), between=self._between)
 
     def _continued(self) -> TrainState | None:
         """The training state of the newest checkpoint, and its progress; None where the unit starts afresh."""
@@ -182,6 +173,11 @@ class UnitRun:
         if self._checkpoint_is_due():
             self._checkpoint(state, [])
         return report
+
+    def _between(self, state: TrainState, infos: Sequence[Info]) -> None:
+        if self._checkpoint_is_due():
+            self._clock()
+            self._checkpoint(state, infos)
 
     def _checkpoint_is_due(self) -> bool:
         return time.monotonic() - self._saved >= max(self._checkpoint_seconds, CHECKPOINT_SHARE * self._save_cost)
@@ -265,8 +261,7 @@ class UnitRun:
         if self.floor is None or not np.isfinite(quality).any():
             return "survived", ()
         n = self.unit.configuration.evaluation.samples
-        measures = {"variance_ratio": f"variance_ratio_{n}", "modes": f"modes_{n}", "long": long_name(primary),
-                    "saturation_excess": f"saturation_excess_{n}"}
+        measures = {m.verdict: m.name(n) for m in MEASURES if m.verdict} | {"long": long_name(primary)}
         found = {name: final[column] for name, column in measures.items() if column in final}
         if "sd_ratio_g" in trace[-1]:
             found["sd_ratio_g"] = trace[-1]["sd_ratio_g"]

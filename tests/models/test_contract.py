@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.methods.hparams import HParams, combination_problems, expected, knob_problem
+from models.knobs import expected, knob_problem
+from models.methods.hparams import HParams
 from models.methods.kl import kl_flow
-from models.methods.method import Networks, build
+from models.methods.method import Networks
 from models.noise import Noise, generators_for
 from models.stability.divergence import REASONS
 from models.training.batches import indices
@@ -43,7 +44,7 @@ def test_fused_replicates_of_a_convnet_equal_solo(name: str) -> None:
 @methods
 def test_loop_and_grouped_execution_agree(name: str) -> None:
     on = tiny.data(tiny.IMAGES)
-    method = build(tiny.knobs(name), on)
+    method = tiny.method(name, on)
     states = [init_state(method, on, [0, 1]) for _ in range(2)]
     for net in (states[1].nets.f, states[1].nets.g):
         if net is not None:
@@ -78,19 +79,22 @@ def other_values(hp: HParams, knob: str) -> tuple[list[Any], bool]:
     given = {f.name: getattr(hp, f.name) for f in dataclasses.fields(hp) if getattr(hp, f.name) != f.default}
     allowed = [v for v in found if v != now and not knob_problem(kind, knob, v)]
     assert allowed, f"{knob}: no other value was found"  # below there may be none: `penalty_on` of `hidden`
-    return [v for v in allowed if not combination_problems(kind, {**given, knob: v})], bool(words) or bool in kinds
+    return [v for v in allowed if not kind.conflicts({**given, knob: v})], bool(words) or bool in kinds
 
 
 @methods
 def test_every_knob_changes_the_result(name: str) -> None:
     base = tiny.knobs(name)
 
-    def result(hp: HParams) -> torch.Tensor:
-        on = tiny.data(tiny.PLANE)
-        return tiny.weights(tiny.train(build(hp, on), on, [0], hp.updates), 0)
+    def result(hp: HParams, shape: tuple[int, ...] = tiny.PLANE) -> torch.Tensor:
+        on = tiny.data(shape)
+        return tiny.weights(tiny.train(type(tiny.method(name, on))(hp, on.shape), on, [0], hp.updates), 0)
 
     reference = result(base)
+    assert not torch.equal(result(dataclasses.replace(base, network="mlp"), tiny.IMAGES), result(base, tiny.IMAGES))
     for field in dataclasses.fields(base):
+        if field.name == "network":  # one of them in the plane
+            continue
         values, each = other_values(base, field.name)
         results = (result(dataclasses.replace(base, **{field.name: value})) for value in values)
         moved = (found.shape != reference.shape or not torch.equal(found, reference) for found in results)
@@ -115,7 +119,7 @@ def test_a_nan_batch_freezes_its_replicate_by_name_and_spares_the_others(name: s
     train = clean.train.copy()
     train[victim] = np.nan
     on = dataclasses.replace(clean, train=train)
-    method = build(tiny.knobs(name), on)
+    method = tiny.method(name, on)
     one = tiny.train(method, on, [0, 1], 1)
     frozen = tiny.weights(one, 0).clone()
     state = tiny.train(method, on, [0, 1], 3, one)
@@ -130,7 +134,7 @@ def test_a_nan_batch_freezes_its_replicate_by_name_and_spares_the_others(name: s
 @shapes
 def test_two_and_two_updates_through_a_checkpoint_are_four(name: str, shape: tuple[int, ...]) -> None:
     on = tiny.data(shape)
-    method = build(tiny.knobs(name, spectral_norm=True), on)
+    method = tiny.method(name, on, spectral_norm=True)
     half = tiny.train(method, on, [0, 1], 2)
     payload = save_state(half)
     straight = save_state(tiny.train(method, on, [0, 1], 2, half))
@@ -140,7 +144,7 @@ def test_two_and_two_updates_through_a_checkpoint_are_four(name: str, shape: tup
 
 def test_a_checkpoint_of_something_else_is_refused() -> None:
     on = tiny.data(tiny.PLANE)
-    kl, jko = (build(tiny.knobs(m), on) for m in ("kl", "hidden"))
+    kl, jko = (tiny.method(m, on) for m in ("kl", "hidden"))
     payload = save_state(init_state(kl, on, [0]))
     with pytest.raises(CheckpointError, match="another configuration"):
         load_state(payload, jko, on, [0])
@@ -153,7 +157,7 @@ def test_a_checkpoint_of_something_else_is_refused() -> None:
 @methods
 def test_each_loss_moves_only_its_own_network(name: str) -> None:
     on = tiny.data(tiny.IMAGES)
-    method = build(tiny.knobs(name), on)
+    method = tiny.method(name, on)
     for mover in ("lr_f", "lr_g"):
         still = {"lr_f": 0.0, "lr_g": 0.0} | {mover: 1e-2}
         state = init_state(method, on, [0])
@@ -177,7 +181,7 @@ def _zero_score(nets: Networks) -> None:
 @shapes
 def test_without_f_only_the_reference_pulls(name: str, shape: tuple[int, ...]) -> None:
     on = tiny.data(shape)
-    method = build(tiny.knobs(name, step_size=0.3, temperature=0.0), on)
+    method = tiny.method(name, on, step_size=0.3, temperature=0.0)
     state = init_state(method, on, [0])
     _zero_score(state.nets)
     noise = Noise(generators_for([0], "chain"), torch.float64)
@@ -196,7 +200,7 @@ def test_a_small_step_of_f_lowers_the_loss_it_descends(name: str) -> None:
     on = tiny.data(tiny.IMAGES)
     flows = [{"flow": "kl"}, {"flow": "jko"}] if hasattr(tiny.knobs(name), "flow") else [{}]
     for flow in flows:
-        method = build(tiny.knobs(name, **flow), on)
+        method = tiny.method(name, on, **flow)
         state = init_state(method, on, [0, 1])
         x_data = torch.from_numpy(on.train[None, :8]).double().expand(2, -1, -1, -1, -1)
         draw, _ = method.run(state.nets, method.start(None, None, x_data, state.noise), state.noise, 3)
@@ -216,7 +220,7 @@ def test_a_small_step_of_f_lowers_the_loss_it_descends(name: str) -> None:
 @pytest.mark.parametrize("name", ["hidden", "amortized", "ggcn"])
 def test_a_small_step_of_g_does_what_its_equation_says(name: str, how: str) -> None:
     on = tiny.data(tiny.IMAGES)
-    method = build(tiny.knobs(name, upsampler_loss=how, step_size=0.2), on)
+    method = tiny.method(name, on, upsampler_loss=how, step_size=0.2)
     state = init_state(method, on, [0, 1])
     draw, _ = method.run(state.nets, method.reference(state.noise, 8), state.noise, 3)
     z = draw.z_start if (name, how) == ("hidden", "regression") else draw.z

@@ -6,24 +6,22 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 
-from models import METHODS
-from models.methods import hparams
-from models.methods.hparams import knob
-from models.methods.kl import KL, kl_flow
+from models.knobs import knob
+from models.methods.kl import KL, KLKnobs, kl_flow
 from models.methods.method import Flow, FlowLoss
+from models.registry import METHODS
 from tests.models import test_contract as contract
 
 
 @dataclass(frozen=True, kw_only=True)
-class CentredKnobs(hparams.KL):
+class CentredKnobs(KLKnobs):
     """KL's knobs and one more; no `flow`."""
 
-    method: ClassVar[str] = "centred"
     centring: float = knob(0.3, "weight of (E f(data))^2 in the loss of f", low=0)
 
 
@@ -43,12 +41,16 @@ def method_level(given: tuple[Any, ...]) -> torch.Tensor:
 class Centred(KL):
     """Correct: a flow of its own, with a knob of its own."""
 
+    Knobs = CentredKnobs
+
     def choose_flow(self) -> Flow:
         return centred_flow
 
 
 class Idle(KL):
     """Has the knob, and does nothing with it."""
+
+    Knobs = CentredKnobs
 
 
 class Global(Centred):
@@ -74,6 +76,8 @@ class Mixing(Centred):
 class Swapped(KL):
     """Descends E4 the wrong way, and says that it is E4."""
 
+    Knobs = CentredKnobs
+
     def energy_loss(self, *given: Any) -> FlowLoss:
         found = super().energy_loss(*given)
         return found._replace(loss=-found.loss)
@@ -90,9 +94,8 @@ def checks(name: str) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def register(monkeypatch: pytest.MonkeyPatch, method: type) -> str:
-    """As if `method` had its line in METHODS and its dataclass in models/methods/hparams.py."""
+    """As if `method` had its line in METHODS."""
     monkeypatch.setitem(METHODS, "centred", f"{__name__}:{method.__name__}")
-    monkeypatch.setattr(hparams, method.__name__, CentredKnobs, raising=False)
     return "centred"
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.langevin import langevin
 from models.methods.hidden import regression_loss
 from models.methods.jko import jko_flow
-from models.methods.method import Draw, Method, Networks, build
+from models.methods.method import Draw, Method, Networks
 from models.noise import STREAMS, Noise, generators_for
 from models.training.batches import indices
 from tests.models import tiny
@@ -29,7 +29,7 @@ def noise(*seeds: int) -> Noise:
 
 
 def method(name: str, **knobs: Any) -> Method:
-    return build(tiny.knobs(name, **knobs), tiny.data(tiny.PLANE))
+    return tiny.method(name, tiny.data(tiny.PLANE), **knobs)
 
 
 def at(x: Tensor, **others: Any) -> Draw:

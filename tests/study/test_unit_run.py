@@ -17,9 +17,8 @@ import torch
 from PIL import Image
 
 import models.measures.evaluation
-from models.methods.method import build
 from models.stability.verdict import VERDICTS
-from models.training import step as training
+from models.training import fit as training
 from models.training.step import init_state, train_step
 from study.run import unit_run as trial
 from study.run.unit_run import UnitRun, evaluation_points
@@ -122,10 +121,11 @@ def test_a_survivor_is_judged_by_its_whole_trace_and_a_resumed_one_alike(
 
 
 def test_the_gap_of_every_update_is_kept_for_the_verdict() -> None:
-    from tests.models.tiny import IMAGES, data, knobs
+    from tests.models.tiny import IMAGES, data
+    from tests.models.tiny import method as built
 
     on = data(IMAGES)
-    method = build(knobs("kl", updates=5), on)
+    method = built("kl", on, updates=5)
     state, gaps = init_state(method, on, [0, 1]), []
     for _ in range(5):
         state, info = train_step(method, on, state)

@@ -40,6 +40,37 @@ def test_no_file_imports_from_a_floor_above_or_a_house_apart(package: str) -> No
     assert not wrong
 
 
+FLOORS = (  # of models/, from the ground up; the last is models/__init__.py
+    {"noise", "cpus", "langevin", "registry", "knobs"}, {"stability"}, {"data"}, {"networks"}, {"methods"},
+    {"training"}, {"measures"}, {"testing"}, {"models"})
+
+
+def _files_imported(file: Path) -> set[Path]:
+    """Files of models/ that a file imports anywhere in it; of a folder its __init__.py."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
+            [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            if isinstance(node, ast.ImportFrom) and node.module else [])
+        for name in names:
+            path = ROOT.joinpath(*name.split("."))
+            found |= {one for one in (path.with_suffix(".py"), path / "__init__.py") if one.is_file()}
+    return {one for one in found if one.is_relative_to(ROOT / "models") and one.read_text(encoding="utf-8").strip()}
+
+
+def test_imports_within_models_go_down_its_floors_and_in_no_circle() -> None:
+    """Lazy ones and those for type checkers included."""
+    level = {name: k for k, names in enumerate(FLOORS) for name in names}
+    files = {file: _files_imported(file) - {file} for file in (ROOT / "models").rglob("*.py")}
+    floor = {file: level[file.relative_to(ROOT / "models").parts[0].removesuffix(".py").replace("__init__", "models")]
+             for file in files}
+    up = [(file.name, other.name) for file, others in files.items() for other in others if floor[other] > floor[file]]
+    assert up == []
+    while leaves := {file for file, others in files.items() if not others & files.keys()}:
+        files = {file: others for file, others in files.items() if file not in leaves}
+    assert [str(file.relative_to(ROOT)) for file in files] == []
+
+
 @pytest.mark.parametrize("package", [study, models, analysis])
 def test_the_packages_are_this_repositorys(package: object) -> None:
     """Their names are generic: another installed package of the same name must never be taken instead."""
@@ -47,7 +78,7 @@ def test_the_packages_are_this_repositorys(package: object) -> None:
 
 
 @pytest.mark.parametrize(("statement", "never"), [
-    ("import study, study.spec, study.launch, models.methods.hparams, models.stability.law, models.data.datasets",
+    ("import study, study.spec, study.launch, models.stability.law, models.data.datasets",
      ("ray", "torch", "numpy", "optuna", "mlflow", "pandas", "pyarrow")),
     ("import models.training.step, models.measures.evaluation, models.training.checkpoint, models.measures.features",
      ("ray", "optuna", "mlflow", "sklearn", "skimage", "scipy", "pandas")),
