@@ -5,12 +5,10 @@ Imports torch when a unit starts, not before. Never imports ray: it runs as well
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +16,7 @@ import numpy as np
 from models.measures.naming import long_name
 from models.measures.table import MEASURES
 from study.plan.identity import config_hash
+from study.run.safeguards import exact_on_gpu, is_out_of_memory, watched
 from study.run.unit_progress import UnitProgress, pack, unpack
 from study.schema.manifest import Manifest
 from study.schema.plan import LIMITS
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 20.0  # between two checkpoints, at least
 CHECKPOINT_SHARE = 20  # and at least this many times what one costs, where storage is slow
-ALLOC_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED",
-                "CUSPARSE_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "CUDA error: out of memory")
-STDERR = 2  # its descriptor: what stands for it in Python may be no file
 
 Row = dict[str, Any]
 
@@ -81,14 +77,14 @@ class UnitRun:
         unit reported. status: running | finished | diverged (all replicates) | oom (nothing is written: it may run
         elsewhere). A unit that is done already answers from its manifest. Other exceptions propagate.
         """
-        with _watched(self._patience):
+        with watched(self._patience):
             manifest = self.store.done(self.unit) if self._state is None else None
             if manifest is not None and manifest.report is not None:
                 return manifest.report
             try:
                 return self._advance()
             except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 updates = self.unit.configuration.knobs["updates"]
                 return {"update": self._state.update if self._state else 0, "updates": updates,
@@ -119,7 +115,7 @@ class UnitRun:
         from models.training.fit import fit
 
         if self.device != "cpu":
-            _exact_on_gpu()
+            exact_on_gpu()
         c, seeds = self.unit.configuration, self.unit.seeds
         self._data = load(c.data, cache_dir=self.cache_dir)
         if kind_of(c.data) and config_hash(c, self._data.content_hash) != self.unit.config_hash:
@@ -295,35 +291,3 @@ class UnitRun:
 def evaluation_points(updates: int, points: int) -> list[int]:
     """At most `points` update numbers, equally spaced up to the last update."""
     return sorted({round(updates * k / points) for k in range(1, points + 1)} - {0})
-
-
-def _exact_on_gpu() -> None:
-    """fp32 means fp32: cuDNN's default is TF32 in convolutions, and kernels that differ from run to run."""
-    import torch
-
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-
-
-@contextmanager
-def _watched(patience: float | None) -> Iterator[None]:
-    """End this process, with its stacks on stderr, if the block takes longer. The clock is a thread outside of Python,
-    which no lock and no call into a driver holds up; to Ray the worker has died, and its unit goes on elsewhere."""
-    if patience is None:
-        yield
-        return
-    faulthandler.dump_traceback_later(patience, exit=True, file=STDERR)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Python's and CUDA's own classes; torch's allocator for the CPU, and cuBLAS, cuDNN and their like for their work
-    space, raise a plain RuntimeError with its name."""
-    import torch
-
-    said = str(error)
-    return (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in said
-            or any(name in said for name in ALLOC_FAILED))
