@@ -121,8 +121,8 @@ def test_a_survivor_is_judged_by_its_whole_trace_and_a_resumed_one_alike(
 
 
 def test_the_gap_of_every_update_is_kept_for_the_verdict() -> None:
-    from tests.models.tiny import IMAGES, data
-    from tests.models.tiny import method as built
+    from models.testing.tiny import IMAGES, data
+    from models.testing.tiny import method as built
 
     on = data(IMAGES)
     method = built("kl", on, updates=5)
