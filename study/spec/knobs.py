@@ -15,8 +15,25 @@ from study.spec.problems import Path, nearest
 from study.spec.written import as_number
 
 Report = Callable[[Path, str], None]
-METHODS: dict[str, type[HParams]] = {name: registry.find("method", name).Knobs for name in registry.METHODS}
-KNOBS: dict[str, tuple[str, ...]] = {name: tuple(f.name for f in fields(cls)) for name, cls in METHODS.items()}
+
+
+class _Methods(dict[str, type[HParams]]):
+    """Method -> the class of its knobs. Holds the built-in ones; `package.module:Name` is looked up, too."""
+
+    def __missing__(self, name: str) -> type[HParams]:
+        found: type[HParams] = registry.find("method", name).Knobs
+        return found
+
+
+class _Knobs(dict[str, tuple[str, ...]]):
+    """Method -> the names of its knobs."""
+
+    def __missing__(self, name: str) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(METHODS[name]))
+
+
+METHODS = _Methods({name: registry.find("method", name).Knobs for name in registry.METHODS})
+KNOBS = _Knobs({name: tuple(f.name for f in fields(cls)) for name, cls in METHODS.items()})
 ALL_KNOBS: tuple[str, ...] = tuple(dict.fromkeys(knob for knobs in KNOBS.values() for knob in knobs))
 
 

@@ -20,8 +20,8 @@ from models.networks.layers import Network
 from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
 from models.stability.law import fixed_point, limit
+from models.testing import tiny
 from models.training.step import init_state, train_step
-from tests.models import tiny
 
 F64 = torch.float64
 W = np.array([[1.2, 0.5], [-0.3, 0.7]])

@@ -17,8 +17,8 @@ from models.measures import ais
 from models.measures.evaluation import Evaluator
 from models.measures.quality import grid_kl
 from models.noise import Noise, generators_for
+from models.testing import tiny
 from models.training.step import init_state, train_step
-from tests.models import tiny
 
 SIGMA = 1.0
 

@@ -18,8 +18,8 @@ from models.methods.method import Draw, Networks
 from models.networks.layers import Network
 from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
+from models.testing import tiny
 from models.training.step import init_state, train_step
-from tests.models import tiny
 
 
 @pytest.mark.parametrize("step_size", [0.5, 1.0, 1.5])

@@ -21,10 +21,11 @@ from models.data.disk import load as disk
 from models.data.disk import rows as disk_rows
 from models.data.disk.options import DataError
 from models.data.disk.pixels import pixels
+from models.testing import tiny
 from models.training.batches import batch
 from models.training.checkpoint import load_state, save_state
 from models.training.step import init_state
-from tests.models import images, tiny
+from tests.models import images
 from tests.models.images import at
 
 PNGS = images.tiles(60)
@@ -219,6 +220,7 @@ def _indices(update: int) -> np.ndarray:
 MEMORY = """
 import re, sys, time
 import numpy as np, PIL.Image, torch
+from models.testing import tiny
 from models.training.batches import batch
 from models.data.load import load
 import models.data.disk.load

@@ -14,9 +14,9 @@ from torch import Tensor
 from models.data.load import load
 from models.measures.evaluation import Evaluator, SampleMetrics
 from models.measures.quality import energy_distance
+from models.testing import tiny
 from models.training.checkpoint import save_state
 from models.training.step import Info, TrainState, init_state, train_step
-from tests.models import tiny
 
 
 def trained(name: str, train: int = 3, **knobs: Any) -> tuple[Evaluator, TrainState, list[Info]]:

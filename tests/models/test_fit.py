@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import models
+from models.testing import tiny
 from models.training.checkpoint import save_state
-from tests.models import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -27,7 +27,7 @@ from models.networks.convnet import ConvScore
 from models.networks.layers import Network
 from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
-from tests.models import tiny
+from models.testing import tiny
 
 Array = NDArray[np.float64]
 F64 = torch.float64

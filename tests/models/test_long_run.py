@@ -14,8 +14,8 @@ from models.measures.chains import convergence
 from models.measures.long_run import SCALARS, long_run, told
 from models.methods.method import Networks, first
 from models.noise import Noise, generators_for
+from models.testing import tiny
 from models.training.step import init_state
-from tests.models import tiny
 
 
 def noise(*seeds: int) -> Noise:

@@ -10,7 +10,7 @@ from models.langevin import langevin
 from models.methods.method import Networks
 from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
-from tests.models import tiny
+from models.testing import tiny
 
 F64 = torch.float64
 

@@ -17,8 +17,8 @@ from models.methods.method import knobs_of
 from models.networks.choice import network_problem
 from models.networks.convnet import ConvScore
 from models.networks.mlp import MLPScore
+from models.testing import tiny
 from models.training.step import init_state, train_step
-from tests.models import tiny
 
 SPAN = (0.0, 255.0)
 

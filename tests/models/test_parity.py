@@ -24,8 +24,8 @@ from models.networks.convnet import ConvScore
 from models.networks.layers import Network
 from models.networks.mlp import MLP, MLPScore
 from models.noise import Noise, generators_for
+from models.testing import tiny
 from models.training.step import init_state, train_step
-from tests.models import tiny
 
 F64 = torch.float64
 SIGMA, DELTA, TAU, C = 0.8, 0.3, 0.7, 0.4

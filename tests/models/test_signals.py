@@ -14,8 +14,8 @@ from models.networks.convnet import ConvScore
 from models.networks.layers import Network
 from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
+from models.testing import tiny
 from models.training.step import init_state
-from tests.models import tiny
 
 
 def clouds(n: int, m: int, *shape: int, replicates: int = 2) -> tuple[Tensor, Tensor]:

@@ -19,10 +19,10 @@ from models.networks.convnet import ConvScore
 from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
 from models.stability.divergence import REASONS
+from models.testing import tiny
 from models.training.batches import batch
 from models.training.checkpoint import load_state, save_state
 from models.training.step import TrainState, init_state, train_step
-from tests.models import tiny
 
 F64 = torch.float64
 

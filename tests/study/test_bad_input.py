@@ -511,3 +511,23 @@ def test_a_network_that_the_data_cannot_have_or_that_is_nowhere() -> None:
     assert problems(plane + "train: {network: mylab.nets:Deep}\ndesign: {step_size: [0.1]}") == [
         "s.yaml:4: train.network: mylab.nets:Deep: there is no module mylab"]
     assert loads(GRID + "train: {network: mlp}\n").arms["kl"].hparams({}).network == "mlp"
+
+
+OUTSIDE = "tests.models.test_new_method:Centred"
+
+
+def test_a_method_from_outside_is_an_arm_with_its_own_knobs_or_a_sentence() -> None:
+    text = "study: s\ndata: rings\ndesign: {step_size: [0.1, 0.2]}\n"
+    found = loads(text + f"method: [kl, '{OUTSIDE}']\ntrain: {{Centred: {{centring: 0.5}}}}\n")
+    assert {name: arm.method for name, arm in found.arms.items()} == {"kl": "kl", "Centred": OUTSIDE}
+    assert found.arms["Centred"].full({})["centring"] == 0.5 and "centring" not in found.arms["kl"].full({})
+    named = loads(text + f"arms: {{pulled: {{method: '{OUTSIDE}', centring: 0.5}}}}\n")
+    assert named.arms["pulled"].hparams({}) == found.arms["Centred"].hparams({})
+    assert problems(text + f"method: '{OUTSIDE}'\ntrain: {{centring: -1}}\n") == [
+        "s.yaml:5: train.centring: found -1, expected a number >= 0"]
+    assert problems(text + f"method: '{OUTSIDE}'\ntrain: {{centering: 1}}\n") == [
+        "s.yaml:5: train.centering: unknown knob; did you mean centring?"]
+    assert problems(text + f"method: [kl, '{OUTSIDE}s']\n") == [
+        f"s.yaml:4: method[1]: {OUTSIDE}s: the module tests.models.test_new_method has no Centreds"]
+    assert problems(text + "arms: {lost: {method: 'mylab.tempered:Tempered'}}\n") == [
+        "s.yaml:4: arms.lost.method: mylab.tempered:Tempered: there is no module mylab"]

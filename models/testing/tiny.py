@@ -15,6 +15,7 @@ from models.registry import METHODS, find
 from models.training.step import TrainState, init_state, train_step
 
 IMAGES, PLANE = (1, 8, 8), (2,)
+SHAPES: tuple[tuple[int, ...], ...] = (PLANE, IMAGES)
 ALL = tuple(METHODS)
 KNOBS = {"updates": 4, "batch_size": 8, "width": 2, "mcmc_steps": 3, "precision": "fp64"}
 
@@ -29,7 +30,7 @@ def data(shape: tuple[int, ...], n: int = 48) -> Data:
 def knobs(name: str, **changes: Any) -> HParams:
     kind: type[HParams] = find("method", name).Knobs
     names = {f.name for f in dataclasses.fields(kind)}
-    some = {**KNOBS, "particles": 12, "latent_dim": 3, "latent_steps": 2}
+    some: dict[str, Any] = {**KNOBS, "particles": 12, "latent_dim": 3, "latent_steps": 2}
     return kind(**{k: v for k, v in some.items() if k in names} | changes)
 
 
