@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.inference import enough_for_significance
+from analysis.stats.inference import enough_for_significance
 from study.launch import main
 from study.plan.make import too_few_replicates
 from study.schema.canonical import checksum, with_checksum

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.tables import summaries
+from analysis.stats.cells import summaries
 from study.run.phases import best, confirm_units, design_units
 from study.schema.endings import ending
 from study.schema.unit import Unit

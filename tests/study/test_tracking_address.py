@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import address as read
+from analysis.read import address as read
 from study.show.tracking import Tracking, TrackingError, address
 
 

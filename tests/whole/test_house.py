@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ FORBIDDEN = {
     "study": {"analysis", "seaborn", "matplotlib"},
     "analysis": {"study", "models", "torch", "ray", "optuna"},
 }
+FLOORS = ("read", "stats", "text", "panels", "page")  # of analysis, from the ground up; report.py stands on all
 
 
 def _imported(file: Path) -> set[str]:
@@ -40,6 +42,40 @@ def test_no_file_imports_from_a_floor_above_or_a_house_apart(package: str) -> No
     assert not wrong
 
 
+def _modules(package: str) -> dict[str, set[str]]:
+    """Module -> the modules of the same package that it imports anywhere in it, lazily too."""
+    files = {".".join(f.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): f
+             for f in sorted((ROOT / package).rglob("*.py"))}
+    found: dict[str, set[str]] = {}
+    for name, file in files.items():
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                assert not node.level, f"{name}: a relative import"
+                named |= {f"{node.module}.{alias.name}" for alias in node.names} & files.keys() or {node.module}
+        found[name] = {other for other in named if other in files}
+    return found
+
+
+def test_the_rooms_of_analysis_import_downwards() -> None:
+    wrong = [(module, other) for module, others in _modules("analysis").items() for other in others
+             if _floor(other) > _floor(module)]
+    assert not wrong
+
+
+def _floor(module: str) -> int:
+    """The floor of a room of analysis; what lies in none is the top."""
+    room = module.split(".")[1] if "." in module else ""
+    return FLOORS.index(room) if room in FLOORS else len(FLOORS)
+
+
+@pytest.mark.parametrize("package", ["analysis"])
+def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
+    TopologicalSorter(_modules(package)).prepare()  # raises CycleError, which names them
+
+
 @pytest.mark.parametrize("package", [study, models, analysis])
 def test_the_packages_are_this_repositorys(package: object) -> None:
     """Their names are generic: another installed package of the same name must never be taken instead."""
@@ -52,7 +88,9 @@ def test_the_packages_are_this_repositorys(package: object) -> None:
     ("import models.training.step, models.measures.evaluation, models.training.checkpoint, models.measures.features",
      ("ray", "optuna", "mlflow", "sklearn", "skimage", "scipy", "pandas")),
     ("import study.run.unit_run, study.store.units", ("ray", "mlflow", "optuna", "torch")),
-    ("import analysis.report, analysis.load, analysis.page, analysis.sections", ("torch", "ray", "mlflow", "seaborn")),
+    ("import analysis.report, analysis.read.load, analysis.page.page, analysis.panels.built_in",
+     ("torch", "ray", "mlflow", "seaborn")),
+    ("import analysis", ("pandas", "numpy")),
 ])
 def test_what_an_import_must_not_load(statement: str, never: tuple[str, ...]) -> None:
     code = f"import sys; {statement}; print(*[name for name in {never!r} if name in sys.modules])"

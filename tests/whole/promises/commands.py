@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PRELOADED = ["study.launch", "study.plan.make", "study.resume", "study.run.unit_run", "study.run.search",
-             "models.training.step", "models.measures.evaluation", "mlflow", "analysis.report", "analysis.page",
-             "analysis.sections"]
+             "models.training.step", "models.measures.evaluation", "mlflow", "analysis.report", "analysis.page.page",
+             "analysis.panels.built_in"]
 DEADLINE = 300.0  # seconds of all commands of a process; the longest takes 30
 
 

@@ -1,0 +1,83 @@
+"""What a panel of the page is: the numbers of a study, one or more figures of them, and words."""
+
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.read.study import Study
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure. It is written as figures/`name` (SVG, PNG, and `frame` as CSV)."""
+
+    name: str
+    heading: str  # above it; "" where the panel's title says enough
+    frame: pd.DataFrame  # what it shows, as numbers
+    plot: Callable[[Axes], Any]
+    size: tuple[float, float]  # inches
+    alt: str  # for who cannot see it
+    folded: bool = False  # shown when asked for
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. `words` is for readers (page, Markdown, LaTeX), `numbers` is written as CSV and Parquet.
+
+    Both have the same rows. words None: numbers alone. words.attrs["bold"]: (row, column) of bold cells.
+    """
+
+    name: str
+    words: pd.DataFrame | None
+    numbers: pd.DataFrame
+
+
+class Panel:
+    """A section of the page. To add one, override `name`, `title`, `frame`, `plot` and `caption`.
+
+    `python analysis/report.py --panel my_package.my_module:MyPanel` shows it behind the built-in ones.
+    """
+
+    name: ClassVar[str]  # of its files; letters, digits, - and _
+    title: ClassVar[str]
+    size: ClassVar[tuple[float, float]] = (6.4, 3.8)  # inches
+    wide: ClassVar[bool] = False  # one figure a row
+    late: ClassVar[bool] = False  # long tables, which are folded
+    folded: ClassVar[str] = ""  # what the folded figures show
+
+    def frame(self, study: Study) -> pd.DataFrame:
+        """The numbers, tidy. Empty where the study has nothing to show."""
+        raise NotImplementedError
+
+    def plot(self, study: Study, frame: pd.DataFrame, ax: Axes) -> Any:
+        """Plots the frame on one axes. The colour of an arm: `palette.colours(study.arms)[arm]`."""
+        raise NotImplementedError
+
+    def caption(self, study: Study, frame: pd.DataFrame) -> str:
+        """What is shown, over how many replicates."""
+        raise NotImplementedError
+
+    def is_shown(self, study: Study, frame: pd.DataFrame) -> bool:
+        """Whether the study has data for it."""
+        return not frame.empty
+
+    def heading(self, study: Study, frame: pd.DataFrame) -> str:
+        """The title; it may depend on the study."""
+        return self.title
+
+    def figures(self, study: Study, frame: pd.DataFrame) -> Sequence[Figure]:
+        """One figure, `plot`; none where a panel has no `plot`. A panel with several overrides this instead of it."""
+        if type(self).plot is Panel.plot:
+            return []
+        return [Figure(self.name, "", frame, partial(self.plot, study, frame), self.size, self.title)]
+
+    def tables(self, study: Study, frame: pd.DataFrame) -> Sequence[Table]:
+        """Its tables."""
+        return []
