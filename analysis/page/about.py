@@ -99,7 +99,7 @@ def search_budgets(frame: pd.DataFrame) -> str:
 
 
 def _trials(study: Study) -> list[str]:
-    """`design: 20 finished, 4 diverged`, a line a phase."""
+    """`design: 20 finished, 4 diverged`, one line per phase."""
     trials = study.trials.assign(status=study.trials["status"].replace("", "unfinished"))
     return [f"{phase}: " + ", ".join(f"{n} {status}" for status, n in of["status"].value_counts().sort_index().items())
             for phase, of in trials.groupby("phase")]

@@ -41,8 +41,8 @@ def inline(svg: str, name: str, alt: str) -> Markup:
 def compacted(svgs: Sequence[Markup]) -> tuple[list[Markup], Markup]:
     """The SVGs as they stand on one page, and the definitions of the glyphs that they share.
 
-    Matplotlib defines each glyph in each figure, with six decimals and a line a segment: half of a page's bytes. What
-    it says of joins and caps in every figure the page's own style says once.
+    Matplotlib defines each glyph in each figure, with six decimals and one line per segment: half of a page's bytes.
+    What it says of joins and caps in every figure the page's own style says once.
     """
     shared: dict[str, str] = {}  # what is drawn -> the id that stands for it
     return [_one(str(svg), shared) for svg in svgs], Markup(

@@ -102,7 +102,7 @@ def shown(study: Study) -> list[str]:
 
 
 def main_frame(study: Study, cells: pd.DataFrame, measures: Sequence[str], bold: Sequence[str] = ()) -> pd.DataFrame:
-    """A row a configuration of `cells`, then the floor where the plan has one.
+    """One row per configuration of `cells`, then the floor where the plan has one.
 
     arm, step_size, mcmc_steps, config_hash, diverged of replicates with Wilson's bounds, reasons (of divergence), poor
     (survivors of poor quality, absent where none was judged), verdict; of each measure the mean over `_n` survivors

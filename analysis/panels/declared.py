@@ -55,7 +55,7 @@ def _where(study: Study) -> str:
 
 def robust(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
     """The primary measure of these configurations' survivors by estimators that fear no outlier, beside the t interval:
-    a row a configuration with counts, poor (survivors of poor quality), mean and its t and BCa bounds (BCa from n =
+    one row per configuration with counts, poor (survivors of poor quality), mean and its t and BCa bounds (BCa from n =
     20), iqm and its bounds (n = 10)."""
     found = []
     for cell in rows(cells):

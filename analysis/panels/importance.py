@@ -42,7 +42,7 @@ class Importance(Panel):
 
 
 def importances(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
-    """A bar an arm and knob with its standard deviation over shuffles. frame: `effects.importance`."""
+    """One bar per arm and knob with its standard deviation over shuffles. frame: `effects.importance`."""
     colour, hatch, short = colours(arms), hatches(arms), brief(arms)
     order = [a for a in arms if a in set(frame["arm"])]
     frame = frame.assign(arm=pd.Categorical(frame["arm"], order)).sort_values(

@@ -63,33 +63,16 @@ def kappa(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
         x = own["step_size"] * np.exp(room * (k - (len(shown) - 1) / 2 + 0.6 * (turn / turn.max() - 0.5)))
         for gone in (False, True):
             here = own["diverged"] == gone
-            ax.plot(
-                x[here],
-                own.loc[here, "kappa"],
-                marker=marker[arm],
-                ls="",
-                ms=5,
-                color=colour[arm],
-                mfc="none" if gone else colour[arm],
-                mec=colour[arm] if gone else PAPER,
-                mew=1.2 if gone else 0.4,
-                label=None if gone else arm,
-                gid="replicate",
-            )
+            ax.plot(x[here], own.loc[here, "kappa"], marker=marker[arm], ls="", ms=5, color=colour[arm],
+                    mfc="none" if gone else colour[arm], mec=colour[arm] if gone else PAPER, mew=1.2 if gone else 0.4,
+                    label=None if gone else arm, gid="replicate")
     ax.set(xscale="log", yscale="log", xlabel="step size (data units)", ylabel="\u03ba, median of the last quarter")
     low, high = ax.get_ylim()
     ax.set_ylim(low, max(high, 2.6))
     for level, text in ((1, "\u03ba = 1: training feedback inverts"), (2, "\u03ba = 2: sampler breaks")):
         ax.axhline(level, color=ALARM, lw=1, dashes=(4, 3), zorder=0)
-        ax.annotate(
-            text,
-            (0.01, level),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            fontsize=7.5,
-            color=ALARM,
-        )
+        ax.annotate(text, (0.01, level), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                    textcoords="offset points", fontsize=7.5, color=ALARM)
     log_ticks(ax, sorted(frame["step_size"].unique()))
     low, high = ax.get_ylim()
     ticks = [t for e in range(-6, 7) for t in (10.0**e, 3 * 10.0**e) if low <= t <= high]

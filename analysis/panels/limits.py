@@ -70,7 +70,7 @@ def _bracketed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str], levels: Sequence[float] = ()) -> Axes:
-    """Predicted limit (red band from smallest to median direction) above what was observed, a line an arm and steps.
+    """Predicted limit (red band from smallest to median direction) above what was observed, one line per arm and steps.
 
     frame: `limits`. A bar spans the step sizes that were run. Full: no replicate diverged; hatched: none did,
     but most ended with kappa > 2; pale: up to the first level where one did (cross); grey: run beyond it. What a

@@ -1,4 +1,4 @@
-"""Colours of the report: a hue a method, told apart by the colour-blind, legible on paper and on a dark page.
+"""Colours of the report: one hue per method, told apart by the colour-blind, legible on paper and on a dark page.
 
 Figures are drawn in the light colours. On the page each of these hex codes becomes a CSS variable, so that an inline
 SVG follows the reader's theme.
@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.read.study import Study
 
-# A row a hue, its lightnesses: the first 8 are told apart at a CIEDE2000 distance of 8 by normal, protan, deutan and
+# One row per hue; the first 8 are told apart at a CIEDE2000 distance of 8 by normal, protan, deutan and
 # tritan eyes (the first 5 at 11), lightnesses of a hue at 8; each has a contrast of 3:1 on its paper.
 LIGHT = (("#1292ef", "#004779", "#056bb2"), ("#be821d", "#603d00", "#8f5e00"), ("#007e67", "#015646", "#399f87"),
          ("#86029d", "#d25ee7", "#ab38c1"), ("#60550b", "#9f8f46", "#80722a"), ("#5a5fd0", "#2a3da8", "#8382f8"),

@@ -48,7 +48,7 @@ class Panel:
     name: ClassVar[str]  # of its files; letters, digits, - and _
     title: ClassVar[str]
     size: ClassVar[tuple[float, float]] = (6.4, 3.8)  # inches
-    wide: ClassVar[bool] = False  # one figure a row
+    wide: ClassVar[bool] = False  # one figure per row
     late: ClassVar[bool] = False  # long tables, which are folded
     folded: ClassVar[str] = ""  # what the folded figures show
 

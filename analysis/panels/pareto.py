@@ -85,7 +85,7 @@ def front(cost: Any, value: Any, lower_is_better: bool) -> np.ndarray:
 
 def numbered(frame: pd.DataFrame, cost: str, lower_is_better: bool) -> pd.DataFrame:
     """`frame` with `front`: 1, 2, 3, ... along the Pareto front of the configurations without divergence, from the
-    cheapest on; NaN off it. frame: a row a configuration with `mean`, `diverged` and `cost`."""
+    cheapest on; NaN off it. frame: one row per configuration with `mean`, `diverged` and `cost`."""
     whole = frame[frame["diverged"] == 0]
     best = whole[front(whole[cost], whole["mean"], lower_is_better)].sort_values([cost, "mean"], kind="stable")
     return frame.assign(front=pd.Series(range(1, len(best) + 1), best.index, dtype=float).reindex(frame.index))
@@ -97,7 +97,7 @@ def pareto(frame: pd.DataFrame, ax: Axes, *, measure: str, cost: str, label: str
     configuration without divergence beats in both; `number_front` numbers and names them. What lies beyond the axis'
     `reach` is drawn at its end, with its value.
 
-    frame: a row a configuration with `arm`, `mean`, `diverged`, `cost` and the `front` of `numbered`.
+    frame: one row per configuration with `arm`, `mean`, `diverged`, `cost` and the `front` of `numbered`.
     """
     colour, marker, top = colours(arms), markers(arms), reach(frame["mean"])
     for row in rows(frame[frame["mean"] > top]):

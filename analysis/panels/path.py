@@ -40,7 +40,7 @@ class Path(Panel):
 
 
 def ablation_path(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
-    """The measured cells on the way from the baseline to the best, a row a changed factor, with t intervals; on the
+    """The measured cells on the way from the baseline to the best, one row per changed factor, with t intervals; on the
     right what each row measured. A cell without survivors or that was not run leaves its row empty, and the way leads
     past it, dashed.
 

@@ -142,7 +142,7 @@ def _said(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _joint(study: Study, found: list[dict[str, Any]]) -> Figure:
-    """A column an arm, a row a chain: as it goes into a paper."""
+    """One column per arm, one row per chain: as it goes into a paper."""
     shape = study.plan.get("data", {}).get("shape", [])
     columns = [sheets.Column(
         f"{row['arm']}\n{row['step_size']:.4g}, {row['mcmc_steps']:g} steps"

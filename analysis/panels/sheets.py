@@ -51,7 +51,7 @@ def cut(path: Path, shape: Sequence[int], count: int, nearest: bool = False) -> 
 
 
 def side_by_side(columns: Sequence[Column], ax: Axes) -> Axes:
-    """A column a method, a row a chain: the same index of the same noise; beside each image its nearest of training."""
+    """One column per method, one row per chain: the same index of the same noise, beside each image its nearest."""
     page, places, _ = _layout(columns)
     _bare(page, ax)
     for column, (x, y) in zip(columns, places, strict=True):

@@ -13,7 +13,7 @@ from analysis.read.study import CELL, Study
 
 
 def table(study: Study) -> pd.DataFrame:
-    """A row a finished replicate: study, phase, arm, method, config_hash, seed, verdict, flags, diverged, its knobs
+    """One row per finished replicate: study, phase, arm, method, config_hash, seed, verdict, flags, diverged, its knobs
     (one a column, `knob_` before a name that a measure has too), then every measure."""
     knobs = pd.DataFrame([{"config_hash": t["config_hash"], **json.loads(t["settings"])}
                           for t in study.trials.drop_duplicates("config_hash").to_dict("records")])

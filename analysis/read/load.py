@@ -20,8 +20,8 @@ from analysis.read.trials import CELL, TRIAL, planned_cells, trial_row
 def load(name: str | None = None, tracking_uri: str | None = None, cache: Path | str = ".report_cache") -> Study:
     """A study for a notebook; default: the one launched last, in mlflow.db of this folder.
 
-    Its frames: `finals` (a row a finished replicate, with its measures), `curves` (a row an evaluation point), `trials`
-    (a row a configuration, whatever became of it), `cells` (the planned design). Raises ReportError.
+    Its frames: `finals` (one row per finished replicate, with its measures), `curves` (one row per evaluation point),
+    `trials` (one row per configuration, whatever became of it), `cells` (the planned design). Raises ReportError.
     """
     Path(cache).mkdir(parents=True, exist_ok=True)
     with opened(tracking_uri) as store:

@@ -29,9 +29,9 @@ class Study:
     packages: dict[str, str]  # installed package -> version, at the newest launch
     arms: list[str]  # in the order of the plan: colours follow it
     cells: pd.DataFrame  # planned design cells: config_hash, arm, base_arm, step_size, mcmc_steps, knobs
-    trials: pd.DataFrame  # a row a trial run: run_id, config_hash, arm, base_arm, method, phase, status, complete, ...
-    finals: pd.DataFrame  # a row a finished replicate: its trial's columns, seed, block, diverged_at, measures
-    curves: pd.DataFrame  # a row a replicate and evaluation point: its trial's columns, seed, update, measures
+    trials: pd.DataFrame  # one row per trial run: the columns TRIAL of analysis/read/trials.py
+    finals: pd.DataFrame  # one row per finished replicate: its trial's columns, seed, block, diverged_at, measures
+    curves: pd.DataFrame  # one row per replicate and evaluation point: its trial's columns, seed, update, measures
     warnings: list[str] = field(default_factory=list)
     pictures: Pictures | None = None  # sheets of samples; None where no store is at hand
 

@@ -62,7 +62,7 @@ def _own_knobs(study: Study, arm: str) -> int:
 
 
 def ladder(study: Study) -> pd.DataFrame:
-    """T2: the arms that differ by parts of the union only, each at its best design cell; a row an arm.
+    """T2: the arms that differ by parts of the union only, each at its best design cell; one row per arm.
 
     Columns: arm (of `rungs`), one of PARTS each (bool), step, full_minus (the one part that it lacks of GGCN), cell,
     mean with interval, counts, poor (survivors of poor quality), and mean costs of a survivor. Empty with fewer

@@ -13,7 +13,7 @@ GRADIENTS = "spent_particle_gradients"
 
 
 def budget(study: Study) -> pd.DataFrame:
-    """T3: what each arm was given in each phase, and what became of it; a row an arm and phase.
+    """T3: what each arm was given in each phase, and what became of it; one row per arm and phase.
 
     configurations, finished, pruned, lost (crashed, out of memory, interrupted, unfinished), replicates that count,
     diverged; then `spent_<cost>`, sums of SPENT over all replicates, the diverged and the pruned too, and

@@ -18,7 +18,7 @@ GROUP = ["phase", "arm", *CELL, "config_hash"]
 
 
 def rates(finals: pd.DataFrame) -> pd.DataFrame:
-    """One row a configuration: replicates, diverged, and Wilson's interval of the divergence rate."""
+    """One row per configuration: replicates, diverged, and Wilson's interval of the divergence rate."""
     found = []
     for key, group in finals.groupby(GROUP, sort=True):
         i = wilson(int(group["diverged"].sum()), len(group))
@@ -36,7 +36,7 @@ def rates(finals: pd.DataFrame) -> pd.DataFrame:
 
 
 def summaries(finals: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
-    """One row a configuration and measure: mean and t interval over the n survivors, beside the count of diverged.
+    """One row per configuration and measure: mean and t interval over the n survivors, beside the count of diverged.
 
     Diverged replicates enter no mean; a configuration without survivors has n = 0 and no mean. Times have no interval:
     replicates of a block are trained at once and share its clock.

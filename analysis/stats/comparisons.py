@@ -34,7 +34,7 @@ def compared_cells(study: Study) -> pd.DataFrame:
 
 
 def comparisons(study: Study) -> pd.DataFrame:
-    """Each arm against its baseline at their declared cells, paired by seed; a row an arm, empty without a pair.
+    """Each arm against its baseline at their declared cells, paired by seed; one row per arm, empty without a pair.
 
     `paired_tests` says what a row holds; the cells, the baseline's cells and counts stand beside it.
     """
@@ -93,7 +93,7 @@ def confirm_comparisons(study: Study) -> pd.DataFrame:
 
 def paired_tests(values: Mapping[str, pd.Series], pairs: Mapping[str, str], *, family: int,
                  lower_is_better: bool) -> pd.DataFrame:
-    """A row a pair (arm -> baseline) that shares two seeds. values: an arm's by seed, NaN where diverged.
+    """One row per pair (arm -> baseline) that shares two seeds. values: an arm's by seed, NaN where diverged.
 
     The test is on ranks with divergence as the worst (`compare_by_ranks`), corrected by Holm over `family`: the number
     of comparisons that the plan declares, finished or not, so that no arm is significant today and not tomorrow because

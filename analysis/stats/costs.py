@@ -36,7 +36,7 @@ def shared_cells(study: Study) -> pd.DataFrame:
 
 
 def profile(frame: pd.DataFrame, measure: str, lower_is_better: bool) -> pd.DataFrame:
-    """Performance profiles (Dolan and More 2002; as in Agarwal et al. 2021): a row an arm and threshold.
+    """Performance profiles (Dolan and More 2002; as in Agarwal et al. 2021): one row per arm and threshold.
 
     share: of an arm's replicates that are at least as good as the threshold; a diverged one never is. low, high:
     pointwise 95 % percentile bootstrap of seeds, each drawn with all of its cells: cells share their seeds, so that

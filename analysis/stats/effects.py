@@ -21,7 +21,7 @@ MOST = 600  # replicates that it looks at, drawn by a fixed generator
 
 
 def effects(study: Study) -> pd.DataFrame:
-    """T4: the design's factors, each level averaged over the others; a row an arm (of the plan), factor and level.
+    """T4: the design's factors, each level averaged over the others; one row per arm (of the plan), factor and level.
 
     The factors are those of the plan that an arm's cells vary, and last, over the arms that share cells with the
     baseline, the method: its levels are arms. Only levels of factors with several, over the levels of the other
@@ -45,7 +45,7 @@ def effects(study: Study) -> pd.DataFrame:
 
 
 def _factors(study: Study) -> tuple[pd.DataFrame, list[str]]:
-    """`grid` with a column a factor of the plan, and the names of these columns.
+    """`grid` with one column per factor of the plan, and the names of these columns.
 
     Of further factors those that some arm's cells vary: what a search alone varies is one setting of an arm here, and
     would keep it from every shared cell.
@@ -96,7 +96,7 @@ def _order(level: Any) -> tuple[bool, Any]:
 
 
 def importance(study: Study) -> pd.DataFrame:
-    """How much of the ranking of an arm's replicates each knob explains; a row an arm and knob that varied.
+    """How much of the ranking of an arm's replicates each knob explains; one row per arm and knob that varied.
 
     Evaluator: permutation importance (Breiman 2001) of a random forest of 100 trees, fitted to the replicates' ranks
     (divergence the worst) of the design and search phases: the drop of R2 when the knob is shuffled within the fitted

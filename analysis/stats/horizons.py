@@ -50,7 +50,7 @@ def observed_limit(steps: Sequence[float], diverged: Sequence[int], replicates: 
 def limits_by_horizon(study: Study) -> pd.DataFrame:
     """`observed_limit` of each arm and number of MCMC steps, had the study ended after `horizon` updates.
 
-    A row a horizon: arm, mcmc_steps, horizon, limit, low, high, diverged, replicates. None where one step size ran.
+    One row per horizon: arm, mcmc_steps, horizon, limit, low, high, diverged, replicates. None where one step size ran.
     """
     found = []
     finals = study.finals[study.finals["phase"] == "design"]
@@ -118,7 +118,7 @@ def survival(frame: pd.DataFrame) -> pd.DataFrame:
     which do not exist at 0 and 1 (NaN).
     frame: replicates with `diverged`, `diverged_at` and `updates`, at which one that did not diverge is censored, and
     one that is `masked`, since its time is unknown: `masked_ends` counts those.
-    A row a time at which a replicate diverged, from update 0 on, and one at the last: update, alive, low, high.
+    One row per time at which a replicate diverged, from update 0 on, and one at the last: update, alive, low, high.
     """
     return _kaplan_meier(frame, (frame["diverged"].astype(bool) & ~masked(frame)).to_numpy(), frame["diverged_at"])
 

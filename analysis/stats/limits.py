@@ -34,7 +34,7 @@ def _strained_from(kappas: pd.DataFrame) -> float:
 
 @lru_cache(4)
 def limits(study: Study) -> pd.DataFrame:
-    """Predicted and observed limits, one row an arm and number of MCMC steps.
+    """Predicted and observed limits, one row per arm and number of MCMC steps.
 
     delta_min, delta_med (with bounds): the law's limits, inf where it predicts none, NaN where it says nothing.
     half, half_low, half_high: `observed_limit`, where half of the replicates diverge, NaN where one step size ran.

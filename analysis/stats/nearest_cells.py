@@ -34,8 +34,8 @@ def nearest(ran: pd.DataFrame, steps: int) -> pd.DataFrame:
 
 
 def nearest_cells(study: Study) -> list[Group]:
-    """A figure a step size that ran, with the `nearest` cells to the common number of MCMC steps; before them one of
-    the declared cells, where no step size holds all of those. A step size whose cells it shows has none of its own.
+    """One figure per step size that ran, with the `nearest` cells to the common number of MCMC steps; before them one
+    of the declared cells, where no step size holds all of those. A step size whose cells it shows has none of its own.
     """
     common, frame = common_cell(study), grid(study)
     ran = frame[frame["replicates"] > 0]

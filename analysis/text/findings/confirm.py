@@ -42,7 +42,7 @@ def confirmed(study: Study) -> list[Finding]:
 
 
 def _against_baseline(tests: pd.DataFrame) -> list[Finding]:
-    """One sentence a baseline: who is significantly better, who worse, and whom nothing tells from it."""
+    """One sentence per baseline: who is significantly better, who worse, and whom nothing tells from it."""
     out = []
     for base, rows in tests.groupby("baseline", sort=False) if len(tests) else []:
         family = count(int(rows["family"].iloc[0]), "comparison")
