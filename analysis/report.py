@@ -166,7 +166,7 @@ def _terminated(*_: object) -> None:
 if __name__ == "__main__":
     import signal
 
-    from analysis.output import lasting
+    from study.schema.output import lasting
 
     signal.signal(signal.SIGTERM, _terminated)
     sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)

@@ -29,8 +29,7 @@ class Importance(Panel):
         importances(frame, ax, arms=study.arms)
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
-        return [Figure(self.name, "", frame, lambda ax: self.plot(study, frame, ax), (6.4, 0.8 + 0.3 * len(frame)),
-                       "Importance of each arm's knobs")]
+        return [self.figure(study, frame, size=(6.4, 0.8 + 0.3 * len(frame)), alt="Importance of each arm's knobs")]
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         n = "; ".join(f"{row['arm']}: {row['configurations']} configurations, {row['replicates']} replicates, R\u00b2 "

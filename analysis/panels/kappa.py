@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -33,20 +32,19 @@ class Kappa(Panel):
         for end, words, part in arm_groups(study, frame):
             steps = listed([f"{steps:g}" for steps in sorted(part["mcmc_steps"].unique())])
             heading = f"{steps} MCMC steps" + (f": {words}" if words else "")
-            found.append(Figure(f"kappa{end}", heading, part.drop(columns="config_hash"), partial(_plot, study, part),
-                                self.size, f"The gauge kappa of each replicate against its step size, {heading}"))
+            found.append(self.figure(study, part, end, heading, numbers=part.drop(columns="config_hash"),
+                                     alt=f"The gauge kappa of each replicate against its step size, {heading}"))
         return found
+
+    def plot(self, study: Study, frame: pd.DataFrame, ax: Axes) -> None:
+        kappa(frame, ax, arms=study.arms)
+        lost = [axes.mark("o", "open: diverged")] if frame["diverged"].any() else []
+        axes.legend(study.arms, ax, present=present(study, frame), extra=lost)
+        axes.say_n(ax, frame.groupby(["arm", "step_size"]).size(), "replicates an arm and step size")
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         return ("\u03ba = step size\u00b2/2 \u00d7 the largest curvature at the particles: median of the last quarter "
                 f"of each of {count(len(frame), 'replicate')}, sideways by arm. Open marks diverged.")
-
-
-def _plot(study: Study, part: pd.DataFrame, ax: Axes) -> None:
-    kappa(part, ax, arms=study.arms)
-    lost = [axes.mark("o", "open: diverged")] if part["diverged"].any() else []
-    axes.legend(study.arms, ax, present=present(study, part), extra=lost)
-    axes.say_n(ax, part.groupby(["arm", "step_size"]).size(), "replicates an arm and step size")
 
 
 def kappa(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:

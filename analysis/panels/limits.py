@@ -49,9 +49,8 @@ class Limits(Panel):
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
         n = len(_bracketed(frame))
-        return [Figure(self.name, "", frame, lambda ax: self.plot(study, frame, ax),
-                       (8.2, 1.5 + (0.46 if n < 13 else 0.36) * n),
-                       f"Predicted and observed step-size limits of {n} rows; the table below holds them")]
+        return [self.figure(study, frame, size=(8.2, 1.5 + (0.46 if n < 13 else 0.36) * n),
+                            alt=f"Predicted and observed step-size limits of {n} rows; the table below holds them")]
 
     def tables(self, study: Study, frame: pd.DataFrame) -> list[Table]:
         return [Table(self.name, limit_words(frame), frame)]

@@ -73,10 +73,14 @@ class Panel:
         return self.title
 
     def figures(self, study: Study, frame: pd.DataFrame) -> Sequence[Figure]:
-        """One figure, `plot`; none where a panel has no `plot`. A panel with several overrides this instead of it."""
-        if type(self).plot is Panel.plot:
-            return []
-        return [Figure(self.name, "", frame, partial(self.plot, study, frame), self.size, self.title)]
+        """One figure, of the whole frame; none where a panel has no `plot`. Override it for several."""
+        return [] if type(self).plot is Panel.plot else [self.figure(study, frame)]
+
+    def figure(self, study: Study, frame: pd.DataFrame, suffix: str = "", heading: str = "", *, alt: str = "",
+               size: tuple[float, float] | None = None, numbers: pd.DataFrame | None = None) -> Figure:
+        """`plot` of some rows of the frame. suffix: of its name; alt: else the title; numbers: else these rows."""
+        return Figure(f"{self.name}{suffix}", heading, frame if numbers is None else numbers,
+                      partial(self.plot, study, frame), size or self.size, alt or self.title)
 
     def tables(self, study: Study, frame: pd.DataFrame) -> Sequence[Table]:
         """Its tables."""

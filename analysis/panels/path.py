@@ -31,8 +31,8 @@ class Path(Panel):
         ablation_path(frame, ax, measure=study.primary, arms=study.arms)
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
-        return [Figure(self.name, "", frame, lambda ax: self.plot(study, frame, ax), (6.4, 0.9 + 0.55 * len(frame)),
-                       f"Path from the baseline to the best cell in {count(len(frame) - 1, 'step')}")]
+        return [self.figure(study, frame, size=(6.4, 0.9 + 0.55 * len(frame)),
+                            alt=f"Path from the baseline to the best cell in {count(len(frame) - 1, 'step')}")]
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         return ("One factor a step, the one that helps most first (fewer diverged, then the better mean); each cell as "

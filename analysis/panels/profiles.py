@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -38,8 +37,8 @@ class Profiles(Panel):
             at = runs[runs["arm"].isin(part["arm"])].groupby("mcmc_steps")["step_size"].unique()
             heading = "; ".join(f"step size {listed([f'{s:g}' for s in sorted(some)])} at {steps:g} MCMC steps"
                                 for steps, some in at.items()) + (f": {words}" if words else "")
-            found.append(Figure(f"profiles{end}", heading, part, partial(self.plot, study, part), self.size,
-                                f"Performance profiles of the arms {words}".strip()))
+            found.append(self.figure(study, part, end, heading,
+                                     alt=f"Performance profiles of the arms {words}".strip()))
         return found
 
     def plot(self, study: Study, frame: pd.DataFrame, ax: Axes) -> None:

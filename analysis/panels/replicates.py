@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ WIDE = 5.0  # ratio of the largest value to the smallest from which an axis is l
 class Replicates(Panel):
     """F7: each design replicate one mark, a figure for each number of MCMC steps."""
 
-    name, title = "replicates", "Every replicate"
+    name, title, size = "replicates", "Every replicate", (5.2, 3.5)
 
     def frame(self, study: Study) -> pd.DataFrame:
         return design(study.finals)
@@ -34,23 +33,21 @@ class Replicates(Panel):
         for steps, every in frame.groupby("mcmc_steps"):
             for end, words, part in arm_groups(study, every):
                 heading = f"{steps:g} MCMC steps" + (f": {words}" if words else "")
-                found.append(Figure(f"replicates_{slug(f'{steps:g}')}{end}", heading,
-                                    part[["arm", *CELL, "seed", "diverged", "diverged_at", study.primary]],
-                                    partial(_plot, study, part), (5.2, 3.5),
-                                    f"Every replicate's {study.primary} at {heading}"))
+                numbers = part[["arm", *CELL, "seed", "diverged", "diverged_at", study.primary]]
+                found.append(self.figure(study, part, f"_{slug(f'{steps:g}')}{end}", heading, numbers=numbers,
+                                         alt=f"Every replicate's {study.primary} at {heading}"))
         return found
+
+    def plot(self, study: Study, frame: pd.DataFrame, ax: Axes) -> None:
+        replicate_dots(frame, ax, measure=study.primary, arms=study.arms)
+        beyond = any(line.get_gid() == "beyond" and np.size(line.get_xdata()) for line in ax.lines)
+        axes.legend(study.arms, ax, present=present(study, frame),
+                    extra=[axes.mark(UP, "beyond the axis")] if beyond else [])
+        axes.say_n(ax, frame.groupby(["arm", "step_size"]).size(), "replicates an arm and step size")
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         return (f"{count(len(frame), 'design replicate')}, each one mark; the diverged have no quality and stand on "
                 "the line above; arrows: beyond the axis.")
-
-
-def _plot(study: Study, part: pd.DataFrame, ax: Axes) -> None:
-    replicate_dots(part, ax, measure=study.primary, arms=study.arms)
-    beyond = any(line.get_gid() == "beyond" and np.size(line.get_xdata()) for line in ax.lines)
-    axes.legend(study.arms, ax, present=present(study, part),
-                extra=[axes.mark(UP, "beyond the axis")] if beyond else [])
-    axes.say_n(ax, part.groupby(["arm", "step_size"]).size(), "replicates an arm and step size")
 
 
 def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:

@@ -37,8 +37,7 @@ class Search(Panel):
         axes.say_n(ax, [len(frame) + len(pruned)], "trials; beside a mark: its MCMC steps")
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
-        return [Figure(self.name, "", frame, lambda ax: self.plot(study, frame, ax), self.size,
-                       "Each search trial's mean against its step size")]
+        return [self.figure(study, frame, alt="Each search trial's mean against its step size")]
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         return (f"{count(len(frame), 'finished trial')} with {replicates(study, 'search')} each and "

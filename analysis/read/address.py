@@ -1,21 +1,13 @@
-"""Which tracking store is meant, and in seconds whether it can be read: MLflow itself tries for minutes."""
+"""Whether a tracking store can be read, said in seconds: MLflow itself tries for minutes."""
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from study.schema import address
+
 _SECONDS = 5  # for a server to say that it is well
-_SERVER = ("http://", "https://")
-_POSSIBLE = (r"https?://[^/]+.*", r"sqlite(\+\w+)?:///(?!:memory:).+", r"databricks(://.*)?",
-             r"(?!https?:|sqlite|file:|databricks)[a-z][\w+.-]+://.+")
-_MEANT = (  # what people write, and what they mean
-    (r"([\w.-]+:\d+(?:/.*)?)", "http://{}"), (r"(https?):/?([^/].*)", "{}://{}"),
-    (r"sqlite:/{0,2}([^/].*)", "sqlite:///{}"), (r"sqlite:[/:memory]*", "sqlite:///mlflow.db"),
-    (r"(?:file:(?://)?)?(?:\./)?([^:]+\.db)", "sqlite:///{}"),
-    (r"(?!databricks)(?:file:(?://)?)?(?:\./)?([^:]+?)/?", "sqlite:///{}/mlflow.db"))
 
 
 class ReportError(Exception):
@@ -35,37 +27,16 @@ def check_folder() -> None:
                           "is there") from problem
 
 
-def resolved(given: str | None) -> str:
-    """The URI that is meant, as a launch takes it; of a page in a browser the server's, before its `#`.
-
-    given: None for MLFLOW_TRACKING_URI, where that is set and not empty, else mlflow.db in the working directory.
-    """
-    uri = (os.environ.get("MLFLOW_TRACKING_URI", "") if given is None else given).strip()
-    if given is None and not uri:
-        return f"sqlite:///{str(Path('mlflow.db').absolute()).replace('%', '%25').replace('?', '%3F')}"
-    return uri.partition("#")[0].rstrip("/") if uri.startswith(_SERVER) else uri
-
-
-def sqlite_path(uri: str) -> Path | None:
-    """The file of an SQLite store; None of another one."""
-    from sqlalchemy.engine import make_url
-
-    return Path(make_url(uri).database or "") if uri.startswith("sqlite") else None
-
-
 def check(uri: str) -> None:
     """Raises ReportError where `uri` is none, or names an SQLite file that is not there: opening it would create an
     empty store. Raises PassingError for a server that does not answer like MLflow's, SQLAlchemyError for a database
     that does not answer."""
-    if not any(re.fullmatch(form, uri) for form in _POSSIBLE):
-        near = next((said.format(*found.groups()) for form, said in _MEANT if (found := re.fullmatch(form, uri))), "")
-        raise ReportError(f"tracking URI: found {uri!r}, expected a database such as sqlite:///mlflow.db or "
-                          f"postgresql://..., or a server's http(s)://HOST:PORT" + (f"; did you mean {near}?" if near
-                                                                                    else ""))
-    if path := sqlite_path(uri):
+    if problem := address.problem(uri):
+        raise ReportError(problem)
+    if path := address.sqlite_path(uri):
         if not path.is_file():
             raise ReportError(f"no tracking store at {path}: run a study first, or name its store with --tracking-uri")
-    elif uri.startswith(_SERVER):
+    elif uri.startswith(address.SERVER):
         _check_server(uri)
     elif uri.startswith(("postgresql", "mysql")):
         from sqlalchemy import create_engine

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from analysis.read.address import PassingError, ReportError, check, resolved, sqlite_path, words
+from analysis.read.address import PassingError, ReportError, check, words
+from study.schema.address import resolved, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

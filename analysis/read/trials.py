@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from study.schema.unit import block_seeds
+
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
@@ -39,15 +41,19 @@ def trial_row(run: Run, labels: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def seeds_of(blocks: str) -> list[int]:
+    """[1000, 1001] of the tag `1000-1001`, blocks with commas between them."""
+    return [seed for block in blocks.split(",") if block for seed in block_seeds(block)]
+
+
 def _pruned(run: Run, knobs: dict[str, Any]) -> dict[str, float]:
     tags, spent = run.data.tags, dict.fromkeys(PRUNED, float("nan"))
     if tags.get("status") != "pruned":
         return spent
     spent["last_rung"] = _last_rung(tags)
-    ends = [list(map(int, block.split("-"))) for block in tags.get("seeds", "").split(",") if block]
     if "replicate_gradients" in tags and knobs.get("updates"):
-        seeds = sum(last - first + 1 for first, last in ends)
         share = spent["last_rung"] / knobs["updates"]
+        seeds = len(seeds_of(tags.get("seeds", "")))
         spent["spent_particle_gradients"] = float(tags["replicate_gradients"]) * seeds * share
     if run.info.end_time:
         spent["spent_wall_seconds"] = (run.info.end_time - run.info.start_time) / 1000

@@ -7,8 +7,9 @@ from collections import Counter
 
 import pandas as pd
 
+from study.schema.endings import UNJUDGED
+
 POOR = "poor quality"  # the flag of models/stability/verdict.py: bad at the end by the study's own floor
-UNJUDGED = ("survived", "diverged")  # records without a floor hold no other verdict
 
 
 def is_judged(finals: pd.DataFrame) -> bool:

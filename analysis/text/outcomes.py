@@ -9,26 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.stats.outcomes import UNJUDGED, flags, is_judged
 from analysis.text.formatting import count as count_of
 from analysis.text.formatting import share
-
-
-def ending(final: Mapping[Any, Any]) -> str:
-    """How one replicate ended, never without its flags: `stable; poor quality, kappa > 2`, `diverged; masked`."""
-    beside = [final.get(name) for name in ("flags", "reason")]
-    return "; ".join([str(final["verdict"]), *(str(words) for words in beside if words and not pd.isna(words))])
+from study.schema import endings
 
 
 def verdicts(finals: pd.DataFrame) -> str:
     """How replicates ended, the most frequent first, and how many raised which flag: `5 stable, 2 oscillating; poor
-    quality (3)`. Empty for records that hold no verdict but divergence.
-    """
-    if not is_judged(finals):
-        return ""
-    judged = finals["verdict"][~finals["verdict"].isin(UNJUDGED)]
-    how = ", ".join(f"{count} {name}" for name, count in judged.value_counts().items())
-    return "; ".join([how, *(f"{name} ({count})" for name, count in sorted(flags(finals).items()))])
+    quality (3)`. Empty for records that hold no verdict but divergence."""
+    flags = finals["flags"].fillna("") if "flags" in finals else [""] * len(finals)
+    return endings.verdicts({"verdict": v, "flags": f} for v, f in zip(finals["verdict"], flags, strict=True))
 
 
 def poor_words(count: int | None, survivors: int) -> str:

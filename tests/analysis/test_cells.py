@@ -22,7 +22,7 @@ from analysis.stats import cells as tables
 from analysis.stats.comparisons import comparisons
 from analysis.stats.limits import limits
 from analysis.text import findings
-from analysis.text.outcomes import ending, verdicts
+from analysis.text.outcomes import verdicts
 from tests.analysis import synthetic_study as toy
 
 
@@ -236,7 +236,5 @@ def test_verdicts_and_flags_are_counted_and_old_records_have_none() -> None:
     finals = pd.DataFrame({"verdict": ["stable", "diverged", "oscillating", "stable"],
                            "flags": [None, None, "kappa > 1, poor quality", "kappa > 1"]})
     assert verdicts(finals) == "2 stable, 1 oscillating; kappa > 1 (2); poor quality (1)"
-    assert [ending(row) for row in finals.assign(reason=[float("nan"), "masked", None, None]).to_dict("records")] == [
-        "stable", "diverged; masked", "oscillating; kappa > 1, poor quality", "stable; kappa > 1"]
     assert verdicts(finals.assign(verdict="survived")) == ""
     assert verdicts(finals.drop(columns="flags").iloc[:1]) == "1 stable"

@@ -1,7 +1,4 @@
-"""What a command says, wherever it goes: a reader that goes away, a full disk or a narrow encoding never ends it.
-
-study/ and analysis/ have this file each, since neither imports the other.
-"""
+"""What a command says, wherever it goes: a reader that goes away, a full disk or a narrow encoding never ends it."""
 
 from __future__ import annotations
 

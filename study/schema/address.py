@@ -33,6 +33,13 @@ def sqlite_uri(path: Path) -> str:
     return f"sqlite:///{str(path).replace('%', '%25').replace('?', '%3F')}"
 
 
+def sqlite_path(uri: str) -> Path | None:
+    """The file of an SQLite store; None of another one. Raises SQLAlchemy's ArgumentError for what is no URI."""
+    from sqlalchemy.engine import make_url
+
+    return Path(make_url(uri).database or "") if uri.startswith("sqlite") else None
+
+
 def problem(uri: str) -> str | None:
     """Why no store can have that URI, as one sentence; None where one may."""
     if any(re.fullmatch(form, uri) for form in POSSIBLE):
