@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from study.run.work import Work
-    from study.show.monitor import Clerk
+    from study.show.monitor import Monitor
     from study.store.units import Store
 
 FINISHED, LOST, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -145,8 +145,10 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], text: str, spec: S
     from models.data.data import some
     from models.data.disk.options import DataError
     from models.data.load import load as load_data
-    from study.plan.make import make_plan, show
+    from study.plan.make import make_plan
     from study.resume import resume, what_changed
+    from study.schema.plan import Space
+    from study.show.plan import show
     from study.store.cache import cache_dir
     from study.store.sheet import DATA_SHEET, data_sheet
 
@@ -165,31 +167,31 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], text: str, spec: S
         where = ("evaluation", "features")
         raise SpecError([located(text, arguments.space, arguments.overrides, where, _one_line(error))]) from error
     # so that a report can say how to make the study again
-    plan["space"] = {"file": Path(arguments.space).name, "text": text, "overrides": arguments.overrides}
+    plan.space = Space(file=Path(arguments.space).name, text=text, overrides=arguments.overrides)
     show(plan, spec, console)
     if changed := what_changed(spec, plan, store):
-        console.print(f"version {plan['study_version']} is not the last launch's: {'; '.join(changed)}", markup=False,
+        console.print(f"version {plan.study_version} is not the last launch's: {'; '.join(changed)}", markup=False,
                       soft_wrap=True)
     if arguments.dry_run:
         return FINISHED
     with held(store, arguments.takeover, lambda line: console.print(line, markup=False, soft_wrap=True)) as lock:
         extent = data.extent if data.density is None else data.density.extent
         store.write(DATA_SHEET, data_sheet(some(data.train), extent))
-        clerk, work = resume(spec, plan, store, console, tracking_uri=arguments.tracking_uri,
+        monitor, work = resume(spec, plan, store, console, tracking_uri=arguments.tracking_uri,
                              quiet=arguments.quiet, ask_mlflow=not away)
         status, reason = "failed", ""
         try:
             if work.left:
-                complete = _train(arguments, spec, store, clerk, work, cpus)
+                complete = _train(arguments, spec, store, monitor, work, cpus)
                 if not lock.is_lost:
                     work.export(store)
             else:
                 complete = True
                 work.export(store, renew=False)
-                clerk.start()
-            status = "interrupted" if not complete else "failed" if clerk.lost_units else "finished"
+                monitor.start()
+            status = "interrupted" if not complete else "failed" if monitor.lost_units else "finished"
         except KeyboardInterrupt:
-            clerk.stopping()
+            monitor.stopping()
             status = "interrupted"
         except ClusterError as error:
             reason = str(error)
@@ -197,19 +199,19 @@ def _run(arguments: argparse.Namespace, words: Sequence[str], text: str, spec: S
             print(f"stopped: {error}; once that is mended the same command continues", file=sys.stderr)
         finally:
             if lock.is_lost:
-                clerk.stop()
-            elif not clerk.close(status):
+                monitor.stop()
+            elif not monitor.close(status):
                 status = "interrupted"
     if lock.is_lost:  # as it has said: the study goes on elsewhere, and the same command would be in its way
         return INTERRUPTED
-    return _report(arguments, words, status, reason, clerk, work, console)
+    return _report(arguments, words, status, reason, monitor, work, console)
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:400]
 
 
-def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
+def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, monitor: Monitor, work: Work,
            cpus: int) -> bool:
     """Start Ray and run what is left, in rounds; whether it came to its end.
 
@@ -217,7 +219,7 @@ def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: 
     bad input.
     """
     try:
-        return _rounds(arguments, spec, store, clerk, work, cpus)
+        return _rounds(arguments, spec, store, monitor, work, cpus)
     except Exception as error:
         if arguments.verbose:
             raise
@@ -228,59 +230,61 @@ def _train(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: 
         raise cause from None
 
 
-def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, clerk: Clerk, work: Work,
+def _rounds(arguments: argparse.Namespace, spec: StudySpec, store: Store, monitor: Monitor, work: Work,
             cpus: int) -> bool:
     from study.run import cluster
     from study.run.cluster import capacity
 
     threads = max(1, int(spec.resources.cpu))
-    say = (lambda line: None) if arguments.quiet else clerk.progress.say
+    say = (lambda line: None) if arguments.quiet else monitor.progress.say
     say("starting Ray" if arguments.address is None else f"joining the Ray cluster at {arguments.address}")
     with cluster.running(arguments.address, cpus, threads, arguments.verbose, arguments.insecure):
         resources = capacity.prepare(arguments.address, arguments.storage, store, spec.resources.cpu,
-                                     spec.resources.gpu, lambda line: clerk.progress.console.print(line, markup=False))
-        clerk.start()
+                                     spec.resources.gpu,
+                                     lambda line: monitor.progress.console.print(line, markup=False))
+        monitor.start()
 
         from study.run.rounds import run_round
 
         options = {"device": "cuda" if "gpu" in resources else "cpu"}
-        shunned: set[str] = set()  # nodes that joined and turned out to be unfit
+        excluded: set[str] = set()  # nodes that joined and turned out to be unfit
         say("training; a line follows for each unit of work that ends")
-        with clerk.progress:
-            for source, alone in work.rounds(clerk):
-                wanted = capacity.whole_node(resources, shunned) if alone else resources
-                room = capacity.room(arguments.address, wanted, arguments.max_concurrent, clerk.progress.say, shunned)
+        with monitor.progress:
+            for source, alone in work.rounds(monitor):
+                wanted = capacity.whole_node(resources, excluded) if alone else resources
+                room = capacity.room(arguments.address, wanted, arguments.max_concurrent, monitor.progress.say,
+                                     excluded)
                 while not source.is_exhausted:
-                    if not run_round(source, clerk, store, options=lambda unit: {**options, **work.options(unit)},
+                    if not run_round(source, monitor, store, options=lambda unit: {**options, **work.options(unit)},
                                      resources=wanted, room=room, alone=alone, verbose=arguments.verbose,
-                                     shunned=None if arguments.address is None else shunned):
+                                     excluded=None if arguments.address is None else excluded):
                         return False
     return True
 
 
-def _report(arguments: argparse.Namespace, words: Sequence[str], status: str, reason: str, clerk: Clerk, work: Work,
+def _report(arguments: argparse.Namespace, words: Sequence[str], status: str, reason: str, monitor: Monitor, work: Work,
             console: Console) -> int:
     """The last lines, and the exit code."""
     from study.show.summary import next_commands, show_summary
 
-    show_summary(clerk, console)
+    show_summary(monitor, console)
     for line in work.notes():
         console.print(line, markup=False, soft_wrap=True)
-    for unit, message in clerk.lost_units:
-        print(f"lost: {clerk.name(unit)}: {message}", file=sys.stderr)
-    if clerk.not_shown:
-        most = "" if clerk.is_asked else "up to "
-        cure = "once that is mended (see above) the same command" if clerk.is_refused else "the same command"
-        print(f"{most}{clerk.not_shown} units are not shown in MLflow; {cure} adds them", file=sys.stderr)
+    for unit, message in monitor.lost_units:
+        print(f"lost: {monitor.name(unit)}: {message}", file=sys.stderr)
+    if monitor.not_shown:
+        most = "" if monitor.is_asked else "up to "
+        cure = "once that is mended (see above) the same command" if monitor.is_refused else "the same command"
+        print(f"{most}{monitor.not_shown} units are not shown in MLflow; {cure} adds them", file=sys.stderr)
     if status == "interrupted":
         print(_how_to_continue(words), file=sys.stderr)
         return INTERRUPTED
     if reason:
         raise SpecError([reason])
-    for line in next_commands(clerk.spec.study, clerk.tracking.uri, clerk.tracking.known_id,
+    for line in next_commands(monitor.spec.study, monitor.tracking.uri, monitor.tracking.known_id,
                               arguments.tracking_uri, bool(os.environ.get("MLFLOW_TRACKING_URI"))):
         console.print(line, markup=False, soft_wrap=True)
-    return LOST if status == "failed" or clerk.lost_units else FINISHED
+    return LOST if status == "failed" or monitor.lost_units else FINISHED
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ from rich.console import Console
 
 from study.plan.identity import changes
 from study.run.work import Work
-from study.schema.canonical import checksum, is_whole, with_checksum
+from study.schema.canonical import sealed, unsealed
+from study.schema.manifest import Manifest
+from study.schema.plan import Plan
 from study.schema.unit import Unit
-from study.show.monitor import Clerk
+from study.show.monitor import Monitor
 from study.show.progress import Progress
 from study.show.tracking import Finished, Tracking, TrackingError
 from study.show.tracking.tags import hashes_of
@@ -22,44 +24,40 @@ from study.store.results import Results
 from study.store.units import Store
 
 
-def what_changed(spec: StudySpec, plan: dict[str, Any], store: Store) -> list[str]:
+def what_changed(spec: StudySpec, plan: Plan, store: Store) -> list[str]:
     """What makes this another version of the study than the last launch's, as sentences; none in a new study."""
     try:
-        before = store.read_json("spec.json")
-        if before is not None and before.pop("sha256") != checksum(before):
-            raise KeyError("sha256")
+        before = None if (found := store.read_json("spec.json")) is None else unsealed(found)
         changed = [] if before is None else changes(before, spec.resolved())
     except (KeyError, TypeError, ValueError, AttributeError):  # JSON, and no spec that was written
         print(f"{store.uri}/{spec.study}/spec.json is damaged and made again", file=sys.stderr)
         before, changed = None, []
     try:
-        last = store.read_json("plan.json")
-        known, version = (last["data"]["content_hash"], last["study_version"]) if is_whole(last) else (None, None)
-    except (KeyError, TypeError):  # no plan that was written
-        known = version = None
-    if known not in (None, plan["data"]["content_hash"]) and not any(text.startswith("data.") for text in changed):
+        last = Plan.read(unsealed(store.read_json("plan.json")))
+    except ValueError:  # none, or no plan that was written
+        last = plan
+    if last.data.content_hash != plan.data.content_hash and not any(text.startswith("data.") for text in changed):
         changed.append("what the data hold")
-    if before is not None and not changed and version not in (None, plan["study_version"]):
+    if before is not None and not changed and last.study_version != plan.study_version:
         changed.append("how this release tells versions apart")
     return changed
 
 
-def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console, *, tracking_uri: str | None,
-           quiet: bool, ask_mlflow: bool) -> tuple[Clerk, Work]:
+def resume(spec: StudySpec, plan: Plan, store: Store, console: Console, *, tracking_uri: str | None,
+           quiet: bool, ask_mlflow: bool) -> tuple[Monitor, Work]:
     """Write spec and plan, read what is finished, show what MLflow does not show yet; what is left to do.
 
     The launch has no run in MLflow yet: whatever fails here leaves none that seems to be running. ask_mlflow: False
     where it is known to be away; then all that is done waits to be shown, and what is shown already is found out then.
     """
-    version = plan["study_version"]
+    version = plan.study_version
     store.stamp = {"study_version": version, "commit": commit()}
     resolved = spec.resolved()
-    store.write_json("spec.json", with_checksum(resolved))
-    store.write_json("plan.json", with_checksum(plan))
-    tracking = Tracking(tracking_uri, spec.study, version, plan["factors"], plan["seeds"])
-    search = plan.get("search", {})
-    results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
-    clerk = Clerk(spec, plan, store, tracking, results, Progress(console, quiet=quiet))
+    store.write_json("spec.json", sealed(resolved))
+    store.write_json("plan.json", sealed(plan.plain()))
+    tracking = Tracking(tracking_uri, spec.study, version, plan.factors, plan.seeds)
+    results = Results(store, spec.primary, plan.objectives, plan.diverged_values)
+    monitor = Monitor(spec, plan, store, tracking, results, Progress(console, quiet=quiet))
     shown: dict[Any, Finished] = {}
     answered = ask_mlflow
     if ask_mlflow:
@@ -71,20 +69,20 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
             answered = False
             console.print(f"{error}; training goes on, and what is missing there is added later", markup=False,
                           soft_wrap=True)
-    clerk.is_asked = answered
+    monitor.is_asked = answered
     tagged = hashes_of(shown.values(), version)
     for unit, manifest in store.done_units(tidy=True):
         if store.discard_if_damaged(unit, manifest):
             continue
         results.add_done(unit, manifest)
-        if not answered and manifest.get("study_version") == version:  # a lost journal is rebuilt without MLflow, too
+        if not answered and manifest.study_version == version:  # a lost journal is rebuilt without MLflow, too
             tagged.add(unit.config_hash)
         known = shown.pop((unit.config_hash, unit.seeds), None)
-        pruned = manifest["status"] == "pruned"
+        pruned = manifest.status == "pruned"
         if known is None or (known.status == "pruned") != pruned or (
-                pruned and known.version != manifest.get("study_version", known.version)):
-            clerk.show(unit, manifest)
-    restored, problem = _restore(shown.values(), tracking, store, results, plan["direction"])
+                pruned and known.version != (manifest.study_version or known.version)):
+            monitor.show(unit, manifest)
+    restored, problem = _restore(shown.values(), tracking, store, results)
     if restored:
         console.print(f"{restored} units had no whole files in the storage; MLflow has their records, which are now "
                       "there again", markup=False, soft_wrap=True)
@@ -97,15 +95,15 @@ def resume(spec: StudySpec, plan: dict[str, Any], store: Store, console: Console
         else:
             results.begin(begun.config_hash, begun.seeds)
     work = Work(spec, plan, results, store, tagged)
-    clerk.choose(work.chosen)
-    clerk.progress.total, clerk.progress.cost = work.left, work.cost
+    monitor.choose(work.chosen)
+    monitor.progress.total, monitor.progress.cost = work.left, work.cost
     if complete := results.complete():
         console.print(f"{complete} units of work are finished, {work.left_in_words} are left", markup=False)
-    return clerk, work
+    return monitor, work
 
 
-def _restore(shown: Iterable[Finished], tracking: Tracking, store: Store, results: Results,
-             direction: str) -> tuple[int, TrackingError | None]:
+def _restore(shown: Iterable[Finished], tracking: Tracking, store: Store,
+             results: Results) -> tuple[int, TrackingError | None]:
     """Write units whose storage is gone, or damaged, there again from MLflow: how many, and why not the others.
 
     What MLflow does not give now is as if it were not shown: a server that is away for its artifacts alone must not
@@ -125,8 +123,8 @@ def _restore(shown: Iterable[Finished], tracking: Tracking, store: Store, result
             refused = error
             continue
         unit = Unit(found.configuration, found.seeds, found.config_hash)
-        results.add_done(unit, store.restore(unit, payload, {
-            "status": found.status, "primary": results.primary, "direction": direction,
-            "study_version": found.version, "commit": found.commit or None, "rungs": rungs}))
+        results.add_done(unit, store.restore(unit, payload, Manifest(
+            status=found.status, primary=results.primary, study_version=found.version, commit=found.commit,
+            rungs=rungs)))
         restored += 1
     return restored, refused

@@ -125,7 +125,7 @@ def _limit(entry: dict[str, Any]) -> str:
         bounds = f" [{', '.join(number(end, 2) for end in ends)}]" if None not in ends else ""
         return number(entry[f"delta_{name}"], 2) + bounds
 
-    knobs = ", ".join(f"{k}={v}" for k, v in entry.items() if not k.startswith("delta_"))
+    knobs = ", ".join(f"{k}={v}" for k, v in entry.get("knobs", {}).items())
     finite = entry.get("delta_min") is not None or entry.get("delta_med") is not None
     limit = f"{words('min')} smallest, {words('med')} median direction" if finite else "no finite limit"
     return limit + (f" ({knobs})" if knobs else "")

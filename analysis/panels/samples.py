@@ -18,7 +18,7 @@ from analysis.read.study import CELL, Study
 from analysis.stats.cells import common_cell, grid
 from analysis.stats.comparisons import compared_cells
 from analysis.text.formatting import slug
-from study.schema.endings import ending
+from study.schema.outcomes import ending
 
 SAID = ("seed", "verdict", "flags", "reason")  # of the replicate that a sheet shows
 CHAINS = 6  # rows of the joint figure

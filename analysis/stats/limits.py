@@ -119,7 +119,7 @@ def _first(cells: pd.DataFrame, name: str) -> dict[str, float]:
 def _predicted(plan: dict[str, Any], arm: str, knobs: dict[str, Any]) -> dict[str, float]:
     """The plan's limits of an arm whose stated knobs all agree with `knobs`. null: no finite limit; absent: unknown."""
     for entry in plan.get("arms", {}).get(arm, {}).get("limits") or []:
-        if all(knobs.get(k, v) == v for k, v in entry.items() if k not in LIMITS):
+        if all(knobs.get(k, v) == v for k, v in entry.get("knobs", {}).items()):
             given = {k: math.inf if entry[k] is None else float(entry[k]) for k in LIMITS if k in entry}
             return {k: given.get(k, math.nan) for k in LIMITS}
     return dict.fromkeys(LIMITS, math.nan)

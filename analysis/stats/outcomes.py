@@ -7,7 +7,7 @@ from collections import Counter
 
 import pandas as pd
 
-from study.schema.endings import UNJUDGED
+from study.schema.outcomes import UNJUDGED
 
 POOR = "poor quality"  # the flag of models/stability/verdict.py: bad at the end by the study's own floor
 

@@ -11,14 +11,14 @@ import pandas as pd
 
 from analysis.text.formatting import count as count_of
 from analysis.text.formatting import share
-from study.schema import endings
+from study.schema import outcomes
 
 
 def verdicts(finals: pd.DataFrame) -> str:
     """How replicates ended, the most frequent first, and how many raised which flag: `5 stable, 2 oscillating; poor
     quality (3)`. Empty for records that hold no verdict but divergence."""
     flags = finals["flags"].fillna("") if "flags" in finals else [""] * len(finals)
-    return endings.verdicts({"verdict": v, "flags": f} for v, f in zip(finals["verdict"], flags, strict=True))
+    return outcomes.verdicts({"verdict": v, "flags": f} for v, f in zip(finals["verdict"], flags, strict=True))
 
 
 def poor_words(count: int | None, survivors: int) -> str:

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.data.data import Data, some
-from models.measures import features, quality
-from models.measures.feature_file import FileExtractor
+from models.measures import quality
+
+if TYPE_CHECKING:
+    from models.measures.feature_file import FileExtractor
+    from models.measures.features import Extractor
 
 Space = Callable[[np.ndarray], np.ndarray]  # (n, *shape) -> (n, d)
 Rows = dict[str, np.ndarray]  # by space: points (n, d), or their distances to the train split (n,)
@@ -38,16 +42,19 @@ class Yardstick:
         """own: the user's extractor, measured beside the data set's."""
         self.data, self.n = data, samples
         self.reference: np.ndarray = getattr(data, split)
-        self.extractor = features.for_data(data, cache_dir) if len(data.shape) == 3 else None
+        self.extractor: Extractor | None = None
         self.spaces: dict[str, Space] = {"pixels": _flat}
         self._full: list[str] = []  # spaces in which everything is measured
-        if self.extractor:
+        if len(data.shape) == 3:
+            from models.measures import features  # imports torch, which nothing in the plane needs
+
+            self.extractor = features.for_data(data, cache_dir)
             self._full = [self.extractor.name] + ([own.name] if own else [])
             self.spaces |= {e.name: e for e in (self.extractor, own) if e}
-        if data.labels is not None:
-            # A classifier hardly sees pixel noise, a random ConvNet does: where there are labels, KID is on both.
-            second = features.random_convnet(data.train)
-            self.spaces[second.name] = second
+            if data.labels is not None:
+                # A classifier hardly sees pixel noise, a random ConvNet does: where there are labels, KID is on both.
+                second = features.random_convnet(data.train)
+                self.spaces[second.name] = second
         self.primary = f"kid_{self.extractor.name}_{samples}" if self.extractor else f"energy_distance_{samples}"
 
     def __call__(self, samples: np.ndarray) -> float:

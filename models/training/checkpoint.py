@@ -13,6 +13,7 @@ from torch import Tensor
 from models.data.data import Data
 from models.methods.method import Method
 from models.networks.networks import Network
+from models.training.adam import Adam
 from models.training.step import TrainState, init_state
 
 
@@ -43,9 +44,6 @@ def load_state(payload: bytes, method: Method, data: Data, seeds: Sequence[int],
         raise CheckpointError(f"made on {header['device']}, resumed on {torch.device(device).type}")
     state = init_state(method, data, seeds, device)
     state.update = header["update"]
-    for adam in (state.adam_f, state.adam_g):
-        if adam is not None and state.update:
-            _materialise(adam)
     targets = _tensors(state)
     expected = targets.keys() | {f"generator.{r}" for r in range(len(seeds))}
     if tensors.keys() != expected:
@@ -67,18 +65,12 @@ def _tensors(state: TrainState) -> dict[str, Tensor]:
     found |= {f"monitor.{name}": t for name, t in state.monitor._asdict().items()}
     if state.pool is not None:
         found["pool"] = state.pool
-    pairs: list[tuple[str, Network | None, torch.optim.Adam | None]] = [
+    pairs: list[tuple[str, Network | None, Adam | None]] = [
         ("f", state.nets.f, state.adam_f), ("g", state.nets.g, state.adam_g)]
     for letter, network, adam in pairs:
         if network is None or adam is None:
             continue
         found |= {f"{letter}.{name}": t for name, t in network.state_dict().items()}
-        for k, p in enumerate(adam.param_groups[0]["params"]):
-            found |= {f"adam_{letter}.{k}.{name}": t for name, t in adam.state.get(p, {}).items()}
+        for name, moments in (("first", adam.first), ("second", adam.second)):
+            found |= {f"adam_{letter}.{name}.{k}": t for k, t in enumerate(moments)}
     return found
-
-
-def _materialise(adam: torch.optim.Adam) -> None:
-    """Give a fresh optimiser the state tensors that a step would have made, to copy into."""
-    for p in adam.param_groups[0]["params"]:
-        adam.state[p] = {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}

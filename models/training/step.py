@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from models.methods.method import Draw, FlowLoss, Method, Networks
 from models.networks.networks import Network, fuse_for, score_network, upsampler_network
 from models.noise import Noise, generators_for
 from models.stability.divergence import REASONS, Monitor, observe
+from models.training.adam import Adam
 from models.training.batches import batch
 
 
@@ -29,8 +30,8 @@ class TrainState:
     update: int  # updates done
     seeds: tuple[int, ...]
     nets: Networks
-    adam_f: torch.optim.Adam
-    adam_g: torch.optim.Adam | None
+    adam_f: Adam
+    adam_g: Adam | None
     pool: Tensor | None  # (R, P, *shape of a particle): persistent chains, in x or z
     noise: Noise
     monitor: Monitor
@@ -89,8 +90,8 @@ def init_state(method: Method, data: Data, seeds: Sequence[int], device: torch.d
         diverged_at=torch.full(rows, -1, device=device), reason=torch.full(rows, -1, device=device))
 
 
-def _adam(network: Network, lr: float, hp) -> torch.optim.Adam:  # type: ignore[no-untyped-def]
-    return torch.optim.Adam(network.parameters(), lr=lr, betas=(hp.adam_beta1, hp.adam_beta2))
+def _adam(network: Network, lr: float, hp: Any) -> Adam:
+    return Adam(network.parameters(), lr, (hp.adam_beta1, hp.adam_beta2))
 
 
 def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainState, Info]:
@@ -119,7 +120,7 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
                                               particle_max=far, data_max=torch.ones_like(far))
     state.update += 1
     _freeze(state, diverged, reason)
-    _adam_step(state.adam_f, gradients, norm_f, hp.grad_clip, state.alive)
+    state.adam_f.step(_clipped(gradients, norm_f, hp.grad_clip), state.update, state.alive)
     nets.f.follow_spectrum(state.alive)
 
     learned = method.generator_loss(nets, draw)
@@ -127,7 +128,7 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
         gradients, norm_g = _gradients(learned, nets.upsampler)
         broken = ~(learned.isfinite() & norm_g.isfinite())
         _freeze(state, broken, torch.full_like(state.reason, REASONS.index("non-finite")))
-        _adam_step(state.adam_g, gradients, norm_g, hp.grad_clip, state.alive)
+        state.adam_g.step(_clipped(gradients, norm_g, hp.grad_clip), state.update, state.alive)
     if state.pool is not None and block is not None:
         state.pool[:, block] = torch.where(_rows(state.alive, kept), kept, state.pool[:, block])
     info = _info(method, nets, draw, x_data, flow, f_particles, norm_f, learned)
@@ -179,18 +180,6 @@ def _rows(mask: Tensor, like: Tensor) -> Tensor:
     return mask.reshape(-1, *[1] * (like.dim() - 1))
 
 
-@torch.no_grad()
-def _adam_step(adam: torch.optim.Adam, gradients: list[Tensor], norm: Tensor, clip: float | None,
-               alive: Tensor) -> None:
-    """One Adam step of the living. Frozen replicates are put back as they were: 0 * NaN would not hold them."""
-    parameters = adam.param_groups[0]["params"]
-    for p, gradient in zip(parameters, gradients, strict=True):
-        p.grad = gradient if clip is None else gradient * _rows((clip / norm).clamp(max=1.0), gradient)
-    if bool(alive.all()):
-        adam.step()
-        return
-    held = [p for p in parameters] + [t for s in adam.state.values() for t in s.values() if t.dim()]
-    before = [t.clone() for t in held]
-    adam.step()
-    for t, b in zip(held, before, strict=True):
-        t.copy_(torch.where(_rows(alive, t), t, b))
+def _clipped(gradients: list[Tensor], norm: Tensor, clip: float | None) -> list[Tensor]:
+    """Each replicate's gradient at most `clip` long."""
+    return gradients if clip is None else [g * _rows((clip / norm).clamp(max=1.0), g) for g in gradients]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from study.run.phases import sampler_arguments
+from study.plan.samplers import sampler_arguments
 
 EQUAL = 1.25  # largest / smallest of what arms spent, up to which their searches are called equal
 

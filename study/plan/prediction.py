@@ -12,13 +12,13 @@ from models.data.data import Data, some
 from models.methods.hparams import HParams
 from models.stability.law import ENTER, limit, step_at
 from models.stability.local_sd import Spread, local_spread
+from study.schema.plan import DELTA_MED, DELTA_MIN, LIMITS, Limit, LocalSpread, Plan
 from study.schema.unit import Configuration
 from study.spec import Arm, StudySpec
 from study.spec.knobs import METHODS
 from study.spec.model import cells_of
 
 Z = 1.96  # two-sided 95 %
-LIMITS = tuple(f"delta_{direction}{end}" for direction in ("min", "med") for end in ("", "_low", "_high"))
 MAX_LIMITS = 200  # predictions for an arm in the plan: each costs about 8 ms, and nobody reads more
 
 
@@ -31,19 +31,19 @@ def spread_of(data: Data, seed: int) -> Spread:
     return local_spread(points.reshape(len(points), -1), np.random.default_rng(seed))
 
 
-def limits(spread: Mapping[str, float], hp: HParams) -> dict[str, float | None]:
+def limits(spread: LocalSpread, hp: HParams) -> dict[str, float | None]:
     """delta_min and delta_med with 95 % bounds of their sampling error, which leave out the estimator's bias
     (docs/metrics.md); delta_kappa1, the step size at which the law's kappa* passes 1 in the median direction, where
     KL's feedback changes sign. None: no finite one. Empty where the law is silent.
     """
     found: dict[str, float | None] = {}
-    for name, s, error in (("min", spread["s_min"], spread["se_min"]), ("med", spread["s_med"], spread["se_med"])):
-        for suffix, at in (("", s), ("_low", max(0.0, s - Z * error)), ("_high", s + Z * error)):
+    for names, s, error in ((DELTA_MIN, spread.s_min, spread.se_min), (DELTA_MED, spread.s_med, spread.se_med)):
+        for name, at in zip(names, (s, max(0.0, s - Z * error), s + Z * error), strict=True):
             delta = limit(at, hp)
             if math.isnan(delta):
                 return {}
-            found[f"delta_{name}{suffix}"] = _or_none(delta)
-    found["delta_kappa1"] = _or_none(step_at(1.0, spread["s_med"], hp))
+            found[name] = _or_none(delta)
+    found["delta_kappa1"] = _or_none(step_at(1.0, spread.s_med, hp))
     return found
 
 
@@ -51,7 +51,7 @@ def _or_none(delta: float) -> float | None:
     return None if math.isinf(delta) else delta
 
 
-def arm_limits(spec: StudySpec, arm: Arm, spread: Mapping[str, float]) -> list[dict[str, Any]]:
+def arm_limits(spec: StudySpec, arm: Arm, spread: LocalSpread) -> list[Limit]:
     """One entry for each combination of the knobs that the law looks at and the arm's design varies, with these knobs;
     of the first MAX_LIMITS combinations.
 
@@ -72,10 +72,10 @@ def arm_limits(spec: StudySpec, arm: Arm, spread: Mapping[str, float]) -> list[d
             return []
         rows, shown = [{k: v for k, v in spec.search.fixed[arm.name].items() if k in ENTER}], [{}]
     found = [(row, limits(spread, arm.hparams(given))) for row, given in zip(shown, rows, strict=True)]
-    return [{**row, **entry} for row, entry in found if entry]
+    return [Limit(knobs=dict(row), **entry) for row, entry in found if entry]
 
 
-def predicted(plan: Mapping[str, Any], configuration: Configuration) -> dict[str, float | None]:
+def predicted(plan: Plan, configuration: Configuration) -> dict[str, float | None]:
     """LIMITS of a configuration's own knobs, by the plan's spread; empty where the law is silent."""
-    found = limits(plan["spread"], METHODS[configuration.method](**configuration.knobs))
+    found = limits(plan.spread, METHODS[configuration.method](**configuration.knobs))
     return {name: found[name] for name in LIMITS} if found else {}

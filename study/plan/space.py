@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from models.measures.naming import AIS_CHAINS, long_chains
 from models.methods.hparams import gradient_evaluations
 from study.schema.canonical import canonical
+from study.schema.plan import ArmCost, Estimate, PhaseCost
 from study.schema.unit import PHASES, Configuration
 from study.spec import StudySpec
 from study.spec.knobs import Range, coerce
@@ -83,28 +84,28 @@ def confirm_configuration(spec: StudySpec, chosen: Configuration) -> Configurati
                                                                long_run=spec.evaluation.long_run))
 
 
-def estimate(spec: StudySpec) -> dict[str, Any]:
+def estimate(spec: StudySpec) -> Estimate:
     """How large a study is, before it runs, in particle-gradient evaluations: `gradients` of training, the currency of
-    equal budgets, and beside it `measuring`, what long runs and AIS take after it.
-
-    {"phases": {phase: {"configurations", "replicates", "runs", "gradients": [low, high], "measuring": [low, high]}},
-     "arms": {phase: {arm: {"configurations", "gradients": [low, high]}}},
-     "equal_budget": {phase: largest arm's gradients / smallest arm's}}
-    """
-    found: dict[str, Any] = {"phases": {}, "arms": {}, "equal_budget": {}}
+    equal budgets, and beside it `measuring`, what long runs and AIS take after it."""
+    found = Estimate(phases={}, arms={}, equal_budget={})
     for phase in PHASES:
         if not (replicates := spec.replicates(phase)):
             continue
         arms = {arm: _arm_estimate(spec, phase, arm, replicates) for arm in spec.arms}
-        total, measuring = ([sum(a[what][end] for a in arms.values()) for end in (0, 1)]
-                            for what in ("gradients", "measuring"))
-        count = sum(a["configurations"] for a in arms.values())
-        found["arms"][phase] = arms
-        found["phases"][phase] = {"configurations": count, "replicates": replicates, "runs": count * replicates,
-                                  "gradients": total, "measuring": measuring}
-        middles = [sum(a["gradients"]) / 2 for a in arms.values()]
-        found["equal_budget"][phase] = max(middles) / min(middles)
+        count = sum(a.configurations for a in arms.values())
+        found.arms[phase] = arms
+        found.phases[phase] = PhaseCost(
+            configurations=count, replicates=replicates, runs=count * replicates,
+            gradients=_summed(a.gradients for a in arms.values()),
+            measuring=_summed(a.measuring for a in arms.values()))
+        middles = [sum(a.gradients) / 2 for a in arms.values()]
+        found.equal_budget[phase] = max(middles) / min(middles)
     return found
+
+
+def _summed(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    low, high = map(sum, zip(*pairs, strict=True))
+    return low, high
 
 
 def search_trials(spec: StudySpec) -> dict[str, int]:
@@ -145,7 +146,7 @@ def _measuring(spec: StudySpec, phase: str, arm: str, values: Mapping[str, Any])
     return int(long + (2 * AIS_CHAINS * (steps + 16) if steps else 0))
 
 
-def _arm_estimate(spec: StudySpec, phase: str, arm: str, replicates: int) -> dict[str, Any]:
+def _arm_estimate(spec: StudySpec, phase: str, arm: str, replicates: int) -> ArmCost:
     if phase == "design" or spec.search is None:
         assert spec.design is not None
         trials = list(cells_of(spec.design.factors[arm]))
@@ -154,7 +155,7 @@ def _arm_estimate(spec: StudySpec, phase: str, arm: str, replicates: int) -> dic
     costs, others = ([count(trial) * replicates for trial in trials] for count in (
         lambda trial: _cost(spec, arm, trial), lambda trial: _measuring(spec, phase, arm, trial)))
     if phase == "design":
-        return {"configurations": len(costs), "gradients": [sum(costs)] * 2, "measuring": [sum(others)] * 2}
+        return ArmCost(configurations=len(costs), gradients=(sum(costs),) * 2, measuring=(sum(others),) * 2)
     count = search_trials(spec)[arm] if phase == "search" else spec.confirm.top if spec.confirm else 0
-    return {"configurations": count, "gradients": [count * min(costs), count * max(costs)],
-            "measuring": [count * min(others), count * max(others)]}
+    return ArmCost(configurations=count, gradients=(count * min(costs), count * max(costs)),
+                   measuring=(count * min(others), count * max(others)))

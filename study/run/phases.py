@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from study.plan.identity import config_hash, phase_seeds
+from study.plan.samplers import make_pruner, make_sampler
 from study.plan.space import Configuration, confirm_configuration, design_configurations, search_trials, suggest
+from study.schema.pareto import fronts
 from study.schema.unit import Unit
-from study.show.pareto import fronts
 from study.spec import StudySpec
 from study.store.results import Result, Results
 from study.store.units import Store
 
 if TYPE_CHECKING:
-    from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
     from optuna.trial import BaseTrial
 
     from study.run.search import Search
 
-REDUCTION = 3  # successive halving keeps the better third at each rung
 
 
 def expected(configurations: Iterable[Configuration], seeds: Sequence[int], content_hash: str,
@@ -34,7 +32,7 @@ def expected(configurations: Iterable[Configuration], seeds: Sequence[int], cont
 
 def left_of(units: Iterable[Unit], results: Results) -> list[Unit]:
     """What is left to train of each, in blocks of seeds."""
-    return [rest for unit in units for rest in results.rests(unit)]
+    return [rest for unit in units for rest in results.remaining_blocks(unit)]
 
 
 def design_units(spec: StudySpec, content_hash: str, results: Results) -> list[Unit]:
@@ -61,8 +59,12 @@ def best(spec: StudySpec, arm: str, results: Results) -> list[Configuration]:
     phase = "search" if spec.search is not None else "design"
     found = [r for r in results.all() if not r.pruned and
              (r.unit.configuration.arm, r.unit.configuration.phase) == (arm, phase)]
-    front = {} if spec.search is None or len(spec.search.objectives) == 1 else {
-        **fronts([r for r in found if _mostly_diverged(r)]), **fronts([r for r in found if not _mostly_diverged(r)])}
+    front: dict[str, int] = {}
+    if spec.search is not None and len(spec.search.objectives) > 1:
+        for lost in (True, False):
+            told = [r for r in found if r.told and _mostly_diverged(r) is lost]
+            ranks = fronts([r.told for r in told])
+            front |= {r.unit.config_hash: rank for r, rank in zip(told, ranks, strict=True)}
 
     def rank(r: Result) -> tuple[bool, int, float, str]:
         value = r.told[0] if r.told else r.value
@@ -96,34 +98,9 @@ def make_search(spec: StudySpec, version: str, content_hash: str, results: Resul
 
         updates = int(spec.arms[arm].full(search.fixed[arm])["updates"])
         one = ArmSearch(arm, trials=trials[arm], seed=spec.seed, objectives=len(search.objectives),
-                        sampler=lambda seed: make_sampler(search.sampler, seed), pruner=_pruner(search.prune, updates),
+                        sampler=lambda seed: make_sampler(search.sampler, seed),
+                        pruner=make_pruner(search.prune, updates),
                         make=make, results=results, store=store, journal=f"search/{version}/{arm}.json")
         one.replay(results.of(tagged), read_only)
         arms.append(one)
     return Search(arms)
-
-
-def sampler_arguments(name: str) -> Mapping[str, Any]:
-    """What the sampler is made with, beside its seed: stated, since Optuna's defaults change between releases."""
-    return {"tpe": {"n_startup_trials": 10, "n_ei_candidates": 24, "multivariate": True, "constant_liar": True},
-            "random": {}, "gp": {"n_startup_trials": 10, "deterministic_objective": False},
-            "nsga2": {"population_size": 20}}[name]
-
-
-def make_sampler(name: str, seed: int) -> BaseSampler:
-    """An Optuna sampler by the spec's word for it."""
-    from optuna import samplers
-
-    kinds = {"tpe": samplers.TPESampler, "random": samplers.RandomSampler, "gp": samplers.GPSampler,
-             "nsga2": samplers.NSGAIISampler}
-    return kinds[name](seed=seed, **sampler_arguments(name))
-
-
-def _pruner(name: str | None, updates: int) -> BasePruner:
-    """Successive halving with rungs at a ninth and a third of the updates; or none."""
-    from optuna import pruners
-
-    if name is None:
-        return pruners.NopPruner()
-    return pruners.SuccessiveHalvingPruner(min_resource=max(1, updates // REDUCTION**2), reduction_factor=REDUCTION,
-                                           min_early_stopping_rate=0, bootstrap_count=0)

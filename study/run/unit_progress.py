@@ -18,7 +18,7 @@ class UnitProgress:
     wall_seconds: float = 0.0  # spent in `advance`, over all workers that had this unit
     cpu_seconds: float = 0.0
     rows: list[dict[str, Any]] = field(default_factory=list)
-    rungs: dict[str, float] = field(default_factory=dict)  # update -> what was reported there
+    rungs: dict[int, float] = field(default_factory=dict)  # update -> what was reported there
     commits: list[str] = field(default_factory=list)  # that trained it: more than one where code changed under it
     window: dict[str, list[list[float]]] = field(default_factory=dict)  # since the last evaluation: Info, by update
 
@@ -36,4 +36,5 @@ def unpack(payload: bytes) -> tuple[UnitProgress, bytes]:
     header = json.loads(payload[HEADER_BYTES:end])
     if unknown := sorted(set(header) - {f.name for f in fields(UnitProgress)}):
         raise ValueError(f"its checkpoint is of another release: found {', '.join(unknown)}, which is unknown here")
+    header["rungs"] = {int(update): value for update, value in header.get("rungs", {}).items()}  # JSON has no such keys
     return UnitProgress(**header), payload[end:]

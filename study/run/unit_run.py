@@ -17,8 +17,9 @@ import numpy as np
 
 from models.measures.naming import long_name
 from study.plan.identity import config_hash
-from study.plan.prediction import LIMITS
 from study.run.unit_progress import UnitProgress, pack, unpack
+from study.schema.manifest import Manifest
+from study.schema.plan import LIMITS
 from study.schema.unit import Unit
 from study.store.provenance import commit, versions
 from study.store.records import records
@@ -44,7 +45,7 @@ class UnitRun:
     counts as in it; without one it is left out, and reported beside it as `diverged`. cache_dir: where the feature
     extractor of a data set is kept. floor: the 95 % floor of the primary measure, without which no verdict but
     divergence can be given; floor_long: that of its long run, of fewer samples. limits: the step-size limits that the
-    law predicts (`prediction.LIMITS`; None: no finite one), for the records. patience: seconds after which an
+    law predicts (LIMITS; None: no finite one), for the records. patience: seconds after which an
     `advance` that has not returned ends the process, since it hangs (None: none). Whatever a unit needs lives in its
     object, so that a worker may be used again.
     """
@@ -80,8 +81,8 @@ class UnitRun:
         """
         with _watched(self._patience):
             manifest = self.store.done(self.unit) if self._state is None else None
-            if manifest is not None and "report" in manifest:
-                return dict(manifest["report"])
+            if manifest is not None and manifest.report is not None:
+                return manifest.report
             try:
                 return self._advance()
             except (MemoryError, RuntimeError) as error:
@@ -176,8 +177,8 @@ class UnitRun:
     def _go_on(self, state: TrainState, rows: Sequence[Row]) -> dict[str, Any]:
         report = self._report(state, rows, "running", int(state.alive.sum()))
         if self.objective in report:
-            self._progress.rungs[str(state.update)] = report[self.objective]
-        report["rungs"] = json.dumps([[int(update), value] for update, value in self._progress.rungs.items()])
+            self._progress.rungs[state.update] = report[self.objective]
+        report["rungs"] = json.dumps(list(self._progress.rungs.items()))
         if self._checkpoint_is_due():
             self._checkpoint(state, [])
         return report
@@ -227,7 +228,7 @@ class UnitRun:
         lived = sum(row["verdict"] != "diverged" for row in final)
         report = self._report(state, final, "finished" if lived else "diverged", lived)
         if self.objective in report:
-            progress.rungs[str(state.update)] = report[self.objective]
+            progress.rungs[state.update] = report[self.objective]
         from models.data.data import some
 
         self.store.write(f"{unit.key}/records.parquet", records(progress.rows + final))
@@ -237,11 +238,10 @@ class UnitRun:
                 self.store.write(f"{unit.key}/samples_{seed}.png", sheet(images, extent))
                 if images.ndim == 4:
                     self.store.write(f"{unit.key}/nearest_{seed}.png", pairs(images, some(self._data.train), extent))
-        self.store.write_done(unit, {
-            "status": report["status"], "report": report, "rungs": progress.rungs, "primary": self._evaluator.primary,
-            "direction": self._evaluator.direction, "started": progress.started, "ended": time.time(),
-            "wall_seconds": progress.wall_seconds, "cpu_seconds": progress.cpu_seconds, "device": self.device,
-            "host": platform.node(), "commit": ",".join(progress.commits) or None, "versions": versions()})
+        self.store.write_done(unit, Manifest(
+            status=report["status"], report=report, rungs=progress.rungs, primary=self._evaluator.primary,
+            started=progress.started, wall_seconds=progress.wall_seconds, cpu_seconds=progress.cpu_seconds,
+            device=self.device, host=platform.node(), commit=",".join(progress.commits), versions=versions()))
         return report
 
     def _divergence(self, state: TrainState, replicate: int) -> tuple[str | None, int]:

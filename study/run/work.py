@@ -9,6 +9,7 @@ from study.plan.cost import cost
 from study.plan.prediction import predicted
 from study.run.phases import confirm_units, design_units, left_of, make_search
 from study.run.sources import Fixed, Phases, Source
+from study.schema.plan import Plan
 from study.schema.unit import Unit
 from study.spec import StudySpec
 from study.store.results import Results
@@ -19,7 +20,7 @@ PATIENT = 20.0  # times what is estimated of its unit on an idle CPU
 
 
 class Losses(Protocol):
-    """What a launch could not finish (`clerk.Clerk`)."""
+    """What a launch could not finish (`monitor.Monitor`)."""
 
     lost_units: list[tuple[Unit, str]]
     first_lost: list[Unit]  # those that no earlier launch had lost
@@ -39,14 +40,14 @@ class Work:
     """left: units that are not finished (of search and confirmation: as planned). cost: their gradient evaluations.
     chosen: arm -> config_hashes of the confirmation of its best, of those arms of which the best are known."""
 
-    def __init__(self, spec: StudySpec, plan: Mapping[str, Any], results: Results, store: Store,
+    def __init__(self, spec: StudySpec, plan: Plan, results: Results, store: Store,
                  tagged: Collection[str] = (), read_only: bool = False) -> None:
         self.spec, self.plan, self.results = spec, plan, results
-        self._content = plan["data"]["content_hash"]
+        self._content = plan.data.content_hash
         self.chosen: dict[str, list[str]] = {}
         self._waiting: list[str] = []  # arms that a lost unit keeps from their confirmation
         self._design = design_units(spec, self._content, results)
-        self._search = (make_search(spec, plan["study_version"], self._content, results, store, tagged, read_only)
+        self._search = (make_search(spec, plan.study_version, self._content, results, store, tagged, read_only)
                         if spec.search else None)
         searching = {} if self._search is None else {arm.arm: arm.left for arm in self._search.arms}
         if self._design or any(searching.values()):  # the best are not known yet: all their confirmations are to come
@@ -66,15 +67,15 @@ class Work:
         return str(self.left) if self._is_known else f"at most {self.left}"
 
     def _mean_cost(self, phase: str, arm: str) -> float:
-        planned = self.plan["estimate"]["arms"][phase][arm]
-        return float(sum(planned["gradients"])) / 2 / planned["configurations"]
+        planned = self.plan.estimate.arms[phase][arm]
+        return sum(planned.gradients) / 2 / planned.configurations
 
     def _patience(self, unit: Unit) -> float:
         """Seconds between two evaluations after which a worker is taken to hang: a guess of the whole unit's, and far
         beyond any error of it."""
-        estimate = self.plan["estimate"]
-        gradients = sum(phase["gradients"][1] for phase in estimate["phases"].values())
-        return max(PATIENCE, PATIENT * estimate["seconds"][1] * estimate["cpus"] * cost(unit) / gradients)
+        estimate = self.plan.estimate
+        gradients = sum(phase.gradients[1] for phase in estimate.phases.values())
+        return max(PATIENCE, PATIENT * estimate.seconds[1] * estimate.cpus * cost(unit) / gradients)
 
     @property
     def objective(self) -> str:
@@ -83,12 +84,12 @@ class Work:
 
     def options(self, unit: Unit) -> dict[str, Any]:
         """UnitRun's options of a study and a phase: only a search has a value for diverged replicates."""
-        floor, long = (max(f["high"], f["sd"]) for f in (
-            self.plan["floors"][self.plan[name]] for name in ("primary", "primary_long")))
+        floor, long = (max(f.high, f.sd) for f in (
+            self.plan.floors[name] for name in (self.plan.primary, self.plan.primary_long)))
         found = {"objective": self.spec.primary, "floor": floor, "floor_long": long,
                  "limits": predicted(self.plan, unit.configuration), "patience": self._patience(unit)}
         if unit.configuration.phase == "search":
-            diverged = self.plan["search"]["diverged_value"][unit.configuration.arm]
+            diverged = self.plan.diverged_values[unit.configuration.arm]
             found |= {"objective": self.objective, "diverged_value": diverged[0]}
         return found
 
@@ -132,7 +133,7 @@ class Work:
 
     def export(self, store: Store, renew: bool = True) -> None:
         """Leave the searches beside their journals as search/<version>/optuna.db; not renew: if there is none."""
-        path = f"search/{self.plan['study_version']}/optuna.db"
+        path = f"search/{self.plan.study_version}/optuna.db"
         if self._search is not None and (renew or store.read(path) is None):
             from study.run.search.export import sqlite
 

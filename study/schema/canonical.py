@@ -18,14 +18,14 @@ def checksum(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     """What is written into a file of which a flipped bit is to be noticed."""
     return {**content, "sha256": checksum(content)}
 
 
-def is_whole(found: Any) -> bool:
-    """Whether it is a mapping with its checksum, or without one, as earlier releases wrote some files."""
-    if not isinstance(found, dict):
-        return False
-    content = {key: value for key, value in found.items() if key != "sha256"}
-    return "sha256" not in found or bool(found["sha256"] == checksum(content))
+def unsealed(found: Any) -> dict[str, Any]:
+    """What `sealed` was given. Raises ValueError where its checksum is not there or not its own."""
+    if not isinstance(found, dict) or found.get("sha256") != checksum(
+            content := {key: value for key, value in found.items() if key != "sha256"}):
+        raise ValueError("found no whole file, expected a mapping with its checksum")
+    return content

@@ -9,14 +9,16 @@ from typing import Any
 
 from study.plan.cost import cost
 from study.plan.identity import knobs_text
-from study.plan.make import as_yaml
 from study.plan.prediction import predicted
+from study.schema.manifest import Manifest
+from study.schema.plan import Plan
 from study.schema.unit import Unit
 from study.show.progress import Outcome, Progress
 from study.show.redaction import redacted
 from study.show.tracking import Tracking
-from study.show.tracking.upload_queue import Drain
+from study.show.tracking.upload_queue import UploadQueue
 from study.spec import StudySpec
+from study.spec.yaml_text import as_yaml
 from study.store.losses import Losses
 from study.store.provenance import commit, provenance
 from study.store.results import Result, Results
@@ -27,10 +29,10 @@ UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts, and be
 LAUNCH = "this launch"  # the key of the job that shows it
 
 
-class Clerk:
-    """Watches a round (`rounds.Watcher`). What MLflow shows is left to a `Drain`: no event waits for MLflow."""
+class Monitor:
+    """Watches a round (`rounds.Watcher`). What MLflow shows is left to a `UploadQueue`: no event waits for MLflow."""
 
-    def __init__(self, spec: StudySpec, plan: Mapping[str, Any], store: Store, tracking: Tracking, results: Results,
+    def __init__(self, spec: StudySpec, plan: Plan, store: Store, tracking: Tracking, results: Results,
                  progress: Progress) -> None:
         self.spec, self.plan, self.store, self.tracking = spec, plan, store, tracking
         self.results, self.progress = results, progress
@@ -40,8 +42,8 @@ class Clerk:
         self._alone: set[str] = set()  # units' keys that had a node each
         self._chosen: Mapping[str, Collection[str]] = {}
         self._losses = Losses(store)
-        self._drain = Drain(redacted(tracking.uri), progress.say)
-        tracking.on_answer = self._drain.answered
+        self._queue = UploadQueue(redacted(tracking.uri), progress.say)
+        tracking.on_answer = self._queue.answered
         self._to_show: set[str] = set()  # keys of the jobs that show a done unit
         self._started: dict[str, float] = {}
         self._inputs: tuple[Any, ...] = ()  # of this launch's run in MLflow, once it may have one
@@ -51,10 +53,10 @@ class Clerk:
 
     def start(self) -> None:
         """Show the launch in MLflow: once nothing can refuse it any more. What waits to be shown is shown now."""
-        self._inputs = (as_yaml(self.spec.resolved()), dict(self.plan), provenance(), self.store.place,
+        self._inputs = (as_yaml(self.spec.resolved()), self.plan.plain(), provenance(), self.store.place,
                         self.store.read(DATA_SHEET), self.store.places)
-        self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), *self._counted()), first=True)
-        self._drain.start()
+        self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), *self._counted()), first=True)
+        self._queue.start()
 
     # Events of a round.
 
@@ -67,10 +69,8 @@ class Clerk:
         self.progress.running = len(self._started)
         try:
             if rungs is not None:  # the worker was stopped: what it leaves is written here
-                self.store.write_done(unit, {
-                    "status": "pruned", "started": begun, "ended": time.time(), "primary": self.spec.primary,
-                    "direction": self.plan["direction"], "commit": commit(),
-                    "rungs": {str(update): value for update, value in rungs.items()}})
+                self.store.write_done(unit, Manifest(status="pruned", started=begun, primary=self.spec.primary,
+                                                     commit=commit() or "", rungs=dict(rungs)))
             manifest = self.store.done(unit)
             if manifest is None:
                 raise StorageError(f"{unit.key} has no done.json, or a file of it is missing")
@@ -130,17 +130,17 @@ class Clerk:
 
     # MLflow.
 
-    def show(self, unit: Unit, manifest: dict[str, Any]) -> None:
+    def show(self, unit: Unit, manifest: Manifest) -> None:
         """Show a done unit in MLflow, as soon as MLflow can take it."""
         key = self.name(unit)
         self._to_show.add(key)
-        self._drain.put(key, functools.partial(self._show, unit, manifest))
+        self._queue.put(key, functools.partial(self._show, unit, manifest))
 
     def close(self, status: str) -> bool:
         """Show what is not shown yet, as long as MLflow takes it, and end the launch's run (finished | failed |
         interrupted). False: a person did not want to wait."""
         if self._inputs:
-            self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts(), *self._counted(),
+            self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), *self._counted(),
                                                          status))
         wanted, said = self.not_shown, time.monotonic()
 
@@ -150,31 +150,31 @@ class Clerk:
                 said = time.monotonic()
                 self.progress.say(f"showing {wanted - self.not_shown} of {wanted} units in MLflow")
 
-        return self._drain.close(tell)
+        return self._queue.close(tell)
 
     def stop(self) -> None:
         """Show nothing more: another launch has taken the study."""
-        self._drain.stop()
+        self._queue.stop()
 
     def _counted(self) -> tuple[dict[str, list[str]], set[str]]:
-        """Copies, for the drain's thread: the configurations that count, and what this version's search stopped."""
+        """Copies, for the queue's thread: the configurations that count, and what this version's search stopped."""
         return self.results.counted, set(self.results.stopped)
 
     @property
     def not_shown(self) -> int:
         """Units that are done and that MLflow does not show yet."""
-        return len(self._drain.waiting() & self._to_show)
+        return len(self._queue.waiting() & self._to_show)
 
     @property
     def is_refused(self) -> bool:
         """Whether MLflow, though it answers, has refused one of them."""
-        return bool(self._drain.refused() & self._to_show)
+        return bool(self._queue.refused() & self._to_show)
 
-    # Jobs, in the drain's thread.
+    # Jobs, in the queue's thread.
 
-    def _show(self, unit: Unit, manifest: dict[str, Any]) -> None:
+    def _show(self, unit: Unit, manifest: Manifest) -> None:
         try:
-            self.tracking.drain(self.store, unit, manifest)
+            self.tracking.log_unit(self.store, unit, manifest)
             if unit.configuration.phase == "confirm":
                 self.tracking.choose(self._chosen)
         except StorageError as error:
@@ -203,22 +203,22 @@ class Clerk:
     def _update_launch(self) -> None:
         if time.monotonic() - self._updated >= UPDATE_SECONDS:
             self._updated = time.monotonic()
-            self._drain.put(LAUNCH, functools.partial(self._show_launch, self.counts()))
+            self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts()))
 
     def _mark(self, unit: Unit, status: str, message: str) -> None:
-        self._drain.put(self.name(unit), functools.partial(self.tracking.mark, unit, status, message))
+        self._queue.put(self.name(unit), functools.partial(self.tracking.mark, unit, status, message))
 
     # For people.
 
     def name(self, unit: Unit) -> str:
         """`design jko step_size=0.12 seeds 0-5 (1f2e...)`."""
         c = unit.configuration
-        knobs = knobs_text(c.knobs, self.plan["factors"])
+        knobs = knobs_text(c.knobs, self.plan.factors)
         return f"{c.phase} {c.arm} {knobs} seeds {unit.block} ({unit.config_hash})"
 
     def outcome(self, result: Result) -> Outcome:
         """A result in the live view's words."""
         c = result.unit.configuration
-        return Outcome(c.phase, c.arm, knobs_text(c.knobs, self.plan["factors"]), self.spec.primary,
+        return Outcome(c.phase, c.arm, knobs_text(c.knobs, self.plan.factors), self.spec.primary,
                        result.value, result.replicates, result.diverged, result.seconds, cost(result.unit),
                        predicted(self.plan, c), result.pruned, result.kappa, result.verdicts)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +13,8 @@ from rich.text import Text
 from study.plan.identity import knobs_text, study_version
 from study.plan.space import estimate
 from study.run.work import Work
-from study.schema.canonical import is_whole
+from study.schema.canonical import unsealed
+from study.schema.plan import Plan
 from study.schema.unit import PHASES, block_name
 from study.show.pareto import pareto_lines
 from study.show.progress import duration
@@ -38,7 +38,7 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
             "makes it again")
         return
     by = holder(store)
-    say(f"{spec.study} (version {plan['study_version']}): " + (f"run by {by}" if by else "not running"))
+    say(f"{spec.study} (version {plan.study_version}): " + (f"run by {by}" if by else "not running"))
     if other := _how_it_differs(spec, plan):
         last = _last_spec(plan)
         say(f"the file {other} than the last launch; " + (
@@ -46,8 +46,8 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
         if last is None:
             return
         spec = last
-    sizes = {phase: found["configurations"] for phase, found in estimate(spec)["phases"].items()}
-    store.stamp = {"study_version": plan["study_version"]}
+    sizes = {phase: found.configurations for phase, found in estimate(spec).phases.items()}
+    store.stamp = {"study_version": plan.study_version}
     results, work = read(spec, plan, store)
     table = Table(title="Units of work")
     for name in ("phase", "planned", "finished", "all replicates diverged", "pruned", "replicates diverged"):
@@ -57,7 +57,7 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
             found = [r for r in results.all() if r.unit.configuration.phase == phase]
             table.add_row(phase, *_counts(found, sizes[phase]))
     console.print(table)
-    for line in pareto_lines(results.all(), plan.get("search", {}).get("objectives", []), plan["factors"]):
+    for line in pareto_lines(results.all(), plan.objectives, plan.factors):
         say(line)
     say(f"{work.left_in_words} units are left" + (" of the last launch's" if other else ""))
     for begun in store.begun():
@@ -65,55 +65,53 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
             say(f"begun: {_name(begun, plan)}, {duration(max(0.0, time.time() - begun.modified))} ago")
 
 
-def _plan(written: bytes) -> dict[str, Any] | None:
-    """A whole plan.json (without a checksum: of an earlier release); None: it is damaged."""
+def _plan(written: bytes) -> Plan | None:
+    """A whole plan.json; None: it is damaged."""
     try:
-        found = json.loads(written)
+        return Plan.read(unsealed(json.loads(written)))
     except ValueError:
         return None
-    whole = is_whole(found) and found.keys() >= {"study_version", "data", "planned", "arms", "floors"}
-    return found if whole else None
 
 
-def _how_it_differs(spec: StudySpec, plan: Mapping[str, Any]) -> str:
+def _how_it_differs(spec: StudySpec, plan: Plan) -> str:
     """What a file has or makes that the last launch had not, "" where its counts are this file's."""
-    if set(plan["planned"]) != {p for p in PHASES if spec.replicates(p)} or set(plan["arms"]) != set(spec.arms):
+    if set(plan.planned) != {p for p in PHASES if spec.replicates(p)} or set(plan.arms) != set(spec.arms):
         return "has other phases or arms"
-    if study_version(spec.resolved(), plan["data"]["content_hash"]) != plan["study_version"]:
+    if study_version(spec.resolved(), plan.data.content_hash) != plan.study_version:
         return "makes another version of the study"
     return ""
 
 
-def _last_spec(plan: Mapping[str, Any]) -> StudySpec | None:
+def _last_spec(plan: Plan) -> StudySpec | None:
     """The last launch's, from the file's text that its plan keeps: a search is replayed with the space it had. None
     where that text means something else by now, or refers to files that are gone."""
-    space = plan.get("space", {})
+    if plan.space is None:
+        return None
     try:
-        spec = loads(space["text"], overrides=space["overrides"])
-    except (KeyError, SpecError):
+        spec = loads(plan.space.text, overrides=plan.space.overrides)
+    except SpecError:
         return None
     return None if _how_it_differs(spec, plan) else spec
 
 
-def _name(begun: Begun, plan: Mapping[str, Any]) -> str:
+def _name(begun: Begun, plan: Plan) -> str:
     where = f"seeds {block_name(begun.seeds)} ({begun.config_hash})"
     if (c := begun.configuration) is None:
         return f"{where} whose config.json is damaged: checkpoint at update {begun.update}"
-    own = " ".join(filter(None, [c.phase, c.arm, knobs_text(c.knobs, plan["factors"]), where]))
+    own = " ".join(filter(None, [c.phase, c.arm, knobs_text(c.knobs, plan.factors), where]))
     return f"{own}: checkpoint at update {begun.update} of {c.knobs['updates']}"
 
 
-def read(spec: StudySpec, plan: dict[str, Any], store: Store) -> tuple[Results, Work]:
+def read(spec: StudySpec, plan: Plan, store: Store) -> tuple[Results, Work]:
     """What the storage holds of a study, and what is left of it."""
-    search = plan.get("search", {})
-    results = Results(store, spec.primary, search.get("objectives", ()), search.get("diverged_value"))
+    results = Results(store, spec.primary, plan.objectives, plan.diverged_values)
     tagged = set()
     for unit, manifest in store.done_units():
         try:
             results.add_done(unit, manifest)
         except DamagedError:  # the next launch says so, and trains it again
             continue
-        if manifest.get("study_version") == plan["study_version"]:
+        if manifest.study_version == plan.study_version:
             tagged.add(unit.config_hash)
     for begun in store.begun():
         results.begin(begun.config_hash, begun.seeds)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,9 +14,10 @@ from rich.text import Text
 from study.plan.budget import unequal
 from study.plan.cost import budgets, cost
 from study.plan.prediction import predicted
+from study.schema.plan import Plan
 from study.schema.unit import PHASES
 from study.show import command
-from study.show.monitor import Clerk
+from study.show.monitor import Monitor
 from study.show.pareto import pareto_lines
 from study.show.progress import Outcome, band, duration, is_better
 from study.show.redaction import redacted
@@ -27,26 +26,26 @@ from study.store.results import Result
 KAPPA_PAST = 2.0  # of kappa: the sampler is unstable there (E13), whatever has been seen in so many updates
 
 
-def show_summary(clerk: Clerk, console: Console) -> None:
+def show_summary(monitor: Monitor, console: Console) -> None:
     """Print what the whole study has found so far, over all launches."""
-    results = clerk.results.all()
+    results = monitor.results.all()
     states = Counter(r.status for r in results)
     told = [r for r in results if not r.pruned]
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none finished"
     diverged, replicates = sum(r.diverged for r in told), sum(r.replicates for r in told)
-    console.print(Text(f"units of work: {counts}, {len(clerk.lost_units)} lost; "
+    console.print(Text(f"units of work: {counts}, {len(monitor.lost_units)} lost; "
                        f"{diverged}/{replicates} replicates diverged"), soft_wrap=True)
     for phase in PHASES:
-        spent = {arm: sum(_spent(clerk, r) for r in results if r.unit.configuration.phase == phase
-                          and r.unit.configuration.arm == arm) for arm in clerk.plan["arms"]}
-        if phase in clerk.plan["planned"] and any(spent.values()):
+        spent = {arm: sum(_spent(monitor, r) for r in results if r.unit.configuration.phase == phase
+                          and r.unit.configuration.arm == arm) for arm in monitor.plan.arms}
+        if phase in monitor.plan.planned and any(spent.values()):
             console.print(Text(f"spent on {phase}: {budgets(spent)}"), soft_wrap=True)
             if phase == "search" and (warning := unequal(spent)):
                 console.print(Text(warning), soft_wrap=True)
     if long := sum(r.long_run for r in results):
         console.print(Text(f"long runs after training: {duration(long)} of {duration(sum(r.cpu for r in results))} of "
                            "CPU time"))
-    rows = observed(results, clerk.plan)
+    rows = observed(results, monitor.plan)
     if rows:
         table = Table(title="Limits of the step size: predicted, and where half of the replicates diverged")
         for column in ("arm", "mcmc_steps", "delta*_min..delta*_med", "diverges from", "none up to"):
@@ -54,24 +53,24 @@ def show_summary(clerk: Clerk, console: Console) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
-    objectives = clerk.plan.get("search", {}).get("objectives", [])
-    for line in pareto_lines(results, objectives, clerk.plan["factors"]):
+    objectives = monitor.plan.objectives
+    for line in pareto_lines(results, objectives, monitor.plan.factors):
         console.print(Text(line), soft_wrap=True)
-    best = best_of(clerk)
+    best = best_of(monitor)
     if best is not None:
         by = f" by {best.measure}" if objectives and objectives != [best.measure] else ""
         console.print(Text(f"best {best.phase}{by}: {best.line()}"), soft_wrap=True)
 
 
-def _spent(clerk: Clerk, result: Result) -> float:
+def _spent(monitor: Monitor, result: Result) -> float:
     """Particle-gradient evaluations; of a pruned unit up to its last rung."""
     if not result.pruned:
         return result.gradients
-    return cost(result.unit) * max(clerk.results.rungs(result.unit), default=0) / result.unit.configuration.knobs[
+    return cost(result.unit) * max(monitor.results.rungs(result.unit), default=0) / result.unit.configuration.knobs[
         "updates"]
 
 
-def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def observed(results: list[Result], plan: Plan) -> list[tuple[str, ...]]:
     """(arm, mcmc_steps, predicted, smallest step size at which at least half diverged, largest below it with none).
 
     Where kappa ends above 2 the chain is past its limit though nothing has diverged yet: that is said behind the last.
@@ -80,7 +79,7 @@ def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, 
     groups: dict[tuple[str, str, str], dict[float, list[int]]] = {}
     limits: dict[tuple[str, str, str], str] = {}
     past: dict[tuple[str, str, str], float] = {}  # the smallest step size at which kappa ends above 2
-    others = [f for f in plan["factors"] if f not in ("step_size", "mcmc_steps")]
+    others = plan.further
     for r in results:
         c = r.unit.configuration
         if c.phase != "design":
@@ -95,9 +94,9 @@ def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, 
             past[key] = min(knobs["step_size"], past.get(key, math.inf))
         found = predicted(plan, c)
         limits[key] = band(found) if found else "no prediction"
-    rank = {arm: i for i, arm in enumerate(plan["arms"])}
+    rank = {arm: i for i, arm in enumerate(plan.arms)}
     cells_done = {r.unit.config_hash for r in results if r.unit.configuration.phase == "design"}
-    none = "none of the grid" if len(cells_done) >= len(plan["cells"]) else "none so far"
+    none = "none of the grid" if len(cells_done) >= len(plan.cells) else "none so far"
     rows: list[tuple[str, ...]] = []
     for key in sorted(groups, key=lambda k: (rank[k[0]], k[1], int(k[2]))):
         cells = sorted(groups[key].items())
@@ -109,13 +108,13 @@ def observed(results: list[Result], plan: Mapping[str, Any]) -> list[tuple[str, 
     return rows
 
 
-def best_of(clerk: Clerk) -> Outcome | None:
+def best_of(monitor: Monitor) -> Outcome | None:
     """The best configuration of the phase that speaks most: confirm, else design, else search."""
     for phase in ("confirm", "design", "search"):
         best: Outcome | None = None
-        for result in clerk.results.all():
+        for result in monitor.results.all():
             if result.unit.configuration.phase == phase:
-                outcome = clerk.outcome(result)
+                outcome = monitor.outcome(result)
                 if is_better(outcome, best):
                     best = outcome
         if best is not None:

@@ -7,6 +7,7 @@ that no terminal shows.
 
 from __future__ import annotations
 
+import io
 import os
 import unicodedata
 from collections.abc import Collection, Mapping
@@ -211,3 +212,10 @@ class Walk:
     def _stop(self, path: Path, message: str) -> None:
         self._refuse(path, message)
         self.stopped = True
+
+
+def as_yaml(resolved: Mapping[str, Any]) -> str:
+    """A resolved spec as YAML, keys in their order."""
+    text = io.StringIO()
+    YAML().dump(dict(resolved), text)
+    return text.getvalue()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from study.plan.prediction import LIMITS
+from study.schema.plan import LIMITS
 
 CURVES = ("gap", "sd_f", "grad_norm_f", "kappa", "acceptance")  # beside the objective; a few, each costs 2 ms
 COSTS = ("wall_seconds", "cpu_seconds", "long_run_seconds", "particle_gradients")  # of one replicate, in its record

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from study.schema.endings import verdicts
+from study.schema.manifest import Manifest
+from study.schema.outcomes import verdicts
 from study.schema.unit import Unit
 from study.store.aggregates import aggregates, final_rows
 from study.store.records import read_records
@@ -105,25 +106,26 @@ class Results:
 
     def complete(self) -> int:
         """How many of the units that count have nothing left to train."""
-        return sum(unit.config_hash in self.stopped or self.rest(unit) is None for unit in self._expected.values())
+        return sum(unit.config_hash in self.stopped or self.remaining_block(unit) is None
+                   for unit in self._expected.values())
 
-    def add(self, unit: Unit, status: str, rows: Sequence[Row], rungs: Mapping[Any, float]) -> Result:
+    def add(self, unit: Unit, status: str, rows: Sequence[Row], rungs: Mapping[int, float]) -> Result:
         """A unit that is done. rows: its records, none of a pruned one."""
         if status == "pruned":
             self._pruned.add(unit.key)
         self._done[unit.config_hash] = unit
-        self._rungs[unit.key] = {int(update): value for update, value in rungs.items()}
+        self._rungs[unit.key] = dict(rungs)
         for seed, row in final_rows(rows, unit.block).items():
             self._final[unit.config_hash, seed] = row
         found = self.result(unit) or (_pruned(unit) if status == "pruned" else None)
         assert found is not None, f"{unit.key} is done and has neither records nor been pruned"
         return found
 
-    def add_done(self, unit: Unit, manifest: dict[str, Any]) -> Result:
+    def add_done(self, unit: Unit, manifest: Manifest) -> Result:
         """A unit that is done in the storage. Raises StorageError for records that are not what the manifest says."""
         name = "records.parquet"
-        rows = read_records(self._store.read_verified(unit, name, manifest)) if name in manifest["files"] else []
-        return self.add(unit, manifest["status"], rows, manifest.get("rungs", {}))
+        rows = read_records(self._store.read_verified(unit, name, manifest)) if name in manifest.files else []
+        return self.add(unit, manifest.status, rows, manifest.rungs)
 
     def result(self, unit: Unit) -> Result | None:
         """Of the unit's seeds that are done; None where none is. What another version pruned is to be trained here."""
@@ -140,7 +142,7 @@ class Results:
                           verdicts(rows))
         return _pruned(unit) if unit.config_hash in self.stopped else None
 
-    def rest(self, unit: Unit) -> Unit | None:
+    def remaining_block(self, unit: Unit) -> Unit | None:
         """What is left to train of a unit, as one block: from its first seed that is missing to the last; None where
         all are done. So a search trains it, which is told of all seeds at once."""
         missing = [i for i, seed in enumerate(unit.seeds) if (unit.config_hash, seed) not in self._final]
@@ -148,7 +150,7 @@ class Results:
             return None
         return Unit(unit.configuration, unit.seeds[missing[0]:missing[-1] + 1], unit.config_hash)
 
-    def rests(self, unit: Unit) -> list[Unit]:
+    def remaining_blocks(self, unit: Unit) -> list[Unit]:
         """What is left to train of a unit, in blocks of missing seeds without a gap; one that has begun stays a block.
 
         More replicates add seeds at the end; a block that was damaged, or has only begun, leaves a gap before them.
@@ -180,7 +182,7 @@ class Results:
         A replicate that diverged, or lacks the measure, counts as the diverged value; where there is none (costs), its
         own value stands.
         """
-        if (last := self.rest(unit)) is not None:  # a worker has just left it in the storage
+        if (last := self.remaining_block(unit)) is not None:  # a worker has just left it in the storage
             manifest = self._store.done(last)
             if manifest is None:
                 raise StorageError(f"{last.key} has no done.json, or a file of it is missing")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from study.schema.canonical import is_whole, with_checksum
+from study.schema.canonical import sealed, unsealed
+from study.schema.manifest import File, Manifest
 from study.schema.unit import Configuration, Unit, block_name, block_seeds
 from study.store.files import Files, StorageError
 
@@ -57,46 +57,40 @@ class Store(Files):
     def __init__(self, uri: str, study: str, stamp: Mapping[str, Any] | None = None, may_begin: bool = True) -> None:
         """uri, may_begin: as of `Files`."""
         super().__init__(uri, study, may_begin)
-        self.stamp = dict(stamp or {})
+        self.stamp = {key: value for key, value in (stamp or {}).items() if value}
 
     # Units of work.
 
     def write_config(self, unit: Unit) -> None:
         """What the unit is, so that its directory explains itself."""
-        self.write_json(f"{unit.key}/{CONFIG}", with_checksum(unit.plain()))
+        self.write_json(f"{unit.key}/{CONFIG}", sealed(unit.plain()))
 
-    def write_done(self, unit: Unit, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Write done.json, the last file of a unit: `manifest` (with its "status") and the checksum of every file.
-
-        A unit that never trained to its end (status "pruned") needs no other file. "started" and "ended" (seconds
-        since the epoch) are now unless given, what the manifest leaves out or open is the stamp's. Then its checkpoints
-        go. Returns what was written.
-        """
+    def write_done(self, unit: Unit, manifest: Manifest) -> Manifest:
+        """Write done.json, the last file of a unit: the manifest, with its files, and with the stamp where it is open.
+        Then its checkpoints go. Returns what was written. A pruned unit needs no other file."""
         self.write_config(unit)
         names = [n for n in self._names(unit) if n != DONE and not n.startswith(CHECKPOINT) and not n.endswith(".tmp")]
         payloads = {name: self.read(f"{unit.key}/{name}") or b"" for name in names}
-        files = {name: {"sha256": hashlib.sha256(p).hexdigest(), "bytes": len(p)} for name, p in payloads.items()}
-        now = time.time()
-        stamped = {key: value for key, value in self.stamp.items() if manifest.get(key) is None}
-        complete = {"started": now, "ended": now, **manifest, **stamped, "files": files}
-        complete["sha256"] = _digest(complete)
-        self.write_json(f"{unit.key}/{DONE}", complete)
+        files = {name: File(sha256=hashlib.sha256(p).hexdigest(), bytes=len(p)) for name, p in payloads.items()}
+        stamped = {key: value for key, value in self.stamp.items() if not getattr(manifest, key)}
+        complete = manifest.model_copy(update={**stamped, "files": files})
+        self.write_json(f"{unit.key}/{DONE}", sealed(complete.model_dump(mode="json")))
         for name in self._checkpoints(unit):
             self.delete(f"{unit.key}/{name}")
         return complete
 
-    def restore(self, unit: Unit, records: bytes, manifest: dict[str, Any]) -> dict[str, Any]:
+    def restore(self, unit: Unit, records: bytes, manifest: Manifest) -> Manifest:
         """Make a unit done again from its records alone (of a pruned one: none); what else lies there stays. Returns
         the manifest."""
         if records:
             self.write(f"{unit.key}/records.parquet", records)
-        return self.write_done(unit, {**manifest, "restored": True})
+        return self.write_done(unit, manifest.model_copy(update={"restored": True}))
 
-    def done(self, unit: Unit) -> dict[str, Any] | None:
+    def done(self, unit: Unit) -> Manifest | None:
         """The manifest of a unit whose files are all there with their sizes, else None: then the unit runs again."""
         return self._done(unit.key)
 
-    def done_units(self, tidy: bool = False) -> Iterator[tuple[Unit, dict[str, Any]]]:
+    def done_units(self, tidy: bool = False) -> Iterator[tuple[Unit, Manifest]]:
         """Every unit that is done, with its manifest, in the order of their paths.
 
         tidy: remove the manifests of those whose configuration is damaged, and checkpoints that a worker left which was
@@ -125,10 +119,10 @@ class Store(Files):
                         self.delete(f"{key}/{left}")
                 yield Unit.read(config), manifest
 
-    def discard_if_damaged(self, unit: Unit, manifest: dict[str, Any]) -> bool:
+    def discard_if_damaged(self, unit: Unit, manifest: Manifest) -> bool:
         """Remove the manifest of a unit of which a file has not its checksum, so that the unit runs again; whether."""
         try:
-            for name in manifest["files"]:
+            for name in manifest.files:
                 self._verified(unit.key, name, manifest)
         except DamagedError as error:
             self._discard(unit.key, error)
@@ -139,29 +133,31 @@ class Store(Files):
         log.warning("%s", error)
         self.delete(f"{key}/{DONE}")
 
-    def read_verified(self, unit: Unit, name: str, manifest: dict[str, Any]) -> bytes:
+    def read_verified(self, unit: Unit, name: str, manifest: Manifest) -> bytes:
         """A file of a done unit. Raises DamagedError where its checksum is not the manifest's."""
         return self._verified(unit.key, name, manifest)
 
-    def _done(self, key: str, sizes: Mapping[str, int] | None = None) -> dict[str, Any] | None:
+    def _done(self, key: str, sizes: Mapping[str, int] | None = None) -> Manifest | None:
         """sizes: of the files there, by their paths, where a listing has just told them: a request less for each."""
-        manifest = self.read_json(f"{key}/{DONE}")  # raises what it cannot read: to train a unit again would be worse
-        if manifest is None:
+        found = self.read_json(f"{key}/{DONE}")  # raises what it cannot read: to train a unit again would be worse
+        if found is None:
             return None
-        if not _is_manifest(manifest):
+        try:
+            manifest = Manifest.model_validate(unsealed(found))
+        except ValueError:
             log.warning("%s of unit %s is no manifest; %s", DONE, key, AGAIN)
             return None
-        paths = [self.path(f"{key}/{name}") for name in manifest["files"]]
+        paths = [self.path(f"{key}/{name}") for name in manifest.files]
         sizes = _sizes(self._found(paths)) if sizes is None else sizes
-        for path, (name, file) in zip(paths, manifest["files"].items(), strict=True):
-            if sizes.get(path) != file["bytes"]:
+        for path, (name, file) in zip(paths, manifest.files.items(), strict=True):
+            if sizes.get(path) != file.bytes:
                 log.warning("%s of unit %s is missing or cut short; %s", name, key, AGAIN)
                 return None
-        return dict(manifest)
+        return manifest
 
-    def _verified(self, key: str, name: str, manifest: dict[str, Any]) -> bytes:
+    def _verified(self, key: str, name: str, manifest: Manifest) -> bytes:
         payload = self.read(f"{key}/{name}")
-        if payload is None or hashlib.sha256(payload).hexdigest() != manifest["files"][name]["sha256"]:
+        if payload is None or hashlib.sha256(payload).hexdigest() != manifest.files[name].sha256:
             raise DamagedError(f"{self.uri}/{self.study}/{key}/{name} is not what done.json says; {AGAIN}")
         return payload
 
@@ -222,14 +218,14 @@ class Store(Files):
         """Of a unit's config.json; None where that is damaged."""
         config = self.read_json(f"{key}/{CONFIG}")
         try:
-            return Unit.read(config).configuration if is_whole(config) else None
+            return Unit.read(unsealed(config)).configuration
         except ValueError:
             return None
 
-    def _is_over(self, manifest: Mapping[str, Any]) -> bool:
+    def _is_over(self, manifest: Manifest) -> bool:
         """Whether what lies beside a manifest is of no use: always, but where another version of the study stopped the
         unit. This one (the stamp's) may be training it to its end."""
-        return manifest["status"] != PRUNED or manifest.get("study_version") == self.stamp.get("study_version")
+        return manifest.status != PRUNED or manifest.study_version == self.stamp.get("study_version", "")
 
     def _checkpoints(self, unit: Unit | Begun) -> list[str]:
         return [name for name in self._names(unit) if name.startswith(CHECKPOINT) and not name.endswith(".tmp")]
@@ -238,18 +234,3 @@ class Store(Files):
 def _sizes(found: Iterable[Any]) -> dict[str, int]:
     """Path -> bytes, of the files of a listing."""
     return {info.path: info.size for info in found if info.is_file}
-
-
-def _is_manifest(found: Any) -> bool:
-    """Whether it has the shape that `write_done` gives, and its checksum (none: of an earlier release)."""
-    return (isinstance(found, dict) and isinstance(found.get("status"), str)
-            and found.get("sha256", _digest(found)) == _digest(found)
-            and all(isinstance(found.get(key), int | float) for key in ("started", "ended"))
-            and isinstance(found.get("files"), dict) and CONFIG in found["files"]
-            and all(isinstance(file, dict) and file.keys() >= {"sha256", "bytes"} for file in found["files"].values()))
-
-
-def _digest(manifest: Mapping[str, Any]) -> str:
-    """The checksum of a manifest's own content."""
-    content = {key: value for key, value in manifest.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

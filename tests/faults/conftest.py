@@ -8,9 +8,9 @@ import pytest
 
 from study.schema.unit import Unit
 from study.store.units import Store
-from tests.study.test_launch_whole import launch, template
+from tests.study.test_launch_whole import launch
 
-__all__ = ["launch", "template"]
+__all__ = ["launch"]
 
 
 @pytest.fixture

@@ -26,20 +26,20 @@ class Round:
                  ) -> None:
         self.stop, self.on_advance, self.done, self.advances = stop, on_advance, 0, 0
 
-    def run_round(self, source: Any, clerk: Any, store: Store, *, options: Options, **rest: Any) -> bool:
+    def run_round(self, source: Any, monitor: Any, store: Store, *, options: Options, **rest: Any) -> bool:
         """Whether the round came to its end."""
         while (unit := source.next()) is not None:
-            clerk.started(unit)
+            monitor.started(unit)
             worker = UnitRun(unit, store, **{**options(unit), "checkpoint_seconds": 0.0})
             self.advances = 0
             while True:
                 if self.stop and self.stop[0] <= self.done and self.stop[1] == self.advances:
                     source.finished(unit, "interrupted")
-                    clerk.interrupted(unit)
+                    monitor.interrupted(unit)
                     return False
                 report = worker.advance()
                 if notes := worker.take_notes():
-                    clerk.noted(unit, "; ".join(notes))
+                    monitor.noted(unit, "; ".join(notes))
                 self.advances += 1
                 self.on_advance(self.done)
                 rungs = {} if report["done"] else dict(json.loads(report["rungs"]))
@@ -48,7 +48,7 @@ class Round:
                     break
             self.done += 1
             source.finished(unit, "pruned" if is_pruned else report["status"])
-            clerk.finished(unit, rungs if is_pruned else None)
+            monitor.finished(unit, rungs if is_pruned else None)
         return True
 
 

@@ -45,18 +45,18 @@ class Loses(Round):
         super().__init__()
         self.config_hash = config_hash
 
-    def run_round(self, source: Any, clerk: Any, store: Store, *, options: Any, **rest: Any) -> bool:
+    def run_round(self, source: Any, monitor: Any, store: Store, *, options: Any, **rest: Any) -> bool:
         while (unit := source.next()) is not None:
-            clerk.started(unit)
+            monitor.started(unit)
             if unit.config_hash == self.config_hash:
                 source.finished(unit, "lost")
-                clerk.lost(unit, "it raised twice", False)
+                monitor.lost(unit, "it raised twice", False)
                 continue
             worker = UnitRun(unit, store, **options(unit))
             while not (report := worker.advance())["done"]:
                 pass
             source.finished(unit, report["status"])
-            clerk.finished(unit, None)
+            monitor.finished(unit, None)
         return True
 
 

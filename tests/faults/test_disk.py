@@ -10,14 +10,10 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
-from study.run.sources import Fixed
-from study.schema.unit import Unit
 from study.store.units import StorageError, Store
-from tests.configurations import unit
 from tests.faults.holdings import Holdings, differences
 from tests.faults.tiny import LAUNCHER, SPEC, environment, held_here
 from tests.study.launching import done, launch
@@ -127,22 +123,6 @@ def test_full_tracking_store_from_the_start_is_one_sentence_and_no_half_store(fo
         code, lines = launch(*words, module=LAUNCHER, environment=environment())
         assert code == 2 and len(lines) == 1 and "full" in lines[0], "\n".join(lines)
         assert list((folder / "mlflow").iterdir()) == [filler]
-
-
-def test_a_journal_that_cannot_be_written_when_a_trial_is_told_ends_the_round(tmp_path: Path) -> None:
-    """Raised where Tune says that a trial has ended, it would come out as Tune's own error, with a traceback."""
-    from study.run.rounds import _Dealer, _Desk
-
-    class Full(Fixed):
-        def finished(self, unit: Unit, status: str) -> None:
-            raise StorageError("storage 'runs' is not writable: No space left on device")
-
-    units = [unit((seed,)) for seed in range(2)]
-    dealer = _Dealer(_Desk(Full(units), mock.Mock(), {}, lambda unit: {}, lambda: 2))
-    dealer.suggest("first")
-    dealer.on_trial_complete("first", {"status": "finished"})
-    with pytest.raises(StorageError, match="No space left"):
-        dealer.suggest("second")
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -157,9 +157,9 @@ def test_each_loss_moves_only_its_own_network(name: str) -> None:
     for mover in ("lr_f", "lr_g"):
         still = {"lr_f": 0.0, "lr_g": 0.0} | {mover: 1e-2}
         state = init_state(method, on, [0])
-        state.adam_f.param_groups[0]["lr"] = still["lr_f"]
+        state.adam_f.lr = still["lr_f"]
         if state.adam_g is not None:
-            state.adam_g.param_groups[0]["lr"] = still["lr_g"]
+            state.adam_g.lr = still["lr_g"]
         before = [[p.clone() for p in net.parameters()] for net in state.nets if net is not None]
         train_step(method, on, state)
         moved = [any(not torch.equal(p, q) for p, q in zip(net.parameters(), old, strict=True))

@@ -136,14 +136,14 @@ MUTANTS = (
            "info=draw.info._replace(clip_fraction=clipped)), start",
            TERMS + "ggcn_learns_g_on_the_pair_of_both_chains_ends", "persistent chains that never move"),
     # the update
-    Mutant("Adam's moments shared", "training/step.py", "        adam.step()\n        return",
-           '        adam.step()\n        for s in adam.state.values():\n'
-           '            s["exp_avg_sq"][:] = s["exp_avg_sq"].mean(0)\n        return', ALONE,
+    Mutant("Adam's moments shared", "training/adam.py", "torch._foreach_sqrt(self.second)",
+           "torch._foreach_sqrt([s.mean(0, keepdim=True).expand_as(s) for s in self.second])", ALONE,
            "one loud replicate would slow the others"),
     Mutant("clipping by all replicates' norm", "training/step.py", "(clip / norm).clamp",
            "(clip / norm.norm()).clamp", TERMS + "gradient_clipping_is_each_replicates_own",
            "the bound would depend on the number of seeds"),
-    Mutant("a frozen replicate steps", "training/step.py", "t.copy_(torch.where(_rows(alive, t), t, b))",
+    Mutant("a frozen replicate steps", "training/adam.py",
+           "t.copy_(torch.where(alive.reshape(-1, *[1] * (t.dim() - 1)), t, b))",
            "t.copy_(t)", TERMS + "a_frozen_replicate_is_held_whole", "0 * NaN does not hold parameters"),
     Mutant("gap of the drifted negatives", "training/step.py", "            f_particles = nets.f(draw.x)",
            "            f_particles = flow.f_negatives",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from tests.stores import template
 
 POLL_SECONDS = 0.005
 DEADLINE = 600.0  # of one launch; the longest takes two minutes on a busy machine
@@ -27,6 +30,9 @@ def launch(*words: str, on_line: Callable[[str, int], None] = lambda line, pid: 
     deadline: seconds after which all that the launch started is killed, and the test fails with what it had said.
     """
     command = [sys.executable, "-m", module, "--space", "tiny.yaml", *words]
+    if not ("--tracking-uri" in words or "MLFLOW_TRACKING_URI" in {**os.environ, **(environment or {})}
+            or Path("mlflow.db").exists()):
+        shutil.copy(template(), "mlflow.db")
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as file:
         begun = time.monotonic()
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,

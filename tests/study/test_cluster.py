@@ -42,7 +42,7 @@ CPU, GPU, SMALL = {"CPU": 4.0}, {"CPU": 4.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 2.
 def test_resources_that_no_worker_could_have_are_refused(
         nodes: list[dict[str, float]], works: bool, cpu: float, gpu: float | str, resources: dict[str, float] | str,
         monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capacity, "_nodes", lambda shunned=(): nodes)
+    monkeypatch.setattr(capacity, "_nodes", lambda excluded=(): nodes)
     monkeypatch.setattr(capacity, "_workers_use_gpus", lambda gpu: works)
     if isinstance(resources, dict):
         assert resources_per_unit(cpu, gpu) == resources
@@ -57,7 +57,7 @@ def test_room_follows_the_cluster_and_parts_of_a_gpu(monkeypatch: pytest.MonkeyP
     node is left is said once, and so is that one has come."""
     said: list[str] = []
     nodes, clock = [{"CPU": 8.0, "GPU": 1.0}], [100.0]
-    monkeypatch.setattr(capacity, "_nodes", lambda shunned=(): nodes)
+    monkeypatch.setattr(capacity, "_nodes", lambda excluded=(): nodes)
     monkeypatch.setattr(capacity.time, "monotonic", lambda: clock[0])
     quarter = {"cpu": 1.0, "gpu": 0.25}
     assert capacity.concurrency(quarter) == 4
@@ -96,7 +96,7 @@ def test_an_address_that_ray_would_read_otherwise_is_refused(
 def test_a_cluster_without_a_cpu_is_waited_for_and_every_check_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     nodes: list[dict[str, float]] = [{"CPU": 0.0}]
-    monkeypatch.setattr(capacity, "_nodes", lambda shunned=(): nodes)
+    monkeypatch.setattr(capacity, "_nodes", lambda excluded=(): nodes)
     monkeypatch.setattr(capacity, "_wait_for_a_node", lambda *words: nodes.append({"CPU": 2.0}))
     monkeypatch.setattr(capacity, "nodes_problem", lambda storage: "a path" if storage == "./runs" else None)
     monkeypatch.setattr(capacity, "_able", lambda resources: {"id": "10.0.0.2"})
@@ -133,7 +133,7 @@ def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeyp
     monkeypatch.setitem(sys.modules, "ray._private.services", services)
     monkeypatch.setitem(sys.modules, "ray._private.worker", SimpleNamespace(print_to_stdstream=print))
     monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "64", "MKL_NUM_THREADS": "64", "DO_NOT_TRACK": "mine"})
-    monkeypatch.setattr(cluster.door, "own_token", lambda: told.append("token"))
+    monkeypatch.setattr(cluster.auth, "own_token", lambda: told.append("token"))
     with pytest.raises(KeyboardInterrupt), cluster.running(None, 4, 3):
         assert {os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")} == {"3"}
         assert os.environ["DO_NOT_TRACK"] == "mine"
@@ -186,7 +186,7 @@ def test_workers_look_for_modules_in_no_folder_of_the_driver() -> None:
 def test_a_node_for_itself_is_waited_for_where_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five nodes died under a unit, and its round at the end begins while no other has come."""
     nodes: list[dict[str, float]] = []
-    monkeypatch.setattr(capacity, "_nodes", lambda shunned=(): nodes)
+    monkeypatch.setattr(capacity, "_nodes", lambda excluded=(): nodes)
     assert capacity.whole_node({"cpu": 2.0}) == {"cpu": 2.0}
     nodes += [{"CPU": 4.0}, {"CPU": 8.0}, {"CPU": 1.0}]
     assert capacity.whole_node({"cpu": 2.0}) == {"cpu": 8.0}

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from analysis.stats.inference import enough_for_significance
+from models.data.load import load as load_data
 from study.launch import main
-from study.plan.make import too_few_replicates
-from study.schema.canonical import checksum, with_checksum
+from study.schema.canonical import checksum, sealed
+from study.show.plan import too_few_replicates
 from study.spec import load
 from study.store.lock import held
 from study.store.units import Store
+from tests.configurations import plan as a_plan
 
 SPEC = """\
 study: tiny
@@ -180,9 +182,10 @@ def test_a_dry_run_says_what_a_changed_file_changes(space: str, capsys: pytest.C
 
 
 def test_a_release_that_tells_versions_apart_otherwise_says_so(space: str, capsys: pytest.CaptureFixture[str]) -> None:
-    store, plan = Store("runs", "tiny"), {"study_version": "0", "data": {"content_hash": None}}
-    store.write_json("spec.json", with_checksum(load(space).resolved()))
-    store.write_json("plan.json", with_checksum(plan))
+    store, content = Store("runs", "tiny"), load_data("moons").content_hash
+    plan = a_plan(study_version="0", data={"name": "moons", "shape": [2], "n": {}, "content_hash": content}).plain()
+    store.write_json("spec.json", sealed(load(space).resolved()))
+    store.write_json("plan.json", sealed(plan))
     assert main(["--space", space, "--dry-run"]) == 0
     assert " is not the last launch's: how this release tells versions apart\n" in capsys.readouterr().out
     store.write_json("plan.json", {**plan, "sha256": "0"})
@@ -239,11 +242,11 @@ def test_a_working_folder_that_is_gone_is_one_sentence(words: list[str], said: s
 
 def test_a_file_is_read_once(space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan keeps the text that was checked: a pipe has no second one, and a person may save another meanwhile."""
-    monkeypatch.setattr("study.plan.make.show", lambda plan, spec, console: kept.update(plan["space"]))
-    kept: dict[str, object] = {}
+    monkeypatch.setattr("study.show.plan.show", lambda plan, spec, console: kept.append(plan.space.text))
+    kept: list[str] = []
     fifo = tmp_path / "pipe.yaml"
     os.mkfifo(fifo)
     writer = threading.Thread(target=fifo.write_text, args=(SPEC,), daemon=True)
     writer.start()
     assert main(["--space", str(fifo), "--dry-run"]) == 0
-    assert kept["text"] == SPEC
+    assert kept == [SPEC]

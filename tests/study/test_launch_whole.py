@@ -21,48 +21,41 @@ from study.run import cluster
 from study.run.cluster import capacity
 from study.show.tracking import Tracking, TrackingError
 from study.store.units import AGAIN, StorageError, Store
+from tests.stores import template
 from tests.study.test_launch import SPEC
 
 Launch = Callable[..., tuple[int, list[str], list[str]]]
 
 
-def run_round(source: Any, clerk: Any, store: Store, *, options: Callable[[Any], dict[str, Any]], **rest: Any) -> bool:
+def run_round(source: Any, monitor: Any, store: Store, *, options: Callable[[Any], dict[str, Any]],
+              **rest: Any) -> bool:
     """As rounds.run_round, without Ray."""
     from study.run.unit_run import UnitRun
 
     while (unit := source.next()) is not None:
-        clerk.started(unit)
+        monitor.started(unit)
         worker = UnitRun(unit, store, **options(unit))
         while not (report := worker.advance())["done"]:
             pass
         source.finished(unit, report["status"])
-        clerk.finished(unit, None)
+        monitor.finished(unit, None)
     return True
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new SQLite store costs more than a second: made once, then copied."""
-    folder = tmp_path_factory.mktemp("template")
-    with contextlib.chdir(folder):
-        Tracking(f"sqlite:///{folder}/mlflow.db", "unused", "")._client.search_experiments()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def launch(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
            capsys: pytest.CaptureFixture[str]) -> Iterator[Launch]:
     """Launch tiny.yaml: (exit code, lines of stdout, lines of stderr). database: another one knows of no runs yet."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     Path("tiny.yaml").write_text(SPEC)
     monkeypatch.setattr(cluster, "running", lambda *arguments: contextlib.nullcontext())
-    monkeypatch.setattr(capacity, "_nodes", lambda shunned=(): [{"CPU": 2.0}])
+    monkeypatch.setattr(capacity, "_nodes", lambda excluded=(): [{"CPU": 2.0}])
     monkeypatch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=run_round))
 
     def run(*words: str, database: str = "mlflow.db") -> tuple[int, list[str], list[str]]:
         if not Path(database).exists():
-            shutil.copy(template, database)
+            shutil.copy(template(), database)
         capsys.readouterr()
         code = main(["--space", "tiny.yaml", "--tracking-uri", f"sqlite:///{tmp_path}/{database}", *words])
         said = capsys.readouterr()
@@ -101,7 +94,7 @@ def test_address_where_no_cluster_can_be_joined_is_one_sentence(launch: Launch,
     monkeypatch.undo()
     fake = SimpleNamespace(init=init, exceptions=SimpleNamespace(RayError=OSError))
     monkeypatch.setitem(sys.modules, "ray", fake)
-    monkeypatch.setattr(cluster.door, "admission", lambda address, insecure: (address, None))
+    monkeypatch.setattr(cluster.auth, "check_access", lambda address, insecure: (address, None))
     monkeypatch.setattr(cluster, "_job", lambda *folders: None)
     with pytest.raises(cluster.ClusterError) as found, cluster.running("auto", 2):
         pass
@@ -194,7 +187,7 @@ class GcsError(Exception):
     (OSError(28, "No space left on device", "/tmp/tune-1"), "[Errno 28] No space left on device: '/tmp/tune-1'")])
 def test_what_fails_in_the_middle_is_no_bad_input(launch: Launch, monkeypatch: pytest.MonkeyPatch, error: Exception,
                                                   sentence: str) -> None:
-    def fails(source: Any, clerk: Any, store: Store, **options: Any) -> bool:
+    def fails(source: Any, monitor: Any, store: Store, **options: Any) -> bool:
         raise error
 
     monkeypatch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=fails))
@@ -208,7 +201,7 @@ def test_our_own_failure_within_tune_is_not_called_rays(launch: Launch, monkeypa
     class TuneError(GcsError):
         pass
 
-    def fails(source: Any, clerk: Any, store: Store, **options: Any) -> bool:
+    def fails(source: Any, monitor: Any, store: Store, **options: Any) -> bool:
         try:
             raise error
         except Exception as inner:
@@ -228,7 +221,7 @@ def test_a_launch_whose_study_another_has_taken_does_not_say_how_to_continue(lau
     """The same command would be in the other's way."""
     lock = SimpleNamespace(is_lost=False)
 
-    def taken(source: Any, clerk: Any, store: Store, **options: Any) -> bool:
+    def taken(source: Any, monitor: Any, store: Store, **options: Any) -> bool:
         lock.is_lost = True
         raise KeyboardInterrupt
 
@@ -244,7 +237,7 @@ def test_what_mlflow_does_not_show_is_said_last_and_added_later(launch: Launch,
 
     with monkeypatch.context() as patch:
         patch.setattr("study.show.tracking.upload_queue.PATIENCE", 1.0)
-        patch.setattr(Tracking, "drain", refuses)
+        patch.setattr(Tracking, "log_unit", refuses)
         code, lines, errors = launch()
     assert (code, errors[-1]) == (0, "4 units are not shown in MLflow; once that is mended (see above) the same "
                                      "command adds them")
@@ -257,8 +250,8 @@ def test_what_mlflow_does_not_show_is_said_last_and_added_later(launch: Launch,
 
 def test_interrupted_units_are_not_promised_a_checkpoint(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
     """One is written at an evaluation point, and not at each."""
-    def interrupted(source: Any, clerk: Any, store: Store, **options: Any) -> bool:
-        clerk.interrupted(source.next())
+    def interrupted(source: Any, monitor: Any, store: Store, **options: Any) -> bool:
+        monitor.interrupted(source.next())
         return False
 
     monkeypatch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=interrupted))
@@ -291,7 +284,7 @@ def test_units_that_ran_out_of_memory_run_again_at_the_end_with_a_node_each(
     order: list[tuple[str, float]] = []
     heavy: list[str] = []
 
-    def short_of_memory(source: Any, clerk: Any, store: Store, *, resources: Any, options: Any, **rest: Any) -> bool:
+    def short_of_memory(source: Any, monitor: Any, store: Store, *, resources: Any, options: Any, **rest: Any) -> bool:
         def next_unit() -> Any:
             while (unit := take()) is not None:
                 phase = unit.configuration.phase
@@ -301,11 +294,11 @@ def test_units_that_ran_out_of_memory_run_again_at_the_end_with_a_node_each(
                 elif heavy[1:] != [unit.config_hash]:
                     return unit
                 source.finished(unit, "lost")
-                clerk.lost(unit, "out of memory", True)
+                monitor.lost(unit, "out of memory", True)
             return None
 
         take, source.next = source.next, next_unit
-        return run_round(source, clerk, store, options=options)
+        return run_round(source, monitor, store, options=options)
 
     monkeypatch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=short_of_memory))
     words = ("--set", SEARCH, "--set", "confirm={top: 1, replicates: 1}")
@@ -328,19 +321,19 @@ def test_what_crashed_is_not_tried_again_beside_what_ran_out_of_memory(launch: L
                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[tuple[str, float]] = []
 
-    def failing(source: Any, clerk: Any, store: Store, *, resources: Any, options: Any, **rest: Any) -> bool:
+    def failing(source: Any, monitor: Any, store: Store, *, resources: Any, options: Any, **rest: Any) -> bool:
         def next_unit() -> Any:
             while (unit := take()) is not None:
                 order.append((unit.configuration.phase, resources["cpu"]))
                 if unit.configuration.phase == "design" or resources["cpu"] > 1:
                     return unit
                 source.finished(unit, "lost")
-                clerk.lost(unit, "out of memory" if order.count(("confirm", 1.0)) == 2 else "boom",
+                monitor.lost(unit, "out of memory" if order.count(("confirm", 1.0)) == 2 else "boom",
                            order.count(("confirm", 1.0)) == 2)
             return None
 
         take, source.next = source.next, next_unit
-        return run_round(source, clerk, store, options=options)
+        return run_round(source, monitor, store, options=options)
 
     monkeypatch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=failing))
     code, _, errors = launch("--set", "confirm={top: 1, replicates: 1}")

@@ -16,9 +16,9 @@ import pytest
 
 from study.show import command
 from study.show.tracking import Tracking
-from study.show.tracking.upload_queue import Drain
+from study.show.tracking.upload_queue import UploadQueue
 from study.store.units import StorageError, Store
-from tests.study.test_launch_whole import Launch, done, launch, launches, run_round, shown, template  # noqa: F401
+from tests.study.test_launch_whole import Launch, done, launch, launches, run_round, shown  # noqa: F401
 
 
 def test_what_only_mlflow_still_knows_is_not_trained_again(launch: Launch) -> None:  # noqa: F811
@@ -73,12 +73,12 @@ def test_what_mlflow_alone_holds_keeps_its_version_its_commit_and_all_its_rungs(
 
 def test_a_lost_unit_that_is_trained_by_the_next_launch_is_shown_as_finished(
         launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    def lose_one(source: Any, clerk: Any, store: Store, **rest: Any) -> bool:
+    def lose_one(source: Any, monitor: Any, store: Store, **rest: Any) -> bool:
         unit = source.next()
-        clerk.started(unit)
+        monitor.started(unit)
         source.finished(unit, "lost")
-        clerk.lost(unit, "ValueError: no", False)
-        return run_round(source, clerk, store, **rest)
+        monitor.lost(unit, "ValueError: no", False)
+        return run_round(source, monitor, store, **rest)
 
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=lose_one))
@@ -99,10 +99,10 @@ def test_a_file_that_cannot_be_read_when_mlflow_wants_it_makes_its_unit_a_lost_o
         asked.append(unit.key)
         if unit.key == asked[0]:
             raise StorageError("the file is gone")
-        drain(self, store, unit, manifest)
+        log_unit(self, store, unit, manifest)
 
-    drain = Tracking.drain
-    monkeypatch.setattr(Tracking, "drain", damaged)
+    log_unit = Tracking.log_unit
+    monkeypatch.setattr(Tracking, "log_unit", damaged)
     code, _, errors = launch()
     assert code == 1 and len(errors) == 1 and errors[0].endswith("the file is gone")
     assert len(asked) == 4 and len(shown().finished()) == 3
@@ -112,16 +112,16 @@ def test_interrupting_the_last_drain_ends_the_launch_in_order(
         launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     hang = threading.Event()
 
-    def close(self: Drain, tell: Any) -> bool:
+    def close(self: UploadQueue, tell: Any) -> bool:
         def interrupt() -> None:
             raise KeyboardInterrupt
 
         return wait(self, interrupt)
 
-    wait = Drain.close
+    wait = UploadQueue.close
     with monkeypatch.context() as patch:
-        patch.setattr(Drain, "close", close)
-        patch.setattr(Tracking, "drain", lambda *arguments: hang.wait(60) and None)
+        patch.setattr(UploadQueue, "close", close)
+        patch.setattr(Tracking, "log_unit", lambda *arguments: hang.wait(60) and None)
         code, lines, errors = launch()
     assert code == 130
     assert errors[0] == "4 units are not shown in MLflow; the same command adds them"
@@ -134,14 +134,14 @@ def test_interrupting_the_last_drain_ends_the_launch_in_order(
 
 def test_no_thread_is_left_behind(launch: Launch) -> None:  # noqa: F811
     assert launch()[0] == 0 and Path("runs/tiny").is_dir()
-    assert [thread for thread in threading.enumerate() if thread.name == "drain"] == []
+    assert [thread for thread in threading.enumerate() if thread.name == "upload queue"] == []
 
 
 def test_a_launch_that_is_interrupted_says_once_that_it_stops(launch: Launch,  # noqa: F811
                                                               monkeypatch: pytest.MonkeyPatch) -> None:
     """And counts nothing where nothing waits to be shown, however long MLflow takes for the end of its run."""
-    def interrupted(source: Any, clerk: Any, store: Store, **rest: Any) -> bool:
-        clerk.stopping()
+    def interrupted(source: Any, monitor: Any, store: Store, **rest: Any) -> bool:
+        monitor.stopping()
         raise KeyboardInterrupt
 
     end = Tracking.end_launch

@@ -34,7 +34,7 @@ evaluation: {points: 60, samples: 64, long_run: 1}
 UNITS = 4
 LOOK = """
 import sys
-from study import cluster
+from study.run import cluster
 from study.run.cluster import capacity
 from study.store.units import Store
 

@@ -17,7 +17,7 @@ import pytest
 from study.store.units import StorageError, Store
 from tests.study.launching import launch as run_launch
 from tests.study.test_launch import SPEC
-from tests.study.test_launch_whole import Launch, launch, template  # noqa: F401  the fixtures
+from tests.study.test_launch_whole import Launch, launch  # noqa: F401  the fixtures
 from tests.study.test_units import (  # noqa: F401  the contract, here with the fixture `store` below
     UNIT,
     finish,

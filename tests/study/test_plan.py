@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,8 +14,10 @@ from analysis.read.study import Study
 from analysis.read.trials import planned_cells
 from models.data.load import load as load_data
 from models.stability.local_sd import NEIGHBOURS
-from study.plan.make import comparisons, make_plan, show
+from study.plan.make import make_plan
 from study.run.work import Work
+from study.schema.plan import Plan
+from study.show.plan import show
 from study.spec import StudySpec, load, loads
 from study.store.results import Results
 from study.store.units import Store
@@ -36,31 +37,31 @@ design: {step_size: [0.1, 0.3], fifth: {mcmc_steps: [5, 20]}}
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudySpec, dict[str, Any]]:
+def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudySpec, Plan]:
     path = tmp_path_factory.mktemp("plan") / "limits.yaml"
     path.write_text(SPEC)
     spec = load(path)
     return spec, make_plan(spec, load_data("gaussians8"), 2, path.parent)
 
 
-def shown(spec: StudySpec, plan: dict[str, Any]) -> list[str]:
+def shown(spec: StudySpec, plan: Plan) -> list[str]:
     out = io.StringIO()
     show(plan, spec, Console(file=out, width=200))
     return out.getvalue().splitlines()
 
 
-def test_kappa_passes_one_where_the_closed_form_says(planned: tuple[StudySpec, dict[str, Any]]) -> None:
+def test_kappa_passes_one_where_the_closed_form_says(planned: tuple[StudySpec, Plan]) -> None:
     """`s / sqrt(1 - 4c)`: for 1/8 < c < 1/4 the only bound that the law knows; from 1/4 on none."""
-    limits = {arm: entry["limits"] for arm, entry in planned[1]["arms"].items()}
-    s = planned[1]["spread"]["s_med"]
-    at = {arm: entries[0]["delta_kappa1"] for arm, entries in limits.items() if entries}
+    limits = {arm: entry.limits for arm, entry in planned[1].arms.items()}
+    s = planned[1].spread.s_med
+    at = {arm: entries[0].delta_kappa1 for arm, entries in limits.items() if entries}
     assert at == {"kl": pytest.approx(s), "eighth": pytest.approx(s * math.sqrt(2)),
                   "fifth": pytest.approx(s / math.sqrt(0.2)), "half": None}
-    assert limits["fifth"][0]["delta_med"] is None and limits["eighth"][0]["delta_med"] == pytest.approx(2 * s)
+    assert limits["fifth"][0].delta_med is None and limits["eighth"][0].delta_med == pytest.approx(2 * s)
     assert limits["normed"] == limits["tied"] == []
 
 
-def test_the_table_shows_where_kappa_passes_one(planned: tuple[StudySpec, dict[str, Any]]) -> None:
+def test_the_table_shows_where_kappa_passes_one(planned: tuple[StudySpec, Plan]) -> None:
     lines = shown(*planned)
     [head] = [line for line in lines if "kappa* = 1 at" in line]
     column = [cell.strip() for cell in head.replace("┃", "│").split("│")].index("kappa* = 1 at")
@@ -80,16 +81,16 @@ def test_the_plan_counts_the_comparisons_that_the_report_makes(design: str, coun
                     f"negatives_drift: 1}}}}\ndesign: {{{design}}}\n")
     spec = load(path)
     plan = make_plan(spec, load_data("gaussians8"), 2, tmp_path)
-    cells, none = planned_cells(plan), pd.DataFrame()
-    reported = Study("some", plan, "", {}, {}, list(cells["arm"].unique()), cells, none, none, none)
-    assert comparisons(plan) == count == len(reported.family)
+    cells, none = planned_cells(plan.plain()), pd.DataFrame()
+    reported = Study("some", plan.plain(), "", {}, {}, list(cells["arm"].unique()), cells, none, none, none)
+    assert plan.comparisons() == count == len(reported.family)
 
 
-def test_the_long_run_has_a_floor_at_its_own_n(planned: tuple[StudySpec, dict[str, Any]]) -> None:
+def test_the_long_run_has_a_floor_at_its_own_n(planned: tuple[StudySpec, Plan]) -> None:
     """Fewer chains tell less: the floor of 64 is wider than that of 256."""
-    floors, primary, long = planned[1]["floors"], planned[1]["primary"], planned[1]["primary_long"]
+    floors, primary, long = planned[1].floors, planned[1].primary, planned[1].primary_long
     assert (primary, long) == ("energy_distance_256", "energy_distance_64_long")
-    assert floors[long]["n"] == 64 and floors[long]["sd"] > 1.5 * floors[primary]["sd"]
+    assert floors[long].n == 64 and floors[long].sd > 1.5 * floors[primary].sd
 
 
 def test_cells_that_the_law_says_nothing_of_are_counted(tmp_path: Path) -> None:
@@ -98,8 +99,8 @@ def test_cells_that_the_law_says_nothing_of_are_counted(tmp_path: Path) -> None:
                     "spectral_norm: [true, false], energy_l2: [0.0, 0.1]}\n")
     spec = load(path)
     plan = make_plan(spec, load_data("gaussians8"), 2, tmp_path)
-    [entry] = plan["arms"]["kl"]["limits"]
-    assert entry["spectral_norm"] is False and entry["energy_l2"] == 0
+    [entry] = plan.arms["kl"].limits
+    assert entry.knobs == {"spectral_norm": False, "energy_l2": 0.0}
     [line] = [line for line in shown(spec, plan) if "no prediction" in line]
     assert "kl, other knobs" in line and line.split("│")[3].strip() == "6"
 
@@ -110,7 +111,7 @@ def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, co
     path.write_text(f"study: few\ndata: {data}\nmethod: kl\ndesign: {{step_size: [0.1]}}\n")
     spec = load(path)
     plan = make_plan(spec, load_data(data), 2, tmp_path)
-    assert plan["spread"]["coarse"] is coarse and plan["spread"]["k"] == (0 if data == "gaussians8" else NEIGHBOURS)
+    assert plan.spread.coarse is coarse and plan.spread.k == (0 if data == "gaussians8" else NEIGHBOURS)
     found = [line for line in shown(spec, plan) if line.startswith("coarse: ")]
     assert found == ["coarse: 20 neighbours are 33% of 60 points, so a mode with fewer than 40 is not told "
                      "from its surroundings; s and the limits may be too large"][:coarse]
@@ -138,5 +139,5 @@ def test_a_worker_has_an_hour_or_far_more_than_its_unit_is_guessed_to_take(tmp_p
         return [work.options(unit)["patience"] for unit in work._design]
 
     assert patience() == [3600.0] * 4
-    plan["estimate"]["seconds"] = [8e5, 1e6]  # of 4 CPUs
+    plan.estimate.seconds = (8e5, 1e6)  # of 4 CPUs
     assert sum(patience()) == pytest.approx(20 * 4e6) and len(set(patience())) == 2

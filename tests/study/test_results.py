@@ -11,7 +11,8 @@ import pytest
 
 from analysis.stats.cells import summaries
 from study.run.phases import best, confirm_units, design_units
-from study.schema.endings import ending
+from study.schema.manifest import Manifest
+from study.schema.outcomes import ending
 from study.schema.unit import Unit
 from study.spec import StudySpec, loads
 from study.store.aggregates import aggregates
@@ -40,7 +41,7 @@ def test_a_search_is_told_the_mean_over_all_replicates(tmp_path: Path, dead: int
          "diverged_at": 3 if i < dead else None, "particle_gradients": 100.0 * (i + 1), "wall_seconds": 2.0,
          "cpu_seconds": 1.0, **({} if i < dead else {"kid": 0.25 * (i + 1)})} for i, seed in enumerate(SEEDS)]
     store.write(f"{unit.key}/records.parquet", records(rows))
-    manifest = store.write_done(unit, {"status": "finished", "primary": "kid", "direction": "minimize"})
+    manifest = store.write_done(unit, Manifest(status="finished", primary="kid"))
     results = Results(store, "kid", ["kid", "particle_gradients"], {"a": [1.5, None]})
     result = results.add_done(unit, manifest)
     assert (result.diverged, result.replicates, result.told) == (dead, 2, ()) and results.all() == []
@@ -170,7 +171,8 @@ def test_blocks_that_are_left(tmp_path: Path, done: str, begun: list[tuple[int, 
     for seeds in begun:
         results.begin("abc", seeds)
         results.begin("other", seeds)
-    assert [rest.block for rest in results.rests(unit)] == left
-    assert all(rest.configuration.knobs == {"a": 1} and rest.config_hash == "abc" for rest in results.rests(unit))
-    whole = results.rest(unit)
+    assert [rest.block for rest in results.remaining_blocks(unit)] == left
+    assert all(block.configuration.knobs == {"a": 1} and block.config_hash == "abc"
+               for block in results.remaining_blocks(unit))
+    whole = results.remaining_block(unit)
     assert (whole.block if whole else None) == (f"{left[0].split('-')[0]}-{left[-1].split('-')[1]}" if left else None)

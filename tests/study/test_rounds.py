@@ -1,4 +1,4 @@
-"""One round without Ray: what searcher, scheduler and callback make of what Tune tells them of workers that fail."""
+"""One round without Ray: what Tune's hooks make of what it tells them, and what a worker does with its units."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ import pytest
 
 from study.run import unit_run as study_trial
 from study.run.cluster import probe
-from study.run.rounds import MOVES, RETRIES, UNFIT, UNFOUND, Worker, _Dealer, _Desk, _Events, _Gate, _placement
+from study.run.dispatch import DIED, Dispatch, End, Failed, Moved, OutOfMemory
+from study.run.rounds import UNFIT, Worker, _Assign, _failure, _Judge, _placement, _Round, _Watch
 from study.run.sources import Fixed
 from study.schema.unit import Unit
 from study.store.units import StorageError, Store
 from tests.configurations import unit
-
-KILLED = "ray.exceptions.ActorDiedError\nThe actor died unexpectedly before finishing this task.\n"
-GONE = "ray.exceptions.ActorDiedError: The actor died because its node has died. Node Id: 1f\n"
-RAISED = "ValueError: no\n"
 
 
 class Watcher:
@@ -34,85 +31,54 @@ class Watcher:
         return lambda unit, *rest: self.told.append((name, *rest))
 
 
-def play(folder: Path, errors: list[str], alone: bool = False) -> list[tuple[Any, ...]]:
-    """One unit whose workers fail with these words, one after the other, as long as it gets another."""
-    watcher, told = Watcher(), []
-    source = Fixed([unit()], lambda unit, status: told.append(status))
-    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1, is_alone=alone)
-    dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
-    for number, said in enumerate(errors):
-        if dealer.suggest(str(number)) == dealer.FINISHED:
-            break
-        (folder / "error").write_text(said)
-        trial = SimpleNamespace(trial_id=str(number), error_file=folder / "error")
-        gate.on_trial_error(None, trial)
-        dealer.on_trial_complete(trial.trial_id, None, error=True)
-        events.on_trial_error(0, [], trial)
-    assert told == ["lost"] * sum(what == "lost" for what, *_ in watcher.told)
-    return watcher.told
+def a_round(watcher: Any, source: Fixed, excluded: set[str] | None = None) -> _Round:
+    return _Round(Dispatch(source, watcher), watcher, lambda unit: {}, lambda: 1, excluded or set())
 
 
-@pytest.mark.parametrize("errors, died", [
-    ([KILLED, KILLED], "2 workers"), ([GONE] * 5, "5 nodes"), ([KILLED, *[GONE] * 4, KILLED], "2 workers")])
-def test_what_two_workers_or_five_nodes_died_under_runs_again_alone(tmp_path: Path, errors: list[str],
-                                                                    died: str) -> None:
-    """The kernel, or a pod's limit, kills for memory without a word that Ray hears."""
-    *before, last = play(tmp_path, [*errors, RAISED])
-    assert {what for what, *_ in before} <= {"retried"}
-    assert last == ("lost", f"{died} died under it, perhaps for want of memory", True)
-    assert len(before) == len(errors) - 1
+@pytest.mark.parametrize("said, how", [
+    ("ray.exceptions.ActorDiedError\nThe actor died unexpectedly before finishing this task.\n", Failed(DIED)),
+    ("ray.exceptions.ActorDiedError: The actor died because its node has died. Node Id: 1f\n", Moved()),
+    ("ray.exceptions.OutOfMemoryError: Task was killed\n", OutOfMemory()),
+    ("ValueError: no\n", Failed("ValueError: no")), ("", Failed(DIED)), (None, Failed(DIED))])
+def test_how_a_worker_failed_is_read_from_what_ray_says_of_it(tmp_path: Path, said: str | None, how: End) -> None:
+    if said is not None:
+        (tmp_path / "error").write_text(said)
+    assert _failure(SimpleNamespace(error_file=tmp_path / "error")) == how
 
 
-def test_alone_the_usual_counts_hold(tmp_path: Path) -> None:
-    """There a spot machine's end is no fault of the unit, and a worker's second one is."""
-    told = play(tmp_path, [GONE] * 99, alone=True)
-    assert told == [("retried", "its node died")] * MOVES + [("lost", "its node died", False)]
-    told = play(tmp_path, [KILLED] * 99, alone=True)
-    assert told == [("retried", "its worker died")] * RETRIES + [("lost", "its worker died", False)]
+def test_a_trial_that_is_pruned_is_not_asked_for_its_files(tmp_path: Path) -> None:
+    """Tune stops it with its last report, as if that were its end."""
+    watcher, told = Watcher(), list[str]()
+
+    class Strict(Fixed):
+        def should_prune(self, unit: Unit, rungs: Any) -> bool:
+            return rungs[2] > 0.4
+
+    one = a_round(watcher, Strict([unit()], lambda unit, status: told.append(status)))
+    assign, judge, trial = _Assign(one), _Judge(one), SimpleNamespace(trial_id="0")
+    assign.suggest("0")
+    report = {"update": 2, "rungs": "[[2, 0.5]]", "status": "running", "done": False}
+    assert judge.on_trial_result(None, trial, report) == "STOP"
+    judge.on_trial_complete(None, trial, report)
+    assert (told, watcher.told) == (["pruned"], [("finished", {2: 0.5})])
+    assert assign.suggest("1") == assign.FINISHED
 
 
 def test_nothing_more_is_placed_on_a_node_that_is_unfit(tmp_path: Path) -> None:
     """It is no failure of the unit, which goes on elsewhere; the searcher's next words keep it away from there."""
-    watcher, told, shunned = Watcher(), [], {"bb"}
-    source = Fixed([unit()], lambda unit, status: told.append(status))
-    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1, shunned)
-    dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
+    watcher, told, excluded = Watcher(), list[str](), {"bb"}
+    one = a_round(watcher, Fixed([unit()], lambda unit, status: told.append(status)), excluded)
+    assign, judge = _Assign(one), _Judge(one)
     for key, result in (("0", {"status": UNFIT, "node": "aa", "problem": "node aa: old", "done": True}),
                         ("1", {"status": "finished", "update": 5, "done": True})):
-        config = dealer.suggest(key)
-        assert config["shunned"] == ("bb" if key == "0" else "aa,bb")
-        trial = SimpleNamespace(trial_id=key)
-        gate.on_trial_complete(None, trial, result)
-        dealer.on_trial_complete(key, result)
-        events.on_trial_complete(0, [], trial)
+        assert assign.suggest(key)["excluded"] == ("bb" if key == "0" else "aa,bb")
+        judge.on_trial_complete(None, SimpleNamespace(trial_id=key), result)
     assert watcher.told == [("retried", "node aa: old; no unit is placed there any more"), ("finished", None)]
-    assert told == ["finished"] and shunned == {"aa", "bb"} and not desk.failures
+    assert told == ["finished"] and excluded == {"aa", "bb"}
     placed = [_placement({"cpu": 1.0, "gpu": 0.5}, ids) for ids in ("", "aa,bb")]
     assert [p.bundles for p in placed] == 2 * [[{"CPU": 1.0, "GPU": 0.5}]]
     assert ["!in(aa,bb)" in repr(p) for p in placed] == [False, True]
     assert placed[0] != placed[1], "an actor that waits on an unfit node is not taken again"
-
-
-@pytest.mark.parametrize("found", [[False, True], [False, False]])
-def test_what_is_finished_and_nowhere_found_fails_alone(found: list[bool]) -> None:
-    """Its worker wrote elsewhere, or the driver's disk does not show it yet: it is tried once more, and the round goes
-    on, though a search would find nothing to be told."""
-    watcher, told, answers = Watcher(), [], list(found)
-    source = Fixed([unit(), unit((1,))], lambda unit, status: told.append(status))
-    desk = _Desk(source, watcher, {}, lambda unit: {}, lambda: 1,
-                 is_done=lambda unit: not answers or answers.pop(0))
-    dealer, gate, events = _Dealer(desk), _Gate(desk), _Events(desk)
-    for key in "012":
-        assert dealer.suggest(key) != dealer.FINISHED
-        trial, result = SimpleNamespace(trial_id=key), {"status": "finished", "update": 5, "done": True}
-        gate.on_trial_complete(None, trial, result)
-        dealer.on_trial_complete(key, result)
-        events.on_trial_complete(0, [], trial)
-    assert dealer.suggest("3") == dealer.FINISHED
-    ends = ["finished"] if found[1] else ["lost"]
-    assert told == [*ends, "finished"]
-    assert watcher.told == [("retried", UNFOUND), ("finished", None) if found[1] else ("lost", UNFOUND, False),
-                            ("finished", None)]
 
 
 def test_a_worker_asks_before_each_unit_whether_its_node_is_fit(tmp_path: Path,
@@ -156,18 +122,20 @@ def test_what_a_worker_notes_of_its_beginning_is_told_once(tmp_path: Path, monke
     worker = Worker({"job": json.dumps({"unit": unit().plain(), "study": "tiny",
                                         "storage": str(tmp_path), "stamp": {}, "options": {}, "versions": None})})
     watcher = Watcher()
-    desk = _Desk(Fixed([]), watcher, {}, lambda unit: {}, lambda: 1, units={"1": unit()})
-    tell = _Gate(desk).on_trial_complete if is_done else _Gate(desk).on_trial_result
-    for _ in range(2):
+    one_round = a_round(watcher, Fixed([unit()]))
+    one_round.dispatch.assign("1")
+    judge = _Judge(one_round)
+    tell = judge.on_trial_complete if is_done else judge.on_trial_result
+    for _ in range(1 if is_done else 2):
         tell(None, SimpleNamespace(trial_id="1"), worker.step())
-    assert watcher.told == [("noted", "checkpoint-9 is damaged; it goes on from update 5 of 12")]
+    assert watcher.told[:1] == [("noted", "checkpoint-9 is damaged; it goes on from update 5 of 12")]
 
 
 def test_an_interrupt_of_a_round_is_told_before_tune_answers_it() -> None:
     """Tune has set its handler when the first step begins; later steps must not put another one over it."""
     said: list[str] = []
     watcher = SimpleNamespace(stopping=lambda: said.append("stopping"))
-    events = _Events(_Desk(Fixed([]), watcher, {}, lambda unit: {}, lambda: 1))
+    events = _Watch(a_round(watcher, Fixed([])))
     before = signal.signal(signal.SIGINT, lambda *_: said.append("Tune"))
     try:
         for step in range(3):
@@ -176,11 +144,6 @@ def test_an_interrupt_of_a_round_is_told_before_tune_answers_it() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert said == ["stopping", "Tune"]
-
-
-def test_what_raises_twice_is_lost(tmp_path: Path) -> None:
-    assert play(tmp_path, [RAISED] * 9) == [("retried", "ValueError: no"), ("lost", "ValueError: no", False)]
-    assert play(tmp_path, ["ray.exceptions.OutOfMemoryError: Task was killed\n"]) == [("lost", "out of memory", True)]
 
 
 @pytest.mark.parametrize("home", ["its own", "none"])

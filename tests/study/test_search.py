@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import BaseTrial, TrialState
 
-from study.run.phases import _pruner, make_sampler
+from study.plan.samplers import make_pruner, make_sampler
 from study.run.search import PATIENCE, ArmSearch, Search, trial_seed
 from study.schema.unit import Unit
 from study.store.journal import read_journal
@@ -126,11 +126,11 @@ def test_the_parents_of_a_generation_stay_though_a_late_unit_would_have_been_one
 
 def test_what_a_worker_finished_after_the_driver_had_died_teaches_the_pruner_too(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    first = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    first = arm_search(tmp_path, shelf, trials=3, pruner=make_pruner("successive_halving", 90))
     unit = first.ask()
     assert unit is not None
     shelf.train(unit, {10: 0.1, 30: 0.05})
-    second = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    second = arm_search(tmp_path, shelf, trials=3, pruner=make_pruner("successive_halving", 90))
     second.replay()
     other = second.ask()
     assert states(second)[0] is TrialState.COMPLETE and other is not None and second.should_prune(other, {10: 0.4})
@@ -140,7 +140,7 @@ def test_what_an_orphan_finishes_while_it_is_asked_again_teaches_the_pruner_too(
     """The worker of a killed driver may write done.json after the next launch has read the storage: the new worker
     finds it and has nothing to report."""
     shelf = Shelf(tmp_path)
-    search = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    search = arm_search(tmp_path, shelf, trials=3, pruner=make_pruner("successive_halving", 90))
     unit = search.ask()
     assert unit is not None
     finish(search, unit, {10: 0.1, 30: 0.05})
@@ -148,7 +148,7 @@ def test_what_an_orphan_finishes_while_it_is_asked_again_teaches_the_pruner_too(
     assert trial.intermediate_values == {10: 0.1, 30: 0.05}
     other = search.ask()
     assert other is not None and search.should_prune(other, {10: 0.4})
-    again = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    again = arm_search(tmp_path, shelf, trials=3, pruner=make_pruner("successive_halving", 90))
     again.replay()
     [before, after] = [one.study.get_trials(deepcopy=False)[0] for one in (search, again)]
     assert before.intermediate_values == after.intermediate_values and before.system_attrs == after.system_attrs
@@ -252,7 +252,7 @@ def test_a_lost_unit_is_not_replaced_now_and_asked_again_next_time(tmp_path: Pat
 def test_a_lost_unit_that_another_round_finishes_is_told_after_all(tmp_path: Path) -> None:
     """In this launch and the next: its value, its rungs, and no budget beside its own."""
     shelf = Shelf(tmp_path)
-    first = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    first = arm_search(tmp_path, shelf, trials=3, pruner=make_pruner("successive_halving", 90))
     lost = first.ask()
     assert lost is not None
     first.tell(lost, "lost")
@@ -260,7 +260,7 @@ def test_a_lost_unit_that_another_round_finishes_is_told_after_all(tmp_path: Pat
     shelf.train(lost, {10: 0.1, 30: 0.05})
     first.settle(lost)
     assert first.asked == 3 and first.is_exhausted
-    second = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    second = arm_search(tmp_path, shelf, trials=3, pruner=make_pruner("successive_halving", 90))
     second.replay()
     assert second.left == 0
     for search in (first, second):
@@ -286,7 +286,7 @@ def test_a_small_space_ends_by_itself(tmp_path: Path) -> None:
 def test_a_relaunch_keeps_the_pruners_rungs(tmp_path: Path) -> None:
     """Successive halving compares with what earlier trials reported at a rung: a pruner that forgets lets all pass."""
     shelf, values = Shelf(tmp_path), [0.1, 0.2, 0.3]
-    first = arm_search(tmp_path, shelf, trials=4, pruner=_pruner("successive_halving", 90))
+    first = arm_search(tmp_path, shelf, trials=4, pruner=make_pruner("successive_halving", 90))
     for value in values:
         unit = first.ask()
         assert unit is not None
@@ -295,7 +295,7 @@ def test_a_relaunch_keeps_the_pruners_rungs(tmp_path: Path) -> None:
             prune(first, unit, {10: value})
         else:
             finish(first, unit, {10: value})
-    second = arm_search(tmp_path, shelf, trials=4, pruner=_pruner("successive_halving", 90))
+    second = arm_search(tmp_path, shelf, trials=4, pruner=make_pruner("successive_halving", 90))
     second.replay()
     before, after = ([(t.state, t.intermediate_values, t.system_attrs.get("completed_rung_0"))
                       for t in search.study.get_trials(deepcopy=False)] for search in (first, second))
@@ -307,14 +307,14 @@ def test_a_relaunch_keeps_the_pruners_rungs(tmp_path: Path) -> None:
 def test_what_was_stopped_and_has_no_done_json_is_stopped_again(tmp_path: Path) -> None:
     """The driver died after the journal said `pruned`, and before done.json: the unit has to pass its rungs anew."""
     shelf = Shelf(tmp_path)
-    first = arm_search(tmp_path, shelf, trials=2, pruner=_pruner("successive_halving", 90))
+    first = arm_search(tmp_path, shelf, trials=2, pruner=make_pruner("successive_halving", 90))
     unit = first.ask()
     assert unit is not None and not first.should_prune(unit, {10: 0.1})
     finish(first, unit, {10: 0.1})
     unit = first.ask()
     assert unit is not None and first.should_prune(unit, {10: 0.4})
     first.tell(unit, "pruned")
-    second = arm_search(tmp_path, shelf, trials=2, pruner=_pruner("successive_halving", 90))
+    second = arm_search(tmp_path, shelf, trials=2, pruner=make_pruner("successive_halving", 90))
     second.replay()
     again = second.ask()
     assert again is not None and again.key == unit.key
@@ -325,7 +325,7 @@ def test_what_was_stopped_and_has_no_done_json_is_stopped_again(tmp_path: Path) 
 def test_a_damaged_journal_is_made_again_with_its_rungs(tmp_path: Path, text: str, caplog: Any) -> None:
     """Whatever was done to it. A pruner without the others' rungs would let the next one pass."""
     shelf, path = Shelf(tmp_path), tmp_path / "study/search/v/a.json"
-    first = arm_search(tmp_path, shelf, trials=4, pruner=_pruner("successive_halving", 90))
+    first = arm_search(tmp_path, shelf, trials=4, pruner=make_pruner("successive_halving", 90))
     for value in (0.1, 0.2, 0.3):
         unit = first.ask()
         assert unit is not None
@@ -337,7 +337,7 @@ def test_a_damaged_journal_is_made_again_with_its_rungs(tmp_path: Path, text: st
             assert not first.should_prune(unit, rungs)
             finish(first, unit, rungs)
     path.write_text(text)
-    second = arm_search(tmp_path, shelf, trials=4, pruner=_pruner("successive_halving", 90))
+    second = arm_search(tmp_path, shelf, trials=4, pruner=make_pruner("successive_halving", 90))
     second.replay(shelf.of(shelf.counted))
     assert any("v/a.json is damaged and made again" in line for line in caplog.messages)
     before, after = (sorted((t.params["x"], t.state, t.intermediate_values, t.system_attrs.get("completed_rung_0"),
@@ -360,10 +360,10 @@ def test_a_flipped_number_in_a_journal_is_seen(tmp_path: Path) -> None:
 def test_a_unit_that_goes_on_tells_the_pruner_what_it_had_reported(tmp_path: Path) -> None:
     """The launch that it began in has died; its worker's checkpoint knows. Later trials are compared with all of it."""
     shelf = Shelf(tmp_path)
-    first = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    first = arm_search(tmp_path, shelf, trials=3, pruner=make_pruner("successive_halving", 90))
     running = first.ask()
     assert running is not None and not first.should_prune(running, {10: 0.1})
-    second = arm_search(tmp_path, shelf, trials=3, pruner=_pruner("successive_halving", 90))
+    second = arm_search(tmp_path, shelf, trials=3, pruner=make_pruner("successive_halving", 90))
     second.replay()
     again = second.ask()
     assert again == running and not second.should_prune(running, {10: 0.1, 20: 0.2, 30: 0.3})

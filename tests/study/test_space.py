@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models.methods.hparams import gradient_evaluations, knob_problem
 from models.stability.law import limit
 from study.plan.make import common_cell
-from study.plan.prediction import LIMITS, predicted
+from study.plan.prediction import predicted
 from study.plan.space import (
     COSTLY,
     configuration,
@@ -24,9 +24,11 @@ from study.plan.space import (
     search_trials,
     suggest,
 )
+from study.schema.plan import LIMITS, CommonCell, PhaseCost
 from study.schema.unit import Configuration
 from study.spec import SpecError, StudySpec, loads
 from study.spec.knobs import KNOBS, METHODS
+from tests.configurations import plan as a_plan
 
 HEAD = "study: s\ndata: digits\n"
 GRID = HEAD + """
@@ -128,9 +130,9 @@ def test_the_cell_of_comparison_is_the_baseline_s_and_known_before_any_result() 
     spec = loads(GRID)
     levels = sorted({c.knobs["step_size"] for c in design_configurations(spec) if c.arm == spec.baseline})
     most = max(c.knobs["mcmc_steps"] for c in design_configurations(spec) if c.arm == spec.baseline)
-    assert common_cell(spec) == {"step_size": levels[(len(levels) - 1) // 2], "mcmc_steps": most}
+    assert common_cell(spec) == CommonCell(step_size=levels[(len(levels) - 1) // 2], mcmc_steps=most)
     other = {"step_size": levels[0], "mcmc_steps": most}
-    assert common_cell(loads(GRID, overrides=[f"compare_at={json.dumps(other)}"])) == other
+    assert common_cell(loads(GRID, overrides=[f"compare_at={json.dumps(other)}"])) == CommonCell(**other)
     assert common_cell(loads(SEARCH)) is None
     with pytest.raises(SpecError, match=r"compare_at: found step_size 0.123 .* expected a cell of kl: "):
         loads(GRID, overrides=['compare_at={"step_size": 0.123, "mcmc_steps": 5}'])
@@ -212,7 +214,7 @@ def test_confirm_uses_the_held_out_split() -> None:
 
 def test_the_limit_is_that_of_the_units_own_knobs() -> None:
     """A search may free a knob of the law: then no row of the plan's table says what holds for one suggestion."""
-    plan = {"spread": {"s_min": 0.2, "s_med": 0.3, "se_min": 0.01, "se_med": 0.0}}
+    plan = a_plan(spread={"s_min": 0.2, "s_med": 0.3, "se_min": 0.01, "se_med": 0.0, "n": 9, "k": 3, "coarse": False})
     spec = spec_of_search()
     for weight in (0.015, 0.1):
         cell = configuration(spec, "search", "jko", {"jko_weight": weight})
@@ -233,36 +235,36 @@ def test_the_estimate_of_a_design_is_the_sum_over_its_runs() -> None:
         cost[c.arm] += 3 * hp.updates * gradient_evaluations(hp)
         measured += 3 * 64 * c.evaluation.long_run * hp.mcmc_steps
     found = estimate(spec)
-    assert found["phases"] == {"design": {"configurations": 32, "replicates": 3, "runs": 96,
-                                          "gradients": [sum(cost.values())] * 2, "measuring": [measured] * 2}}
-    assert {arm: a["gradients"] for arm, a in found["arms"]["design"].items()} == {k: [v, v] for k, v in cost.items()}
-    assert math.isclose(found["equal_budget"]["design"], cost["jko"] / cost["kl"])
+    assert found.phases == {"design": PhaseCost(configurations=32, replicates=3, runs=96, measuring=(measured,) * 2,
+                                                gradients=(sum(cost.values()),) * 2)}
+    assert {arm: a.gradients for arm, a in found.arms["design"].items()} == {k: (v, v) for k, v in cost.items()}
+    assert math.isclose(found.equal_budget["design"], cost["jko"] / cost["kl"])
 
 
 def test_the_estimate_counts_long_runs_and_likelihoods_where_they_are_measured() -> None:
     """They are no part of the currency of equal budgets, and may cost more than training."""
-    base = estimate(loads(SEARCH, overrides=["confirm={top: 2, replicates: 4}"]))["phases"]
+    base = estimate(loads(SEARCH, overrides=["confirm={top: 2, replicates: 4}"])).phases
     more = estimate(loads(SEARCH, overrides=["confirm={top: 2, replicates: 4}", "evaluation.long_run=1000",
-                                             "evaluation.ais_steps=100"]))["phases"]
-    assert more["search"]["measuring"][1] - base["search"]["measuring"][1] == more["search"]["runs"] * 2 * 64 * 116
-    assert base["search"]["measuring"] == [0, 0]
-    assert more["confirm"]["measuring"][0] > 90 * base["confirm"]["measuring"][0] > 0
-    assert all(more[phase]["gradients"] == base[phase]["gradients"] for phase in base)
+                                             "evaluation.ais_steps=100"])).phases
+    assert more["search"].measuring[1] - base["search"].measuring[1] == more["search"].runs * 2 * 64 * 116
+    assert base["search"].measuring == (0, 0)
+    assert more["confirm"].measuring[0] > 90 * base["confirm"].measuring[0] > 0
+    assert all(more[phase].gradients == base[phase].gradients for phase in base)
 
 
 def test_the_estimate_of_a_search_holds_every_suggestion() -> None:
     spec = loads(SEARCH, overrides=["confirm={top: 2, replicates: 4}"])
     found, trials = estimate(spec), search_trials(spec)
     for arm in spec.arms:
-        low, high = found["arms"]["search"][arm]["gradients"]
+        low, high = found.arms["search"][arm].gradients
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
         costs = []
         for _ in range(50):
             knobs = suggest(spec, arm, study.ask()).knobs
             costs.append(gradient_evaluations(METHODS[spec.arms[arm].method](**knobs)) * 10 * 2 * trials[arm])
         assert low <= min(costs) <= max(costs) <= high
-        assert found["arms"]["confirm"][arm]["gradients"] == [end * 2 * 4 // (2 * trials[arm]) for end in (low, high)]
-    assert found["phases"]["search"]["runs"] == 2 * sum(trials.values()) and found["phases"]["confirm"]["runs"] == 16
+        assert found.arms["confirm"][arm].gradients == tuple(end * 2 * 4 // (2 * trials[arm]) for end in (low, high))
+    assert found.phases["search"].runs == 2 * sum(trials.values()) and found.phases["confirm"].runs == 16
 
 
 def test_budgets_of_a_search_are_equal_in_gradients_not_in_trials() -> None:
@@ -271,8 +273,8 @@ def test_budgets_of_a_search_are_equal_in_gradients_not_in_trials() -> None:
     for words in ([], ["search.trials=40"], ["search.space.hidden={mcmc_steps: 90}"]):
         spec = loads(text, overrides=words)
         assert spec.search is not None
-        trials, found = search_trials(spec), estimate(spec)["arms"]["search"]
-        budgets = {arm: sum(found[arm]["gradients"]) / 2 for arm in spec.arms}
+        trials, found = search_trials(spec), estimate(spec).arms["search"]
+        budgets = {arm: sum(found[arm].gradients) / 2 for arm in spec.arms}
         dearest = max(budgets[arm] / trials[arm] for arm in spec.arms)
         assert min(trials.values()) == spec.search.trials and len(set(trials.values())) > 1
         assert max(budgets.values()) - min(budgets.values()) <= dearest

@@ -17,13 +17,15 @@ from rich.console import Console
 
 from study import launch
 from study.plan.budget import random_start, unequal
-from study.run.phases import make_sampler
-from study.show.pareto import fronts, pareto_lines, pareto_set
+from study.plan.samplers import make_sampler
+from study.schema.pareto import fronts
+from study.show.pareto import pareto_lines, pareto_set
 from study.show.progress import Outcome, Progress, band
 from study.show.redaction import redacted
 from study.show.summary import next_commands, observed
 from study.show.tracking import Tracking, TrackingError
 from study.store.results import Result
+from tests.configurations import plan as a_plan
 from tests.configurations import unit
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -77,9 +79,8 @@ def test_what_lies_behind_the_pareto_set_is_ranked_as_optuna_does(objectives: in
     from optuna.study._multi_objective import _fast_non_domination_rank
 
     values = np.random.default_rng(objectives).integers(0, 6, (60, objectives)) / 4
-    found = fronts([*(result(i, tuple(row.tolist())) for i, row in enumerate(values)), result(99, (), "pruned")])
-    assert [front for _, front in sorted(found.items())] == _fast_non_domination_rank(values).tolist()
-    assert len(found) == 60 and max(found.values()) > 1
+    found = fronts(values.tolist())
+    assert found == _fast_non_domination_rank(values).tolist() and max(found) > 1
 
 
 def test_a_search_with_several_objectives_tells_its_pareto_set() -> None:
@@ -176,13 +177,14 @@ def test_what_ranks_the_best_is_said_where_the_search_has_other_objectives() -> 
     from study.show import summary
 
     for objectives, words in ((["cpu_seconds", "kid"], "best search by kid: "), (["kid"], "best search: ")):
-        plan = {"arms": {}, "cells": [], "planned": {}, "factors": [], "search": {"objectives": objectives}}
+        plan = a_plan(search={"sampler": "tpe", "arguments": {}, "prune": None, "objectives": objectives,
+                              "diverged_value": {}})
         outcome = SimpleNamespace(phase="search", measure="kid", line=lambda: "kl | kid 0.1")
-        clerk: Any = SimpleNamespace(results=SimpleNamespace(all=lambda: []), lost_units=[], plan=plan)
+        monitor: Any = SimpleNamespace(results=SimpleNamespace(all=lambda: []), lost_units=[], plan=plan)
         console = Console(record=True, width=200, file=io.StringIO())
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(summary, "best_of", lambda clerk, outcome=outcome: outcome)
-            summary.show_summary(clerk, console)
+            patch.setattr(summary, "best_of", lambda monitor, outcome=outcome: outcome)
+            summary.show_summary(monitor, console)
         assert words in console.export_text()
 
 
@@ -206,8 +208,9 @@ def test_what_has_not_diverged_is_not_called_calm_where_kappa_is_past_its_limit(
         return Result(unit((0,), f"{step}", method="jko", step_size=step, mcmc_steps=20), "finished", 6,
                       diverged, 0.5, 1.0, kappa=kappa)
 
-    plan = {"factors": ["step_size", "mcmc_steps"], "arms": {"jko": {}}, "cells": [{}] * 3,
-            "spread": {"s_min": 0.03, "s_med": 0.3, "se_min": 0.0, "se_med": 0.0}}
+    cell = {"config_hash": "", "arm": "jko", "method": "jko", "knobs": {}}
+    plan = a_plan(factors=["step_size", "mcmc_steps"], cells=[cell] * 3,
+                  arms={"jko": {"method": "jko", "fixed": {}, "limits": []}})
     calm = [of(0.12, 0, 0.4), of(0.25, 0, 1.9)]
     for last, said in ((of(0.5, 0, 20.0), ("none of the grid", "0.5, kappa > 2 from 0.5")),
                        (of(0.5, 0, None), ("none of the grid", "0.5")), (of(0.5, 6, 20.0), ("0.5", "0.25"))):

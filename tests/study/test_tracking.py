@@ -1,8 +1,7 @@
-"""MLflow fed from storage: what is shown, how it is found again, and that an interrupted drain leaves no trace."""
+"""MLflow fed from storage: what is shown, how it is found again, and that an interrupted job leaves no trace."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import shutil
 from collections.abc import Callable
@@ -14,12 +13,14 @@ import pytest
 from scipy import stats
 
 from models.methods import hparams
+from study.schema.manifest import Manifest, Status
 from study.schema.unit import Evaluation, Unit
 from study.show.tracking import Tracking, experiment
-from study.show.tracking.experiment import Experiment, metric
+from study.show.tracking.experiment import metric
 from study.store.records import read_records, records
 from study.store.units import Store
 from tests.configurations import unit as unit_of
+from tests.stores import template
 
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
@@ -29,19 +30,10 @@ KID = "kid_clf64_256"
 HERE = "host:/runs"
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new SQLite store costs more than a second: made once, then copied."""
-    folder = tmp_path_factory.mktemp("template")
-    with contextlib.chdir(folder):  # MLflow makes its folder of artifacts in the working directory
-        Experiment(f"sqlite:///{folder}/mlflow.db", "unused", "")._client.search_experiments()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def uri(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)  # where MLflow puts artifacts
-    return f"sqlite:///{shutil.copy(template, tmp_path / 'mlflow.db')}"
+    return f"sqlite:///{shutil.copy(template(), tmp_path / 'mlflow.db')}"
 
 
 @pytest.fixture
@@ -75,16 +67,16 @@ def finished_unit(store: Store, seeds: tuple[int, ...] = (0, 1, 2), diverged: tu
         if not dead:
             store.write(f"{unit.key}/samples_{seed}.png", b"png of %d" % seed)
     store.write(f"{unit.key}/records.parquet", records(rows))
-    status = "diverged" if set(diverged) >= set(seeds) else "finished"
-    store.write_done(unit, {"status": status, "primary": KID, "started": 1000.0, "ended": 1004.25, "commit": "c0ffee",
-                            "rungs": {"10": 0.5, "30": 0.25}})
+    status: Status = "diverged" if set(diverged) >= set(seeds) else "finished"
+    store.write_done(unit, Manifest(status=status, primary=KID, started=1000.0, ended=1004.25, commit="c0ffee",
+                                      rungs={10: 0.5, 30: 0.25}))
     return unit
 
 
-def drain(tracking: Tracking, store: Store, unit: Unit) -> None:
+def log_unit(tracking: Tracking, store: Store, unit: Unit) -> None:
     manifest = store.done(unit)
     assert manifest is not None
-    tracking.drain(store, unit, manifest)
+    tracking.log_unit(store, unit, manifest)
 
 
 def runs(tracking: Tracking, kind: str) -> list[Any]:
@@ -108,7 +100,7 @@ def snapshot(tracking: Tracking) -> list[Any]:
 
 def test_trial_shows_means_with_t_intervals_over_survivors(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1", ("step_size", "mcmc_steps"))
-    drain(tracking, store, finished_unit(store, (0, 1, 2, 3), diverged=(2,)))
+    log_unit(tracking, store, finished_unit(store, (0, 1, 2, 3), diverged=(2,)))
     [trial] = runs(tracking, "trial")
     values = np.sin([0, 1, 3])
     low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
@@ -130,7 +122,7 @@ def test_trial_shows_means_with_t_intervals_over_survivors(uri: str, store: Stor
 
 def test_replicates_are_nested_with_curves_at_recorded_times(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, finished_unit(store, (4, 5), diverged=(5,)))
+    log_unit(tracking, store, finished_unit(store, (4, 5), diverged=(5,)))
     [trial], (lived, dead) = runs(tracking, "trial"), runs(tracking, "replicate")
     for run in (lived, dead):
         assert run.data.tags["mlflow.parentRunId"] == trial.info.run_id and len(run.data.metrics) <= 8
@@ -146,7 +138,7 @@ def test_replicates_are_nested_with_curves_at_recorded_times(uri: str, store: St
 def test_a_verdict_stands_with_its_flags_in_mlflow(uri: str, store: Store) -> None:
     """A sheet of noise must not be under `stable` alone; the trial counts both."""
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, finished_unit(store, (4, 5, 6), diverged=(5,), flags="poor quality, kappa > 2"))
+    log_unit(tracking, store, finished_unit(store, (4, 5, 6), diverged=(5,), flags="poor quality, kappa > 2"))
     [trial], (lived, dead, _) = runs(tracking, "trial"), runs(tracking, "replicate")
     assert (lived.data.tags["verdict"], lived.data.tags["flags"]) == ("stable", "poor quality, kappa > 2")
     assert "flags" not in dead.data.tags
@@ -182,12 +174,12 @@ class Faulty:
 
 
 @pytest.mark.parametrize("stride", [6, pytest.param(1, marks=pytest.mark.slow)])
-def test_drain_interrupted_at_any_call_then_repeated_equals_an_undisturbed_one(
+def test_a_job_interrupted_at_any_call_then_repeated_equals_an_undisturbed_one(
         uri: str, store: Store, stride: int) -> None:
     units = [finished_unit(store, (0,)), finished_unit(store, (1,), diverged=(1,))]
     whole = Tracking(uri, "whole", "v1")
     for unit in units:
-        drain(whole, store, unit)
+        log_unit(whole, store, unit)
     expected = snapshot(whole)
     assert len(expected) == 3
     for at in range(0, 1000, stride):
@@ -195,24 +187,24 @@ def test_drain_interrupted_at_any_call_then_repeated_equals_an_undisturbed_one(
         broken._client = Faulty(broken._client, at)
         try:
             for unit in units:
-                drain(broken, store, unit)
+                log_unit(broken, store, unit)
         except Interrupted:
             again = Tracking(uri, f"broken at {at}", "v1")
             shown = again.finished()
             for unit, _ in store.done_units():
                 if (unit.config_hash, unit.seeds) not in shown:
-                    drain(again, store, unit)
+                    log_unit(again, store, unit)
             assert snapshot(again) == expected, f"call {at}"
         else:
             break
-    assert at > 15, "the drains were interrupted at each of their calls"
+    assert at > 15, "the jobs were interrupted at each of their calls"
 
 
 def test_more_seeds_join_the_trial_even_when_older_storage_is_gone(uri: str, store: Store, tmp_path: Path) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, finished_unit(store, (0, 1)))
+    log_unit(tracking, store, finished_unit(store, (0, 1)))
     shutil.rmtree(tmp_path / "runs")
-    drain(tracking, store, finished_unit(store, (2, 3, 4), diverged=(2,)))
+    log_unit(tracking, store, finished_unit(store, (2, 3, 4), diverged=(2,)))
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["seeds"] == "0-1,2-4" and trial.data.tags["status"] == "finished"
     assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (5, 1)
@@ -225,7 +217,7 @@ def test_more_seeds_join_the_trial_even_when_older_storage_is_gone(uri: str, sto
 def test_seed_in_two_blocks_counts_once(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
     for seeds in ((0, 1), (0, 1, 2)):
-        drain(tracking, store, finished_unit(store, seeds))
+        log_unit(tracking, store, finished_unit(store, seeds))
     [trial] = runs(tracking, "trial")
     assert trial.data.metrics["replicates"] == 3 and len(runs(tracking, "replicate")) == 3
 
@@ -236,30 +228,32 @@ def test_finished_reads_every_page_of_every_version(
     units = [finished_unit(store, config_hash=f"hash{i}", phase="search", step_size=i / 10) for i in range(1, 7)]
     tracking = Tracking(uri, "jko", "v1")
     for unit in units[:5]:
-        drain(tracking, store, unit)
+        log_unit(tracking, store, unit)
     shown = Tracking(uri, "jko", "v2").finished()
     assert set(shown) == {(unit.config_hash, unit.seeds) for unit in units[:5]}
     one = shown["hash3", (0, 1, 2)]
-    assert one.configuration == units[2].configuration and one.rungs == {"10": 0.5, "30": 0.25}
+    assert one.configuration == units[2].configuration and one.rungs == {10: 0.5, 30: 0.25}
     assert [row["seed"] for row in read_records(tracking.records(one)) if row["stage"] == "final"] == [0, 1, 2]
     assert one.status == "finished"
 
 
-MANY = {str(update): update / 7 for update in range(5, 5000, 10)}  # 500 evaluation points
+MANY = {update: update / 7 for update in range(5, 5000, 10)}  # 500 evaluation points
 
 
-def searched_unit(store: Store, rungs: dict[str, float], commit: str = "c0ffee", seeds: tuple[int, ...] = (0, 1, 2),
+def searched_unit(store: Store, rungs: dict[int, float], commit: str = "c0ffee", seeds: tuple[int, ...] = (0, 1, 2),
                   ) -> Unit:
     """A finished unit of a search."""
     unit = finished_unit(store, seeds, phase="search")
-    store.write_done(unit, {**(store.done(unit) or {}), "rungs": rungs, "commit": commit})
+    manifest = store.done(unit)
+    assert manifest is not None
+    store.write_done(unit, manifest.model_copy(update={"rungs": rungs, "commit": commit}))
     return unit
 
 
 def test_rungs_that_no_tag_has_room_for_are_an_artifact(uri: str, store: Store) -> None:
     """The tag has the first ones, among them those that a pruner compared."""
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, searched_unit(store, MANY))
+    log_unit(tracking, store, searched_unit(store, MANY))
     [run] = runs(tracking, "trial")
     assert len(run.data.tags["rungs"]) <= 5000
     [shown] = tracking.finished().values()
@@ -271,13 +265,13 @@ def test_rungs_that_no_tag_has_room_for_are_an_artifact(uri: str, store: Store) 
 def test_a_tag_that_an_earlier_release_let_mlflow_cut_is_no_traceback(
         uri: str, store: Store, caplog: pytest.LogCaptureFixture) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, searched_unit(store, {"10": 0.5}))
+    log_unit(tracking, store, searched_unit(store, {10: 0.5}))
     [run] = runs(tracking, "trial")
     text = '{"10": 0.5, "20": 0.25, "30": 0.125}'
     for length in range(len(text) + 1):
         tracking.log(run.info.run_id, [], {"rungs": text[:length]})
         [shown] = tracking.finished().values()
-        assert list(shown.rungs.items()) == [("10", 0.5), ("20", 0.25), ("30", 0.125)][:text[:length].count(",") + (
+        assert list(shown.rungs.items()) == [(10, 0.5), (20, 0.25), (30, 0.125)][:text[:length].count(",") + (
             length == len(text))]
     assert not caplog.messages
     tracking.log(run.info.run_id, [], {"config": '{"phase": "sea'})
@@ -289,7 +283,7 @@ def test_a_tag_that_an_earlier_release_let_mlflow_cut_is_no_traceback(
 def test_a_trial_names_the_commits_of_all_its_blocks_and_a_replicate_its_own(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
     for seeds, commit in (((0,), "b" * 40), ((1,), "a" * 40), ((2,), "b" * 40)):
-        drain(tracking, store, searched_unit(store, {}, commit, seeds))
+        log_unit(tracking, store, searched_unit(store, {}, commit, seeds))
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["commit"] == ",".join(["a" * 40, "b" * 40])
     assert [run.data.tags["commit"][0] for run in runs(tracking, "replicate")] == ["b", "a", "b"]
@@ -297,7 +291,7 @@ def test_a_trial_names_the_commits_of_all_its_blocks_and_a_replicate_its_own(uri
 
 def test_all_diverged_has_counts_and_no_measure(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, finished_unit(store, (0, 1), diverged=(0, 1)))
+    log_unit(tracking, store, finished_unit(store, (0, 1), diverged=(0, 1)))
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["status"] == "diverged" and trial.data.metrics["diverged"] == 2
     assert KID not in trial.data.metrics
@@ -306,10 +300,10 @@ def test_all_diverged_has_counts_and_no_measure(uri: str, store: Store) -> None:
 
 def test_pruned_unit_is_finished_and_has_no_replicates(uri: str, store: Store) -> None:
     unit = unit_of((1000, 1001), "fff", phase="search")
-    store.write_done(unit, {"status": "pruned", "rungs": {"10": 2.5}})
+    store.write_done(unit, Manifest(status="pruned", rungs={10: 2.5}))
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, unit)
-    assert tracking.finished()["fff", (1000, 1001)].rungs == {"10": 2.5}
+    log_unit(tracking, store, unit)
+    assert tracking.finished()["fff", (1000, 1001)].rungs == {10: 2.5}
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["status"] == "pruned" and runs(tracking, "replicate") == []
     each = hparams.gradient_evaluations(hparams.KL()) * hparams.KL().updates
@@ -323,7 +317,7 @@ def test_lost_unit_is_shown_and_not_finished_until_it_is(uri: str, store: Store)
     [trial] = runs(tracking, "trial")
     assert (trial.data.tags["status"], trial.info.status) == ("crashed", "FAILED") and tracking.finished() == {}
     assert "crashed. ValueError: no" in trial.data.tags["mlflow.note.content"]
-    drain(tracking, store, unit)
+    log_unit(tracking, store, unit)
     tracking.mark(unit, "interrupted")
     [trial] = runs(tracking, "trial")
     assert (trial.data.tags["status"], trial.info.status) == ("finished", "FINISHED")
@@ -332,8 +326,9 @@ def test_lost_unit_is_shown_and_not_finished_until_it_is(uri: str, store: Store)
 
 def test_metrics_of_a_trial_are_over_the_seeds_of_the_plan(uri: str, store: Store) -> None:
     """Its seeds moved from 0-3 to 3-5: three are trained, one counts on, three are left out."""
-    drain(Tracking(uri, "jko", "v1", seeds={"design": range(4)}), store, finished_unit(store, (0, 1, 2, 3)))
-    drain(Tracking(uri, "jko", "v1", seeds={"design": range(3, 6)}), store, finished_unit(store, (4, 5), diverged=(4,)))
+    log_unit(Tracking(uri, "jko", "v1", seeds={"design": range(4)}), store, finished_unit(store, (0, 1, 2, 3)))
+    log_unit(Tracking(uri, "jko", "v1", seeds={"design": range(3, 6)}), store,
+             finished_unit(store, (4, 5), diverged=(4,)))
     [trial] = runs(Tracking(uri, "jko", "v1"), "trial")
     assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (3, 1)
     assert trial.data.metrics[KID] == pytest.approx(np.sin([3, 5]).mean())
@@ -377,16 +372,16 @@ def test_launch_of_the_same_storage_by_another_name_has_died(uri: str, caplog: p
 
 def test_replicates_of_a_trial_that_was_deleted_by_hand_join_the_new_one(uri: str, store: Store) -> None:
     tracking, unit = Tracking(uri, "jko", "v1"), finished_unit(store, (0, 1))
-    drain(tracking, store, unit)
+    log_unit(tracking, store, unit)
     tracking._client.delete_run(runs(tracking, "trial")[0].info.run_id)
-    drain(tracking, store, unit)
+    log_unit(tracking, store, unit)
     [trial] = runs(tracking, "trial")
     assert [run.data.tags["mlflow.parentRunId"] for run in runs(tracking, "replicate")] == [trial.info.run_id] * 2
 
 
 def test_reading_an_artifact_draws_no_bar(uri: str, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    drain(tracking, store, finished_unit(store))
+    log_unit(tracking, store, finished_unit(store))
     capfd.readouterr()
     assert tracking.read_artifact(runs(tracking, "trial")[0].info.run_id, "records/0-2.parquet")
     assert capfd.readouterr() == ("", "")

@@ -11,20 +11,20 @@ import pytest
 
 from analysis.read.store import Store as ReadStore
 from study.show.tracking import Tracking, TrackingError
-from tests.study.test_tracking import HERE, PLAN, PROVENANCE, template
+from tests.stores import template
+from tests.study.test_tracking import HERE, PLAN, PROVENANCE
 
-__all__ = ["template"]
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 
 
 @pytest.fixture(params=["here", "elsewhere"])
-def uri(request: pytest.FixtureRequest, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store with a launch in the folder `a b`, made there (MLflow keeps paths) or from elsewhere (it keeps URIs)."""
     folder = tmp_path / "a b"
     folder.mkdir()
     monkeypatch.chdir(folder if request.param == "here" else tmp_path)
-    launched(f"sqlite:///{shutil.copy(template, folder / 'mlflow.db')}")
+    launched(f"sqlite:///{shutil.copy(template(), folder / 'mlflow.db')}")
     return f"sqlite:///{tmp_path}/c d/mlflow.db"
 
 

@@ -14,17 +14,16 @@ from typing import Any
 
 import pytest
 
-from study.show.tracking import Tracking, TrackingError
-from study.show.tracking import upload_queue as drain_module
+from study.show.tracking import Tracking, TrackingError, upload_queue
 from study.store.units import Store
 from tests.study.faulty_proxy import Fault, Proxy
 from tests.study.launching import launch as launch_with_ray
 from tests.study.test_launch import SPEC
-from tests.study.test_launch_whole import Launch, launch, template  # noqa: F401  (fixtures)
+from tests.study.test_launch_whole import Launch, launch  # noqa: F401  (fixtures)
 from tests.study.test_launch_whole import run_round as train_all
 from tests.study.test_study_smoke import SPEC as LONGER
 from tests.study.test_study_smoke import UNITS
-from tests.study.test_tracking import HERE, PLAN, PROVENANCE, drain, finished_unit
+from tests.study.test_tracking import HERE, PLAN, PROVENANCE, finished_unit, log_unit
 from tests.study.tracking_servers import (
     BINARIES,
     Postgres,
@@ -62,17 +61,17 @@ def between(launch: Launch, study: str, monkeypatch: pytest.MonkeyPatch) -> dict
     Path("tiny.yaml").write_text(SPEC.replace("study: tiny", f"study: {study}"))
     events: dict[int, Callable[[], None]] = {}
 
-    def run_round(source: Any, clerk: Any, store: Store, **rest: Any) -> bool:
-        finished = clerk.finished
+    def run_round(source: Any, monitor: Any, store: Store, **rest: Any) -> bool:
+        finished = monitor.finished
 
         def then(unit: Any, rungs: Any) -> None:
             begun = time.monotonic()
             finished(unit, rungs)
             assert time.monotonic() - begun < 1, "the driver waited for MLflow"
-            events.get(clerk.progress.done, lambda: None)()
+            events.get(monitor.progress.done, lambda: None)()
 
-        monkeypatch.setattr(clerk, "finished", then)
-        return train_all(source, clerk, store, **rest)
+        monkeypatch.setattr(monitor, "finished", then)
+        return train_all(source, monitor, store, **rest)
 
     monkeypatch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=run_round))
     return events
@@ -98,7 +97,7 @@ def first(times: int, fault: Fault, path: str) -> Callable[[str], Fault]:
 
 
 def tries(job: Callable[[], None]) -> int:
-    """Repeat a job until it succeeds, as a Drain does, without its pauses; how often it failed."""
+    """Repeat a job until it succeeds, as a UploadQueue does, without its pauses; how often it failed."""
     for failures in range(100):
         try:
             job()
@@ -122,26 +121,26 @@ def test_runs_whose_creation_was_answered_into_the_void_are_found_again(
     proxy.fault = drops
     assert tries(lambda: tracking.start_launch("", PLAN, PROVENANCE, HERE)) >= 1
     assert launches(server.url, study) == ["RUNNING"]
-    assert sum(tries(lambda unit=unit: drain(tracking, store, unit)) for unit in units) >= 6  # type: ignore[misc]
+    assert sum(tries(lambda unit=unit: log_unit(tracking, store, unit)) for unit in units) >= 6  # type: ignore[misc]
     tries(lambda: tracking.end_launch("finished", {"units_done": 2}))
     assert_shown_once(server.url, study, tmp_path / "runs")
     assert launches(server.url, study) == ["FINISHED"]
 
 
-@pytest.mark.parametrize("healed", ["at the end", "at the next start", "when drained again"])
+@pytest.mark.parametrize("healed", ["at the end", "at the next start", "when logged again"])
 def test_runs_that_a_slow_server_makes_after_they_were_made_again_are_deleted(
         server: Server, proxy: Proxy, study: str, tmp_path: Path, healed: str) -> None:
     """Each create_run's connection is lost, it is asked for again, and then the first request is carried out too."""
     store = Store(str(tmp_path / "runs"), study)
     unit = finished_unit(store, (0, 1))
     tracking = Tracking(proxy.url, study, "v1")
-    for step in (lambda: tracking.start_launch("", PLAN, PROVENANCE, HERE), lambda: drain(tracking, store, unit)):
+    for step in (lambda: tracking.start_launch("", PLAN, PROVENANCE, HERE), lambda: log_unit(tracking, store, unit)):
         proxy.fault = first(1, "late", "runs/create")
         assert tries(step) == 1
     proxy.fault = lambda path: 0
-    if healed == "when drained again":  # with a further block of seeds
+    if healed == "when logged again":  # with a further block of seeds
         assert proxy.release() == 2
-        drain(tracking, store, finished_unit(store, (2,)))
+        log_unit(tracking, store, finished_unit(store, (2,)))
         assert_shown_once(server.url, study, tmp_path / "runs")
         return
     ends = [lambda: tracking.end_launch("finished", {})]
@@ -162,7 +161,7 @@ def test_training_goes_on_without_a_server_that_comes_back(
         server: Server, proxy: Proxy, between: dict[int, Callable[[], None]], launch: Launch,  # noqa: F811
         study: str, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
-    monkeypatch.setattr(drain_module, "PATIENCE", 120.0)
+    monkeypatch.setattr(upload_queue, "PATIENCE", 120.0)
 
     def broken() -> None:
         proxy.fault = lambda path: fault
@@ -184,7 +183,7 @@ def test_training_goes_on_without_a_server_that_comes_back(
 def test_the_next_launch_shows_what_a_black_hole_took_and_a_launch_may_begin_without_the_server(
         server: Server, proxy: Proxy, between: dict[int, Callable[[], None]], launch: Launch,  # noqa: F811
         study: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain_module, "PATIENCE", 3.0)
+    monkeypatch.setattr(upload_queue, "PATIENCE", 3.0)
 
     def hole() -> None:
         proxy.fault = lambda path: "hole"
@@ -233,7 +232,7 @@ def test_server_killed_and_started_again_before_the_end(
 def test_postgresql_stopped_under_its_server_and_both_back_at_the_next_launch(
         tmp_path: Path, between: dict[int, Callable[[], None]], launch: Launch,  # noqa: F811
         study: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain_module, "PATIENCE", 5.0)
+    monkeypatch.setattr(upload_queue, "PATIENCE", 5.0)
     with Postgres() as database, Server(database.uri, tmp_path) as server:
         def stop() -> None:
             wait_until(lambda: len(Tracking(server.url, study, "").finished()) == 1)

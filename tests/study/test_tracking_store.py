@@ -20,9 +20,10 @@ from analysis.read.address import PassingError
 from analysis.read.store import Store as ReadStore
 from analysis.read.store import opened
 from study.show.tracking import Tracking, TrackingError
-from tests.study.test_tracking import PROVENANCE, template, uri
+from tests.stores import template
+from tests.study.test_tracking import PROVENANCE, uri
 
-__all__ = ["template", "uri"]
+__all__ = ["uri"]
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 
@@ -183,7 +184,7 @@ def test_deleted_experiment_is_one_sentence(uri: str) -> None:
 
 @pytest.mark.parametrize("links", [True, False])
 def test_two_launches_that_start_together_use_the_store_that_is_there_first(
-        template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
     """The other one is made while this one migrates its own, and is in use: its experiments have to stay."""
     import mlflow
 
@@ -195,8 +196,8 @@ def test_two_launches_that_start_together_use_the_store_that_is_there_first(
     def migrating(uri: str) -> Any:
         if ".tmp" in uri:
             monkeypatch.setattr(mlflow, "MlflowClient", client)
-            shutil.copy(template, uri.removeprefix("sqlite:///"))
-            shutil.copy(template, path)
+            shutil.copy(template(), uri.removeprefix("sqlite:///"))
+            shutil.copy(template(), path)
             client(f"sqlite:///{path}").create_experiment("the other's")
         return client(uri)
 

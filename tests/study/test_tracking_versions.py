@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from study.schema.manifest import Manifest
 from study.schema.unit import Unit
 from study.show.tracking import Tracking
 from study.store.units import Store
-from tests.study.test_tracking import KID, drain, finished_unit, planned_unit, runs, snapshot, store, template, uri
+from tests.study.test_tracking import KID, finished_unit, log_unit, planned_unit, runs, snapshot, store, uri
 
-__all__ = ["store", "template", "uri"]
+__all__ = ["store", "uri"]
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
 def test_version_that_plans_an_earlier_trial_adopts_it(uri: str, store: Store) -> None:
     old, new = Tracking(uri, "jko", "v1"), Tracking(uri, "jko", "v2")
     for config_hash in ("kept", "dropped"):
-        drain(old, store, finished_unit(store, (0,), config_hash=config_hash))
+        log_unit(old, store, finished_unit(store, (0,), config_hash=config_hash))
     new.adopt({"kept": ["jko"], "planned": ["jko"]})
     versions = {run.data.tags["config_hash"]: run.data.tags["study_version"] for run in runs(new, "trial")}
     assert versions == {"kept": "v2", "dropped": "v1"}
@@ -30,7 +31,7 @@ def test_an_arm_that_was_renamed_has_its_new_name(uri: str, store: Store) -> Non
     """Where the trial belongs to two arms, the one that trained it keeps it."""
     old, new = Tracking(uri, "jko", "v1"), Tracking(uri, "jko", "v2")
     for config_hash in ("renamed", "shared"):
-        drain(old, store, finished_unit(store, (0,), config_hash=config_hash))
+        log_unit(old, store, finished_unit(store, (0,), config_hash=config_hash))
     new.adopt({"renamed": ["jko+", "both"], "shared": ["other", "jko"]})
     for kind in ("trial", "replicate"):
         assert {run.data.tags["config_hash"]: run.data.tags["arm"] for run in runs(new, kind)} == {
@@ -41,23 +42,23 @@ def test_an_empty_store_is_shown_each_unit_as_its_version_s(uri: str, store: Sto
     """Of what an earlier version trained this one adopts what it counts, and the rest is none of its."""
     tracking, unit = Tracking(uri, "jko", "v2"), finished_unit(store, (0, 1))
     store.stamp["study_version"] = "v1"
-    store.write_done(unit, {"status": "finished", "primary": KID, "direction": "minimize"})
-    drain(tracking, store, unit)
+    store.write_done(unit, Manifest(status="finished", primary=KID))
+    log_unit(tracking, store, unit)
 
     def versions() -> list[str]:
         return [run.data.tags["study_version"] for kind in ("trial", "replicate") for run in runs(tracking, kind)]
 
     assert versions() == ["v1"] * 3
     tail = finished_unit(store, (2,))
-    store.write_done(tail, {"status": "finished", "primary": KID, "direction": "minimize"})
-    drain(tracking, store, tail)
+    store.write_done(tail, Manifest(status="finished", primary=KID))
+    log_unit(tracking, store, tail)
     assert versions() == ["v1"] * 4
     tracking.adopt({unit.config_hash: ["jko"]})
     assert versions() == ["v2"] * 4
     store.stamp["study_version"] = "v1"
     older = finished_unit(store, (3,))
-    store.write_done(older, {"status": "finished", "primary": KID, "direction": "minimize"})
-    drain(tracking, store, older)
+    store.write_done(older, Manifest(status="finished", primary=KID))
+    log_unit(tracking, store, older)
     assert versions() == [*["v2"] * 4, "v1"], "the trial counts; whether this seed does is for `adopt` to say"
 
 
@@ -65,7 +66,7 @@ def test_a_confirmation_of_an_earlier_choice_keeps_its_results_and_not_its_versi
     """Until it is chosen again."""
     tracking = Tracking(uri, "jko", "v1")
     for config_hash, phase in (("old", "confirm"), ("new", "confirm"), ("cell", "design")):
-        drain(tracking, store, finished_unit(store, (0,), config_hash=config_hash, phase=phase))
+        log_unit(tracking, store, finished_unit(store, (0,), config_hash=config_hash, phase=phase))
 
     def versions() -> dict[str, str]:
         of = [run.data.tags for run in (*runs(tracking, "trial"), *runs(tracking, "replicate"))]
@@ -87,14 +88,14 @@ def test_a_confirmation_of_an_earlier_choice_keeps_its_results_and_not_its_versi
 def pruned_unit(store: Store) -> Unit:
     """Of a search, which stopped it."""
     unit = planned_unit(phase="search")
-    store.write_done(unit, {"status": "pruned", "rungs": {"10": 0.5}, "primary": KID})
+    store.write_done(unit, Manifest(status="pruned", rungs={10: 0.5}, primary=KID))
     return unit
 
 
 def test_what_an_earlier_version_pruned_is_not_adopted(uri: str, store: Store) -> None:
     old, new = Tracking(uri, "jko", "v1"), Tracking(uri, "jko", "v2")
-    drain(old, store, pruned_unit(store))
-    drain(old, store, finished_unit(store, (0,), config_hash="x", phase="search"))
+    log_unit(old, store, pruned_unit(store))
+    log_unit(old, store, finished_unit(store, (0,), config_hash="x", phase="search"))
     new.adopt({"abc123": ["jko"], "x": ["jko"]})
     assert {run.data.tags["status"]: run.data.tags["study_version"] for run in runs(new, "trial")} == {
         "pruned": "v1", "finished": "v2"}
@@ -105,12 +106,12 @@ def test_what_two_versions_pruned_belongs_to_the_last(uri: str, store: Store) ->
     old, new = Tracking(uri, "jko", "v1"), Tracking(uri, "jko", "v2")
     store.stamp["study_version"] = "v1"
     unit = pruned_unit(store)
-    drain(old, store, unit)
-    drain(new, store, unit)
+    log_unit(old, store, unit)
+    log_unit(new, store, unit)
     assert [run.data.tags["study_version"] for run in runs(new, "trial")] == ["v1"]
     store.stamp["study_version"] = "v2"
-    store.write_done(unit, {"status": "pruned", "rungs": {"10": 0.5, "30": 0.25}, "primary": KID})
-    drain(new, store, unit)
+    store.write_done(unit, Manifest(status="pruned", rungs={10: 0.5, 30: 0.25}, primary=KID))
+    log_unit(new, store, unit)
     [trial] = runs(new, "trial")
     assert (trial.data.tags["study_version"], trial.data.tags["status"]) == ("v2", "pruned")
     assert json.loads(trial.data.tags["rungs"]) == {"10": 0.5, "30": 0.25}
@@ -125,10 +126,10 @@ def test_a_trial_that_was_pruned_and_is_trained_by_a_later_version_is_as_if_neve
         return [(tags, *rest[:-4], rest[-4], rest[-2]) for tags, *rest in found]  # without when it was pruned
 
     tracking, never = Tracking(uri, "jko", "v2"), Tracking(uri, "never pruned", "v2")
-    drain(Tracking(uri, "jko", "v1"), store, pruned_unit(store))
+    log_unit(Tracking(uri, "jko", "v1"), store, pruned_unit(store))
     assert tracking.finished()["abc123", (0, 1, 2)].status == "pruned"
     unit = finished_unit(store, phase="search")
     for one in (tracking, never):
-        drain(one, store, unit)
+        log_unit(one, store, unit)
     assert tracking.finished()["abc123", (0, 1, 2)].status == "finished"
     assert shown(tracking) == shown(never)

@@ -21,9 +21,9 @@ from models.methods.method import build
 from models.stability.verdict import VERDICTS
 from models.training import step as training
 from models.training.step import init_state, train_step
-from study.plan.prediction import LIMITS
 from study.run import unit_run as trial
 from study.run.unit_run import UnitRun, evaluation_points
+from study.schema.plan import LIMITS
 from study.schema.unit import Evaluation, Unit
 from study.store.aggregates import aggregates
 from study.store.records import records
@@ -81,10 +81,10 @@ def test_unit_leaves_records_sheets_and_a_manifest(store: Store) -> None:
     # Two Langevin steps, a data point and a negative for f, and JKO's double backward, of 8 particles: E6.
     assert [r["particle_gradients"] for r in written[::2]] == [3 * 7 * 8, 6 * 7 * 8, 9 * 7 * 8, 9 * 7 * 8]
     manifest = store.done(unit())
-    assert manifest is not None and manifest["status"] == "finished" and manifest["primary"] == PRIMARY
-    assert set(manifest["files"]) == {"config.json", "records.parquet", "samples_0.png", "samples_1.png"}
-    assert manifest["rungs"] == {str(r["update"]): r[PRIMARY] for r in reports}
-    assert manifest["started"] < manifest["ended"]
+    assert manifest is not None and manifest.status == "finished" and manifest.primary == PRIMARY
+    assert set(manifest.files) == {"config.json", "records.parquet", "samples_0.png", "samples_1.png"}
+    assert manifest.rungs == {r["update"]: r[PRIMARY] for r in reports}
+    assert manifest.started < manifest.ended
 
 
 def test_a_final_record_holds_the_gauge_the_predicted_limits_and_the_long_run_s_time(store: Store) -> None:
@@ -161,7 +161,7 @@ def test_unit_whose_replicates_all_diverged_stops_early(store: Store) -> None:
     for row in rows(store, one):
         assert row["verdict"] == "diverged" and row["diverged_at"] == row["update"] <= report["update"]
         assert row.get(PRIMARY) is None
-    assert set(store.done(one)["files"]) == {"config.json", "records.parquet"}  # type: ignore[index]
+    assert set(store.done(one).files) == {"config.json", "records.parquet"}  # type: ignore[union-attr]
     again = Store(str(Path(store.uri) / "again"), "jko")
     [report] = run(UnitRun(one, again, diverged_value=4.0))
     assert report[PRIMARY] == 4.0

@@ -38,7 +38,7 @@ def test_resumed_unit_equals_an_undisturbed_one(store: Store, tmp_path: Path, ki
     for seed in unit().seeds:
         name = f"{unit().key}/samples_{seed}.png"
         assert store.read(name) == undisturbed.read(name) is not None
-    assert store.done(unit())["rungs"] == undisturbed.done(unit())["rungs"]  # type: ignore[index]
+    assert store.done(unit()).rungs == undisturbed.done(unit()).rungs  # type: ignore[union-attr]
     assert store.latest_checkpoint(unit()) is None
 
 
@@ -82,7 +82,7 @@ def test_a_unit_that_goes_on_under_another_commit_names_both(store: Store, monke
         one = UnitRun(unit(), store)
         one.advance()
     run(one)
-    assert store.done(unit())["commit"] == f"{'a' * 40},{'b' * 40}"  # type: ignore[index]
+    assert store.done(unit()).commit == f"{'a' * 40},{'b' * 40}"  # type: ignore[union-attr]
 
 
 @pytest.mark.usefixtures("saves_always")
@@ -92,7 +92,7 @@ def test_clocks_go_on_after_a_resume(store: Store, monkeypatch: pytest.MonkeyPat
     spent, started = first._progress.wall_seconds, first._progress.started
     run(UnitRun(unit(), store))
     assert [r["wall_seconds"] > spent for r in rows(store, unit(), ())] == [False] * 2 + [True] * 6
-    assert store.done(unit())["started"] == started  # type: ignore[index]
+    assert store.done(unit()).started == started  # type: ignore[union-attr]
 
 
 def test_short_unit_writes_no_checkpoint(store: Store) -> None:
@@ -139,12 +139,12 @@ def test_a_worker_that_hangs_ends_and_its_unit_goes_on(store: Store) -> None:
     """In a lock that nobody gives back, say. Between two calls it may wait as long as it likes."""
     code = f"""
 import threading, time
-from models import training
-from study import trial
+from models.training import step
+from study.run import unit_run
 from study.store.units import Store
 from study.run.unit_run import UnitRun
 from tests.study.test_unit_run import unit
-trial.CHECKPOINT_SHARE = 0
+unit_run.CHECKPOINT_SHARE = 0
 one = UnitRun(unit(), Store({store.uri!r}, 'jko'), checkpoint_seconds=0.0, patience=100.0)
 one.advance()  # imports torch, which takes seconds on a busy machine
 one._patience = 5.0
@@ -154,7 +154,7 @@ def hang(*_):
     lock = threading.Lock()
     lock.acquire()
     lock.acquire()
-training.train_step = hang
+step.train_step = hang
 one.advance()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow
 import pytest
 
+from study.schema.manifest import Manifest
 from study.schema.unit import Unit
 from study.store import files
 from study.store.cache import cache_dir
@@ -31,7 +32,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def finish(store: Store, unit: Unit = UNIT) -> dict:
     store.write(f"{unit.key}/records.parquet", b"records")
-    return store.write_done(unit, {"status": "finished"})
+    return store.write_done(unit, Manifest(status="finished"))
 
 
 def test_a_path_and_its_uri_are_one_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,16 +98,16 @@ def test_done_unit_reads_back(store: Store) -> None:
     assert unit == UNIT and unit.configuration == UNIT.configuration
     assert manifest == written == store.done(UNIT)
     assert store.read_verified(UNIT, "records.parquet", manifest) == b"records"
-    assert set(manifest["files"]) == {"config.json", "records.parquet"}
+    assert set(manifest.files) == {"config.json", "records.parquet"}
 
 
 def test_a_manifest_says_of_which_launch_it_is(tmp_path: Path) -> None:
     """A worker on a cluster has no checkout: its commit is the driver's. One that has a checkout knows better."""
     copy = pickle.loads(pickle.dumps(Store(str(tmp_path), "jko", {"study_version": "v1", "commit": "abc"})))
-    assert copy.write_done(UNIT, {"status": "finished", "commit": "own"})["commit"] == "own"
-    written = copy.write_done(UNIT, {"status": "finished", "commit": None})
-    assert (written["study_version"], written["commit"]) == ("v1", "abc") and copy.done(UNIT) == written
-    assert "commit" not in Store(str(tmp_path), "jko").write_done(UNIT, {"status": "finished"})
+    assert copy.write_done(UNIT, Manifest(status="finished", commit="own")).commit == "own"
+    written = copy.write_done(UNIT, Manifest(status="finished"))
+    assert (written.study_version, written.commit) == ("v1", "abc") and copy.done(UNIT) == written
+    assert Store(str(tmp_path), "jko").write_done(UNIT, Manifest(status="finished")).commit == ""
 
 
 def test_unit_without_manifest_or_with_a_missing_file_is_not_done(tmp_path: Path) -> None:
@@ -217,7 +218,7 @@ def test_checkpoints_beside_a_manifest_are_no_work_in_progress(store: Store) -> 
 def test_a_checkpoint_of_what_another_version_pruned_is_work_in_progress(store: Store) -> None:
     """This version may be training it to its end; the one that stopped it left it, if its driver was killed there."""
     store.stamp = {"study_version": "v1"}
-    store.write_done(UNIT, {"status": "pruned"})
+    store.write_done(UNIT, Manifest(status="pruned"))
     store.write_checkpoint(UNIT, 3, b"state")
     for version, kept in (("v2", [3]), ("v1", [])):
         store.stamp = {"study_version": version}
@@ -289,7 +290,7 @@ def test_manifest_leaves_out_checkpoints_and_half_written_files(tmp_path: Path) 
     store = Store(str(tmp_path), "jko")
     store.write_checkpoint(UNIT, 10, b"state")
     (tmp_path / "jko" / UNIT.key / "records.parquet.77.tmp").write_bytes(b"rec")
-    assert set(finish(store)["files"]) == {"config.json", "records.parquet"}
+    assert set(finish(store).files) == {"config.json", "records.parquet"}
     assert store.latest_checkpoint(UNIT) is None, "a done unit needs none"
 
 

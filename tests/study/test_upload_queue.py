@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from study.show.tracking import upload_queue as drain
+from study.show.tracking import upload_queue
 from study.show.tracking.errors import TrackingError
-from study.show.tracking.upload_queue import Drain
+from study.show.tracking.upload_queue import UploadQueue
 
 AWAY = TrackingError("MLflow at there: refused", away=True)
 
@@ -21,15 +21,15 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def writer(said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Drain]:
-    monkeypatch.setattr(drain, "PAUSES", (0.01, 0.02))
-    monkeypatch.setattr(drain, "PATIENCE", 1.0)
-    one = Drain("there", said.append)
+def writer(said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[UploadQueue]:
+    monkeypatch.setattr(upload_queue, "PAUSES", (0.01, 0.02))
+    monkeypatch.setattr(upload_queue, "PATIENCE", 1.0)
+    one = UploadQueue("there", said.append)
     yield one
     one.stop()
 
 
-def close(writer: Drain) -> bool:
+def close(writer: UploadQueue) -> bool:
     return writer.close(lambda: None)
 
 
@@ -52,7 +52,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_jobs_run_in_order_once_and_the_newest_of_a_key_replaces_those_that_wait(writer: Drain) -> None:
+def test_jobs_run_in_order_once_and_the_newest_of_a_key_replaces_those_that_wait(writer: UploadQueue) -> None:
     ran: list[str] = []
     for key, name in (("a", "a"), ("b", "old"), ("c", "c"), ("b", "new")):
         writer.put(key, lambda name=name: ran.append(name))  # type: ignore[misc]
@@ -62,7 +62,7 @@ def test_jobs_run_in_order_once_and_the_newest_of_a_key_replaces_those_that_wait
     assert ran == ["start", "a", "new", "c"] and writer.waiting() == set()
 
 
-def test_a_job_that_is_replaced_while_it_runs_runs_again(writer: Drain) -> None:
+def test_a_job_that_is_replaced_while_it_runs_runs_again(writer: UploadQueue) -> None:
     begun, go_on, ran = threading.Event(), threading.Event(), []
 
     def old() -> None:
@@ -78,7 +78,7 @@ def test_a_job_that_is_replaced_while_it_runs_runs_again(writer: Drain) -> None:
     assert close(writer) and ran == ["old", "new"]
 
 
-def test_an_outage_is_told_once_and_its_end_once(writer: Drain, said: list[str]) -> None:
+def test_an_outage_is_told_once_and_its_end_once(writer: UploadQueue, said: list[str]) -> None:
     ran: list[str] = []
     writer.put("a", failing(7, done=lambda: ran.append("a")))
     writer.start()
@@ -90,7 +90,7 @@ def test_an_outage_is_told_once_and_its_end_once(writer: Drain, said: list[str])
                     "again, or by the next launch", "MLflow at there answers again"], "one failure alone is no news"
 
 
-def test_a_job_that_is_refused_holds_up_no_other_and_is_told_once(writer: Drain, said: list[str]) -> None:
+def test_a_job_that_is_refused_holds_up_no_other_and_is_told_once(writer: UploadQueue, said: list[str]) -> None:
     ran: list[str] = []
     writer.put("bad", failing(10**9, TrackingError("params are immutable")))
     writer.put("broken", failing(10**9, KeyError("seed")))
@@ -102,7 +102,7 @@ def test_a_job_that_is_refused_holds_up_no_other_and_is_told_once(writer: Drain,
                             "not shown in MLflow: broken: KeyError: 'seed'"]
 
 
-def test_the_driver_never_waits_for_a_request_that_hangs(writer: Drain) -> None:
+def test_the_driver_never_waits_for_a_request_that_hangs(writer: UploadQueue) -> None:
     hang = threading.Event()
     writer.put("a", lambda: assert_true(hang.wait(60)))
     writer.start()
@@ -119,7 +119,7 @@ def assert_true(value: object) -> None:
     assert value
 
 
-def test_the_end_goes_on_as_long_as_mlflow_takes_something(writer: Drain) -> None:
+def test_the_end_goes_on_as_long_as_mlflow_takes_something(writer: UploadQueue) -> None:
     ran: list[int] = []
 
     def slow(number: int) -> None:
@@ -133,7 +133,7 @@ def test_the_end_goes_on_as_long_as_mlflow_takes_something(writer: Drain) -> Non
     assert close(writer) and ran == [0, 1]
 
 
-def test_a_server_that_answers_and_takes_nothing_does_not_hold_the_end_up(writer: Drain) -> None:
+def test_a_server_that_answers_and_takes_nothing_does_not_hold_the_end_up(writer: UploadQueue) -> None:
     def full() -> None:
         writer.answered(False)  # it can be searched
         raise AWAY
@@ -144,7 +144,7 @@ def test_a_server_that_answers_and_takes_nothing_does_not_hold_the_end_up(writer
     assert time.monotonic() - begun < 5
 
 
-def test_steps_that_cannot_be_repeated_count_as_taking(writer: Drain) -> None:
+def test_steps_that_cannot_be_repeated_count_as_taking(writer: UploadQueue) -> None:
     left = list(range(6))
 
     def flaky() -> None:  # a server that fails every other request: each try gets a run further
@@ -157,7 +157,7 @@ def test_steps_that_cannot_be_repeated_count_as_taking(writer: Drain) -> None:
     assert close(writer) and writer.waiting() == set() and left == []
 
 
-def test_interrupting_the_last_drain_ends_it_at_once(writer: Drain) -> None:
+def test_interrupting_the_last_drain_ends_it_at_once(writer: UploadQueue) -> None:
     hang, calls = threading.Event(), []
 
     def tell() -> None:

@@ -125,7 +125,7 @@ def assert_shown_once(uri: str, study: str, storage: Path) -> None:
         rows = read_records(store.read_verified(unit, "records.parquet", manifest))
         for seed in unit.seeds:
             points = defaultdict(list)
-            for name, value, row in curves([row for row in rows if row["seed"] == seed], manifest["primary"]):
+            for name, value, row in curves([row for row in rows if row["seed"] == seed], manifest.primary):
                 points[name].append((row["update"], value))
             expected[unit.config_hash, str(seed)] = dict(points)
     runs = tracking.search("tags.kind != 'launch'")

@@ -22,7 +22,7 @@ import yaml
 
 from study.launch import _parser
 from study.run import cluster
-from study.run.cluster import door
+from study.run.cluster import auth
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -116,7 +116,7 @@ def test_what_a_driver_asks_ray_for_is_data(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(ray, "init", lambda **words: asked.append(words))
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    monkeypatch.setattr(door, "admission", lambda address, insecure: (address, None))
+    monkeypatch.setattr(auth, "check_access", lambda address, insecure: (address, None))
     with cluster.running("10.0.0.1:6379", 2):
         [environment] = [words["runtime_env"] for words in asked]
     assert json.loads(json.dumps(environment))["py_modules"] == [str(ROOT / "models"), str(ROOT / "study")]

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from study.run.cluster import door
+from study.run.cluster import auth
 from study.run.cluster.failure import last_line
 from study.run.interrupt import terminable
 
@@ -160,9 +160,9 @@ def running(address: str | None, cpus: int, threads: int = 1, verbose: bool = Fa
     os.environ.update(of_threads)  # whatever a profile says: a unit has the CPUs that it asks for
     where = address
     if address is None:
-        door.own_token()
+        auth.own_token()
     else:
-        where, problem = door.admission(address, insecure)
+        where, problem = auth.check_access(address, insecure)
         if problem:
             raise ClusterError(problem)
     import ray

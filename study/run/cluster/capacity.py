@@ -107,24 +107,24 @@ def resources_per_unit(cpu: float, gpu: float | str) -> dict[str, float]:
     return resources
 
 
-def whole_node(resources: Mapping[str, float], shunned: Container[str] = ()) -> dict[str, float]:
+def whole_node(resources: Mapping[str, float], excluded: Container[str] = ()) -> dict[str, float]:
     """Instead of `resources`, all CPUs of the largest node that has them, and a whole GPU if they hold a part of one.
-    Needs `running`. shunned: ids of nodes that do not count.
+    Needs `running`. excluded: ids of nodes that do not count.
     """
-    cpus = max((node["CPU"] for node in _nodes(shunned) if fits([node], resources)), default=resources["cpu"])
+    cpus = max((node["CPU"] for node in _nodes(excluded) if fits([node], resources)), default=resources["cpu"])
     return {"cpu": cpus, **({"gpu": max(1.0, resources["gpu"])} if "gpu" in resources else {})}
 
 
-def concurrency(resources: Mapping[str, float], shunned: Container[str] = ()) -> int:
+def concurrency(resources: Mapping[str, float], excluded: Container[str] = ()) -> int:
     """Units that fit into the cluster as it is now, but for nodes with these ids. Needs `running`."""
-    return fits(_nodes(shunned), resources)
+    return fits(_nodes(excluded), resources)
 
 
 def room(address: str | None, resources: Mapping[str, float], limit: int | None,
-         say: Callable[[str], None], shunned: Container[str] = ()) -> Callable[[], int]:
+         say: Callable[[str], None], excluded: Container[str] = ()) -> Callable[[], int]:
     """How many units to ask for at once, read again as nodes come and go. Needs `running`. limit: at most so many.
-    say: told when no node is left that can take a unit, and when one has come. shunned: ids of nodes that do not count,
-    read again with the others.
+    say: told when no node is left that can take a unit, and when one has come. excluded: ids of nodes that do not
+    count, read again with the others.
 
     On a cluster at an address one more than fits: the one that waits is taken by a node that joins or comes free, and
     is what an autoscaler adds a node for. A node that dies takes its share away.
@@ -135,7 +135,7 @@ def room(address: str | None, resources: Mapping[str, float], limit: int | None,
     def now() -> int:
         nonlocal read, had_nodes, wide
         if time.monotonic() - read >= ROOM_SECONDS:
-            fitting = concurrency(resources, shunned)
+            fitting = concurrency(resources, excluded)
             read, wide = time.monotonic(), max(1, fitting + spare)
             if had_nodes is not bool(fitting):
                 had_nodes = bool(fitting)
@@ -150,11 +150,11 @@ def _asks(resources: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {amount:g}" for name, amount in resources.items())
 
 
-def _nodes(shunned: Container[str] = ()) -> list[dict[str, float]]:
+def _nodes(excluded: Container[str] = ()) -> list[dict[str, float]]:
     """What each living node has, in Ray's words, but for those with these ids."""
     import ray
 
-    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"] and node["NodeID"] not in shunned]
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"] and node["NodeID"] not in excluded]
 
 
 def _workers_use_gpus(gpu: float) -> bool:

@@ -31,7 +31,7 @@ class Ledger(Protocol):
     def expect(self, unit: Unit) -> None:
         """Count it from now on."""
 
-    def rest(self, unit: Unit) -> Unit | None:
+    def remaining_block(self, unit: Unit) -> Unit | None:
         """What is left to train of it; None: nothing."""
 
     def score(self, unit: Unit) -> Sequence[float]:
@@ -98,7 +98,7 @@ class ArmSearch:
             if found is not None and found[0].config_hash not in seen:
                 unit, params = found
                 entry = {"unit": unit.key, "params": params, "system_attrs": {}}
-                self._restore(entry, unit, self._results.rest(unit) is not None)
+                self._restore(entry, unit, self._results.remaining_block(unit) is not None)
                 self._journal.append(entry)
                 self._add(entry)
         restore_memory(self.study, self._journal, self._units)
@@ -110,7 +110,7 @@ class ArmSearch:
         self._results.expect(unit)
         if was_pruned and self._results.is_pruned(unit):
             self._settle(entry, unit, "pruned", self._rungs(unit))
-        elif self._results.rest(unit) is None:
+        elif self._results.remaining_block(unit) is None:
             self._settle(entry, unit, "told", self._rungs(unit))
         else:
             if entry.get("state") == "pruned":  # it runs again, and would pass the rungs that it has passed already
@@ -221,7 +221,7 @@ class ArmSearch:
                 self._repeats_in_a_row = 0
                 self._results.expect(unit)
             self._running[unit.config_hash] = trial, unit
-            rest = self._results.rest(unit)
+            rest = self._results.remaining_block(unit)
             if rest is not None:
                 return rest
             self.tell(unit, "finished")

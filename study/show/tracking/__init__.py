@@ -1,10 +1,10 @@
 """MLflow, fed from storage by the driver alone, and what a relaunch reads back from it.
 
 A run is looked up by its tags before it is created, everything that is logged is a function of the unit's files, and
-the tag `complete` comes last: so a drain that was interrupted anywhere is repeated as a whole and leaves no trace.
+the tag `complete` comes last: so a job that was interrupted anywhere is repeated as a whole and leaves no trace.
 
 A slow server may still carry out a request that was given up, after the run was looked up in vain and made again.
-MLflow holds no tag unique, so such twins are found by their tags and one of them is deleted: when the unit is drained,
+MLflow holds no tag unique, so such twins are found by their tags and one of them is deleted: when the unit is logged,
 at the end of a launch in which the answer to a create_run was lost, and at each start.
 """
 
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from study.plan.cost import cost
 from study.plan.identity import knobs_text
-from study.schema.endings import ending, verdicts
+from study.schema.manifest import Manifest
+from study.schema.outcomes import ending, verdicts
 from study.schema.unit import Unit, block_name
 from study.show.tracking.errors import TrackingError, named
 from study.show.tracking.experiment import NOTE, Experiment, metric
@@ -83,7 +84,7 @@ class Tracking(Experiment):
         self._updates = 0
 
     @named
-    def start_launch(self, spec_yaml: str, plan: dict[str, Any], provenance: dict[str, Any], storage: str,
+    def start_launch(self, spec_yaml: str, plan: Mapping[str, Any], provenance: dict[str, Any], storage: str,
                      data_sheet: bytes | None = None, places: Collection[str] = ()) -> None:
         """Create this launch's run. Launches of the same storage that never ended become KILLED: the study is locked
         there, so they died. Those of another storage may live, which is said. Once it has succeeded it does nothing.
@@ -171,7 +172,7 @@ class Tracking(Experiment):
     # Units of work.
 
     @named
-    def drain(self, store: Store, unit: Unit, manifest: dict[str, Any]) -> None:
+    def log_unit(self, store: Store, unit: Unit, manifest: Manifest) -> None:
         """Show a done unit: a trial run for its configuration, below it a run a seed. Harmless when repeated.
 
         A further block of seeds joins the trial run of its configuration, whose aggregates are made again.
@@ -180,21 +181,21 @@ class Tracking(Experiment):
         runs = self._runs_of(unit.config_hash)
         trial = next((run for run in runs if run.data.tags["kind"] == "trial"), None)
         shown = blocks(trial)
-        if trial and trial.data.tags.get("status") == "pruned" and (manifest["status"] != "pruned" or self._is_news(
+        if trial and trial.data.tags.get("status") == "pruned" and (manifest.status != "pruned" or self._is_news(
                 trial, manifest)):
             shown = []  # another version of the study stopped it, and this one trained it to its end or stopped it, too
         if unit.seeds in shown:
             return
-        started, ended = _milliseconds(manifest["started"]), _milliseconds(manifest["ended"])
+        started, ended = _milliseconds(manifest.started), _milliseconds(manifest.ended)
         version = self._version_of(manifest)
         trial_id = trial.info.run_id if trial else self._create_trial(unit, started, version)
         final = self._final_rows(trial_id, shown) if shown else {}
-        if RECORDS in manifest["files"]:
+        if RECORDS in manifest.files:
             payload = store.read_verified(unit, RECORDS, manifest)
             rows = read_records(payload)
             known = {run.data.tags["seed"]: run for run in runs if run.data.tags["kind"] == "replicate"}
             for seed in unit.seeds:
-                self._drain_replicate(store, unit, seed, [row for row in rows if row["seed"] == seed], manifest,
+                self._log_replicate(store, unit, seed, [row for row in rows if row["seed"] == seed], manifest,
                                       trial_id, known.get(str(seed)))
             self.log_bytes(trial_id, f"records/{unit.block}.parquet", payload)
             final |= final_rows(rows, unit.block)
@@ -203,7 +204,7 @@ class Tracking(Experiment):
         own = [row for seed, row in final.items() if seed in planned] or list(final.values())
         measured, how = aggregates(own), verdicts(own)
         earlier = trial.data.tags.get("commit", "") if trial and shown else ""
-        tags = {"status": manifest["status"], "seeds": ",".join(map(block_name, sorted([*shown, unit.seeds]))),
+        tags = {"status": manifest.status, "seeds": ",".join(map(block_name, sorted([*shown, unit.seeds]))),
                 "commit": joined([self._commit_of(manifest), earlier]), NOTE: NOTES["trial"], "complete": "true"}
         if how:
             tags |= {"verdicts": how, NOTE: f"{NOTES['trial']}\n\nReplicates that did not diverge: {how}."}
@@ -211,41 +212,41 @@ class Tracking(Experiment):
             tags |= self._common
         if shown and final:
             tags["status"] = "diverged" if measured["diverged"] == measured["replicates"] else "finished"
-        if "device" in manifest:
-            tags["device"] = manifest["device"]
+        if manifest.device:
+            tags["device"] = manifest.device
         if unit.configuration.phase == "search":
-            tags |= self._rungs_tags(trial_id, manifest.get("rungs", {}), trial)
+            tags |= self._rungs_tags(trial_id, manifest.rungs, trial)
         self.end(trial_id, "FINISHED", ended)
         # Step: the replicates that are shown, so that the aggregate that knows most is the latest.
         self.log(trial_id, [metric(name, value, ended, len(final)) for name, value in measured.items()], tags,
                  None if shown else parameters(unit.configuration))
 
-    def _is_news(self, trial: Run, manifest: Mapping[str, Any]) -> bool:
+    def _is_news(self, trial: Run, manifest: Manifest) -> bool:
         """Whether a unit is this version's, and shown as another's."""
         version = self._common["study_version"]
-        return manifest.get("study_version") == version != trial.data.tags.get("study_version")
+        return manifest.study_version == version != trial.data.tags.get("study_version")
 
-    def _version_of(self, manifest: Mapping[str, Any]) -> str:
+    def _version_of(self, manifest: Manifest) -> str:
         """It may be an earlier one, whose unit MLflow does not show (any more): whether it counts, `adopt` says."""
-        return str(manifest.get("study_version") or self._common["study_version"])
+        return manifest.study_version or self._common["study_version"]
 
-    def _commit_of(self, manifest: dict[str, Any]) -> str:
-        return str(manifest.get("commit") or self._commit)
+    def _commit_of(self, manifest: Manifest) -> str:
+        return manifest.commit or self._commit
 
-    def _rungs_tags(self, trial_id: str, rungs: Mapping[str, float], trial: Run | None) -> dict[str, str]:
+    def _rungs_tags(self, trial_id: str, rungs: Mapping[int, float], trial: Run | None) -> dict[str, str]:
         tag = rungs_tag(rungs)
-        if json.loads(tag).keys() == rungs.keys() and not (trial and "rungs_file" in trial.data.tags):
+        if len(json.loads(tag)) == len(rungs) and not (trial and "rungs_file" in trial.data.tags):
             return {"rungs": tag}
         self.log_bytes(trial_id, RUNGS_FILE, json.dumps(rungs).encode())
         return {"rungs": tag, "rungs_file": RUNGS_FILE}
 
-    def _drain_replicate(self, store: Store, unit: Unit, seed: int, rows: list[dict[str, Any]],
-                         manifest: dict[str, Any], trial_id: str, run: Run | None) -> None:
+    def _log_replicate(self, store: Store, unit: Unit, seed: int, rows: list[dict[str, Any]],
+                         manifest: Manifest, trial_id: str, run: Run | None) -> None:
         if run is not None and run.data.tags.get("mlflow.parentRunId") != trial_id:  # its trial was deleted by hand
             self.log(run.info.run_id, [], {"mlflow.parentRunId": trial_id})
         if run is not None and run.data.tags.get("complete") == "true":
             return
-        started = manifest["started"]
+        started = manifest.started
         [final] = [row for row in rows if row["stage"] == "final"]
         ended = _milliseconds(started + final["wall_seconds"])
         note = f"Seed {seed}: {ending(final)}.\n\n{NOTES['replicate']}"
@@ -253,11 +254,11 @@ class Tracking(Experiment):
                 "study_version": self._version_of(manifest), "commit": self._commit_of(manifest), **identity(unit)}
         run_id = run.info.run_id if run else self._create("replicate", f"seed {seed}", tags, _milliseconds(started))
         for sheet in (f"samples_{seed}.png", f"nearest_{seed}.png"):
-            if sheet in manifest["files"]:
+            if sheet in manifest.files:
                 self.log_bytes(run_id, sheet, store.read_verified(unit, sheet, manifest))
         self.end(run_id, "FINISHED", ended)
         metrics = [metric(name, value, _milliseconds(started + row["wall_seconds"]), row["update"])
-                   for name, value, row in curves(rows, manifest["primary"])]
+                   for name, value, row in curves(rows, manifest.primary)]
         self.log(run_id, metrics, {"complete": "true"})
 
     @named
@@ -278,12 +279,13 @@ class Tracking(Experiment):
         return {(one.config_hash, one.seeds): one for run in runs for one in finished_units(run)}
 
     @named
-    def rungs(self, shown: Finished) -> dict[str, float]:
+    def rungs(self, shown: Finished) -> dict[int, float]:
         """All that a unit that is shown had reported; what its tag has where the artifact is damaged."""
         if not shown.rungs_file or shown.rungs_file not in self.artifacts(shown.run_id, ""):
             return shown.rungs
         try:
-            return dict(json.loads(self.read_artifact(shown.run_id, shown.rungs_file)))
+            return {int(update): float(value) for update, value in json.loads(self.read_artifact(
+                shown.run_id, shown.rungs_file)).items()}
         except ValueError:
             log.warning("%s of run %s in MLflow is damaged; the tag has the first", RUNGS_FILE, shown.run_id)
             return shown.rungs

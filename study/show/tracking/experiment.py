@@ -40,13 +40,13 @@ class Experiment:
         """uri: None for MLFLOW_TRACKING_URI, else mlflow.db in the working directory (see `address.resolved`)."""
         for variable, value in ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
-        # Whatever a user prefers: a repeated create_run makes a second run. `Drain` tries again, and looks first.
+        # Whatever a user prefers: a repeated create_run makes a second run. `UploadQueue` tries again, and looks first.
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # stories; what fails is raised as well
         self.uri = address.resolved(uri)
         self.name = name
         self._note = note
-        self.on_answer: Callable[[bool], None] = lambda step: None  # told of each answer (see Drain.answered)
+        self.on_answer: Callable[[bool], None] = lambda step: None  # told of each answer (see UploadQueue.answered)
         self.is_unsure = False  # whether a run may have been made although no answer said so
 
     @functools.cached_property

@@ -6,8 +6,9 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
+from study.schema.manifest import Status
 from study.schema.unit import Configuration, Unit
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ class Finished:
     configuration: Configuration
     seeds: tuple[int, ...]
     config_hash: str
-    status: str  # finished | diverged | pruned
-    rungs: dict[str, float]  # update -> what was reported there; of search trials
+    status: Status
+    rungs: dict[int, float]  # update -> what was reported there; of search trials
     version: str  # study_version
     run_id: str  # of the trial run
     commit: str = ""  # of its results, several with commas
@@ -38,8 +39,10 @@ def finished_units(run: Run) -> list[Finished]:
     """The units that a complete trial run shows; none, and a warning, where its tags are not what was written."""
     tags = run.data.tags
     try:
-        configuration = Configuration.read(json.loads(tags["config"]))
-        return [Finished(configuration, seeds, tags["config_hash"], tags["status"], read_rungs(tags.get("rungs", "{}")),
+        configuration, status = Configuration.read(json.loads(tags["config"])), cast(Status, tags["status"])
+        if status not in get_args(Status):
+            raise ValueError(status)
+        return [Finished(configuration, seeds, tags["config_hash"], status, read_rungs(tags.get("rungs", "{}")),
                          tags["study_version"], run.info.run_id, tags.get("commit", ""), tags.get("rungs_file", ""))
                 for seeds in blocks(run)]
     except (KeyError, ValueError, AttributeError):
@@ -55,11 +58,11 @@ def blocks(trial: Run | None) -> list[tuple[int, ...]]:
     return [tuple(range(first, last + 1)) for first, last in ends]
 
 
-def rungs_tag(rungs: Mapping[str, float]) -> str:
+def rungs_tag(rungs: Mapping[int, float]) -> str:
     """The rungs as JSON, from the first update on (there a pruner looks) as many as a tag has room for."""
-    kept: dict[str, float] = {}
+    kept: dict[int, float] = {}
     room = LONGEST
-    for update, value in sorted(rungs.items(), key=lambda rung: int(rung[0])):
+    for update, value in sorted(rungs.items()):
         room -= len(json.dumps({update: value}))
         if room < 0:
             break
@@ -67,14 +70,14 @@ def rungs_tag(rungs: Mapping[str, float]) -> str:
     return json.dumps(kept)
 
 
-def read_rungs(tag: str) -> dict[str, float]:
-    """What `rungs_tag` or an earlier release wrote; of a tag that MLflow has cut what is whole."""
+def read_rungs(tag: str) -> dict[int, float]:
+    """What `rungs_tag` wrote; of a tag that MLflow has cut what is whole."""
     try:
         found = json.loads(tag)
     except ValueError:
         whole = tag.rpartition(",")[0]
         found = json.loads(whole + "}") if whole else {}
-    return {str(update): float(value) for update, value in found.items()}
+    return {int(update): float(value) for update, value in found.items()}
 
 
 def joined(commits: Iterable[str]) -> str:

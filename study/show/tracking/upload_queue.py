@@ -15,7 +15,7 @@ PATIENCE = 30.0  # seconds without a step forward after which the launch ends wi
 Job = Callable[[], None]
 
 
-class Drain:
+class UploadQueue:
     """Jobs by key, first in, first out; a newer job of a key takes the place of an older one that still waits.
 
     A job that fails goes to the end of the queue, so that it holds up no other, and is tried again as a whole. Steps
@@ -28,7 +28,8 @@ class Drain:
         self._where, self._say = where, say
         self._jobs: dict[str, Job] = {}
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="drain", daemon=True)  # a hung request ends with us
+        # A daemon: a hung request ends with us.
+        self._thread = threading.Thread(target=self._work, name="upload queue", daemon=True)
         self._failures = 0  # since the last step forward
         self._is_away = False  # and a person was told so
         self._told: set[str] = set()  # keys of jobs that MLflow refuses, and a person was told so

@@ -23,7 +23,8 @@ from study.plan import make as planning
 from study.plan.identity import config_hash, study_version
 from study.plan.space import design_configurations, estimate
 from study.run.phases import make_search
-from study.schema.canonical import with_checksum
+from study.schema.canonical import sealed
+from study.schema.plan import Space
 from study.spec import PHASES, StudySpec, load
 from study.spec.knobs import METHODS
 from study.spec.model import cells_of
@@ -59,7 +60,7 @@ def check(spec: StudySpec) -> None:
     finite(resolved)
     typed(spec)
     assert not set(spec.question.encode("utf-8")) & {0, 7, 27}, "a terminal's codes"
-    finite(estimate(spec))
+    finite(estimate(spec).model_dump())
     assert json.loads(json.dumps(resolved)) == resolved and len(study_version(resolved, "abc")) == 12
     cells = design_configurations(spec)
     assert len({config_hash(cell, "abc") for cell in cells}) == len(cells), "two cells of the design are one"
@@ -122,11 +123,11 @@ def begin(file: Path, options: Sequence[str]) -> str:
     spec = load(file.name, options)
     store = Store("runs", spec.study)
     plan = planning.make_plan(spec, load_data(spec.data), 1, Path("runs/.cache"))
-    plan["space"] = {"file": file.name, "text": file.read_text(encoding="utf-8"), "overrides": list(options)}
-    store.write_json("plan.json", with_checksum(plan))
+    plan.space = Space(file=file.name, text=file.read_text(encoding="utf-8"), overrides=list(options))
+    store.write_json("plan.json", sealed(plan.plain()))
     if spec.search is not None:
-        results = Results(store, spec.primary, plan["search"]["objectives"], plan["search"]["diverged_value"])
-        search = make_search(spec, plan["study_version"], plan["data"]["content_hash"], results, store)
+        results = Results(store, spec.primary, plan.objectives, plan.diverged_values)
+        search = make_search(spec, plan.study_version, plan.data.content_hash, results, store)
         for _ in range(3):
             search.next()
     return spec.study

@@ -17,11 +17,13 @@ from rich.console import Console
 from models.data.load import load as load_data
 from models.methods.hparams import combination_problems, knob_problem
 from study.plan.identity import changed_keys, config_hash, study_version
-from study.plan.make import as_yaml, make_plan, show
+from study.plan.make import make_plan
 from study.plan.space import design_configurations, suggest
+from study.show.plan import show
 from study.spec import StudySpec, loads
 from study.spec.check_search import SAMPLERS
 from study.spec.knobs import KNOBS, METHODS
+from study.spec.yaml_text import as_yaml
 from tests.whole.fuzz.budget import FACTOR, budget
 from tests.whole.fuzz.fuzz_outcome import QUICK, check, finite, is_quick, remembered
 from tests.whole.fuzz.mutants import block
@@ -67,9 +69,9 @@ def test_a_plan_is_finite_and_can_be_shown(tmp_path: Path) -> None:
         assume(is_quick(spec) or FACTOR)
         data = load_data(spec.data["name"], spec.data["size"])
         plan = make_plan(spec, data, 2, tmp_path)
-        finite(plan)
+        finite(plan.plain())
         show(plan, spec, Console(file=io.StringIO(), width=120))
-        assert len(plan["cells"]) == plan["planned"].get("design", {"configurations": 0})["configurations"]
+        assert len(plan.cells) == (plan.planned["design"].configurations if "design" in plan.planned else 0)
 
     with remembered():
         run()
@@ -164,7 +166,7 @@ def test_every_suggestion_is_a_good_configuration(tree: Tree, seed: int) -> None
             assert combination_problems(cls, said) == []
             again = suggest(spec, name, optuna.trial.FixedTrial(dict(trial.params)))
             assert config_hash(again, "abc") == config_hash(found, "abc")
-            finite(found)
+            finite(found.plain())
 
 
 @pytest.fixture(autouse=True)

@@ -1,24 +1,24 @@
-"""Commands in a process of their own, which has all imports behind it already: a fresh one costs six seconds a command.
+"""Commands in one process beside the tests', which has all imports and a started Ray behind it.
 
-One process holds one Ray session only: Ray reads its token when it is imported, which is therefore not done before.
+A fresh process costs each command six seconds of imports and each launch as many of Ray's start; other tests have
+those. Ray reads its token when it is imported, so the tests' own process must not do so.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import multiprocessing
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
-PRELOADED = ["study.launch", "study.plan.make", "study.resume", "study.run.unit_run", "study.run.search",
-             "models.training.step", "models.measures.evaluation", "mlflow", "analysis.report", "analysis.page.page",
-             "analysis.panels.built_in"]
-DEADLINE = 300.0  # seconds of all commands of a process; the longest takes 30
+DEADLINE = 300.0  # seconds of all commands of a row; the longest takes 30
 
 
 @dataclass(frozen=True)
@@ -30,37 +30,74 @@ class Said:
     err: str
 
 
-def run(folder: Path, *commands: Sequence[str]) -> list[Said]:
-    """Each command (`launch` or `report`, then its words) in this folder, until one does not end with 0."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    file = folder / ".said.json"
-    file.unlink(missing_ok=True)
-    process = context.Process(target=_run, args=(folder, commands, file))
-    process.start()
-    process.join(DEADLINE)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    return [Said(*one) for one in json.loads(file.read_text())] if file.exists() else []
+class Commands:
+    """The process. After a row that hangs, or kills it, comes a new one."""
+
+    def __init__(self) -> None:
+        self._process: Any = None
+
+    def run(self, folder: Path, *commands: Sequence[str]) -> list[Said]:
+        """Each command (`launch` or `report`, then its words) in this folder, until one does not end with 0."""
+        if self._process is None:
+            context = multiprocessing.get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            self._process = context.Process(target=_serve, args=(theirs,))
+            self._process.start()
+            theirs.close()
+        said: list[Said] = []
+        try:
+            self._pipe.send((folder, commands))
+            while self._pipe.poll(DEADLINE) and (one := self._pipe.recv()) is not None:
+                said.append(Said(*one))
+            if len(said) < len(commands) and not (said and said[-1].code):
+                self._process.kill()
+        except (EOFError, OSError):
+            self.close()
+        return said
+
+    def close(self) -> None:
+        """Ray ends with it."""
+        if self._process is not None:
+            self._pipe.close()
+            self._process.join(30)
+            self._process.kill()
+            self._process = None
 
 
-def _run(folder: Path, commands: Sequence[Sequence[str]], file: Path) -> None:
+def _serve(pipe: Connection) -> None:
     from analysis.report import main as report
     from study.launch import main as launch
 
-    os.chdir(folder)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
-    said: list[tuple[int, str, str]] = []
-    for name, *words in commands:
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code = {"launch": launch, "report": report}[name](words)
-            except BaseException:
-                code = -1
-                traceback.print_exc()
-        said.append((code, out.getvalue(), err.getvalue()))
-        file.write_text(json.dumps(said))
-        if code:
-            break
+    with ExitStack() as until_the_end, contextlib.suppress(EOFError):
+        _start_ray_once(until_the_end)
+        while True:
+            folder, commands = pipe.recv()
+            os.chdir(folder)
+            for name, *words in commands:
+                out, err = io.StringIO(), io.StringIO()
+                with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                    try:
+                        code = {"launch": launch, "report": report}[name](words)
+                    except BaseException:
+                        code = -1
+                        traceback.print_exc()
+                pipe.send((code, out.getvalue(), err.getvalue()))
+                if code:
+                    break
+            pipe.send(None)
+
+
+def _start_ray_once(stack: ExitStack) -> None:
+    """Launches share what the first one starts."""
+    from study.run import cluster
+
+    start, started = cluster.running, list[None]()
+
+    @contextmanager
+    def running(*arguments: Any) -> Iterator[None]:
+        if not started:
+            started.append(stack.enter_context(start(*arguments)))
+        yield
+
+    cluster.running = running

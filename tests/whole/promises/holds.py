@@ -12,8 +12,8 @@ import optuna
 import pandas as pd
 import pytest
 
-from study.plan.make import as_yaml
 from study.spec import loads
+from study.spec.yaml_text import as_yaml
 from tests.faults.holdings import Holdings
 
 STATES = {"told": "COMPLETE", "pruned": "PRUNED", "repeated": "FAIL"}
@@ -44,7 +44,7 @@ def units_are_as_planned(tree: Mapping[str, Any], plan: Mapping[str, Any], held:
 def told_values_follow(plan: Mapping[str, Any], held: Holdings, last: pd.DataFrame) -> int:
     """Every told trial has the mean of its replicates, diverged ones as stated; how many diverged ones took part."""
     seen = 0
-    names = plan.get("search", {}).get("objectives", [])
+    names = (plan["search"] or {}).get("objectives", [])
     for arm, journal in held.journals.items():
         stated = plan["search"]["diverged_value"][arm]
         for entry in journal:
@@ -126,7 +126,7 @@ def report_agrees(out: Path, last: pd.DataFrame, plan: Mapping[str, Any], held: 
                    if of == phase and held.units[unit] != "pruned"}
         assert len(cells) == len(counted), phase
     figures = {path.stem for path in (out / "figures").glob("*.svg")}
-    names = plan.get("search", {}).get("objectives", [])
+    names = (plan["search"] or {}).get("objectives", [])
     if names:
         assert "search" in figures
     if len(names) > 1:

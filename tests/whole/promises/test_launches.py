@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from study.plan.make import as_yaml
+from study.spec.yaml_text import as_yaml
 from tests.faults.holdings import faults, holdings
 from tests.whole.promises import extremes, holds
-from tests.whole.promises.commands import run
+from tests.whole.promises.commands import Commands
 from tests.whole.promises.rows import matrix
 from tests.whole.promises.studies import data_in, study_of
 
@@ -34,24 +35,31 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Commands]:
+    one = Commands()
+    yield one
+    one.close()
+
+
 @pytest.mark.parametrize("number", range(len(ROWS)))
-def test_a_row_holds(home: Path, number: int) -> None:
-    holds_from_spec_to_report(home, study_of(ROWS[number], number, home / "data"))
+def test_a_row_holds(home: Path, commands: Commands, number: int) -> None:
+    holds_from_spec_to_report(home, commands, study_of(ROWS[number], number, home / "data"))
 
 
-def test_every_knob_at_its_ends(home: Path) -> None:
-    holds_from_spec_to_report(home, extremes.study())
+def test_every_knob_at_its_ends(home: Path, commands: Commands) -> None:
+    holds_from_spec_to_report(home, commands, extremes.study())
 
 
-def test_smoke_as_it_is(home: Path) -> None:
-    holds_from_spec_to_report(home, YAML(typ="safe").load(ROOT / "search_spaces/smoke.yaml"))
+def test_smoke_as_it_is(home: Path, commands: Commands) -> None:
+    holds_from_spec_to_report(home, commands, YAML(typ="safe").load(ROOT / "search_spaces/smoke.yaml"))
 
 
-def holds_from_spec_to_report(home: Path, tree: dict[str, Any]) -> None:
+def holds_from_spec_to_report(home: Path, commands: Commands, tree: dict[str, Any]) -> None:
     name = tree["study"]
     (home / f"{name}.yaml").write_text(as_yaml(tree))
     command = ["launch", "--space", f"{name}.yaml", "--max-concurrent", "1", "--quiet"]
-    said = run(home, command, [*command[:3], "--status"], command, ["report", "--study", name])
+    said = commands.run(home, command, [*command[:3], "--status"], command, ["report", "--study", name])
     assert [one.code for one in said] == [0] * 4, said[-1:]
     assert [one.err for one in said] == [""] * 4
     assert "\n0 units are left" in said[1].out and "units of work are finished, 0 are left" in said[2].out

@@ -11,11 +11,11 @@ import pytest
 from models.data.datasets import DATASETS
 from models.data.disk.options import KINDS
 from models.methods.hparams import expected
-from study.plan.make import as_yaml
 from study.spec import loads
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, _hint
 from study.spec.objectives import measures
 from study.spec.reading import Reader
+from study.spec.yaml_text import as_yaml
 from tests.whole.promises.extremes import SMALL, ends, extremes
 from tests.whole.promises.rows import FACTORS, TOGETHER, matrix
 from tests.whole.promises.studies import data_in, study_of

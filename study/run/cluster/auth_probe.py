@@ -1,6 +1,6 @@
-"""A program, run by `door` in a process of its own: does the Ray cluster at an address let this environment in?
+"""A program, run by `auth` in a process of its own: does the Ray cluster at an address let this environment in?
 
-    python -P study/run/cluster/knock.py HOST:PORT|auto   prints one line of JSON: {"answer": open | token | none, ...}
+    python -P auth_probe.py HOST:PORT|auto   prints one line of JSON: {"answer": open | token | none, ...}
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import sys
 
 
-def knock(address: str) -> dict[str, str]:
+def auth_probe(address: str) -> dict[str, str]:
     """answer: `open` (it lets us in), `token` (it asks for another token than ours), `none` (with the `message`).
 
     address: of the cluster, as HOST:PORT; Ray finds out what `auto` means.
@@ -30,4 +30,4 @@ def knock(address: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(knock(sys.argv[1])))
+    print(json.dumps(auth_probe(sys.argv[1])))

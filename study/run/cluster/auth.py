@@ -31,7 +31,7 @@ class Answer:
     message: str = ""
 
 
-def admission(address: str, insecure: bool) -> tuple[str, str | None]:
+def check_access(address: str, insecure: bool) -> tuple[str, str | None]:
     """The cluster's HOST:PORT, and why this launch may not go there, as one sentence, or None.
 
     Sets RAY_AUTH_MODE=token in the environment where the cluster asks for one; to be called before ray is imported.
@@ -40,25 +40,25 @@ def admission(address: str, insecure: bool) -> tuple[str, str | None]:
         return address, problem
     environment = os.environ
     bare = {name: value for name, value in environment.items() if name not in TOKEN_NAMES}
-    stranger = _knock(address, {**bare, "RAY_AUTH_MODE": "disabled"})
-    if stranger.answer == "none":
-        return address, f"--address {address}: no Ray cluster can be joined there: {stranger.message}"
-    if stranger.answer == "open":
+    anonymous = _probe(address, {**bare, "RAY_AUTH_MODE": "disabled"})
+    if anonymous.answer == "none":
+        return address, f"--address {address}: no Ray cluster can be joined there: {anonymous.message}"
+    if anonymous.answer == "open":
         # A driver that shows and asks for tokens cannot work with nodes that have none.
         environment["RAY_AUTH_MODE"] = "disabled"
-        if insecure or is_loopback(stranger.address):
-            return stranger.address, None
-        return stranger.address, (
-            f"--address {address}: found a cluster at {stranger.address} that asks for no token, so that whoever "
+        if insecure or is_loopback(anonymous.address):
+            return anonymous.address, None
+        return anonymous.address, (
+            f"--address {address}: found a cluster at {anonymous.address} that asks for no token, so that whoever "
             "reaches it can run programs there; expected RAY_AUTH_MODE=token on all its nodes (--insecure goes on)")
     environment["RAY_AUTH_MODE"] = "token"
     if problem := token_problem(environment):
-        return stranger.address, problem
-    if _knock(stranger.address, dict(environment)).answer != "open":
-        return stranger.address, (
-            f"--address {address}: the cluster at {stranger.address} does not take this launch's token; expected "
+        return anonymous.address, problem
+    if _probe(anonymous.address, dict(environment)).answer != "open":
+        return anonymous.address, (
+            f"--address {address}: the cluster at {anonymous.address} does not take this launch's token; expected "
             "the cluster's in the file that RAY_AUTH_TOKEN_PATH names, or in ~/.ray/auth_token")
-    return stranger.address, None
+    return anonymous.address, None
 
 
 def ray_problem(version: str) -> str | None:
@@ -111,9 +111,9 @@ def _token_path(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token").expanduser()
 
 
-def _knock(address: str, environment: dict[str, str]) -> Answer:
+def _probe(address: str, environment: dict[str, str]) -> Answer:
     """In a process of its own: Ray fixes at its import whether it shows a token, and complains on stderr."""
-    program = [sys.executable, "-P", str(Path(__file__).with_name("knock.py")), address]
+    program = [sys.executable, "-P", str(Path(__file__).with_name("auth_probe.py")), address]
     try:
         done = subprocess.run(program, env=environment, capture_output=True, text=True, errors="replace",
                               timeout=KNOCK_SECONDS, check=False)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from study.run.cluster import door, probe
-from study.run.cluster.door import Answer, admission, is_loopback, own_token, ray_problem, token_problem
+from study.run.cluster import auth, probe
+from study.run.cluster.auth import Answer, check_access, is_loopback, own_token, ray_problem, token_problem
 
 AT = "10.0.0.1:6379"
 
@@ -16,14 +16,14 @@ AT = "10.0.0.1:6379"
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing of Ray in the environment, and a home of its own."""
-    for name in ("RAY_AUTH_MODE", *door.TOKEN_NAMES):
+    for name in ("RAY_AUTH_MODE", *auth.TOKEN_NAMES):
         monkeypatch.setenv(name, "")  # so that it is put back afterwards
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
 
-@pytest.mark.parametrize(("stranger", "owner", "insecure", "mode", "sentence"), [
+@pytest.mark.parametrize(("anonymous", "owner", "insecure", "mode", "sentence"), [
     (Answer("open", AT), None, False, "disabled", f"--address auto: found a cluster at {AT} that asks for no token, so "
      "that whoever reaches it can run programs there; expected RAY_AUTH_MODE=token on all its nodes (--insecure goes "
      "on)"),
@@ -34,18 +34,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
      "token; expected the cluster's in the file that RAY_AUTH_TOKEN_PATH names, or in ~/.ray/auth_token"),
     (Answer("none", AT, "gone"), None, True, None, "--address auto: no Ray cluster can be joined there: gone"),
 ])
-def test_who_may_go_to_a_cluster(home: Path, monkeypatch: pytest.MonkeyPatch, stranger: Answer, owner: str | None,
+def test_who_may_go_to_a_cluster(home: Path, monkeypatch: pytest.MonkeyPatch, anonymous: Answer, owner: str | None,
                                  insecure: bool, mode: str | None, sentence: str | None) -> None:
-    def knock(address: str, environment: dict[str, str]) -> Answer:
-        if environment["RAY_AUTH_MODE"] == "disabled":  # as a stranger: shows nothing
+    def probe(address: str, environment: dict[str, str]) -> Answer:
+        if environment["RAY_AUTH_MODE"] == "disabled":  # as a anonymous: shows nothing
             assert "RAY_AUTH_TOKEN" not in environment
-            return stranger
+            return anonymous
         assert environment["RAY_AUTH_TOKEN"] == "mine" and owner is not None
         return Answer(owner, address)
 
     monkeypatch.setenv("RAY_AUTH_TOKEN", "mine")
-    monkeypatch.setattr(door, "_knock", knock)
-    assert admission("auto", insecure) == ("auto" if stranger.answer == "none" else stranger.address, sentence)
+    monkeypatch.setattr(auth, "_probe", probe)
+    assert check_access("auto", insecure) == ("auto" if anonymous.answer == "none" else anonymous.address, sentence)
     assert os.environ.get("RAY_AUTH_MODE") == mode
 
 

@@ -1,0 +1,235 @@
+"""The plan: what a study will run, what E13 predicts for it, its floors and its cost. plan.json, and MLflow's copy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+CELL = ("step_size", "mcmc_steps")  # knobs by which every report tells cells apart
+DELTA_MIN, DELTA_MED = (tuple(f"delta_{direction}{end}" for end in ("", "_low", "_high"))
+                        for direction in ("min", "med"))
+LIMITS = DELTA_MIN + DELTA_MED  # of the step size, as columns of a record: see `Limit`
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PlannedData(_Part):
+    """The data set. n: rows of each split."""
+
+    name: str
+    shape: list[int]
+    content_hash: str
+    n: dict[str, int]
+    notes: str = ""
+
+
+class Limit(_Part):
+    """Step sizes above which training has no fixed point, for an arm with these knobs; None: no finite one.
+
+    Of the direction with the smallest local spread and of the median one, each with the 95 % bounds of its sampling
+    error; and the step size at which kappa* passes 1 in the median direction.
+    """
+
+    knobs: dict[str, Any]
+    delta_min: float | None
+    delta_min_low: float | None
+    delta_min_high: float | None
+    delta_med: float | None
+    delta_med_low: float | None
+    delta_med_high: float | None
+    delta_kappa1: float | None
+
+
+class PlannedArm(_Part):
+    """A named variant of a method. fixed: the knobs that the spec fixes for it; limits: none where the law is silent.
+    """
+
+    method: str
+    fixed: dict[str, Any]
+    limits: list[Limit]
+
+
+class LocalSpread(_Part):
+    """Local standard deviation s of the data, in the smallest and the median direction, with standard errors, from k
+    neighbours of n points. coarse: the neighbourhoods are too large a share of the points."""
+
+    s_min: float
+    s_med: float
+    se_min: float
+    se_med: float
+    n: int
+    k: int
+    coarse: bool
+
+
+class Floor(_Part):
+    """Mean, sd and 95 % quantile of a measure of real data against real data: n rows in the samples' place, m as the
+    reference."""
+
+    mean: float
+    sd: float
+    high: float
+    n: int
+    m: int
+
+
+class Planned(_Part):
+    """How much of a phase."""
+
+    configurations: int
+    replicates: int
+
+
+class Extractor(_Part):
+    """Whose features the measures see. accuracy: of a classifier, on the search split."""
+
+    name: str
+    accuracy: float | None
+
+
+class Cell(_Part):
+    """A configuration of the design."""
+
+    config_hash: str
+    arm: str
+    method: str
+    knobs: dict[str, Any]
+
+
+class ArmCost(_Part):
+    """Particle-gradient evaluations of training and of what is measured after it, low and high."""
+
+    configurations: int
+    gradients: tuple[float, float]
+    measuring: tuple[float, float]
+
+
+class PhaseCost(ArmCost):
+    """runs: configurations x replicates."""
+
+    replicates: int
+    runs: int
+
+
+class Estimate(_Part):
+    """How large a study is, before it runs. equal_budget: phase -> largest arm's gradients / smallest arm's. seconds:
+    low and high, of all units on so many CPUs."""
+
+    phases: dict[str, PhaseCost]
+    arms: dict[str, dict[str, ArmCost]]
+    equal_budget: dict[str, float]
+    seconds: tuple[float, float] = (0.0, 0.0)
+    cpus: int = 1
+
+
+class PlannedSearch(_Part):
+    """diverged_value: arm -> what a diverged replicate counts as, an objective each; None: its own value counts."""
+
+    sampler: str
+    arguments: dict[str, Any]
+    prune: str | None
+    objectives: list[str]
+    diverged_value: dict[str, list[float | None]]
+
+
+class CommonCell(_Part):
+    """Where the report compares the arms, fixed before any result."""
+
+    step_size: float
+    mcmc_steps: int
+
+
+class Space(_Part):
+    """The file that the study was launched from, so that a report can say how to make it again."""
+
+    file: str
+    text: str
+    overrides: list[str]
+
+
+class Plan(_Part):
+    """Everything that is known of a study before it runs."""
+
+    study: str
+    study_version: str
+    question: str
+    data: PlannedData
+    primary: str
+    primary_long: str
+    direction: str  # of the primary measure: minimize | maximize
+    baseline: str
+    common_cell: CommonCell | None
+    factors: list[str]  # knobs that any phase varies, the design's first
+    arms: dict[str, PlannedArm]
+    spread: LocalSpread
+    seeds: dict[str, list[int]]
+    floors: dict[str, Floor]
+    planned: dict[str, Planned]  # of the phases that the study has
+    extractor: Extractor | None
+    cells: list[Cell]
+    estimate: Estimate
+    search: PlannedSearch | None = None
+    space: Space | None = None
+
+    @property
+    def objectives(self) -> list[str]:
+        """What the search minimizes; none without one."""
+        return self.search.objectives if self.search else []
+
+    @property
+    def diverged_values(self) -> dict[str, list[float | None]]:
+        """As of the search; none without one."""
+        return self.search.diverged_value if self.search else {}
+
+    def replicates(self, phase: str) -> int:
+        """Seeds of a configuration of this phase; 0 where the study has no such phase."""
+        return self.planned[phase].replicates if phase in self.planned else 0
+
+    @property
+    def further(self) -> list[str]:
+        """Factors beyond step size and MCMC steps: those that extend the name of an arm."""
+        return [factor for factor in self.factors if factor not in CELL]
+
+    def varied(self, arm: str) -> list[str]:
+        """Those further factors of which the design has several levels for this arm."""
+        knobs = [cell.knobs for cell in self.cells if cell.arm == arm]
+        return [factor for factor in self.further if len({str(k.get(factor)) for k in knobs}) > 1]
+
+    def comparisons(self) -> int:
+        """How many the report will make with the baseline: one for each arm of the design, and for each setting of its
+        further factors; where the baseline has such settings too, for those that it shares."""
+        settings: dict[str, set[tuple[tuple[str, str], ...]]] = {}
+        for arm in {cell.arm for cell in self.cells}:
+            varied = self.varied(arm)
+            settings[arm] = {tuple((f, str(cell.knobs.get(f))) for f in varied) for cell in self.cells
+                             if cell.arm == arm}
+        base = settings.pop(self.baseline, set())
+        return sum(len(own) if len(base) == 1 else len(own & base) for own in settings.values())
+
+    def labels(self) -> dict[str, str]:
+        """config_hash of a design cell -> its arm's name, extended by the further factors that vary there."""
+        varied = {arm: self.varied(arm) for arm in {cell.arm for cell in self.cells}}
+        found = {}
+        for cell in self.cells:
+            suffix = ", ".join(f"{f}={_short(cell.knobs[f])}" for f in varied[cell.arm])
+            found[cell.config_hash] = f"{cell.arm} ({suffix})" if suffix else cell.arm
+        return found
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def read(cls, found: Any) -> Plan:
+        """What `plain` wrote. Raises ValueError for anything else."""
+        return cls.model_validate(found)
+
+
+def _short(value: Any) -> str:
+    """2e8 as 2e+08; a number that four digits do not hold stays whole, or two arms would have one name."""
+    if isinstance(value, float) and float(short := f"{value:.4g}") == value:
+        return short
+    return str(value)

@@ -1,0 +1,56 @@
+"""Adam, against torch's own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from models.training.adam import Adam
+
+SHAPES = ((3, 4, 5), (3, 5), (3, 2, 3, 3, 3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("betas", [(0.5, 0.999), (0.0, 0.9), (0.9, 0.99)])
+def test_it_is_torchs_adam_bit_for_bit(dtype: torch.dtype, betas: tuple[float, float]) -> None:
+    torch.manual_seed(0)
+    ours = [torch.randn(shape, dtype=dtype) for shape in SHAPES]
+    theirs = [torch.nn.Parameter(p.clone()) for p in ours]
+    adam, other = Adam(ours, 2e-3, betas), torch.optim.Adam(theirs, lr=2e-3, betas=betas)
+    for update in range(1, 200):
+        gradients = [torch.randn_like(p) * 10.0 ** (update % 7 - 3) for p in ours]
+        adam.step(gradients, update, torch.ones(3, dtype=torch.bool))
+        for p, gradient in zip(theirs, gradients, strict=True):
+            p.grad = gradient
+        other.step()
+    assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
+
+
+def test_a_frozen_replicate_keeps_parameters_and_moments_and_the_others_never_notice() -> None:
+    torch.manual_seed(0)
+    one, all_alive = ([torch.ones(3, 4), torch.ones(3, 2, 2)] for _ in range(2))
+    adam, other = Adam(one, 0.1, (0.5, 0.9)), Adam(all_alive, 0.1, (0.5, 0.9))
+    for update in (1, 2, 3):
+        gradients = [torch.randn_like(p) for p in one]
+        alive = torch.tensor([True, update < 2, True])
+        other.step(gradients, update, torch.ones(3, dtype=torch.bool))
+        if update > 1:
+            for gradient in gradients:
+                gradient[1] = torch.nan
+        if update == 2:
+            held = [t[1].clone() for t in [*adam.parameters, *adam.first, *adam.second]]
+        adam.step(gradients, update, alive)
+    assert all(torch.equal(t[1], h) for t, h in zip([*adam.parameters, *adam.first, *adam.second], held, strict=True))
+    assert all(torch.equal(p[[0, 2]], q[[0, 2]]) for p, q in zip(one, all_alive, strict=True))
+
+
+def test_training_does_not_load_torchs_compiler() -> None:
+    """It would cost every worker three CPU seconds and 200 MB."""
+    code = ("import sys; from models.training.step import train_step\n"
+            "from tests.models.test_terms import setup; method, on, state = setup('ggcn')\n"
+            "train_step(method, on, state)\n"
+            "sys.exit('torch._dynamo' in sys.modules or 'sympy' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
