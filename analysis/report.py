@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from analysis.load import Study
-    from analysis.store import Store
+    from analysis.read.store import Store
+    from analysis.read.study import Study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow's store; default: MLFLOW_TRACKING_URI where "
                         "that is set, else mlflow.db in this folder")
     parser.add_argument("--out", metavar="DIR", type=_path, help="where to write; default: reports/<study>")
+    parser.add_argument("--panel", metavar="PLACE", action="append", default=[], help="a panel of your own at the end "
+                        "of the page, as package.module:Name (analysis/panels/panel.py); may be given several times")
     parser.add_argument("--export", metavar="FILE", type=_path, help="also write every finished replicate, its knobs "
                         "and measures as columns, to FILE (.parquet or .csv)")
     parser.add_argument("--watch", metavar="SECONDS", nargs="?", type=_seconds, const=30.0, help="look for new results "
@@ -43,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     """What `main` returns, of options that can be read. The imports take seconds, in which one may interrupt it."""
-    from analysis.address import check_folder
-    from analysis.load import ReportError, opened
+    from analysis.read.address import ReportError, check_folder
+    from analysis.read.store import opened
 
     try:
         check_folder()
@@ -67,25 +69,27 @@ def _report(options: argparse.Namespace) -> int:
 
 def _write(store: Store, names: list[str], out: Path, options: argparse.Namespace, known: str = "") -> tuple[str, bool]:
     """Writes the report unless the study is in the state `known`; its state, and whether more is to come."""
-    from analysis.load import read
-    from analysis.pool import pooled
+    from analysis.panels.built_in import panels
+    from analysis.read.load import read
+    from analysis.read.pool import pooled
 
+    shown = panels(options.panel)
     parts = [read(store, name, out / "cache") for name in names]
     study = pooled(parts)
-    from analysis.findings import missing
+    from analysis.text.findings import missing
 
     lacking, state = missing(study), _state(study)
     if state == known:
         return known, bool(lacking) and study.is_running
-    from analysis.page import write
+    from analysis.page.page import write
 
     print(f"{study.name}: {len(study.finals)} replicates of {len(study.trials)} trials", flush=True)
     if options.export is not None:
-        from analysis.export import write as export
+        from analysis.read.export import write as export
 
         print(f"exported: {options.export}, {export(study, options.export)} rows")
     again = round(options.watch) if options.watch is not None and lacking and study.is_running else None
-    page = write(study, store, out, again, parts=parts, given=_given(store, options))
+    page = write(study, store, out, again, parts=parts, given=_given(store, options), panels=shown)
     if again is None:
         for line in [*study.warnings, *lacking]:
             print(f"  {line}")
@@ -97,7 +101,8 @@ def _given(store: Store, options: argparse.Namespace) -> list[str]:
     """The words of this command that are not the default, beside the studies' names."""
     elsewhere = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     return [*(["--tracking-uri", store.uri] if elsewhere else []),
-            *(["--out", str(options.out)] if options.out is not None else [])]
+            *(["--out", str(options.out)] if options.out is not None else []),
+            *(word for place in options.panel for word in ("--panel", place))]
 
 
 def _state(study: Study) -> str:
@@ -112,7 +117,7 @@ def _watch(names: list[str], out: Path, options: argparse.Namespace) -> None:
     """
     import time
 
-    from analysis.store import PassingError, opened
+    from analysis.read.store import PassingError, opened
 
     known, more = "", True
     try:
@@ -161,7 +166,7 @@ def _terminated(*_: object) -> None:
 if __name__ == "__main__":
     import signal
 
-    from analysis.output import lasting
+    from study.schema.output import lasting
 
     signal.signal(signal.SIGTERM, _terminated)
     sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)

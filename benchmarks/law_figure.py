@@ -17,11 +17,12 @@ import matplotlib.figure
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from analysis.figures.limits import limit_by_horizon
-from analysis.horizons import limits_by_horizon
-from analysis.load import Study, load
-from analysis.palette import ALARM, colours, style
-from analysis.tables import limits
+from analysis import load
+from analysis.panels.horizon import limit_by_horizon
+from analysis.panels.palette import ALARM, colours, style
+from analysis.read.study import Study
+from analysis.stats.horizons import limits_by_horizon
+from analysis.stats.limits import limits
 
 COLUMNS = 3
 

@@ -26,8 +26,8 @@ from study.run.cluster import ClusterError, RunError, address_problem, connect_p
 from study.run.cluster.capacity import fits, gpu_problem
 from study.run.cluster.failure import is_of_ray, last_line, root
 from study.run.interrupt import terminable
+from study.schema.output import lasting
 from study.show import command
-from study.show.output import lasting
 from study.show.redaction import redacted
 from study.spec import StudySpec, loads, located, text_of
 from study.spec.problems import SpecError

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.load import Study
-from analysis.trials import PRUNED
+from analysis.read.study import Study
+from analysis.read.trials import PRUNED
 
 Cell = tuple[str, float, int]  # arm, step size, MCMC steps
 

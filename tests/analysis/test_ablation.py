@@ -11,11 +11,20 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import ablation, cost, effects, main_table, tables
-from analysis.budget import EQUAL, budget, budget_words, search_budgets
-from analysis.comparisons import compared_cells, comparisons, not_separable_from_best
-from analysis.figures.cost import front
-from analysis.findings.quality import quality
+from analysis.page.about import EQUAL, search_budgets
+from analysis.panels import declared
+from analysis.panels.budget import budget_words
+from analysis.panels.effects import effect_words
+from analysis.panels.ladder import ladder_words
+from analysis.panels.limits import limit_words
+from analysis.panels.pareto import front
+from analysis.stats import ablation, effects
+from analysis.stats import cells as tables
+from analysis.stats import costs as cost
+from analysis.stats.budget import budget
+from analysis.stats.comparisons import compared_cells, comparisons, not_separable_from_best
+from analysis.stats.limits import limits
+from analysis.text.findings.quality import quality
 from tests.analysis.small_study import study
 
 UNION = {"kl": {"method": "kl"}, "jko": {"method": "jko"}, "hidden": {"method": "hidden", "fixed": {"flow": "jko"}},
@@ -73,7 +82,7 @@ def test_the_ladder_goes_up_by_parts_and_names_what_each_lacks():
     assert frame.loc["ggcn", list(ablation.PARTS)].tolist() == [True] * 3
     assert frame.loc["jko", "mean"] == pytest.approx(0.9 + 0.0035) and frame.loc["jko", "particle_gradients"] == 50
     assert ablation.ladder(study({("kl", 0.1, 5): flat(1)})).empty
-    words = ablation.ladder_words(study(values, arms=UNION), frame.reset_index())
+    words = ladder_words(study(values, arms=UNION), frame.reset_index())
     assert words.loc[1, "JKO term"] == "yes" and words.loc[1, "diverged"] == "0/8"
 
 
@@ -152,7 +161,7 @@ def test_the_rate_of_a_level_is_over_seeds_as_its_mean_is():
     low, high = stats.t.interval(0.95, 7, 0.25, stats.sem([1, 1, 0, 0, 0, 0, 0, 0]))
     assert (row["diverged"], row["replicates"], row["rate"]) == (4, 16, 0.25)
     assert (row["rate_low"], row["rate_high"]) == pytest.approx((max(0, low), high)) and high > 0.6
-    words = effects.effect_words(toy, frame)
+    words = effect_words(toy, frame)
     assert words.loc[row.name, "diverged"] == "4/16" and words.loc[row.name, "rate over seeds"] == "0.25 [0.00, 0.64]"
 
 
@@ -163,11 +172,11 @@ def test_poor_survivors_stand_beside_every_mean():
     both = study({(arm, 0.1, 5): flat(1, 12) for arm in ("kl", "jko")}, arms={"kl": {}, "jko": {"method": "jko"}})
     bad = dataclasses.replace(both, finals=both.finals.assign(verdict="stable", flags=np.where(
         both.finals["arm"] == "jko", "poor quality", None)))
-    robust = main_table.robust_words(bad, main_table.robust(bad, compared_cells(bad)))
+    robust = declared.robust_words(bad, declared.robust(bad, compared_cells(bad)))
     assert robust["n"].tolist() == ["12", "12, 12 poor"]
-    ladder = ablation.ladder_words(bad, ablation.ladder(bad))
+    ladder = ladder_words(bad, ablation.ladder(bad))
     assert [w.split(" (")[1] for w in ladder["kid"]] == ["n = 12)", "n = 12, 12 poor)"]
-    words = effects.effect_words(told, effects.effects(told))
+    words = effect_words(told, effects.effects(told))
     assert [w.split(" (")[1] for w in words["kid"]] == ["n = 8)", "n = 8; 8 of 8 poor)"]
 
 def test_importance_finds_the_knob_that_acts():
@@ -218,10 +227,10 @@ def test_a_profile_s_seeds_are_drawn_with_all_their_cells():
 
 def test_estimators_that_fear_no_outlier_stand_beside_the_mean():
     toy = study({("kl", 0.1, 5): [*flat(1, 11), 50.0, None]})
-    found = main_table.robust(toy, compared_cells(toy)).iloc[0]
+    found = declared.robust(toy, compared_cells(toy)).iloc[0]
     assert found["n"] == 12 and found["mean"] > 5 and found["iqm"] == pytest.approx(1.0055)
     assert found["iqm_low"] < 1.0055 < found["iqm_high"] < 2 and np.isnan(found["bca_low"])
-    words = main_table.robust_words(toy, main_table.robust(toy, compared_cells(toy)))
+    words = declared.robust_words(toy, declared.robust(toy, compared_cells(toy)))
     assert words.loc[0, "mean [BCa]"] == "5.09" and words.loc[0, "n"] == "12"
     assert words.loc[0, "diverged"] == "1/13"
 
@@ -345,7 +354,7 @@ def test_a_factor_of_the_search_alone_keeps_no_arm_from_the_shared_cells():
 def test_the_observed_boundary_stands_in_the_words_with_bounds_and_counts():
     arms = {"kl": {"limits": [{"delta_min": 0.06, "delta_min_low": 0.05, "delta_min_high": 0.07, "delta_med": None}]}}
     toy = study({("kl", 0.1, 5): flat(1), ("kl", 0.2, 5): [None] * 8}, arms=arms)
-    row = tables.limit_words(tables.limits(toy)).iloc[0]
+    row = limit_words(limits(toy)).iloc[0]
     assert row["limit, smallest"] == "0.060 [0.050, 0.070]" and row["limit, median"] == "no limit"
     assert row["half diverged from"] == "0.14 [0.1, 0.2]" and row["none up to"] == "0.1 (0/8)"
     assert row["first at"] == row["most from"] == "0.2 (8/8)"

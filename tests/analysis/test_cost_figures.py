@@ -12,8 +12,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from analysis.figures import cost, importance, key
-from analysis.palette import colours, hatches, style
+from analysis.panels import axes, importance, pareto, path, profiles
+from analysis.panels.palette import colours, hatches, style
 
 ARMS = ["kl", "jko"]
 
@@ -31,9 +31,10 @@ def cells():
 
 @pytest.mark.parametrize("lower", [True, False])
 def test_pareto_is_open_where_one_diverged_and_its_front_has_none_of_those(ax, lower):
-    frame = cost.numbered(cells(), "seconds", lower)
-    cost.pareto(frame, ax, measure="kid", cost="seconds", label="seconds a replicate", arms=ARMS, lower_is_better=lower)
-    cost.number_front(frame, ax, cost="seconds", arms=ARMS, lower_is_better=lower)
+    frame = pareto.numbered(cells(), "seconds", lower)
+    pareto.pareto(frame, ax, measure="kid", cost="seconds", label="seconds a replicate", arms=ARMS,
+                  lower_is_better=lower)
+    pareto.number_front(frame, ax, cost="seconds", arms=ARMS, lower_is_better=lower)
     where = {gid: {(float(x), float(y)) for line in ax.lines if line.get_gid() == gid
                    for x, y in zip(*line.get_data(), strict=True)} for gid in ("diverged", "whole", "front")}
     assert where["diverged"] == {(2.0, 0.05)} and where["whole"] == {(1.0, 0.2), (3.0, 0.1), (4.0, 0.3)}
@@ -49,14 +50,14 @@ def test_pareto_is_open_where_one_diverged_and_its_front_has_none_of_those(ax, l
 def test_profiles_step_to_the_share_and_keep_their_band(ax):
     frame = pd.DataFrame({"arm": ["kl"] * 3 + ["jko"] * 3, "threshold": [0.1, 0.2, 0.3] * 2,
                           "share": [0.0, 0.5, 0.5, 0.2, 0.6, 1.0], "low": 0.0, "high": 1.0})
-    cost.profiles(frame, ax, measure="kid", arms=ARMS, lower_is_better=True)
+    profiles.profiles(frame, ax, measure="kid", arms=ARMS, lower_is_better=True)
     drawn = {line.get_color(): (list(line.get_ydata()), line.get_drawstyle()) for line in ax.lines}
     assert drawn == {colours(ARMS)["kl"]: ([0.0, 0.5, 0.5], "steps-post"),
                      colours(ARMS)["jko"]: ([0.2, 0.6, 1.0], "steps-post")}
     assert ax.get_ylim()[1] > 1 and ax.get_xlim()[0] < ax.get_xlim()[1]
     assert [c.get_hatch() for c in ax.collections if c.get_gid() == "hatch"] == [hatches(ARMS)["jko"]]
     other = matplotlib.figure.Figure().subplots()
-    cost.profiles(frame, other, measure="accuracy", arms=ARMS, lower_is_better=False)
+    profiles.profiles(frame, other, measure="accuracy", arms=ARMS, lower_is_better=False)
     assert other.get_xlim()[0] > other.get_xlim()[1]  # easier thresholds stay on the right
 
 
@@ -79,7 +80,7 @@ def test_the_way_leads_dashed_past_a_cell_without_a_value(ax):
         "step_size": [0.1, 0.1, 0.2, 0.2], "mcmc_steps": [5, 5, 5, 20], "mean": [0.3, math.nan, 0.2, 0.1],
         "low": [0.25, math.nan, math.nan, 0.05], "high": [0.35, math.nan, math.nan, 0.15], "n": [6, 0, 1, 6],
         "diverged": [0, 0, 5, 0], "replicates": [6, 0, 6, 6]})
-    importance.ablation_path(frame, ax, measure="kid", arms=ARMS)
+    path.ablation_path(frame, ax, measure="kid", arms=ARMS)
     way = [(list(line.get_xdata()), list(line.get_ydata()), line.get_linestyle()) for line in ax.lines
            if line.get_gid() == "way"]
     assert way == [([0.3, 0.2], [0, 2], "--"), ([0.2, 0.1], [2, 3], "-")]
@@ -102,14 +103,14 @@ def crowd(n=40, near=1e-3):
 @pytest.mark.parametrize("lower", [True, False])
 def test_numbers_of_a_crowded_front_lie_in_the_axes_and_not_on_each_other(lower, near):
     frame = crowd(near=near)
-    frame = cost.numbered(frame if lower else frame.assign(mean=-frame["mean"]), "cost", lower)
+    frame = pareto.numbered(frame if lower else frame.assign(mean=-frame["mean"]), "cost", lower)
     with style():
         figure = matplotlib.figure.Figure(figsize=(5.2, 6.9), layout="constrained")
         ax = figure.subplots()
-        cost.pareto(frame, ax, measure="kid", cost="cost", label="cost", arms=ARMS, lower_is_better=lower)
-        key.legend(ARMS, ax)
-        key.say_n(ax, [6], "replicates")
-        cost.number_front(frame, ax, cost="cost", arms=ARMS, lower_is_better=lower)
+        pareto.pareto(frame, ax, measure="kid", cost="cost", label="cost", arms=ARMS, lower_is_better=lower)
+        axes.legend(ARMS, ax)
+        axes.say_n(ax, [6], "replicates")
+        pareto.number_front(frame, ax, cost="cost", arms=ARMS, lower_is_better=lower)
         FigureCanvasAgg(figure).draw()
         boxes = [t.get_window_extent() for t in ax.texts if t.get_gid() == "number"]
         [listed] = [t for t in ax.texts if t.get_gid() == "list"]
@@ -125,9 +126,9 @@ def test_numbers_of_a_crowded_front_lie_in_the_axes_and_not_on_each_other(lower,
 
 
 def test_a_number_stays_in_axes_that_are_not_high():
-    frame = cost.numbered(cells(), "seconds", False)
+    frame = pareto.numbered(cells(), "seconds", False)
     ax = matplotlib.figure.Figure(figsize=(5, 2.0), layout="constrained").subplots()
-    cost.pareto(frame, ax, measure="kid", cost="seconds", label="seconds", arms=ARMS, lower_is_better=False)
-    cost.number_front(frame, ax, cost="seconds", arms=ARMS, lower_is_better=False)
+    pareto.pareto(frame, ax, measure="kid", cost="seconds", label="seconds", arms=ARMS, lower_is_better=False)
+    pareto.number_front(frame, ax, cost="seconds", arms=ARMS, lower_is_better=False)
     top = [t.get_window_extent().y1 for t in ax.texts if t.get_gid() == "number"]
     assert max(top) <= ax.get_window_extent().y1

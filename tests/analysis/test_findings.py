@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import about, tables
-from analysis.comparisons import confirm_comparisons, confirmed_cells
-from analysis.endings import reasons
-from analysis.findings import findings, rule
-from analysis.findings.cells import best
-from analysis.findings.confirm import confirmed
-from analysis.findings.divergence import chance_apart, divergence
-from analysis.findings.law import law
-from analysis.findings.quality import quality
-from analysis.findings.verdicts import verdicts
-from analysis.inference import wilson
-from analysis.load import Study
-from analysis.main_table import every_frame, main_frame, main_words
-from analysis.sections import main
-from analysis.sections.canvas import Canvas
+from analysis.page import about
+from analysis.panels.cell_tables import every_frame, main_frame, main_words
+from analysis.panels.confirmed import Confirmed
+from analysis.panels.limits import limit_words
+from analysis.read.study import Study
+from analysis.stats import cells as tables
+from analysis.stats import limits
+from analysis.stats.comparisons import confirm_comparisons, confirmed_cells
+from analysis.stats.inference import wilson
+from analysis.stats.outcomes import reasons
+from analysis.text.findings import findings, rule
+from analysis.text.findings.cells import best
+from analysis.text.findings.confirm import confirmed
+from analysis.text.findings.divergence import chance_apart, divergence
+from analysis.text.findings.law import law
+from analysis.text.findings.quality import quality
+from analysis.text.findings.verdicts import verdicts
 from tests.analysis.small_study import study
 
 Values = dict[tuple[str, float, int], Any]
@@ -73,14 +74,15 @@ def test_confirm_names_all_that_cannot_be_told_from_the_best_and_tests_against_t
     assert bold.set_index("arm")["bold"].to_dict() == {"kl": False, "a": True, "b": True, "c": False, "d": False}
 
 
-def test_the_table_of_the_confirm_phase_has_bold_and_its_tests(tmp_path: Path):
+def test_the_table_of_the_confirm_phase_has_bold_and_its_tests():
     toy = fresh({("kl", 0.1, 5): flat(2), ("a", 0.2, 5): flat(1), ("b", 0.2, 5): flat(1)})
-    section = main.confirmed(Canvas(toy, None, tmp_path))  # type: ignore[arg-type]  # no images, no store
-    assert section is not None
-    (name, words), (second, compared) = section.tables
-    assert (name, second) == ("confirm_cells", "confirm_comparisons") and "Bold" in section.caption
-    assert [words.loc[i, "arm"] for i, _ in words.attrs["bold"]] == ["a", "b"]
-    assert compared["arm"].tolist() == ["a", "b"] and "Holm over the 2 comparisons" in section.caption
+    panel = Confirmed()
+    frame = panel.frame(toy)
+    first, second = panel.tables(toy, frame)
+    caption = panel.caption(toy, frame)
+    assert (first.name, second.name) == ("confirm_cells", "confirm_comparisons") and "Bold" in caption
+    assert first.words is not None and [first.words.loc[i, "arm"] for i, _ in first.words.attrs["bold"]] == ["a", "b"]
+    assert second.numbers["arm"].tolist() == ["a", "b"] and "Holm over the 2 comparisons" in caption
 
 
 def test_confirm_of_few_seeds_claims_nothing():
@@ -173,8 +175,8 @@ def test_the_agreeing_outcomes_are_those_that_the_verdict_calls_as_predicted():
         rows = [{"delta_min": low, "delta_med": high, "strained_from": np.nan, "diverges_from": first,
                  "stable_to": quiet}
                 for first, quiet in zip([*levels, np.nan], [np.nan, *levels], strict=True)]
-        called = sum(tables._outcome(row).startswith("as predicted") for row in rows)
-        assert tables._agreeing(levels, low, high) == called
+        called = sum(limits._outcome(row).startswith("as predicted") for row in rows)
+        assert limits._agreeing(levels, low, high) == called
 
 
 def masked(r: pd.Series) -> tuple[str, str, str | None]:
@@ -203,7 +205,7 @@ def test_reasons_and_poor_survivors_stand_beside_the_counts():
             "2 levels run, 2 of 3 possible outcomes would have agreed); the band is a factor 6.0 wide.") in said
     assert "the first diverged at 0.4 (masked 1, not finite 1) (there 8 of 8 survivors of poor quality)." in said
     assert "none diverged up to 0.1 and the first" in said  # where survivors of a are good
-    words = tables.limit_words(tables.limits(toy))
+    words = limit_words(limits.limits(toy))
     assert words["none up to"].tolist() == ["0.1 (0/10)"] * 2
     assert words["first at"].tolist() == ["0.4 (10/10, masked 9, not finite 1)",
                                           "0.4 (2/10, masked 1, not finite 1; 8 of 8 survivors of poor quality)"]

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import horizons
-from analysis.figures import limits as figures
-from analysis.figures import survival as curves
-from analysis.load import Store, read
-from analysis.tables import limits
-from analysis.trials import PRUNED, trial_row
+from analysis.panels import horizon, survival
+from analysis.read.load import read
+from analysis.read.store import Store
+from analysis.read.trials import PRUNED, trial_row
+from analysis.stats import horizons
+from analysis.stats.limits import limits
 from tests.analysis import synthetic_study as toy
 
 
@@ -48,8 +48,8 @@ def test_a_shorter_study_sees_a_larger_limit(tmp_path_factory):
     frame = horizons.limits_by_horizon(study)
     kl = frame[(frame["arm"] == "kl") & (frame["mcmc_steps"] == 20)].set_index("horizon")
     finals = study.finals[(study.finals["arm"] == "kl") & (study.finals["mcmc_steps"] == 20)]
-    for horizon in (70, 100, 150, 400):
-        assert kl.loc[horizon, "diverged"] == (finals["diverged_at"] <= horizon).sum()
+    for updates in (70, 100, 150, 400):
+        assert kl.loc[updates, "diverged"] == (finals["diverged_at"] <= updates).sum()
     assert kl["limit"].is_monotonic_decreasing and math.isinf(kl.loc[70, "limit"])
     assert kl.loc[400, "limit"] == pytest.approx(math.sqrt(0.1 * 0.2))
     last = limits(study).set_index(["arm", "mcmc_steps"]).loc[("kl", 20)]
@@ -100,17 +100,17 @@ def test_figures_mark_every_divergence_and_every_limit(ax):
     ends = {"kl": [5, 7, np.nan], "jko": [np.nan] * 3}
     data = pd.concat([horizons.survival(pd.DataFrame({"diverged": np.isfinite(at), "diverged_at": at, "updates": 9}))
                       .assign(arm=arm) for arm, at in ends.items()])
-    curves.survival_curves(data, ax, arms=["kl", "jko"])
+    survival.survival_curves(data, ax, arms=["kl", "jko"])
     assert sum(len(line.get_xdata()) for line in ax.lines if line.get_gid() == "diverged") == 2
     other = matplotlib.figure.Figure().subplots()
     frame = pd.DataFrame({"horizon": [10, 100, 1000], "limit": [math.inf, 0.2, 0.1], "low": [0.4, 0.1, 0.1],
                           "high": [math.inf, 0.4, 0.2]})
-    figures.limit_by_horizon(frame, other, predicted=(0.06, math.inf), colour="#000000", levels=[0.1, 0.2, 0.4])
+    horizon.limit_by_horizon(frame, other, predicted=(0.06, math.inf), colour="#000000", levels=[0.1, 0.2, 0.4])
     count = {gid: sum(len(line.get_xdata()) for line in other.lines if line.get_gid() == gid)
              for gid in ("limit", "beyond", "below")}
     assert count == {"limit": 1, "beyond": 1, "below": 1}  # half diverge at 0.1, the smallest, already
     low = matplotlib.figure.Figure().subplots()
-    figures.limit_by_horizon(frame, low, predicted=(0.001, 0.2), colour="#000000", levels=[0.1, 0.2, 0.4])
+    horizon.limit_by_horizon(frame, low, predicted=(0.001, 0.2), colour="#000000", levels=[0.1, 0.2, 0.4])
     said = {t.get_text(): line.get_linewidth() for t, line in zip(low.get_legend().get_texts(),
                                                                    low.get_legend().get_lines(), strict=True)}
     assert said == {"predicted, smallest direction: 0.001, below the grid": 0, "predicted, median direction": 1.4}
@@ -129,7 +129,7 @@ def test_pruned_trials_are_censored_at_the_last_rung_they_reported(tmp_path_fact
     own = found[found["arm"] == "kl"]
     ticks = horizons.censored(own).assign(arm="kl")
     assert ticks[["update", "alive", "replicates"]].to_numpy().tolist() == [[80, 1, 2]]
-    curves.survival_curves(horizons.survival(own).assign(arm="kl"), ax, arms=["kl", "jko"], censored=ticks)
+    survival.survival_curves(horizons.survival(own).assign(arm="kl"), ax, arms=["kl", "jko"], censored=ticks)
     assert [list(line.get_xdata()) for line in ax.lines if line.get_gid() == "censored"] == [[80]]
 
 
@@ -160,7 +160,7 @@ def test_of_many_arms_bounds_and_names_stand_at_the_end(ax):
     data = pd.concat([horizons.survival(pd.DataFrame({
         "diverged": np.isfinite(at), "diverged_at": at, "updates": 9})).assign(arm=arm)
         for arm in arms for at in [gone.get(arm, [np.nan] * 2)]])
-    curves.survival_curves(data, ax, arms=arms)
+    survival.survival_curves(data, ax, arms=arms)
     assert not ax.collections and len([line for line in ax.lines if line.get_gid() == "bounds"]) == 5
     assert [t.get_text() for t in ax.texts if t.get_gid() == "end"] == ["kl", "jko", "a, b\nc"]
 
@@ -185,7 +185,7 @@ def test_a_masked_end_is_an_open_mark_below_a_dotted_line(ax, arms):
     names = [f"a{k}" for k in range(arms)]
     data = pd.concat([horizons.survival(hidden()).assign(arm=name) for name in names])
     ends = horizons.masked_ends(hidden()).assign(arm="a0")
-    curves.survival_curves(data, ax, arms=names, masked=ends)
+    survival.survival_curves(data, ax, arms=names, masked=ends)
     [mark] = [line for line in ax.lines if line.get_gid() == "masked"]
     [dotted] = [line for line in ax.lines if line.get_gid() == "unknown"]
     assert mark.get_ydata()[0] == pytest.approx(2 / 5) and mark.get_xdata()[0] >= 100

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.comparisons import paired_tests, ranked
-from analysis.inference import (
+from analysis.panels.cell_tables import BOLD
+from analysis.stats.comparisons import paired_tests, ranked
+from analysis.stats.inference import (
     Interval,
     bca_interval,
     compare_by_ranks,
@@ -25,8 +26,7 @@ from analysis.inference import (
     t_interval,
     wilson,
 )
-from analysis.sections.main import BOLD
-from analysis.wording import interval, listed, number, plus_minus
+from analysis.text.formatting import interval, listed, number, plus_minus
 
 
 def test_t_interval_is_students():

@@ -13,11 +13,15 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
-from analysis import export, report
-from analysis.comparisons import comparisons
-from analysis.load import ReportError, Store, load, read
-from analysis.pool import pooled
-from analysis.tables import grid, limits
+from analysis import report
+from analysis.read import export
+from analysis.read.address import ReportError
+from analysis.read.load import load, read
+from analysis.read.pool import pooled
+from analysis.read.store import Store
+from analysis.stats.cells import grid
+from analysis.stats.comparisons import comparisons
+from analysis.stats.limits import limits
 from tests.analysis import large_study
 from tests.analysis import synthetic_study as toy
 

@@ -14,12 +14,15 @@ import pytest
 from markupsafe import Markup
 from mlflow import MlflowClient
 
-from analysis import origin, page, report
-from analysis.address import without_password
-from analysis.compact import compacted
-from analysis.findings import Finding
-from analysis.load import Store, read
-from analysis.origin import DIFF_SHOWN, Origin, commands, documents, noted
+from analysis import report
+from analysis.page import page, provenance
+from analysis.page.provenance import DIFF_SHOWN, commands, documents, noted
+from analysis.page.svg import compacted
+from analysis.read.address import without_password
+from analysis.read.load import read
+from analysis.read.provenance import Provenance
+from analysis.read.store import Store
+from analysis.text.findings import Finding
 from tests.analysis import synthetic_study as toy
 
 SEARCH = {"sampler": "tpe", "arguments": {"n_startup_trials": 10, "multivariate": True}, "prune": "successive_halving",
@@ -74,7 +77,7 @@ def test_file_spec_and_diff_are_folded_escaped_and_cut(html):
 
 def test_a_clean_checkout_shows_no_diff(root, tmp_path):
     study = read(Store(f"sqlite:///{root}/mlflow.db"), "toy", tmp_path)
-    of = Origin(study, {"gpus": "none", "cpu": "EPYC"}, 0, "\n")
+    of = Provenance(study, {"gpus": "none", "cpu": "EPYC"}, 0, "\n")
     assert [title for title, _ in documents(of)] == ["The specification with every default filled in"]
     assert dict(noted(of))["hardware of the launch"] == "EPYC; no GPU"
     assert dict(noted(of))["search"] == "" and "changes" not in dict(noted(of))["study version, commit"]
@@ -82,7 +85,7 @@ def test_a_clean_checkout_shows_no_diff(root, tmp_path):
 
 def test_the_page_says_which_commit_wrote_it(html):
     """The words may change between commits, though the store does not."""
-    root = Path(origin.__file__).resolve().parents[1]
+    root = Path(provenance.__file__).resolve().parents[2]
     said = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     written = re.findall(r"<dt>report written by commit</dt><dd><div>([0-9a-f]+)", html)
     assert [said.stdout.startswith(commit) for commit in written] == ([] if said.returncode else [True])
@@ -90,7 +93,7 @@ def test_the_page_says_which_commit_wrote_it(html):
 
 def test_commands_name_every_study_its_overrides_and_what_is_not_the_default(root, tmp_path):
     store = Store(f"sqlite:///{root}/mlflow.db")
-    two = [Origin(read(store, name, tmp_path), {}, 0, "") for name in ("toy", "dirty")]
+    two = [Provenance(read(store, name, tmp_path), {}, 0, "") for name in ("toy", "dirty")]
     given = ["--tracking-uri", "postgresql://me:secret@db/mlflow", "--out", "my reports"]
     uri = "--tracking-uri postgresql://me:PASSWORD@db/mlflow"
     assert commands(two, given) == [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.palette import DARK, LIGHT, METHODS, THEME, Arms, colours, dashes, hatches, markers, themed
+from analysis.page.svg import themed
+from analysis.panels.palette import DARK, LIGHT, METHODS, THEME, Arms, colours, dashes, hatches, markers
 
 PLAN = {**dict.fromkeys(("kl", "kl+drift", "kl+step", "kl+noise", "kl+clip"), "kl"),
         **dict.fromkeys(("r1", "jko-c0.125", "jko-c0.25", "jko", "jko-c1"), "jko"),

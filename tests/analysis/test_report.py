@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis import about, report
+from analysis import report
+from analysis.page import about
 from tests.analysis import synthetic_study as toy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,14 +171,15 @@ def test_run_as_a_file_it_imports_from_the_root_and_neither_torch_nor_ray(tmp_pa
         f"sys.argv, sys.path[0] = ['report.py', '--help'], {str(script.parent)!r}\n"
         f"try: runpy.run_path({str(script)!r}, run_name='__main__')\n"
         "except SystemExit as end: print('exit', end.code)\n"
-        "import analysis.page, analysis.report\n"
+        "import analysis.page.page, analysis.report\n"
         f"print(sys.path[0], {str(script.parent)!r} in sys.path, {{'torch', 'ray'}} & set(sys.modules))\n"
-        "print(analysis.page.__file__)\n"
+        "print(analysis.page.page.__file__)\n"
     )
     command = [sys.executable, "-c", probe]
     environment = {**os.environ, "PYTHONPATH": ""}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.splitlines()[-3:] == ["exit 0", f"{ROOT} False set()", str(ROOT / "analysis" / "page.py")]
+    page = ROOT / "analysis" / "page" / "page.py"
+    assert done.stdout.splitlines()[-3:] == ["exit 0", f"{ROOT} False set()", str(page)]
 
 
 def test_predicted_limits_read_as_words():

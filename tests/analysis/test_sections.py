@@ -8,9 +8,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from analysis.load import Store, read
-from analysis.sections import breaking, cost, samples, sections
-from analysis.sections.canvas import CROWD, Canvas
+from analysis.page.sections import sections
+from analysis.panels import samples
+from analysis.panels.built_in import PANELS
+from analysis.panels.groups import CROWD, arm_groups
+from analysis.panels.palette import with_methods
+from analysis.panels.pareto import Pareto
+from analysis.panels.survival import Survival
+from analysis.read.load import read
+from analysis.read.store import Store
 from tests.analysis import synthetic_study as toy
 
 KINDS = {  # figures of the issue -> what their files begin with
@@ -31,9 +37,9 @@ def study(store, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def out(study, store, tmp_path_factory):
+def out(study, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    sections(study, store, folder)
+    sections(study, folder, PANELS)
     return folder
 
 
@@ -55,16 +61,17 @@ def test_all_arms_show_the_smallest_seed_that_survived_in_all(out):
     assert not (out / "figures" / "nearest_0-2_20_0_kl.svg").exists()  # the diverged have no nearest
 
 
-def test_a_sheet_of_noise_is_not_called_stable_without_its_flags(study, store, tmp_path):
+def test_a_sheet_of_noise_is_not_called_stable_without_its_flags(study):
     """The caption, its accessible name and the data of the panel have all of it; a divergence has its reason."""
     gone = study.finals["diverged"]
     ends = study.finals.assign(verdict=gone.map({True: "diverged", False: "stable"}), reason=gone.map({True: "masked"}),
                                flags=gone.map({False: "poor quality, kappa > 2"}))
-    panels = samples.samples(Canvas(replace(study, finals=ends), store, tmp_path)).panels
-    alone = [panel for panel in panels if panel.name.startswith("samples_0")]
+    judged = replace(study, finals=ends)
+    found = samples.Samples().figures(judged, samples.Samples().frame(judged))
+    alone = [figure for figure in found if figure.name.startswith("samples_0")]
     said = {"seed 0, stable; poor quality, kappa > 2", "seed 0, diverged; masked"}
-    assert {panel.alt.partition("; ")[2].removeprefix("own ") for panel in alone} == said
-    data = pd.concat([pd.read_csv(tmp_path / "figures" / f"{panel.name}.csv") for panel in alone])
+    assert {figure.alt.partition("; ")[2].removeprefix("own ") for figure in alone} == said
+    data = pd.concat([figure.frame for figure in alone])
     assert set(data["flags"].dropna()) == {"poor quality, kappa > 2"} and set(data["reason"].dropna()) == {"masked"}
 
 
@@ -84,37 +91,40 @@ def test_the_common_seed_by_hand(alive, common, first):
     assert found == common and {row["arm"]: row["seed"] for row in rows} == first
 
 
-def test_many_arms_are_divided_by_method_with_the_baseline_in_each(study, store, tmp_path):
+def test_many_arms_are_divided_by_method_with_the_baseline_in_each(study):
     names = ["kl", "w0", "w1", "w2", "w3", "w4", "w5", "x0", "x1", "y", "z"]
     plan = {**study.plan, "arms": {name: {"method": name[0]} for name in names}, "baseline": "kl"}
     first = study.cells.iloc[0].to_dict()
     cells = pd.DataFrame([{**first, "arm": name, "base_arm": name, "config_hash": name} for name in names])
-    canvas = Canvas(replace(study, plan=plan, arms=names, cells=cells), store, tmp_path)
-    groups = canvas.crowds(pd.DataFrame({"arm": names}))
+    many = with_methods(replace(study, plan=plan, arms=names, cells=cells))
+    groups = arm_groups(many, pd.DataFrame({"arm": names}))
     assert [frame["arm"].tolist() for *_, frame in groups] == [
         ["kl", "w0", "w1", "w2", "w3", "w4", "w5"], ["kl", "x0", "x1", "y", "z"]]
     assert [(end, words) for end, words, _ in groups] == [("_0", "w"), ("_1", "k, x, y, z")]
     few = pd.DataFrame({"arm": names[:CROWD]})
-    assert [(end, words, len(rows)) for end, words, rows in canvas.crowds(few)] == [("", "", CROWD)]
+    assert [(end, words, len(rows)) for end, words, rows in arm_groups(many, few)] == [("", "", CROWD)]
 
 
 @pytest.mark.parametrize(("recorded", "shown"), [
     (("cpu_seconds", "wall_seconds", "gpu_seconds"), "gpu_seconds"), (("cpu_seconds", "wall_seconds"), "cpu_seconds"),
     (("wall_seconds",), "wall_seconds")])
-def test_time_is_the_gpus_or_the_cpus_or_else_the_clocks(study, store, tmp_path, recorded, shown):
+def test_time_is_the_gpus_or_the_cpus_or_else_the_clocks(study, recorded, shown):
     ends = study.finals.drop(columns=["cpu_seconds", "wall_seconds"]).assign(**dict.fromkeys(recorded, 3.0))
-    section = cost.pareto(Canvas(replace(study, finals=ends), store, tmp_path))
-    assert [panel.name for panel in section.panels] == ["pareto_particle_gradients", f"pareto_{shown}"]
+    timed = replace(study, finals=ends)
+    names = [figure.name for figure in Pareto().figures(timed, Pareto().frame(timed))]
+    assert names == ["pareto_particle_gradients", f"pareto_{shown}"]
 
 
-def test_the_searchs_survival_is_its_own_panel_with_pruned_trials(study, store, tmp_path):
+def test_the_searchs_survival_is_its_own_panel_with_pruned_trials(study):
     ends = study.finals.copy()
     here = (ends["phase"] == "search") & (ends["arm"] == "kl") & (ends["seed"] == 1000)
     ends.loc[here, ["diverged", "diverged_at"]] = [True, 200.0]
-    section = breaking.survival(Canvas(replace(study, finals=ends), store, tmp_path))
-    panel = section.panels[-1]
-    assert panel.name == "survival_search" and "search" in panel.heading and "2 replicates of pruned" in section.caption
-    data = pd.read_csv(tmp_path / "figures" / "survival_search.csv")
+    lossy = replace(study, finals=ends)
+    frame = Survival().frame(lossy)
+    figure = Survival().figures(lossy, frame)[-1]
+    assert figure.name == "survival_search" and "search" in figure.heading
+    assert "2 replicates of pruned" in Survival().caption(lossy, frame)
+    data = figure.frame
     assert data.loc[(data["event"] == "censored"), "update"].tolist() == [80]
     lost = data[(data["arm"] == "kl") & (data["update"] == 200)]
     assert lost["alive"].tolist() == [0.5]  # of two at risk: the two of the pruned trial had left by then

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.figures import samples
+from analysis.panels import sheets
 from study.store.sheet import pairs, sheet
 
 
@@ -19,12 +19,12 @@ def ax():
 def test_a_sheet_is_shown_pixel_for_pixel_and_named(ax, tmp_path):
     pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
     Image.fromarray(pixels).save(tmp_path / "s.png")
-    samples.sample_sheet(tmp_path / "s.png", ax, note="seed 3, stable")
+    sheets.sample_sheet(tmp_path / "s.png", ax, note="seed 3, stable")
     assert np.array_equal(ax.images[0].get_array(), pixels) and ax.get_xlabel() == "seed 3, stable"
     flags = "biased gap, poor quality, short-run only, kappa > 2"
-    samples.sample_sheet(tmp_path / "s.png", ax, note=f"seed 3, stable; {flags}")
+    sheets.sample_sheet(tmp_path / "s.png", ax, note=f"seed 3, stable; {flags}")
     lines = ax.get_xlabel().split("\n")
-    assert " ".join(lines) == f"seed 3, stable; {flags}" and max(map(len, lines)) <= samples.NOTE
+    assert " ".join(lines) == f"seed 3, stable; {flags}" and max(map(len, lines)) <= sheets.NOTE
 
 
 def test_the_joint_figure_cuts_the_images_that_the_sheets_hold(tmp_path):
@@ -35,20 +35,20 @@ def test_the_joint_figure_cuts_the_images_that_the_sheets_hold(tmp_path):
     grey = np.rint((images[:, 0] + 1) * 127.5).astype(np.uint8)
     near = ((images[:, None] - train[None]) ** 2).sum((2, 3, 4)).argmin(1)
     real = np.rint((train[near][:, 0] + 1) * 127.5).astype(np.uint8)
-    mine, nearest = (samples.cut(tmp_path / f"{k}.png", (1, 6, 8), 5, k == "n") for k in "sn")
+    mine, nearest = (sheets.cut(tmp_path / f"{k}.png", (1, 6, 8), 5, k == "n") for k in "sn")
     assert [np.array_equal(a[::6, ::6], b) for a, b in zip(mine, grey[:5], strict=True)] == [True] * 5
     assert [np.array_equal(a[::6, ::6], b) for a, b in zip(nearest, real[:5], strict=True)] == [True] * 5
-    columns = [samples.Column("kl", mine, nearest), samples.Column("gone", [], [], alarm=True),
-               samples.Column("jko", mine[::-1], [])]
-    figure = matplotlib.figure.Figure(figsize=samples.joint_size(columns))
-    drawn = samples.side_by_side(columns, figure.subplots())
+    columns = [sheets.Column("kl", mine, nearest), sheets.Column("gone", [], [], alarm=True),
+               sheets.Column("jko", mine[::-1], [])]
+    figure = matplotlib.figure.Figure(figsize=sheets.joint_size(columns))
+    drawn = sheets.side_by_side(columns, figure.subplots())
     assert {255} == set(drawn.images[0].get_array()[..., 3].ravel().tolist()) - {0}, "opaque are images alone"
     page, titles = drawn.images[0].get_array(), [t for t in drawn.texts if t.get_gid() == "title"]
     assert [t.get_text() for t in titles] == ["kl", "gone", "jko"]
     for column, title in ((columns[0], titles[0]), (columns[2], titles[2])):
         x, y = (int(v) for v in title.get_position())
         for i, image in enumerate(column.images):  # the same chain in the same row of every column
-            top = y + 3 + i * (36 + samples.NARROW)
+            top = y + 3 + i * (36 + sheets.NARROW)
             assert np.array_equal(page[top:top + 36, x:x + 48, 0], image)
     (tmp_path / "p.png").write_bytes(sheet(rng.normal(size=(9, 2))))
-    assert samples.cut(tmp_path / "p.png", (2,), 5)[0].shape == (256, 256)
+    assert sheets.cut(tmp_path / "p.png", (2,), 5)[0].shape == (256, 256)

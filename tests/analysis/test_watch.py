@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-import analysis.load
-import analysis.page
-import analysis.store
+import analysis.page.page
+import analysis.read.load
+import analysis.read.store
 from analysis import report
-from analysis.comparisons import Ranking
-from analysis.load import Study
-from analysis.records import finals_of
-from analysis.store import PassingError, ReportError
+from analysis.read.address import PassingError, ReportError
+from analysis.read.records import finals_of
+from analysis.read.study import Study
+from analysis.stats.comparisons import Ranking
 from tests.analysis import synthetic_study as toy
 from tests.analysis.small_study import study
 
@@ -62,10 +62,10 @@ def watch(looks: list[Study | ReportError], monkeypatch: pytest.MonkeyPatch, tmp
         written.append((len(found.finals), refresh))
         return out
 
-    for module in (analysis.load, analysis.store):
+    for module in (analysis.read.load, analysis.read.store):
         monkeypatch.setattr(module, "opened", opened)
-    monkeypatch.setattr(analysis.load, "read", read)
-    monkeypatch.setattr(analysis.page, "write", write)
+    monkeypatch.setattr(analysis.read.load, "read", read)
+    monkeypatch.setattr(analysis.page.page, "write", write)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     return report.main(["--out", str(tmp_path), "--watch", "5"]), written
 
@@ -117,7 +117,7 @@ def test_pages_of_nothing_finished_of_the_diverged_alone_and_of_one_survivor_in_
     assert report.main(command) == 0
     assert "6/6" in (tmp_path / "r" / "index.html").read_text()
     writer.trial("design", "kl", 0.1, 5, toy.SEEDS)
-    monkeypatch.setattr("analysis.sections.main.not_separable_from_best", lambda *_, **__: Ranking(["kl"], []))
+    monkeypatch.setattr("analysis.panels.cell_tables.not_separable_from_best", lambda *_, **__: Ranking(["kl"], []))
     assert report.main(command) == 0
     for file, mark in (("index.html", "<b>0.07"), ("tables/common_cell.tex", r"\textbf{0.07"),
                        ("tables/common_cell.md", "**0.07")):

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from analysis.load import Study, load
+from analysis.read.load import load
+from analysis.read.study import Study
 from study.run.unit_run import UnitRun
 from study.store.units import Store
 from tests.faults.holdings import Holdings, differences

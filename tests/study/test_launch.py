@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.inference import enough_for_significance
+from analysis.stats.inference import enough_for_significance
 from models.data.load import load as load_data
 from study.launch import main
 from study.schema.canonical import checksum, sealed

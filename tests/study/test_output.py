@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TWINS = "study/show/output.py", "analysis/output.py"
-HEAD = ("import os, sys; from study.show.output import lasting; "
+HEAD = ("import os, sys; from study.schema.output import lasting; "
         "sys.stdout, sys.stderr = map(lasting, (sys.stdout, sys.stderr)); ")
 GONE = "the output cannot be written (Broken pipe): the command goes on without it\n"
 
@@ -61,12 +60,6 @@ def test_a_full_disk_and_a_closed_stream() -> None:
 def test_a_character_that_cannot_be_shown_is_escaped(encoding: str, shown: str) -> None:
     code = r"[print('gr\xf6\xdfe \u56fe \udcff', file=f) for f in (sys.stdout, sys.stderr)]"
     assert run_code(code, encoding=encoding) == (0, shown, shown)
-
-
-def test_the_two_files_are_one() -> None:
-    """analysis/ imports nothing of study/."""
-    one, other = ((ROOT / name).read_text(encoding="utf-8") for name in TWINS)
-    assert one == other
 
 
 @pytest.mark.parametrize("command", [["-m", "study.launch"], ["analysis/report.py"]])

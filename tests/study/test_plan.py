@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from analysis.load import Study
-from analysis.trials import planned_cells
+from analysis.read.study import Study
+from analysis.read.trials import planned_cells
 from models.data.load import load as load_data
 from models.stability.local_sd import NEIGHBOURS
 from study.plan.make import make_plan

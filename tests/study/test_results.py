@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.tables import summaries
+from analysis.stats.cells import summaries
 from study.run.phases import best, confirm_units, design_units
 from study.schema.manifest import Manifest
 from study.schema.outcomes import ending

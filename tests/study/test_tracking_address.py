@@ -1,4 +1,4 @@
-"""Which tracking store is meant: by a launch, and by the report, which shares no code with it."""
+"""Which tracking store is meant, by a launch and by the report."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis import address as read
-from study.show.tracking import Tracking, TrackingError, address
+from analysis.read import address as read
+from study.schema import address
+from study.show.tracking import Tracking, TrackingError
 
 
 @pytest.mark.parametrize(("given", "near"), [
@@ -23,16 +24,16 @@ def test_what_no_store_can_have_is_refused_with_what_is_meant(given: str, near: 
         Tracking(given, "jko", "v1").check_reachable()
     assert str(caught.value).partition("; did you mean ")[2] == (f"{near}?" if near else "")
     with pytest.raises(read.ReportError) as refused:
-        read.check(read.resolved(given))
+        read.check(address.resolved(given))
     assert str(refused.value) == str(caught.value)
 
 
 @pytest.mark.parametrize("given", ["http://127.0.0.1:5000/#/experiments/1/runs", "http://127.0.0.1:5000/",
                                    " http://127.0.0.1:5000", "http://127.0.0.1:5000"])
 def test_a_page_s_address_is_its_server_s(given: str) -> None:
-    assert Tracking(given, "jko", "v1").uri == read.resolved(given) == "http://127.0.0.1:5000"
-    assert address.resolved("https://host/mlflow/#/x?y=#z") == read.resolved("https://host/mlflow#") == (
-        "https://host/mlflow")
+    assert Tracking(given, "jko", "v1").uri == "http://127.0.0.1:5000"
+    for page in ("https://host/mlflow/#/x?y=#z", "https://host/mlflow#"):
+        assert address.resolved(page) == "https://host/mlflow"
 
 
 def test_what_is_meant_by_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,8 +43,7 @@ def test_what_is_meant_by_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (folder / "mlruns" / "0" / "meta.yaml").write_text("name: Default\n")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    for resolved in (address.resolved, read.resolved):
-        assert resolved(None) == f"sqlite:///{tmp_path}/100%25 mine%3F/mlflow.db"
-    assert read.sqlite_path(read.resolved(None)) == folder / "mlflow.db"
+    assert address.resolved(None) == f"sqlite:///{tmp_path}/100%25 mine%3F/mlflow.db"
+    assert address.sqlite_path(address.resolved(None)) == folder / "mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000/")
-    assert address.resolved(None) == read.resolved(None) == "http://host:5000"
+    assert address.resolved(None) == "http://host:5000"

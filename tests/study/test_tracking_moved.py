@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.store import Store as ReadStore
+from analysis.read.store import Store as ReadStore
 from study.show.tracking import Tracking, TrackingError
 from tests.stores import template
 from tests.study.test_tracking import HERE, PLAN, PROVENANCE

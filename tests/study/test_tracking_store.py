@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from analysis.store import PassingError, opened
-from analysis.store import Store as ReadStore
+from analysis.read.address import PassingError
+from analysis.read.store import Store as ReadStore
+from analysis.read.store import opened
 from study.show.tracking import Tracking, TrackingError
 from tests.stores import template
 from tests.study.test_tracking import PROVENANCE, uri

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.load import Store, read
+from analysis.read.load import read
+from analysis.read.store import Store
 from benchmarks import law_figure
 from tests.analysis import synthetic_study as toy
 

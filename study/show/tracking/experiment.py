@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.show.tracking import address
+from study.schema import address
 from study.show.tracking.errors import TrackingError, named
 from study.show.tracking.moved import follow
-from study.show.tracking.reach import check_database, check_server, sqlite_path
+from study.show.tracking.reach import check_database, check_server
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -91,7 +91,7 @@ class Experiment:
         Another launch may do the same at the same moment: the store that is there first is everybody's, since its
         launch may have begun to use it.
         """
-        path = sqlite_path(self.uri)
+        path = address.sqlite_path(self.uri)
         if path is None or path.exists():
             return
         import mlflow
@@ -107,7 +107,7 @@ class Experiment:
             temporary.unlink(missing_ok=True)
 
     def _follow(self) -> None:
-        path = sqlite_path(self.uri)
+        path = address.sqlite_path(self.uri)
         if path and (moved := follow(path, self.name)):
             log.warning("study %r was moved: its artifacts in MLflow are those in %s from now on (were: %s)", self.name,
                         moved[1], moved[0])
@@ -136,7 +136,7 @@ class Experiment:
     def _artifacts(self) -> str | None:
         """Where artifacts go: beside an SQLite file that lies elsewhere; MLflow would put them into the working
         directory. None: MLflow's own choice."""
-        path = sqlite_path(self.uri)
+        path = address.sqlite_path(self.uri)
         folder = path and path.absolute().parent
         return (folder / "mlruns" / self.name).as_uri() if folder and folder != Path.cwd() else None
 

@@ -7,19 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from study.schema.address import sqlite_path
 from study.show.tracking.errors import TRANSIENT, TrackingError
 
 INSTEAD = "or keep the study in a file: --tracking-uri sqlite:///mlflow.db"
 DATABASE_SECONDS = 10  # for a database's server to answer
-
-
-def sqlite_path(uri: str) -> Path | None:
-    """The file of an SQLite store; None of another one. Raises SQLAlchemy's ArgumentError for what is no URI."""
-    from sqlalchemy.engine import make_url
-
-    if not uri.startswith("sqlite"):
-        return None
-    return Path(make_url(uri).database or "")
 
 
 def check_database(uri: str) -> None:

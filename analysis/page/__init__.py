@@ -1,0 +1,1 @@
+"""The report's files and its HTML page."""

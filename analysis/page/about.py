@@ -1,0 +1,131 @@
+"""What the report says about itself: counts, and how it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.page.provenance import noted, own_commit
+from analysis.read.provenance import Provenance
+from analysis.read.study import Study
+from analysis.read.trials import VALID
+from analysis.stats.budget import GRADIENTS, budget
+from analysis.stats.cells import grid
+from analysis.text.findings import missing
+from analysis.text.formatting import count, listed, number
+
+EQUAL = 1.25  # largest / smallest of what arms spent, up to which their searches are called equal
+FAILED_NAMED = 12  # trials that are named; beyond these they are counted
+
+
+def facts(study: Study) -> list[tuple[str, str]]:
+    """The few counts under the title, as (name, text) pairs."""
+    cells = grid(study)
+    done = int((cells["state"] == "complete").sum())
+    data = study.plan.get("data", {})
+    shape = " \u00d7 ".join(map(str, data.get("shape", [])))
+    facts = [
+        ("design cells", f"{done} of {len(cells)}"),
+        ("replicates", f"{len(study.finals):,}"),
+        ("diverged", f"{int(study.finals['diverged'].sum()):,}"),
+        ("data", f"{data.get('name', '')} {shape}"),
+    ]
+    return facts if len(cells) else facts[1:]
+
+
+def method(study: Study, origins: Sequence[Provenance]) -> list[tuple[str, list[str]]]:
+    """How it was measured, as (name, lines) pairs. origins: of the studies that `study` is made of."""
+    plan = study.plan
+    data, spread, extractor = plan.get("data", {}), plan.get("spread") or {}, plan.get("extractor") or {}
+    sizes = ", ".join(f"{k} {v:,}" for k, v in data.get("n", {}).items())
+    rows = [
+        ("data", f"{data.get('name', '')}, {sizes}; content {str(data.get('content_hash', ''))[:12]}"),
+        ("primary measure", f"{study.primary}, {'lower' if study.lower_is_better else 'higher'} is better"),
+        ("extractor", f"{extractor.get('name')}, accuracy {number(extractor.get('accuracy'))}" if extractor else ""),
+        (
+            "local spread of the data",
+            f"smallest direction {number(spread.get('s_min'))} (se {number(spread.get('se_min'), 2)}), "
+            f"median {number(spread.get('s_med'))} (se {number(spread.get('se_med'), 2)})"
+            if spread
+            else "",
+        ),
+        *(
+            ("predicted limit of " + arm, "; ".join(map(_limit, entry.get("limits") or [])) or "the law says nothing")
+            for arm, entry in plan.get("arms", {}).items()
+        ),
+        (
+            "counted",
+            f"trials marked complete with status {' or '.join(VALID)}; pruned trials are censored and enter no rate",
+        ),
+        (
+            "intervals",
+            "95 %; Student t across surviving replicates; Wilson for rates; paired differences by sign flips",
+        ),
+        ("particle gradients spent", _spent(study)),
+    ]
+    rows.append(("budgets of the search", search_budgets(budget(study))))
+    one = len(origins) == 1
+    notes = [(name if one else f"{of.study.name}: {name}", text) for of in origins for name, text in noted(of)]
+    written = ("report written by commit", own_commit())
+    lines = [(name, [text]) for name, text in [*rows, *notes, written] if text]
+    lost = [*missing(study), *_failed(study)] or ["nothing"]
+    return [*lines, ("trials", _trials(study)), ("missing and failed", lost)]
+
+
+def _spent(study: Study) -> str:
+    """Of all replicates, the pruned too where their trials say it; `at least` where some do not."""
+    frame = budget(study)
+    if "particle_gradients" not in study.finals or frame.empty:
+        return ""
+    lacks = int(frame[f"{GRADIENTS}_lacks"].sum())
+    least = f"at least; {count(lacks, 'pruned or lost trial')} without a record" if lacks else ""
+    return f"{frame[GRADIENTS].sum():,.0f}" + (f" ({least})" if least else "")
+
+
+def search_budgets(frame: pd.DataFrame) -> str:
+    """Whether what arms spent on their searches can be called equal; "" where no two searched. frame: `budget`'s."""
+    of = frame[frame["phase"] == "search"] if len(frame) else frame
+    if len(of) < 2 or not of[GRADIENTS].max():
+        return ""
+    most, least = (of.loc[getattr(of[GRADIENTS], end)()] for end in ("idxmax", "idxmin"))
+    spent = [float(row[GRADIENTS]) for row in (most, least)]
+    ratio = f"{spent[0] / spent[1]:.2f} times what {least['arm']} did" if spent[1] else f"and {least['arm']} nothing"
+    known = ", so far as MLflow knows" if of[f"{GRADIENTS}_lacks"].any() else ""
+    verdict = (f"equal (up to {EQUAL} times)" if spent[0] <= EQUAL * spent[1] else
+               "not equal: compare what was confirmed, not what was searched")
+    return f"{most['arm']} spent {ratio} in particle gradients{known}; {verdict}"
+
+
+def _trials(study: Study) -> list[str]:
+    """`design: 20 finished, 4 diverged`, one line per phase."""
+    trials = study.trials.assign(status=study.trials["status"].replace("", "unfinished"))
+    return [f"{phase}: " + ", ".join(f"{n} {status}" for status, n in of["status"].value_counts().sort_index().items())
+            for phase, of in trials.groupby("phase")]
+
+
+def _failed(study: Study) -> list[str]:
+    """The trials that ended in no result, named."""
+    bad = study.trials[~study.trials["status"].isin([*VALID, "pruned", ""])]
+    if bad.empty:
+        return []
+    named = [f"{t['arm']} at step size {number(t['step_size'])}, {t['mcmc_steps']:g} MCMC steps ({t['phase']}: "
+             f"{t['status'].replace('_', ' ')})" for t in bad.to_dict("records")]
+    return [f"Failed: {listed(named, FAILED_NAMED)}."]
+
+
+def _limit(entry: dict[str, Any]) -> str:
+    """`0.033 [0.032, 0.034] smallest, 0.36 [0.34, 0.37] median direction (jko_weight=0.1)` of one entry of the plan."""
+
+    def words(name: str) -> str:
+        if entry.get(f"delta_{name}") is None:
+            return "none"
+        ends = [entry.get(f"delta_{name}_{end}") for end in ("low", "high")]
+        bounds = f" [{', '.join(number(end, 2) for end in ends)}]" if None not in ends else ""
+        return number(entry[f"delta_{name}"], 2) + bounds
+
+    knobs = ", ".join(f"{k}={v}" for k, v in entry.get("knobs", {}).items())
+    finite = entry.get("delta_min") is not None or entry.get("delta_med") is not None
+    limit = f"{words('min')} smallest, {words('med')} median direction" if finite else "no finite limit"
+    return limit + (f" ({knobs})" if knobs else "")

@@ -1,0 +1,49 @@
+"""A figure drawn: SVG for the page; SVG, PNG and CSV as files."""
+
+
+from __future__ import annotations
+
+import io
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.figure
+from markupsafe import Markup
+
+from analysis.page.svg import inline
+from analysis.panels.palette import style
+from analysis.panels.panel import Figure
+
+TITLE = 0.080  # inches of a letter of a PNG's title
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on the page. csv: its data as text. natural: CSS pixels that the SVG is wide."""
+
+    name: str
+    heading: str
+    svg: Markup
+    csv: str
+    natural: float
+    folded: bool
+
+
+def draw(of: Figure, folder: Path) -> Drawn:
+    """Draws it on one axes and writes its files into `folder`."""
+    with style():
+        figure = matplotlib.figure.Figure(figsize=of.size, layout="constrained")
+        of.plot(figure.subplots())
+        sink = io.StringIO()
+        figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
+        figure.set_layout_engine("none")  # the layout is found; PNG takes the same one
+        if of.heading:  # on the page it stands above the figure
+            title = textwrap.fill(of.heading, max(20, int(of.size[0] / TITLE)))
+            figure.suptitle(title, x=0.01, y=1.0, ha="left", va="bottom", fontsize=9, fontweight="bold")
+        figure.savefig(folder / f"{of.name}.png", dpi=160, metadata={"Software": None}, bbox_inches="tight",
+                       pad_inches=0.05)
+    csv = of.frame.to_csv(index=False)
+    (folder / f"{of.name}.svg").write_text(sink.getvalue(), encoding="utf-8")
+    (folder / f"{of.name}.csv").write_text(csv, encoding="utf-8")
+    return Drawn(of.name, of.heading, inline(sink.getvalue(), of.name, of.alt), csv, 96 * of.size[0], of.folded)

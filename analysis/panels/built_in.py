@@ -1,0 +1,80 @@
+"""The panels of the page in their order, and those that a user names."""
+
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+from analysis.panels.budget import Budget
+from analysis.panels.cell_tables import Best, DesignCells, SearchCells
+from analysis.panels.compared import Compared
+from analysis.panels.confirmed import Confirmed
+from analysis.panels.curves import Curves
+from analysis.panels.declared import Declared
+from analysis.panels.divergence import Divergence
+from analysis.panels.effects import Effects
+from analysis.panels.horizon import Horizon
+from analysis.panels.importance import Importance
+from analysis.panels.kappa import Kappa
+from analysis.panels.ladder import Ladder
+from analysis.panels.limits import Limits
+from analysis.panels.panel import Panel
+from analysis.panels.pareto import Pareto
+from analysis.panels.path import Path
+from analysis.panels.profiles import Profiles
+from analysis.panels.quality import Quality
+from analysis.panels.replicates import Replicates
+from analysis.panels.samples import Samples
+from analysis.panels.search import Search
+from analysis.panels.search_pareto import SearchPareto
+from analysis.panels.survival import Survival
+from analysis.read.address import ReportError
+
+PANELS: tuple[Panel, ...] = (
+    Declared(), Compared(), Best(), Confirmed(), Limits(), Divergence(), Horizon(), Survival(), Kappa(), Quality(),
+    Samples(), Profiles(), Pareto(), Ladder(), Path(), Importance(), Curves(), Replicates(), Search(), SearchPareto(),
+    Budget(), Effects(), DesignCells(), SearchCells())
+
+
+def panels(named: Sequence[str]) -> tuple[Panel, ...]:
+    """The built-in panels, then those at `package.module:Name`. Raises ReportError for one that is none."""
+    found = list(PANELS)
+    for place in named:
+        panel = _panel(place)
+        if any(panel.name == other.name for other in found):
+            raise ReportError(f"--panel {place}: there is a panel named {panel.name!r} already")
+        found.append(panel)
+    return tuple(found)
+
+
+def _panel(place: str) -> Panel:
+    """The panel at `package.module:Name`, which may lie in the working directory: a Panel, or a class of it."""
+    module, colon, name = place.partition(":")
+    if not (colon and module and name.isidentifier()):
+        raise ReportError(f"--panel {place}: expected package.module:Name")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        holder = importlib.import_module(module)
+    except (ImportError, SyntaxError) as problem:
+        raise ReportError(f"--panel {place}: cannot import {module} ({problem})") from problem
+    if not hasattr(holder, name):
+        near = difflib.get_close_matches(name, dir(holder), 1)
+        raise ReportError(f"--panel {place}: {module} has no {name}" + (f"; did you mean {near[0]}?" if near else ""))
+    panel = getattr(holder, name)
+    if isinstance(panel, type) and issubclass(panel, Panel):
+        panel = panel()
+    if not isinstance(panel, Panel):
+        raise ReportError(f"--panel {place}: found {panel!r}, expected a class that inherits "
+                          "analysis.panels.panel.Panel")
+    for known in ("name", "title"):
+        if not isinstance(getattr(panel, known, None), str):
+            raise ReportError(f"--panel {place}: it states no {known}")
+    if not re.fullmatch(r"[\w-]+", panel.name):
+        raise ReportError(f"--panel {place}: its name is {panel.name!r}, expected letters, digits, - and _")
+    return panel

@@ -1,0 +1,40 @@
+"""The confirm phase, with its tests against the baseline."""
+
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.panels.cell_tables import BOLD, NOTE, SHOWN, Every, every_frame, shown
+from analysis.panels.compared import compared_words
+from analysis.panels.panel import Table
+from analysis.read.study import Study
+from analysis.stats.comparisons import confirm_comparisons, confirmed_cells, not_separable_from_best
+from analysis.text.formatting import count
+
+
+class Confirmed(Every):
+    """Every confirmed configuration; in bold what cannot be told from the best."""
+
+    name, title, phase, late = "confirm_cells", "Confirmed on fresh seeds and held-out samples", "confirm", False
+
+    def frame(self, study: Study) -> pd.DataFrame:
+        cells = confirmed_cells(study)
+        strong, _ = not_separable_from_best(study, cells, study.primary, study.lower_is_better, name="name")
+        bold = cells.loc[cells["name"].isin(strong), "config_hash"].tolist()
+        return every_frame(study, self.phase, shown(study)[:SHOWN], bold)
+
+    def tables(self, study: Study, frame: pd.DataFrame) -> list[Table]:
+        tests = confirm_comparisons(study)
+        second = [] if tests.empty else [Table("confirm_comparisons", compared_words(tests, study),
+                                               tests.drop(columns="test"))]
+        return [*super().tables(study, frame), *second]
+
+    def caption(self, study: Study, frame: pd.DataFrame) -> str:
+        tests = confirm_comparisons(study)
+        if tests.empty:
+            return NOTE
+        m = int(tests["family"].iloc[0])
+        return NOTE + (BOLD if frame["bold"].any() else "") + (
+            " Second table: each against the baseline, as in the design; Holm over the "
+            f"{count(m, 'comparison')} that the plan confirms.")

@@ -1,0 +1,78 @@
+"""The gauge kappa (E13) of each replicate at the end of training."""
+
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.panels import axes
+from analysis.panels.axes import log_ticks
+from analysis.panels.groups import arm_groups, present
+from analysis.panels.palette import ALARM, PAPER, colours, markers
+from analysis.panels.panel import Figure, Panel
+from analysis.read.study import Study
+from analysis.stats.limits import late_kappa
+from analysis.text.formatting import count, listed
+
+
+class Kappa(Panel):
+    """The gauge of E13 at the end of training."""
+
+    name, title, wide = "kappa", "The gauge \u03ba", True
+
+    def frame(self, study: Study) -> pd.DataFrame:
+        return late_kappa(study)
+
+    def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
+        found = []
+        for end, words, part in arm_groups(study, frame):
+            steps = listed([f"{steps:g}" for steps in sorted(part["mcmc_steps"].unique())])
+            heading = f"{steps} MCMC steps" + (f": {words}" if words else "")
+            found.append(self.figure(study, part, end, heading, numbers=part.drop(columns="config_hash"),
+                                     alt=f"The gauge kappa of each replicate against its step size, {heading}"))
+        return found
+
+    def plot(self, study: Study, frame: pd.DataFrame, ax: Axes) -> None:
+        kappa(frame, ax, arms=study.arms)
+        lost = [axes.mark("o", "open: diverged")] if frame["diverged"].any() else []
+        axes.legend(study.arms, ax, present=present(study, frame), extra=lost)
+        axes.say_n(ax, frame.groupby(["arm", "step_size"]).size(), "replicates an arm and step size")
+
+    def caption(self, study: Study, frame: pd.DataFrame) -> str:
+        return ("\u03ba = step size\u00b2/2 \u00d7 the largest curvature at the particles: median of the last quarter "
+                f"of each of {count(len(frame), 'replicate')}, sideways by arm. Open marks diverged.")
+
+
+def kappa(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
+    """The gauge of each replicate (median of its last quarter) by step size; open where it diverged.
+
+    frame: `arm`, `step_size`, `seed`, `kappa`, `diverged`. Lines: feedback inverts at 1, the sampler breaks at 2.
+    """
+    colour, marker = colours(arms), markers(arms)
+    shown, levels = [a for a in arms if a in set(frame["arm"])], np.sort(frame["step_size"].unique())
+    room = 0.85 * min([*np.diff(np.log(levels)), 0.35]) / len(shown)  # of an arm, so that levels stay apart
+    for k, arm in enumerate(shown):
+        own = frame[(frame["arm"] == arm) & (frame["kappa"] > 0)]
+        turn = own.groupby("step_size")["seed"].rank(method="first")
+        x = own["step_size"] * np.exp(room * (k - (len(shown) - 1) / 2 + 0.6 * (turn / turn.max() - 0.5)))
+        for gone in (False, True):
+            here = own["diverged"] == gone
+            ax.plot(x[here], own.loc[here, "kappa"], marker=marker[arm], ls="", ms=5, color=colour[arm],
+                    mfc="none" if gone else colour[arm], mec=colour[arm] if gone else PAPER, mew=1.2 if gone else 0.4,
+                    label=None if gone else arm, gid="replicate")
+    ax.set(xscale="log", yscale="log", xlabel="step size (data units)", ylabel="\u03ba, median of the last quarter")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, max(high, 2.6))
+    for level, text in ((1, "\u03ba = 1: training feedback inverts"), (2, "\u03ba = 2: sampler breaks")):
+        ax.axhline(level, color=ALARM, lw=1, dashes=(4, 3), zorder=0)
+        ax.annotate(text, (0.01, level), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                    textcoords="offset points", fontsize=7.5, color=ALARM)
+    log_ticks(ax, sorted(frame["step_size"].unique()))
+    low, high = ax.get_ylim()
+    ticks = [t for e in range(-6, 7) for t in (10.0**e, 3 * 10.0**e) if low <= t <= high]
+    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    return ax

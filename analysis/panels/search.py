@@ -1,0 +1,80 @@
+"""The search, shown as search."""
+
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.panels import axes
+from analysis.panels.axes import log_ticks, plain_log, round_levels
+from analysis.panels.groups import replicates
+from analysis.panels.palette import PAPER, SOFT, colours, markers
+from analysis.panels.panel import Figure, Panel
+from analysis.read.study import Study
+from analysis.stats.cells import summaries
+from analysis.text.formatting import count
+
+
+class Search(Panel):
+    """Where the sampler looked, what was pruned, and what each finished trial gave."""
+
+    name, title, wide = "search", "Search, shown as search", True
+
+    def frame(self, study: Study) -> pd.DataFrame:
+        return summaries(study.finals[study.finals["phase"] == "search"], [study.primary])
+
+    def plot(self, study: Study, frame: pd.DataFrame, ax: Axes) -> None:
+        pruned = _pruned(study)
+        search_trials(frame, pruned, ax, measure=study.primary, arms=study.arms)
+        extra = [axes.mark(m, words) for m, words, some in (
+            ("x", "all replicates diverged", (frame["n"] == 0).any()), ("o", "open: pruned", len(pruned))) if some]
+        axes.legend(study.arms, ax, present=[a for a in study.arms if a in {*frame["arm"], *pruned["arm"]}],
+                    extra=extra)
+        axes.say_n(ax, [len(frame) + len(pruned)], "trials; beside a mark: its MCMC steps")
+
+    def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
+        return [self.figure(study, frame, alt="Each search trial's mean against its step size")]
+
+    def caption(self, study: Study, frame: pd.DataFrame) -> str:
+        return (f"{count(len(frame), 'finished trial')} with {replicates(study, 'search')} each and "
+                f"{len(_pruned(study))} pruned, where the sampler chose to look; the number beside a mark is its MCMC "
+                "steps. Upper edge: all replicates diverged (cross) or pruned (open). Points are not independent draws "
+                "and carry no claim.")
+
+
+def _pruned(study: Study) -> pd.DataFrame:
+    return study.trials[(study.trials["phase"] == "search") & (study.trials["status"] == "pruned")]
+
+
+def search_trials(frame: pd.DataFrame, pruned: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
+    """Search, shown as search: each finished trial's mean at its step size, its MCMC steps beside it; on the upper
+    edge a cross where all seeds diverged and an open mark where the trial was pruned.
+
+    frame: `summaries` of the search phase; pruned: rows of `Study.trials`.
+    """
+    colour, marker = colours(arms), markers(arms)
+    for arm in arms:
+        own = frame[frame["arm"] == arm]
+        gone = own[own["n"] == 0]
+        own = own[own["n"] > 0]
+        ax.plot(own["step_size"], own["mean"], marker=marker[arm], ls="", ms=6, color=colour[arm], mec=PAPER,
+                gid="finished")
+        for x, y, steps in zip(own["step_size"], own["mean"], own["mcmc_steps"], strict=True):
+            ax.annotate(f"{steps:g}", (x, y), xytext=(5, 3), textcoords="offset points", fontsize=6.5, color=SOFT)
+        stopped = pruned[pruned["arm"] == arm]
+        for part, shape, gid in ((gone, "x", "diverged"), (stopped, marker[arm], "pruned")):
+            ax.plot(part["step_size"], np.full(len(part), 0.97), marker=shape, ls="", ms=6, mew=1.2, mfc="none",
+                    color=colour[arm], gid=gid, transform=ax.get_xaxis_transform())
+    if (frame["mean"].dropna() > 0).all() and frame["mean"].max() > 10 * frame["mean"].min():
+        ax.set_yscale("log")
+        plain_log(ax.yaxis)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * (high / low) ** 0.12 if ax.get_yscale() == "log" else high + 0.12 * (high - low))
+    ax.set(xscale="log", xlabel="step size (data units)", ylabel=f"{measure}, mean over survivors")
+    steps = pd.concat([frame["step_size"], pruned["step_size"]]).dropna()
+    log_ticks(ax, round_levels(float(steps.min()), float(steps.max())))
+    return ax

@@ -1,0 +1,113 @@
+"""The pixels of sample sheets, alone and side by side. `f(data, ax) -> ax`."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from analysis.panels.palette import ALARM, INK, SOFT
+
+ACROSS, GAP = 8, 4  # images a row of a sheet and pixels between them, as study/store/sheet.py lays it out
+NOTE = 44  # letters of a line under a sheet
+WIDE, NARROW, TITLE = 6, 2, 3  # columns a band; pixels between an image and its nearest; lines over a column
+LINE, COLUMN, PICTURE, PLANE = 0.14, 0.8, 0.42, 1.25  # inches: a line of a title, a column, an image, a plane
+
+
+@dataclass(frozen=True)
+class Column:
+    """One method of the joint figure: the images of its first chains, and below each index the nearest of training."""
+
+    title: str
+    images: list[np.ndarray]  # (h, w) or (h, w, 3) uint8
+    nearest: list[np.ndarray]
+    alarm: bool = False
+
+
+def sample_sheet(path: Path, ax: Axes, *, note: str, alarm: bool = False) -> Axes:
+    """A sample sheet (PNG), pixel for pixel, and a note under it; in the colour of an alarm where it diverged."""
+    _bare(_pixels(path), ax).set_xlabel(textwrap.fill(note, NOTE), color=ALARM if alarm else SOFT, fontsize=8.5)
+    return ax
+
+
+def cut(path: Path, shape: Sequence[int], count: int, nearest: bool = False) -> list[np.ndarray]:
+    """The first `count` images (at most 8) of a sheet; of a sheet of points the whole. shape: of one datum, (C, H, W).
+
+    nearest: of a sheet of pairs the training images, which stand in its second row.
+    """
+    page = _pixels(path)
+    wide = (page.shape[1] - GAP) // ACROSS - GAP
+    if len(shape) != 3 or wide < shape[2]:
+        return [page]
+    high = wide // shape[2] * shape[1]
+    top = GAP + (high + GAP if nearest else 0)
+    lefts = [GAP + k * (wide + GAP) for k in range(min(count, ACROSS))]
+    return [page[top:top + high, left:left + wide] for left in lefts]
+
+
+def side_by_side(columns: Sequence[Column], ax: Axes) -> Axes:
+    """One column per method, one row per chain: the same index of the same noise, beside each image its nearest."""
+    page, places, _ = _layout(columns)
+    _bare(page, ax)
+    for column, (x, y) in zip(columns, places, strict=True):
+        ax.text(x, y, "\n".join(_lines(column.title)), ha="left", va="bottom", fontsize=7.5, linespacing=1.15,
+                color=ALARM if column.alarm else INK, gid="title")
+    return ax
+
+
+def joint_size(columns: Sequence[Column]) -> tuple[float, float]:
+    """Inches of `side_by_side`."""
+    page, _, inch = _layout(columns)
+    return page.shape[1] * inch + 0.1, page.shape[0] * inch + 0.1
+
+
+def _layout(columns: Sequence[Column]) -> tuple[np.ndarray, list[tuple[float, float]], float]:
+    """The page (h, w, 4) with every image at its place and nothing elsewhere (titles are read on the paper, light or
+    dark), where the columns' titles stand, and inches a pixel."""
+    first = next(c.images for c in columns if c.images)
+    (high, wide), chains = first[0].shape[:2], max(len(c.images) for c in columns)
+    inch = (PICTURE if chains > 1 else PLANE) / wide
+    over, row, gap, least = round(TITLE * LINE / inch), high + NARROW, round(0.12 / inch), round(COLUMN / inch)
+    spans = [max(wide + (wide + NARROW if c.nearest else 0), least) + gap for c in columns]
+    bands = [range(i, min(i + WIDE, len(columns))) for i in range(0, len(columns), WIDE)]
+    across = max(sum(spans[k] for k in band) for band in bands)
+    page = np.zeros((len(bands) * (over + chains * row), across, 4), np.uint8)
+    places = []
+    for b, band in enumerate(bands):
+        x, y = 0, b * (over + chains * row) + over
+        for k in band:
+            places.append((float(x), y - 3.0))
+            for at, images in ((x, columns[k].images), (x + wide + NARROW, columns[k].nearest)):
+                for i, image in enumerate(images):
+                    place = page[y + i * row:y + i * row + high, at:at + wide]
+                    place[..., :3], place[..., 3] = image if image.ndim == 3 else image[..., None], 255
+            x += spans[k]
+    return page, places, inch
+
+
+def _lines(title: str) -> list[str]:
+    """At most three lines that a column is wide enough for."""
+    return [line for part in title.split("\n") for line in textwrap.wrap(part, 15)][:TITLE]
+
+
+def _pixels(path: Path) -> np.ndarray:
+    """A PNG as (h, w) or (h, w, 3) uint8."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("L" if picture.mode in ("L", "1", "I;16") else "RGB"))
+
+
+def _bare(pixels: Any, ax: Axes) -> Axes:
+    """Pixels without axes."""
+    ax.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="none")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    return ax

@@ -1,0 +1,91 @@
+"""A study as tidy frames, made of MLflow's runs, tags and artifacts alone."""
+
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.read.address import PassingError, ReportError
+from analysis.read.pictures import Pictures
+from analysis.read.records import finals_of, planned_seeds, records_of
+from analysis.read.store import Store, opened
+from analysis.read.study import Study
+from analysis.read.trials import CELL, TRIAL, planned_cells, trial_row
+
+
+def load(name: str | None = None, tracking_uri: str | None = None, cache: Path | str = ".report_cache") -> Study:
+    """A study for a notebook; default: the one launched last, in mlflow.db of this folder.
+
+    Its frames: `finals` (one row per finished replicate, with its measures), `curves` (one row per evaluation point),
+    `trials` (one row per configuration, whatever became of it), `cells` (the planned design). Raises ReportError.
+    """
+    Path(cache).mkdir(parents=True, exist_ok=True)
+    with opened(tracking_uri) as store:
+        return read(store, store.choose(name), Path(cache))
+
+
+def read(store: Store, name: str, cache: Path) -> Study:
+    """All of one study. Records and launch artifacts are kept under `cache`."""
+    found = store.client.get_experiment_by_name(name)
+    if found is None:
+        raise ReportError(f"no study named {name!r}")
+    experiment = [found.experiment_id]
+    launches = store.runs(experiment, "tags.kind = 'launch'")
+    launches.sort(key=lambda r: (r.info.start_time, r.info.run_id), reverse=True)
+    planned = next((r for r in launches if store.has(r, "plan.json")), None)
+    if planned is None:
+        raise PassingError(f"study {name} has no plan yet: its launch has not written it, or stopped before")
+    plan = json.loads(store.artifact(planned, "plan.json", cache).read_text(encoding="utf-8"))
+    version = planned.data.tags.get("study_version", "")
+    cells = planned_cells(plan)
+    labels = dict(zip(cells["config_hash"], cells["arm"], strict=True))
+
+    runs = store.runs(experiment, "tags.kind = 'trial'")
+    mine = [r for r in runs if r.data.tags.get("study_version", "") == version]
+    trials = pd.DataFrame([trial_row(r, labels) for r in mine], columns=TRIAL)
+    trials = trials.sort_values(["phase", "arm", *CELL, "config_hash"], ignore_index=True)
+    by_id = {r.info.run_id: r for r in mine}
+    # Studies may share the cache, and so may stores whose studies have the same number.
+    own = hashlib.sha256(f"{store.uri} {found.experiment_id}".encode()).hexdigest()[:8]
+    records, warnings = records_of(store, trials, by_id, cache, f"records-{own}-")
+    records = planned_seeds(records, plan.get("seeds"))
+    earlier = sum(r.data.tags.get("study_version") == f"{version}-superseded" for r in runs)
+    if other := len(runs) - len(mine) - earlier:
+        warnings.append(f"{other} trials of other versions of this study are left out.")
+    if earlier:
+        some = "confirmation" if earlier == 1 else "confirmations"
+        warnings.append(f"{earlier:,} {some} of what is no longer among the best of the whole search "
+                        f"{'is' if earlier == 1 else 'are'} left out.")
+    commits = sorted({c for tag in trials.loc[trials["complete"], "commit"] for c in tag.split(",") if c})
+    if len(commits) > 1:
+        warnings.append(f"The trials come from {len(commits)} commits: {', '.join(c[:10] for c in commits)}.")
+    return Study(
+        name=name,
+        plan=plan,
+        warnings=warnings,
+        cells=cells,
+        trials=trials,
+        spec=store.text(planned, "spec.yaml", cache),
+        packages=_packages(store.text(planned, "pip-freeze.txt", cache)),
+        launch={
+            "run_id": planned.info.run_id,
+            "version": version,
+            "commit": planned.data.tags.get("commit", ""),
+            "dirty": planned.data.tags.get("dirty", ""),
+            "launches": str(len(launches)),
+            "status": str(launches[0].info.status),
+        },
+        arms=list(dict.fromkeys([*cells["arm"], *plan.get("arms", {}), *trials["arm"]])),
+        finals=finals_of(records, plan["primary"]),
+        curves=records[records["stage"] == "train"].drop(columns=["stage", "verdict"]).reset_index(drop=True),
+        pictures=Pictures(store, tuple(experiment), planned.info.run_id, cache),
+    )
+
+
+def _packages(freeze: str) -> dict[str, str]:
+    pairs = (line.split("==", 1) for line in freeze.splitlines() if "==" in line)
+    return {name.strip(): version.strip() for name, version in pairs}

@@ -1,0 +1,82 @@
+"""Several studies as one, so that every table and figure compares their arms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from analysis.read.address import ReportError
+from analysis.read.pictures import Pictures
+from analysis.read.study import Study
+
+
+def pooled(studies: Sequence[Study]) -> Study:
+    """The union of studies of the same data and primary measure. An arm becomes `study: arm`; the first study's
+    baseline is the baseline, and its floors, spread and launch stand for all.
+
+    Raises ReportError where data, primary measure or its direction differ: then no comparison would mean anything.
+    """
+    if len(studies) == 1:
+        return studies[0]
+    for name, of in (("data", lambda s: s.plan.get("data", {}).get("content_hash")), ("primary measure", _primary)):
+        found = {s.name: of(s) for s in studies}
+        if len(set(found.values())) > 1:
+            said = "; ".join(f"{study}: {str(value)[:24]}" for study, value in found.items())
+            raise ReportError(f"studies in one report need the same {name} ({said})")
+    named = [_renamed(study) for study in studies]
+    first = named[0]
+    plan = {**first.plan, "question": " / ".join(str(s.plan.get("question") or s.name) for s in named),
+            "cells": [c for s in named for c in s.plan.get("cells", [])],
+            "arms": {k: v for s in named for k, v in s.plan.get("arms", {}).items()}, "planned": _planned(named)}
+    together: dict[str, Any] = {
+        frame: pd.concat([getattr(s, frame) for s in named], ignore_index=True)
+        for frame in ("cells", "trials", "finals", "curves")}
+    return replace(
+        first, name=" + ".join(s.name for s in named), plan=plan, **together,
+        spec="\n".join(f"# {s.name}\n{s.spec}" for s in named), arms=[a for s in named for a in s.arms],
+        launch={**first.launch,
+                "status": "RUNNING" if any(s.is_running for s in named) else first.launch.get("status", "")},
+        pictures=_pictures(named), warnings=[f"{s.name}: {line}" for s in named for line in s.warnings])
+
+
+def _pictures(studies: Sequence[Study]) -> Pictures | None:
+    """Sheets of all, and the first study's training data."""
+    known = [s.pictures for s in studies if s.pictures is not None]
+    return replace(known[0], experiments=sum((p.experiments for p in known), ())) if known else None
+
+
+def _primary(study: Study) -> str:
+    return f"{study.primary} ({study.plan.get('direction', 'minimize')})"
+
+
+def _renamed(study: Study) -> Study:
+    """Every arm, and every configuration (two studies may share one), carries the study's name."""
+    def frame(of: pd.DataFrame) -> pd.DataFrame:
+        new = {c: f"{study.name}: " + of[c].astype(str) for c in ("arm", "base_arm") if c in of}
+        return of.assign(**new, config_hash=f"{study.name}/" + of["config_hash"].astype(str)) if len(of) else of
+
+    def named(arm: str) -> str:
+        return f"{study.name}: {arm}"
+
+    plan = json.loads(json.dumps(study.plan))
+    plan["baseline"] = named(plan.get("baseline"))
+    plan["arms"] = {named(a): v for a, v in plan.get("arms", {}).items()}
+    for cell in plan.get("cells", []):
+        cell |= {"arm": named(cell["arm"]), "config_hash": f"{study.name}/{cell['config_hash']}"}
+    return replace(study, plan=plan, arms=[named(a) for a in study.arms], cells=frame(study.cells),
+                   trials=frame(study.trials), finals=frame(study.finals), curves=frame(study.curves))
+
+
+def _planned(studies: Sequence[Study]) -> dict[str, dict[str, int]]:
+    """Configurations add up; where replicates differ the fewest are said, so that no cell seems short."""
+    out: dict[str, dict[str, int]] = {}
+    for phase in ("design", "search", "confirm"):
+        given = [p for s in studies if (p := s.plan.get("planned", {}).get(phase))]
+        if given:
+            out[phase] = {"configurations": sum(p["configurations"] for p in given),
+                          "replicates": min(p["replicates"] for p in given)}
+    return out

@@ -1,0 +1,78 @@
+"""A study as tidy frames: what every table, figure and sentence is made of."""
+
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from analysis.read.pictures import Pictures
+from analysis.read.trials import CELL
+
+TIMES = ["wall_seconds", "cpu_seconds", "gpu_seconds"]
+COSTS = ["particle_gradients", *TIMES]
+LIMITS = ["delta_min", "delta_min_low", "delta_min_high", "delta_med", "delta_med_low", "delta_med_high"]  # the law's
+_NOT_A_MEASURE = {"seed", "update", "diverged_at", "reason", "flags", "long_run_seconds", *LIMITS, *CELL}
+_DISTANCES = ("kid_", "fd_", "energy_distance_", "kl_grid", "w2_")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a report needs. `arm` is the arm's name plus the factors other than step size and MCMC steps."""
+
+    name: str
+    plan: dict[str, Any]
+    spec: str  # the resolved YAML, or "" where the launch left none
+    launch: dict[str, str]  # run_id (of the newest with a plan), experiment, version, commit, dirty, launches, status
+    packages: dict[str, str]  # installed package -> version, at the newest launch
+    arms: list[str]  # in the order of the plan: colours follow it
+    cells: pd.DataFrame  # planned design cells: config_hash, arm, base_arm, step_size, mcmc_steps, knobs
+    trials: pd.DataFrame  # one row per trial run: the columns TRIAL of analysis/read/trials.py
+    finals: pd.DataFrame  # one row per finished replicate: its trial's columns, seed, block, diverged_at, measures
+    curves: pd.DataFrame  # one row per replicate and evaluation point: its trial's columns, seed, update, measures
+    warnings: list[str] = field(default_factory=list)
+    pictures: Pictures | None = None  # sheets of samples; None where no store is at hand
+
+    @property
+    def primary(self) -> str:
+        return str(self.plan["primary"])
+
+    @property
+    def primary_long(self) -> str:
+        """The primary measure of the long run's chains, which are fewer: its name has an n of its own."""
+        return str(self.plan.get("primary_long", f"{self.primary}_long"))
+
+    @property
+    def lower_is_better(self) -> bool:
+        return bool(self.plan.get("direction", "minimize") == "minimize")
+
+    def baseline_of(self, arm: str) -> str | None:
+        """The arm that `arm` is compared with: the plan's baseline, at the same further factors if it has several."""
+        base = dict(zip(self.cells["arm"], self.cells["base_arm"], strict=True))
+        own = [a for a, b in base.items() if b == self.plan.get("baseline")]
+        if arm in own or not own:
+            return None
+        same = [a for a in own if a.removeprefix(base[a]) == arm.removeprefix(base.get(arm, arm))]
+        return own[0] if len(own) == 1 else next(iter(same), None)
+
+    @property
+    def family(self) -> list[str]:
+        """The arms of the design that the plan compares with a baseline, whether they have run or not."""
+        return [a for a in self.arms if a in set(self.cells["arm"]) and self.baseline_of(a) is not None]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the newest launch has not ended, so far as the tracking store knows."""
+        return self.launch.get("status") == "RUNNING"
+
+    @property
+    def measures(self) -> list[str]:
+        """Measures of finished replicates: the primary and its long run, other distances, the rest, costs last."""
+        first = [self.primary, self.primary_long]
+        numeric = self.finals.select_dtypes("number")
+        names = sorted((str(c) for c in numeric if c not in _NOT_A_MEASURE and numeric[c].notna().any()),
+                       key=lambda name: (not name.startswith(_DISTANCES), name))
+        middle = [m for m in names if m not in first and m not in COSTS]
+        return [m for m in first if m in names] + middle + [m for m in COSTS if m in names]

@@ -1,0 +1,1 @@
+"""Numbers of a study: counts, intervals, tests, limits, costs."""

@@ -1,0 +1,119 @@
+"""Frames of finished replicates -> one row per configuration: counts, intervals, what is missing, which stand out."""
+
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from analysis.read.frames import rows
+from analysis.read.study import CELL, TIMES, Study
+from analysis.read.trials import VALID
+from analysis.stats.inference import t_interval, wilson
+
+GROUP = ["phase", "arm", *CELL, "config_hash"]
+
+
+def rates(finals: pd.DataFrame) -> pd.DataFrame:
+    """One row per configuration: replicates, diverged, and Wilson's interval of the divergence rate."""
+    found = []
+    for key, group in finals.groupby(GROUP, sort=True):
+        i = wilson(int(group["diverged"].sum()), len(group))
+        found.append(
+            {
+                **dict(zip(GROUP, key, strict=True)),
+                "replicates": len(group),
+                "diverged": int(group["diverged"].sum()),
+                "rate": i.estimate,
+                "rate_low": i.low,
+                "rate_high": i.high,
+            }
+        )
+    return pd.DataFrame(found, columns=[*GROUP, "replicates", "diverged", "rate", "rate_low", "rate_high"])
+
+
+def summaries(finals: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
+    """One row per configuration and measure: mean and t interval over the n survivors, beside the count of diverged.
+
+    Diverged replicates enter no mean; a configuration without survivors has n = 0 and no mean. Times have no interval:
+    replicates of a block are trained at once and share its clock.
+    """
+    counts = rates(finals)
+    alive = finals[~finals["diverged"].astype(bool)]
+    tall = alive.melt("config_hash", measures, "measure").dropna() if measures else pd.DataFrame()
+    if counts.empty or tall.empty:
+        found = {}
+    else:
+        found = {key: t_interval(part.to_numpy(float)) for key, part in
+                 tall.groupby(["config_hash", "measure"])["value"]}
+    none = t_interval([])
+    out = [{**row, "measure": measure, "mean": i.estimate, "low": math.nan if measure in TIMES else i.low,
+            "high": math.nan if measure in TIMES else i.high, "n": i.n}
+           for row in counts.to_dict("records") for measure in measures
+           for i in [found.get((row["config_hash"], measure), none)]]
+    return pd.DataFrame(out, columns=[*counts.columns, "measure", "mean", "low", "high", "n"])
+
+
+@lru_cache(4)
+def grid(study: Study) -> pd.DataFrame:
+    """Every planned design cell with the primary measure, its counts and its state: complete, or what is missing.
+
+    Computed once a study: callers read it, none writes to it.
+    """
+    frame = summaries(study.finals[study.finals["phase"] == "design"], [study.primary])
+    columns = ["config_hash", "replicates", "diverged", "rate", "rate_low", "rate_high", "mean", "low", "high", "n"]
+    out = study.cells[["arm", "base_arm", *CELL, "config_hash"]].merge(frame[columns], "left", "config_hash")
+    out[["replicates", "diverged", "n"]] = out[["replicates", "diverged", "n"]].fillna(0).astype(int)
+    planned = int(study.plan.get("planned", {}).get("design", {}).get("replicates", 0))
+    status = dict(zip(study.trials["config_hash"], study.trials["status"], strict=True))
+    done = dict(zip(study.trials["config_hash"], study.trials["complete"], strict=True))
+
+    def state(cell: Any) -> str:
+        if cell.replicates >= max(planned, 1):
+            return "complete"
+        if cell.replicates:
+            return f"{cell.replicates} of {planned} replicates"
+        if cell.config_hash not in status:
+            return "not run"
+        if status[cell.config_hash] in VALID:
+            return "no records" if done[cell.config_hash] else "unfinished"
+        return status[cell.config_hash] or "unfinished"
+
+    out["state"] = [state(cell) for cell in rows(out)]
+    order = {arm: i for i, arm in enumerate(study.arms)}
+    return out.sort_values(["arm", *CELL], key=lambda c: c.map(order) if c.name == "arm" else c, ignore_index=True)
+
+
+def common_cell(study: Study) -> tuple[float, int] | None:
+    """The one cell where arms are compared: the plan's `common_cell`, chosen before any result. None without cells.
+
+    A plan that declares none (of an earlier version) gets the plan's own rule: of the baseline's planned cells those
+    with its largest number of MCMC steps, of their step sizes those that most arms share, and of these the middle one,
+    the lower of two. No outcome is looked at.
+    """
+    declared = study.plan.get("common_cell")
+    if declared:
+        return float(declared["step_size"]), int(declared["mcmc_steps"])
+    base = study.cells[study.cells["base_arm"] == study.plan.get("baseline")]
+    base = base if len(base) else study.cells
+    if base.empty:
+        return None
+    steps = base["mcmc_steps"].max()
+    row = study.cells[(study.cells["mcmc_steps"] == steps)
+                      & study.cells["step_size"].isin(base.loc[base["mcmc_steps"] == steps, "step_size"])]
+    arms = row.groupby("step_size")["arm"].nunique()
+    sizes = sorted(arms.index[arms == arms.max()])
+    return float(sizes[(len(sizes) - 1) // 2]), int(steps)
+
+
+def best_cells(study: Study) -> pd.DataFrame:
+    """For each arm the design cell with the best mean of the primary among those with the fewest diverged."""
+    frame = grid(study)
+    frame = frame[frame["n"] > 0].sort_values(
+        ["rate", "mean", *CELL], ascending=[True, study.lower_is_better, True, True]
+    )
+    best = frame.drop_duplicates("arm")
+    return best.set_index("arm").reindex([a for a in study.arms if a in set(best["arm"])]).reset_index()

@@ -1,0 +1,155 @@
+"""Where the arms' divergence differs from the baseline's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.read.study import CELL, Study
+from analysis.stats.cells import grid
+from analysis.stats.comparisons import compared_cells
+from analysis.stats.inference import Interval, wilson
+from analysis.stats.limits import limits
+from analysis.stats.outcomes import reasons
+from analysis.text.findings.finding import Finding, at, named, span
+from analysis.text.formatting import bounds, number, share
+from analysis.text.outcomes import gone
+
+
+def divergence(study: Study) -> list[Finding]:
+    """For each arm the cell where its count differs most from the baseline's; arms with one cell share a sentence."""
+    law = limits(study)
+    found: dict[tuple[Any, ...], dict[Any, list[pd.Series]]] = {}
+    equal: dict[tuple[str, int], list[str]] = {}
+    apart: list[Finding] = []
+    alone: dict[str, list[str]] = {}
+    for arm, base, both in _beside_baseline(study):
+        if both.empty:
+            near = _nearest(study, arm, base)
+            if near.empty:
+                alone.setdefault(base, []).append(arm)
+            else:
+                apart.append(Finding("divergence", _apart(arm, base, near)))
+        elif not (both["rate"] - both["rate_base"]).abs().any():
+            equal.setdefault((base, len(both)), []).append(arm)
+        else:
+            cell = _widest(both)
+            alike = found.setdefault((base, cell["step_size"], cell["mcmc_steps"]), {})
+            alike.setdefault((int(cell["diverged"]), int(cell["replicates"]), cell["why"]), []).append(cell)
+    said = [Finding("divergence", _sentence(key[0], groups, law)) for key, groups in found.items()]
+    for (base, n), arms in equal.items():
+        where = "the one cell" if n == 1 else f"all {n} cells"
+        said.append(Finding("divergence", f"{named([*arms, base])} diverged equally often in {where} that they share."))
+    return [*said, *apart, *(Finding("divergence", _alone(study, base, arms)) for base, arms in alone.items())]
+
+
+def widest_cells(study: Study) -> list[tuple[str, float, int]]:
+    """(baseline, step size, MCMC steps): where `divergence` finds that an arm differs most from the baseline."""
+    widest = [(base, _widest(both)) for _, base, both in _beside_baseline(study)
+              if len(both) and (both["rate"] != both["rate_base"]).any()]
+    return list(dict.fromkeys((base, float(cell["step_size"]), int(cell["mcmc_steps"])) for base, cell in widest))
+
+
+def chance_apart(study: Study) -> tuple[float, int]:
+    """How often an arm that diverges as the baseline does would be said to have its interval apart: at most, over all
+    common rates, in the cells that they share (taken as independent); and the most cells that an arm shares."""
+    cells = max((len(both) for *_, both in _beside_baseline(study)), default=0)
+    n = int(study.plan.get("planned", {}).get("design", {}).get("replicates", 0))
+    if not cells or not n:
+        return math.nan, cells
+    each = [wilson(k, n) for k in range(n + 1)]
+    apart = np.array([[_are_apart(a, b) for b in each] for a in each], float)
+    counts = [stats.binom.pmf(np.arange(n + 1), n, p) for p in np.linspace(0.02, 0.5, 25)]
+    return max(1 - (1 - float(pmf @ apart @ pmf)) ** cells for pmf in counts), cells
+
+
+def _beside_baseline(study: Study) -> list[tuple[str, str, pd.DataFrame]]:
+    """Each arm that has run and has a baseline: (arm, baseline, cells that both ran, the baseline's with `_base`)."""
+    cells = grid(study)
+    cells = cells[cells["replicates"] > 0]
+    runs = dict(list(study.finals.groupby("config_hash")))
+    cells = cells.assign(why=[reasons(runs[h]) for h in cells["config_hash"]])
+    found = []
+    for arm in study.arms:
+        own, base = cells[cells["arm"] == arm], study.baseline_of(arm)
+        if base is not None and len(own):
+            found.append((arm, base, own.merge(cells[cells["arm"] == base], on=CELL, suffixes=("", "_base"))))
+    return found
+
+
+def _widest(both: pd.DataFrame) -> pd.Series:
+    """The cell of the largest difference; of equals the smallest step size, then the most MCMC steps."""
+    gap = (both["rate"] - both["rate_base"]).abs()
+    cell: pd.Series = both.assign(gap=gap).sort_values(["gap", *CELL], ascending=[False, True, False]).iloc[0]
+    return cell
+
+
+def _are_apart(a: Interval, b: Interval) -> bool:
+    return a.high < b.low or b.high < a.low
+
+
+def _nearest(study: Study, arm: str, base: str) -> pd.DataFrame:
+    """Each cell of an arm beside the baseline's (`_base`) at the same step size, nearest in MCMC steps."""
+    cells = grid(study)
+    cells = cells[cells["replicates"] > 0]
+    both = cells[cells["arm"] == arm].merge(cells[cells["arm"] == base], on="step_size", suffixes=("", "_base"))
+    far = (both["mcmc_steps"] - both["mcmc_steps_base"]).abs()
+    return both.assign(far=far).sort_values(["far", "mcmc_steps_base"]).drop_duplicates(["step_size", "mcmc_steps"])
+
+
+def _alone(study: Study, base: str, arms: list[str]) -> str:
+    """Arms that share no step size with the baseline, each at its declared cell: nothing to set beside it."""
+    runs = dict(list(study.finals.groupby("config_hash")))
+    parts = []
+    for cell in compared_cells(study).to_dict("records"):
+        if cell["arm"] in arms:
+            lost = gone(cell["diverged"], cell["replicates"], reasons(runs[cell["config_hash"]]))
+            parts.append(f"{cell['arm']} (at {cell['step_size']:.4g}, {cell['mcmc_steps']:g} steps) on {lost} "
+                         f"{bounds(wilson(cell['diverged'], cell['replicates']))}")
+    return f"Of arms that share no step size with {base}, at their declared cells diverged: {named(parts)}."
+
+
+def _apart(arm: str, base: str, both: pd.DataFrame) -> str:
+    """An arm that shares step sizes, and no cell, with the baseline: both summed over `_nearest`."""
+    beside = sorted({(int(a), int(b)) for a, b in zip(both["mcmc_steps"], both["mcmc_steps_base"], strict=True)})
+    steps = ", ".join(f"{a} beside {b}" for a, b in beside)
+    sums = both[["diverged", "replicates", "diverged_base", "replicates_base"]].sum()
+    alike = (both["rate"] == both["rate_base"]).all()
+    text = (f"{arm} shares no cell with {base}; at the same {both['step_size'].nunique()} step sizes and the nearest "
+            f"numbers of MCMC steps ({steps}) it diverged on {share(sums['diverged'], sums['replicates'])} replicates "
+            f"and {base} on {share(sums['diverged_base'], sums['replicates_base'])}")
+    if alike:
+        return text + ", equally often in each."
+    cell = _widest(both)
+    return (f"{text}; they differ most at {at(cell)} ({share(cell['diverged'], cell['replicates'])} against "
+            f"{share(cell['diverged_base'], cell['replicates_base'])}).")
+
+
+def _sentence(base: str, groups: dict[Any, list[pd.Series]], law: pd.DataFrame) -> str:
+    cell = next(iter(groups.values()))[0]
+    a = wilson(int(cell["diverged_base"]), int(cell["replicates_base"]))
+    why_base = f" ({cell['why_base']})" if cell["why_base"] else ""
+    lost = f"{share(cell['diverged_base'], cell['replicates_base'])} seeds{why_base}"
+    text = f"At {at(cell)}, {base} diverged on {lost} {bounds(a)}"
+    for (k, n, why), same in groups.items():
+        b = wilson(k, n)
+        apart = "intervals apart" if _are_apart(a, b) else "intervals overlap"
+        each = " each" if len(same) > 1 else ""
+        text += f", {named([c['arm'] for c in same])} on {gone(k, n, why)}{each} {bounds(b)} ({apart})"
+    row = law[(law["arm"] == base) & (law["mcmc_steps"] == cell["mcmc_steps"])].iloc[0]
+    known = "" if math.isnan(row["delta_min"]) else f" Predicted limit for {base}: {span(row)}."
+    return f"{text}.{known}"
+
+
+def apart_rule(study: Study) -> str:
+    """What "intervals apart" is worth in this study, for the rule of the findings."""
+    chance, cells = chance_apart(study)
+    if math.isnan(chance):
+        return ""
+    return (f" \u201cIntervals apart\u201d is not adjusted for the choice of the cell: an arm that diverges exactly as "
+            f"often as the baseline, in {cells} shared cell{'' if cells == 1 else 's'}, is said to be apart in up to "
+            f"{number(100 * chance, 2)} % of studies (cells taken as independent).")

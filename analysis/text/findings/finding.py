@@ -1,0 +1,47 @@
+"""One sentence of the report, and words that several of them share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.stats.inference import Interval
+from analysis.text.formatting import interval, listed, number
+
+ON_THE_SAME_SEEDS = "the best was found on these seeds"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence and what it is about: progress, divergence, verdict, quality, law, best cell, confirm or
+    search."""
+
+    about: str
+    text: str
+
+
+def named(arms: Sequence[str]) -> str:
+    """All of them: an arm that is left out of a sentence would be left out of the claim."""
+    return listed(arms, None)
+
+
+def at(cell: pd.Series) -> str:
+    """`step size 0.2 with 20 MCMC steps`."""
+    return f"step size {cell['step_size']:.4g} with {cell['mcmc_steps']:g} MCMC steps"
+
+
+def span(row: pd.Series) -> str:
+    """The law's limit from its smallest to its median direction; one number where two digits cannot tell them apart."""
+    if math.isinf(row["delta_min"]):
+        return "none"
+    low, high = number(row["delta_min"], 2), number(row["delta_med"], 2)
+    return low if low == high else f"{low} (smallest direction) to {high} (median direction)"
+
+
+def magnitude(i: Interval) -> str:
+    """The difference without its sign, and its interval turned the same way round."""
+    low, high = (i.low, i.high) if i.estimate >= 0 else (-i.high, -i.low)
+    return interval(Interval(abs(i.estimate), low, high, i.n))

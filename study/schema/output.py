@@ -1,0 +1,38 @@
+"""What a command says, wherever it goes: a reader that goes away, a full disk or a narrow encoding never ends it."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any, TextIO
+
+STDERR = 2
+
+
+class _Lasting(io.FileIO):
+    """A standard stream. Once it cannot be written, which is said on stderr, all that is written there is dropped."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:  # head or a pager has ended, the terminal is closed, the disk is full
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if self.fileno() != STDERR:
+                print(f"the output cannot be written ({error.strerror}): the command goes on without it",
+                      file=sys.stderr)
+            return len(data)
+
+
+def lasting(stream: TextIO | None) -> TextIO:
+    """Instead of `sys.stdout` or `sys.stderr` (None: it was closed from the start) one that always takes a text.
+
+    Characters that its encoding lacks are escaped.
+    """
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")
+    stream.flush()
+    raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=bool(stream.line_buffering))
