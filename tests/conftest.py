@@ -16,6 +16,13 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(number, handler)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker is left alone with a long one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path in slow, str(item.path) if item.path in slow else ""), reverse=True)
+
+
 @pytest.fixture(autouse=True)
 def _same_environment() -> Iterator[None]:
     """What a command sets for its own process (MLflow's retries, threads) must not reach the tests after it."""
