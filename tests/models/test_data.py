@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import integrate, special, stats
 
-from models import data as data_module
+from models.data import builtin
 from models.data.builtin import BLOCK, WINDOW, crops
 from models.data.datasets import DATASETS
 from models.data.densities import density
@@ -112,7 +112,7 @@ def test_smaller_patches_are_the_same_windows_at_lower_resolution():
 def test_loading_again_gives_the_same_hash_and_touches_no_global_generator(name):
     first = load(name)
     numpy_before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()
-    data_module._load.cache_clear()
+    builtin.load.cache_clear()
     again = load(name)
     assert again is not first and again.content_hash == first.content_hash
     assert np.array_equal(np.random.get_state()[1], numpy_before) and torch.equal(torch.get_rng_state(), torch_before)
@@ -121,14 +121,14 @@ def test_loading_again_gives_the_same_hash_and_touches_no_global_generator(name)
 def test_the_hash_depends_on_size_values_and_labels(monkeypatch):
     hashes = {load("digits").content_hash, load("digits", 16).content_hash, load("faces").content_hash}
     array, labels = np.zeros((2, 2), np.float32), np.zeros(2, np.int64)
-    hashes |= {data_module._content_hash("a", {}, arrays) for arrays in
+    hashes |= {builtin._content_hash("a", {}, arrays) for arrays in
                ([array, labels], [array + 1, labels], [array, labels + 1], [array.reshape(4), labels])}
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     bunch.target = bunch.target[::-1]
     monkeypatch.setattr("sklearn.datasets.load_digits", lambda: bunch)
-    hashes.add(data_module._load.__wrapped__("digits", (1, 8, 8)).content_hash)
+    hashes.add(builtin.load.__wrapped__("digits", (1, 8, 8)).content_hash)
     assert len(hashes) == 8
 
 

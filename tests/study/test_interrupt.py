@@ -134,7 +134,7 @@ def test_a_thread_that_is_not_the_main_one_changes_no_handler() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_launch_that_is_stopped_while_it_plans_says_how_to_continue(number: int, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text("study: tiny\ndata: digits\nmethod: kl\ndesign: {replicates: 2}\n")
-    code = ("import os, signal, sys; import models.data as d; from study import launch\n"
+    code = ("import os, signal, sys; import models.data.load as d; from study import launch\n"
             f"d.load = lambda *a, **k: os.kill(os.getpid(), {int(number)})\n"
             "sys.exit(launch.main(['--space', 'tiny.yaml']))")
     found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)

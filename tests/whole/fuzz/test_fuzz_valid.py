@@ -164,7 +164,7 @@ def test_every_suggestion_is_a_good_configuration(tree: Tree, seed: int) -> None
             assert cls.conflicts(said) == []
             again = suggest(spec, name, optuna.trial.FixedTrial(dict(trial.params)))
             assert config_hash(again, "abc") == config_hash(found, "abc")
-            finite(found)
+            finite(found.plain())
 
 
 @pytest.fixture(autouse=True)
