@@ -81,6 +81,10 @@ def test_the_table_has_a_row_of_everything_that_is_measured_and_knows_its_limits
     rows = {m.family: m for m in MEASURES}
     assert len(rows) == len(MEASURES) and rows["w2"].most == quality.W2_MOST
     assert rows["recall"].least == quality.NEIGHBOURS + 1
+    taken = {"w2": (1500, 1500, 2), "fd": (397, 128, 64), "fdinf": (160, 397, 64), "recall": (6, 20, 64)}
+    for family, (n, m, d) in taken.items():
+        assert rows[family].takes(n, m, d) and not rows[family].takes(n, min(n, m) - 1, d)
+    assert not rows["w2"].takes(1501, 2000, 2)
     for family in ("precision", "recall", "density", "coverage"):  # copies are ever better
         assert larger_is_better(f"{family}_clf64_256") and rows[family].direction == "maximize"
     assert not any(map(larger_is_better, ("kid_clf64_256", "fdinf_own_160", "border_grid", "densityx", "nothing")))
