@@ -36,7 +36,7 @@ def test_what_is_not_there_is_one_sentence(name: str, problem: str) -> None:
 def test_a_module_that_breaks_while_it_is_imported_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "half_a_lab.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(FindError, match="can be imported: ZeroDivisionError: division by zero$"):
+    with pytest.raises(FindError, match="can be imported: ZeroDivisionError: division by zero"):
         find("method", "half_a_lab:Tempered")
 
 
