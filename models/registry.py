@@ -30,22 +30,18 @@ class FindError(ValueError):
 def find(kind: str, name: str) -> Any:
     """The class that `name` stands for: a name of the kind's table, or `package.module:Name`. Raises FindError."""
     where = TABLES[kind].get(name, name)
-    if where.count(":") != 1:
-        raise FindError(f"found {name!r}, expected one of {', '.join(TABLES[kind])}, or package.module:Name")
-    found, base = _imported(where, name), _imported(BASES[kind], kind)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise FindError(f"{name} is no {kind}: expected a subclass of {BASES[kind].replace(':', '.')}")
-    return found
-
-
-def _imported(where: str, name: str) -> Any:
     module, _, attribute = where.partition(":")
+    if not all(part.isidentifier() for part in [*module.split("."), attribute]):
+        raise FindError(f"found {name!r}, expected one of {', '.join(TABLES[kind])}, or package.module:Name")
     try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, and lacks something itself
-        raise FindError(f"{name}: there is no module {error.name}") from error
-    if not hasattr(found, attribute):
-        raise FindError(f"{name}: the module {module} has no {attribute}")
-    return getattr(found, attribute)
+        found = getattr(importlib.import_module(module), attribute, None)
+    except Exception as error:  # whatever a module from outside does when it is imported
+        said = str(error).partition("\n")[0][:200]
+        raise FindError(f"found {name!r}, expected a module that can be imported: {type(error).__name__}: {said}"
+                        ) from error
+    of, _, base = BASES[kind].partition(":")
+    if found is None:
+        raise FindError(f"found {name!r}, expected a {kind}: {module} has no {attribute}")
+    if not (isinstance(found, type) and issubclass(found, getattr(importlib.import_module(of), base))):
+        raise FindError(f"found {name!r}, expected a {kind}: it is no subclass of {of}.{base}")
+    return found

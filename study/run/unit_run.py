@@ -127,7 +127,7 @@ class UnitRun:
                                     split=e.split, cache_dir=self.cache_dir, ais_steps=e.ais_steps,
                                     own=own_extractor(e.features, self._data.extent))
         self.objective = self.objective or self._evaluator.primary
-        self._points = evaluation_points(c.knobs["updates"], e.points)
+        self._points = evaluation_points(self._method.hp.updates, e.points)
         self._gradients = self._method.hp.gradient_evaluations()
         state = self._continued()
         self._told_commit()

@@ -17,24 +17,26 @@ def test_a_built_in_name_and_its_place_are_one_method() -> None:
     assert find("method", "jko") is JKO is find("method", METHODS["jko"])
 
 
+NO_MODULE = "expected a module that can be imported: ModuleNotFoundError: No module named"
+UNNAMED = f"expected one of {', '.join(METHODS)}, or package.module:Name"
+
+
 @pytest.mark.parametrize(("name", "problem"), [
-    ("jco", f"found 'jco', expected one of {', '.join(METHODS)}, or package.module:Name"),
-    ("mylab.tempered:Tempered", "mylab.tempered:Tempered: there is no module mylab"),
-    ("models.methods.lost:Lost", "models.methods.lost:Lost: there is no module models.methods.lost"),
-    ("models.methods.jko:Tempered", "models.methods.jko:Tempered: the module models.methods.jko has no Tempered"),
-    ("models.methods.jko:JKOKnobs", "models.methods.jko:JKOKnobs is no method: expected a subclass of "
-                                    "models.methods.method.Method"),
-    ("models.methods.jko:jko_flow", "models.methods.jko:jko_flow is no method: expected a subclass of "
-                                    "models.methods.method.Method")])
+    ("jco", UNNAMED), ("1:30", UNNAMED), (":KL", UNNAMED), ("..kl:KL", UNNAMED), ("models.methods.kl:", UNNAMED),
+    ("models.methods.kl:KL:KL", UNNAMED),
+    ("mylab.tempered:Tempered", f"{NO_MODULE} 'mylab'"), ("models.lost:Lost", f"{NO_MODULE} 'models.lost'"),
+    ("models.methods.jko:Lost", "expected a method: models.methods.jko has no Lost"),
+    ("models.methods.jko:JKOKnobs", "expected a method: it is no subclass of models.methods.method.Method"),
+    ("models.methods.jko:jko_flow", "expected a method: it is no subclass of models.methods.method.Method")])
 def test_what_is_not_there_is_one_sentence(name: str, problem: str) -> None:
-    with pytest.raises(FindError, match=f"^{re.escape(problem)}$"):
+    with pytest.raises(FindError, match=f"^{re.escape(f'found {name!r}, {problem}')}$"):
         find("method", name)
 
 
-def test_what_a_module_itself_lacks_is_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "half_a_lab.py").write_text("import not_installed_anywhere\n")
+def test_a_module_that_breaks_while_it_is_imported_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half_a_lab.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+    with pytest.raises(FindError, match="can be imported: ZeroDivisionError: division by zero"):
         find("method", "half_a_lab:Tempered")
 
 

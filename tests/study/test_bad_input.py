@@ -509,7 +509,8 @@ def test_a_network_that_the_data_cannot_have_or_that_is_nowhere() -> None:
     assert problems(plane + "search: {space: {network: {choice: [mlp, convnet]}}}") == [
         f"s.yaml:4: search.space.network: {sentence}"]
     assert problems(plane + "train: {network: mylab.nets:Deep}\ndesign: {step_size: [0.1]}") == [
-        "s.yaml:4: train.network: mylab.nets:Deep: there is no module mylab"]
+        "s.yaml:4: train.network: found 'mylab.nets:Deep', expected a module that can be imported: "
+        "ModuleNotFoundError: No module named 'mylab'"]
     assert loads(GRID + "train: {network: mlp}\n").arms["kl"].hparams({}).network == "mlp"
 
 
@@ -528,6 +529,7 @@ def test_a_method_from_outside_is_an_arm_with_its_own_knobs_or_a_sentence() -> N
     assert problems(text + f"method: '{OUTSIDE}'\ntrain: {{centering: 1}}\n") == [
         "s.yaml:5: train.centering: unknown knob; did you mean centring?"]
     assert problems(text + f"method: [kl, '{OUTSIDE}s']\n") == [
-        f"s.yaml:4: method[1]: {OUTSIDE}s: the module tests.models.test_new_method has no Centreds"]
+        f"s.yaml:4: method[1]: found '{OUTSIDE}s', expected a method: tests.models.test_new_method has no Centreds"]
     assert problems(text + "arms: {lost: {method: 'mylab.tempered:Tempered'}}\n") == [
-        "s.yaml:4: arms.lost.method: mylab.tempered:Tempered: there is no module mylab"]
+        "s.yaml:4: arms.lost.method: found 'mylab.tempered:Tempered', expected a module that can be imported: "
+        "ModuleNotFoundError: No module named 'mylab'"]
