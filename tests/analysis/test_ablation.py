@@ -19,7 +19,6 @@ from analysis.panels.ladder import ladder_words
 from analysis.panels.limits import limit_words
 from analysis.panels.pareto import front
 from analysis.stats import ablation, effects
-from analysis.stats import cells as tables
 from analysis.stats import costs as cost
 from analysis.stats.budget import budget
 from analysis.stats.comparisons import compared_cells, comparisons, not_separable_from_best
@@ -311,13 +310,6 @@ def test_a_declared_cell_stays_whatever_became_of_it():
     toy = study({(arm, d, 5): flat(1) for arm in ("kl", "fast") for d in (0.1, 0.2)})
     early = dataclasses.replace(toy, finals=toy.finals[toy.finals["config_hash"] != "fast-0.1-5"])
     assert compared_cells(early)["arm"].tolist() == ["kl"] and len(compared_cells(toy)) == 2
-
-
-def test_the_rule_for_the_common_cell_takes_the_lower_middle_and_the_most_steps():
-    values = {(arm, d, t): flat(1) for arm in ("kl", "jko") for d in (0.1, 0.2, 0.3, 0.4) for t in (5, 20)}
-    assert tables.common_cell(study(values)) == (0.2, 20)
-    values |= {("fast", d, 2): flat(1) for d in (0.1, 0.2)} | {("slow", d, 20): flat(1) for d in (0.3, 0.4)}
-    assert tables.common_cell(study(values)) == (0.3, 20)  # of 0.3 and 0.4, which all three share at 20
 
 
 def test_effects_of_the_method_and_of_further_factors_have_intervals_over_seeds():
