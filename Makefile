@@ -1,8 +1,8 @@
 # `make` lists what there is. Set-up is incremental: it runs again only when pyproject.toml or constraints.txt changed.
 SPACE ?= search_spaces/jko.yaml
 PYTHON ?= python3
-# Files of tests at once.
-JOBS ?= 2
+# Files of tests at once: one more than two cores have, since those of several nodes wait.
+JOBS ?= 3
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 BIN := .venv/bin
@@ -46,7 +46,7 @@ ui: $(STAMP)  ## the MLflow pages of all studies, on http://127.0.0.1:5000
 	$(BIN)/mlflow ui --host 127.0.0.1
 
 test: $(STAMP)  ## all tests, the slow ones (Ray, servers) included
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP)  ## the tests that take seconds
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.data.load import load
 from models.measures.quality import expected_coverage
-from models.measures.sample_metrics import Yardstick
+from models.measures.sample_metrics import SampleMetrics
 
 DATA = ("digits", "faces", "patches", "gaussians8")
 
@@ -22,15 +22,15 @@ def table(name: str, samples: int, draws: int, seed: int, cache: str | None) -> 
     data = load(name)
     held_out = len(data.search) + len(data.confirm)
     n = min(samples, held_out - min(len(data.search), held_out // 2))  # what `floors` can give: names carry it
-    yardstick = Yardstick(data, n, cache_dir=cache)
-    found = yardstick.floors(draws, np.random.default_rng(seed))
+    metrics = SampleMetrics(data, n, cache_dir=cache)
+    found = metrics.floors(draws, np.random.default_rng(seed))
     m = next(floor.m for floor in found.values())
     assert {floor.n for floor in found.values()} == {n}
     about = f"### {name}, {'x'.join(map(str, data.shape))}: n = {n} in the samples' place, m = {m} as the reference"
-    if yardstick.extractor and yardstick.extractor.accuracy is not None:
-        about += f"; clf64's accuracy {yardstick.extractor.accuracy:.3f} on the search split"
+    if metrics.extractor and metrics.extractor.accuracy is not None:
+        about += f"; clf64's accuracy {metrics.extractor.accuracy:.3f} on the search split"
     lines = [about, ""]
-    if yardstick.extractor:
+    if metrics.extractor:
         lines += [f"Coverage's exact expectation where the laws agree: {expected_coverage(n, m):.4f}.", ""]
     lines += ["| measure | mean | sd over splits | 95 % |", "|---|---:|---:|---:|"]
     return [*lines, *(f"| `{key}` | {f.mean:.4g} | {f.sd:.2g} | {f.high:.4g} |" for key, f in found.items()), ""]

@@ -29,10 +29,10 @@ from models.langevin import ChainInfo, potential_and_gradient
 from models.measures.evaluation import Evaluator
 from models.measures.long_run import told
 from models.measures.naming import long_chains
-from models.methods import hparams
 from models.methods import method as methods
 from models.noise import Noise
 from models.training import step as training
+from models.training.fit import evaluation_noise
 from models.training.step import TrainState, init_state, train_step
 
 RESULTS = Path(__file__).resolve().parent / "results" / "measures_cost.csv"
@@ -103,8 +103,8 @@ def _row(data: str, method: str, what: str, without: Sequence[float], with_: Seq
 
 def case(name: str, kind: str, updates: int) -> Iterator[dict[str, object]]:
     """All rows of one data set and method."""
-    data, hp = load(name), getattr(hparams, kind.upper())(width=16, batch_size=64, mcmc_steps=20, updates=2000)
-    method = methods.build(hp, data)
+    data = load(name)
+    method = methods.build(kind, data, width=16, batch_size=64, mcmc_steps=20, updates=2000)
     states = [init_state(method, data, SEEDS) for _ in MODES]
     seconds: list[list[float]] = [[] for _ in MODES]
 
@@ -137,7 +137,7 @@ def _check_equal(bare_state: TrainState, state: TrainState) -> None:
 def _evaluations(name: str, kind: str, judge: Evaluator, state: TrainState, update: Callable[[], None],
                  seconds: list[float]) -> Iterator[dict[str, object]]:
     """Each measure of an evaluation beside one update of all replicates, in turn."""
-    noise = judge._noise(state)
+    noise = evaluation_noise(state)
     draw = judge.method.draw(state.nets, state.pool, noise, judge.samples)
     own = {"kappa": lambda: judge._kappa(state, draw, noise),
            "response_gap and update_snr": lambda: judge._signals(state, draw, noise)}
@@ -153,7 +153,7 @@ def _evaluations(name: str, kind: str, judge: Evaluator, state: TrainState, upda
 
 def _long_run(name: str, kind: str, judge: Evaluator, state: TrainState) -> dict[str, object]:
     """The long run at the end, unwatched and watched with its R-hat, ESS and IAT."""
-    method, noise = judge.method, judge._noise(state)
+    method, noise = judge.method, evaluation_noise(state)
     assert state.pool is not None
     start, steps = state.pool[:, :long_chains(judge.samples)], judge.long_run * method.hp.mcmc_steps
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+pytest.register_assert_rewrite("models.testing")
 os.environ.update(OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true",
                   RAY_USAGE_STATS_ENABLED="0")
 # In a shell's background job and under nohup, as CI may be, these are ignored; tests of an interrupt, and the launches
@@ -13,6 +14,13 @@ os.environ.update(OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_T
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no worker is left alone with a long one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path in slow, str(item.path) if item.path in slow else ""), reverse=True)
 
 
 @pytest.fixture(autouse=True)

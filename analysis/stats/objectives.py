@@ -18,9 +18,10 @@ def objective_values(study: Study) -> pd.DataFrame:
     An objective is a mean over all replicates. One that diverged, or lacks the measure, counts as the plan's diverged
     value; where that is null (costs) its own value counts. Empty with fewer than two objectives.
     """
-    names, stated, found = study.plan.objectives, study.plan.diverged_values, []
-    if len(names) < 2:
+    plan, names, found = study.plan.search, study.plan.objectives, []
+    if plan is None or len(names) < 2:
         return pd.DataFrame()
+    stated = plan.diverged_value
     settings = dict(zip(study.trials["config_hash"], study.trials["settings"], strict=True))
     search = study.finals[study.finals["phase"] == "search"]
     for (arm, config_hash), own in search.groupby(["base_arm", "config_hash"]):
@@ -31,9 +32,9 @@ def objective_values(study: Study) -> pd.DataFrame:
     if not found:
         return pd.DataFrame()
     frame = pd.DataFrame(found)
-    frame["front"] = unbeaten(frame[names].to_numpy(float).tolist())
-    return frame.sort_values(["front", *names, "config_hash"], ascending=[False, *[True] * len(names), True],
-                             ignore_index=True)
+    smaller = [way == "minimize" for way in plan.directions]
+    frame["front"] = unbeaten((frame[names].to_numpy(float) * np.where(smaller, 1, -1)).tolist())
+    return frame.sort_values(["front", *names, "config_hash"], ascending=[False, *smaller, True], ignore_index=True)
 
 
 def _mean(own: pd.DataFrame, name: str, diverged_value: float | None) -> float:

@@ -23,12 +23,13 @@ from models.measures.chains import principal_axes
 from models.measures.feature_file import FileExtractor
 from models.measures.long_run import LongRun, long_run, told
 from models.measures.naming import AIS_CHAINS, long_chains, long_name
-from models.measures.sample_metrics import Yardstick
+from models.measures.sample_metrics import SampleMetrics
 from models.measures.signals import response_gap, saturation_excess, update_snr
 from models.methods.method import Draw, ImageChain, Method, first
-from models.noise import Noise, generators_for
+from models.noise import Noise
 from models.stability.divergence import kappa
 from models.training.batches import batch
+from models.training.fit import as_array, evaluation_noise, sample
 from models.training.step import Info, TrainState
 
 KAPPA_PARTICLES = 32
@@ -44,16 +45,13 @@ class Evaluator:
     def __init__(self, method: Method, data: Data, samples: int = 256, long_run: int = 10, split: str = "search",
                  cache_dir: str | Path | None = None, ais_steps: int = 0, own: FileExtractor | None = None) -> None:
         self.method, self.samples, self.long_run, self.ais_steps = method, samples, long_run, ais_steps
-        self.yardstick = Yardstick(data, samples, split, cache_dir, own)
-        self.primary, self.direction = self.yardstick.primary, self.yardstick.direction
+        self.metrics = SampleMetrics(data, samples, split, cache_dir, own)
+        self.primary, self.direction = self.metrics.primary, self.metrics.direction
         self.long_seconds = 0.0  # of CPU, that the last final evaluation spent on its long run
-
-    def _noise(self, state: TrainState) -> Noise:
-        return Noise(generators_for(state.seeds, "evaluation", state.device, state.update), state.noise.dtype)
 
     def point(self, state: TrainState, infos: Sequence[Info]) -> list[dict[str, float]]:
         """During training: one dictionary a replicate, empty where it diverged. `infos`: since the last point."""
-        noise = self._noise(state)
+        noise = evaluation_noise(state)
         draw = self.method.draw(state.nets, state.pool, noise, self.samples)
         window = {name: torch.stack(values) for name, values in
                   zip(Info._fields, zip(*infos, strict=True), strict=True)} if infos else {}
@@ -65,9 +63,9 @@ class Evaluator:
         means["kappa"] = self._kappa(state, draw, noise).tolist()
         means |= self._signals(state, draw, noise)
         rows: list[dict[str, float]] = []
-        for r, images in enumerate(_arrays(draw.x)):
+        for r, images in enumerate(as_array(draw.x)):
             usable = bool(state.alive[r]) and bool(np.isfinite(images).all())
-            quality_now = {self.primary: self.yardstick(images)} if usable else {}
+            quality_now = {self.primary: self.metrics(images)} if usable else {}
             rows.append(_finite({k: v[r] for k, v in means.items()} | quality_now) if state.alive[r] else {})
         return rows
 
@@ -77,21 +75,21 @@ class Evaluator:
 
         Returns one dictionary a replicate (empty where it diverged) and the short-run samples, (R, n, *shape).
         """
-        noise, method = self._noise(state), self.method
-        x = method.draw(state.nets, state.pool, noise, self.samples).x
+        noise, method = evaluation_noise(state), self.method
+        samples = sample(method, state, self.samples, noise)
         longer = self._longer(state, noise)
-        ended = _arrays(longer.x) if longer is not None else None
+        ended = as_array(longer.x) if longer is not None else None
         grid, rows = self._log_densities(state), []
         likelihoods = self._likelihoods(state, longer.x if longer is not None else None, noise)
-        for r, images in enumerate(_arrays(x)):
+        for r, images in enumerate(samples):
             row: dict[str, float] = {}
             if state.alive[r] and np.isfinite(images).all():
-                row = self.yardstick.all(images)
+                row = self.metrics.all(images)
                 if longer is not None and ended is not None and np.isfinite(ended[r]).all():
-                    row |= {long_name(self.primary): self.yardstick(ended[r])} | told(longer, r)
+                    row |= {long_name(self.primary): self.metrics(ended[r])} | told(longer, r)
                 row |= self._saturation(images) | self._grid(grid, r) | likelihoods[r]
             rows.append(_finite(row))
-        return rows, _arrays(x)
+        return rows, samples
 
     def _longer(self, state: TrainState, noise: Noise) -> LongRun | None:
         """The chains run on from where training left them; None with `long_run: 0`."""
@@ -111,13 +109,13 @@ class Evaluator:
 
     def _signals(self, state: TrainState, draw: Draw, noise: Noise) -> dict[str, list[float]]:
         """Response gap of every layer and their largest, against held-out data; signal to noise of the next update."""
-        hp, data = self.method.hp, self.yardstick.data
+        hp, data = self.method.hp, self.metrics.data
 
         def smoothed(x: np.ndarray) -> Tensor:  # as training sees data
             points = torch.tensor(x, device=state.device, dtype=noise.dtype)
             return points + hp.data_noise * noise.normal(*x.shape[1:]) if hp.data_noise else points
 
-        held_out = self.yardstick.reference[:self.samples]
+        held_out = self.metrics.reference[:self.samples]
         gaps = response_gap(state.nets.f, smoothed(np.broadcast_to(held_out, (len(state.seeds), *held_out.shape))),
                             draw.x)
         found = {f"response_gap_{k + 1}": gap.tolist() for k, gap in enumerate(gaps.unbind(1))}
@@ -130,12 +128,12 @@ class Evaluator:
         """Of images: points in the plane have no range."""
         if images.ndim != 4:
             return {}
-        excess = saturation_excess(images, self.yardstick.reference, self.yardstick.data.extent)
+        excess = saturation_excess(images, self.metrics.reference, self.metrics.data.extent)
         return {f"saturation_excess_{self.samples}": excess}
 
     def _axes(self) -> np.ndarray:
         """The two principal axes of the held-out data, (dim, 2)."""
-        held_out = self.yardstick.reference[:AXES_ROWS].astype(np.float64)
+        held_out = self.metrics.reference[:AXES_ROWS].astype(np.float64)
         return principal_axes(held_out.reshape(len(held_out), -1), 2)
 
     def _log_densities(self, state: TrainState) -> Callable[[np.ndarray], np.ndarray]:
@@ -148,7 +146,7 @@ class Evaluator:
         def at(n: int) -> np.ndarray:
             x = torch.tensor(points_of[n], device=state.device, dtype=state.noise.dtype)
             potential = self.method.potential(state.nets, x.expand(len(state.seeds), n, 2))
-            return _arrays(-potential / self.method.hp.temperature)
+            return as_array(-potential / self.method.hp.temperature)
 
         points_of: dict[int, np.ndarray] = {}
 
@@ -160,12 +158,12 @@ class Evaluator:
 
     def _grid(self, log_densities: Callable[[np.ndarray], np.ndarray], replicate: int) -> dict[str, float]:
         """Exact KL, total variation and likelihood in the plane, for methods whose density lives there."""
-        density = self.yardstick.data.density
+        density = self.metrics.data.density
         if density is None or not isinstance(self.method, ImageChain) or not self.method.hp.temperature:
             return {}
         try:
             found = quality.grid_kl(lambda points: log_densities(points)[replicate], density,
-                                    held_out=self.yardstick.reference)
+                                    held_out=self.metrics.reference)
         except ValueError:  # the model is not finite somewhere on the grid: no number is better than a false one
             return {}
         return {"kl_grid": found.kl, "tv_grid": found.tv, "nll_grid": found.nll, "border_grid": found.border}
@@ -182,17 +180,13 @@ class Evaluator:
         def potential(x: Tensor) -> Tensor:
             return method.potential(state.nets, x) / tau
 
-        held_out = torch.tensor(self.yardstick.reference, device=state.device, dtype=noise.dtype)
+        held_out = torch.tensor(self.metrics.reference, device=state.device, dtype=noise.dtype)
         with torch.no_grad():
             mean_u = torch.cat([potential(part.expand(len(state.seeds), *part.shape)) for part in held_out.split(256)],
                                1).mean(1)
         start = particles[:, :AIS_CHAINS] if particles is not None else None
         found = log_z_bounds(potential, method.hp.sigma, method.shape, noise, self.ais_steps, AIS_CHAINS, start)
         return found.likelihoods(mean_u, held_out[0].numel())
-
-
-def _arrays(x: Tensor) -> np.ndarray:
-    return np.asarray(x.detach().float().cpu().numpy())
 
 
 def _finite(row: dict[str, float]) -> dict[str, float]:

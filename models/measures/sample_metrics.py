@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.data.data import Data, some
 from models.measures import quality
+from models.measures.table import MEASURES, Measure, Place, primary
 
 if TYPE_CHECKING:
     from models.measures.feature_file import FileExtractor
@@ -32,10 +33,8 @@ def _train(space: Space, data: Data) -> np.ndarray:
     return space(some(data.train))
 
 
-class Yardstick:
+class SampleMetrics:
     """Distances of samples from one split of the data: KID and more on features, or energy distance in the plane."""
-
-    direction = "minimize"
 
     def __init__(self, data: Data, samples: int, split: str = "search", cache_dir: str | Path | None = None,
                  own: FileExtractor | None = None) -> None:
@@ -44,18 +43,23 @@ class Yardstick:
         self.reference: np.ndarray = getattr(data, split)
         self.extractor: Extractor | None = None
         self.spaces: dict[str, Space] = {"pixels": _flat}
-        self._full: list[str] = []  # spaces in which everything is measured
+        self._judges: list[str] = []  # spaces in which everything is measured
         if len(data.shape) == 3:
             from models.measures import features  # imports torch, which nothing in the plane needs
 
             self.extractor = features.for_data(data, cache_dir)
-            self._full = [self.extractor.name] + ([own.name] if own else [])
+            self._judges = [self.extractor.name] + ([own.name] if own else [])
             self.spaces |= {e.name: e for e in (self.extractor, own) if e}
             if data.labels is not None:
                 # A classifier hardly sees pixel noise, a random ConvNet does: where there are labels, KID is on both.
                 second = features.random_convnet(data.train)
                 self.spaces[second.name] = second
-        self.primary = f"kid_{self.extractor.name}_{samples}" if self.extractor else f"energy_distance_{samples}"
+        place: Place = "images" if self.extractor else "plane"
+        self._rows = [m for m in MEASURES if m.by == "samples" and place in m.places
+                      and ("data's density" not in m.needs or data.density is not None)]
+        self._primary_row = primary(place)
+        self.primary = self._primary_row.name(samples, self._space)
+        self.direction = self._primary_row.direction
 
     def __call__(self, samples: np.ndarray) -> float:
         """The primary measure of samples (n, *shape)."""
@@ -67,8 +71,7 @@ class Yardstick:
         return self.extractor.name if self.extractor else "pixels"
 
     def _primary(self, x: Rows, y: Rows) -> float:
-        measure = quality.kid if self.extractor else quality.energy_distance
-        return measure(x[self._space], y[self._space])
+        return float(self._value(self._primary_row, x[self._space], y[self._space]))
 
     def all(self, samples: np.ndarray) -> dict[str, float]:
         """Every measure of samples (n, *shape), by name, less those that these numbers of rows do not allow."""
@@ -105,43 +108,32 @@ class Yardstick:
 
     def _to_train(self, points: Rows) -> Rows:
         """Distances to the nearest training point, in the spaces where copies are looked for."""
-        spaces = ["pixels", *self._full] if self.extractor else []
+        spaces = ["pixels", *self._judges] if self.extractor else []
         return {name: quality.nearest(points[name], _train(self.spaces[name], self.data)) for name in spaces}
 
     def _measures(self, x: Rows, y: Rows, x_to_train: Rows, y_to_train: Rows) -> dict[str, float]:
-        found = {"variance_ratio": quality.variance_ratio(x["pixels"], y["pixels"])}
-        found |= self._in_plane(x["pixels"], y["pixels"]) if self.extractor is None else {}
-        for name in self.spaces:
-            if name != "pixels":
-                found[f"kid_{name}"] = quality.kid(x[name], y[name])
-            if name in self._full:
-                found |= _on_features(name, x[name], y[name])
-            if name in x_to_train:
-                memory = quality.memory(x_to_train[name], y_to_train[name])
-                found |= {f"nearer_train_{name}": memory.nearer_train, f"copies_{name}": memory.copies}
-        return {f"{name}_{self.n}": value for name, value in found.items()}
-
-    def _in_plane(self, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-        # MMD's cost grows with the square of the reference, its noise is that of the samples: 4 n rows will do.
-        found = {"energy_distance": quality.energy_distance(x, y), "mmd": quality.mmd(x, y[:4 * len(x)])}
-        if len(x) <= min(len(y), quality.W2_MOST):
-            found["w2"] = quality.w2(x, y[:len(x)])
-        if self.data.density is not None:
-            coverage = quality.mode_coverage(x, self.data.density)
-            found |= {"modes": coverage.modes, "near_mode": coverage.near}
+        found: dict[str, float] = {}
+        for space in self.spaces:
+            kind = "pixels" if space == "pixels" else "judge" if space in self._judges else "second"
+            values: dict[str, Any] = {}  # by function: some have several
+            for m in self._rows:
+                here = kind in m.spaces and m.takes(len(x[space]), len(y[space]), x[space].shape[1])
+                if not here or ("train split" in m.needs and space not in x_to_train):
+                    continue
+                if m.function not in values:
+                    values[m.function] = self._value(m, *((x_to_train[space], y_to_train[space])
+                                                          if "train split" in m.needs else (x[space], y[space])))
+                found[m.name(self.n, space)] = getattr(values[m.function], m.field) if m.field else values[m.function]
         return found
+
+    def _value(self, m: Measure, x: np.ndarray, y: np.ndarray) -> Any:
+        function = getattr(quality, m.function)
+        if "data's density" in m.needs:
+            return function(x, self.data.density)
+        if "chance" in m.needs:
+            return function(x, y, np.random.default_rng(0))
+        return function(x, y if m.reference is None else y[:m.reference * len(x)])
 
 
 def _take(rows: Rows, which: np.ndarray) -> Rows:
     return {name: values[which] for name, values in rows.items()}
-
-
-def _on_features(name: str, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    n, d, found = min(len(x), len(y)), x.shape[1], {}
-    if n >= 2 * d:
-        found[f"fd_{name}"] = quality.fd(x, y)
-    if 2 * n >= 5 * d:
-        found[f"fdinf_{name}"] = quality.fd_infinity(x, y, np.random.default_rng(0))
-    if n > quality.NEIGHBOURS:
-        found |= {f"{what}_{name}": value for what, value in quality.manifold(x, y)._asdict().items()}
-    return found

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.methods.method import Draw, Method, Networks
-from models.networks.networks import Network
+from models.networks.layers import Network
 from models.noise import Noise
 
 MICRO_BATCHES = 8

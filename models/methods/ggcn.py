@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
-
+from models.knobs import knob
 from models.methods.amortized import Amortized
-from models.methods.hidden import latent_potential
-from models.methods.method import Draw, Networks, first
-from models.noise import Noise
+from models.methods.hidden import UpsamplingKnobs, latent_potential
+from models.methods.method import Draw, ImageKnobs, Networks, PoolKnobs, first
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.noise import Noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class GGCNKnobs(UpsamplingKnobs, ImageKnobs, PoolKnobs):
+    """Those of E12. No balance: no limit is known for two chains and a trained g."""
+
+    step_size: float = knob(0.2, "Langevin step size delta of the chain in x (E3)", above=0, enters=("conflicts",))
+    mcmc_steps: int = knob(5, "Langevin steps T of one update, in x from g(z_T) (E3)", low=1, enters=("cost",))
+    lr_g: float = knob(3e-4, "Adam's learning rate of the upsampler g; keep it well below lr_f", above=0)
+    chain: Literal["persistent", "noise"] = knob("persistent", "where the chain in z starts (E2)",
+                                                 enters=("conflicts",))
+    latent_steps: int = knob(5, "Langevin steps in z", low=1, enters=("cost",))
+    latent_step_size: float = knob(0.3, "step size of the chain in z; the reference alone needs < sqrt 2", above=0,
+                                   below=math.sqrt(2))
+    upsampler_loss: Literal["potential", "regression"] = knob("regression", "how g learns: E11 or E10")
+
+    def per_particle(self) -> int:
+        return super().per_particle() + self.latent_steps
 
 
 class GGCN(Amortized):
     """E12: E8's chain in z, then Amortized from where it ended."""
 
+    Knobs = GGCNKnobs
+
     def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
         z, hidden = self.chain(lambda p: latent_potential(nets, p), start, noise, self.hp.latent_steps,
                                self.hp.latent_step_size)
         draw, _ = super().run(nets, z, noise, mcmc_steps)
-        clipped = torch.maximum(hidden.clip_fraction, draw.info.clip_fraction)  # a clip in either chain may mask
+        clipped = hidden.clip_fraction.maximum(draw.info.clip_fraction)  # a clip in either chain may mask
         return draw._replace(z_start=start, info=draw.info._replace(clip_fraction=clipped)), z
 
     def gauged(self, nets: Networks, draw: Draw) -> list[tuple[Callable[[Tensor], Tensor], Tensor, float]]:

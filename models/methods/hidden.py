@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
-from torch import Tensor
+from models.knobs import knob
+from models.methods.jko import PenaltyKnobs, chosen_flow
+from models.methods.method import Draw, Flow, Method, Networks, PoolKnobs, step_conflicts
 
-from models.methods.jko import chosen_flow
-from models.methods.method import Draw, Flow, Method, Networks
-from models.noise import Noise
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.noise import Noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsamplingKnobs(PenaltyKnobs):
+    """Of a method with a g."""
+
+    uses_generator: ClassVar[bool] = True
+    flow: Literal["kl", "jko"] = knob("jko", "the flow that trains f: E4 or E6", enters=("law", "cost", "conflicts"))
+    latent_dim: int = knob(16, "dimension d of the hidden variable z", low=1)
+    lr_g: float = knob(1e-3, "Adam's learning rate of the upsampler g; keep it at or below lr_f", above=0)
+
+    def per_particle(self) -> int:
+        """The update of g counts 1."""
+        return super().per_particle() + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class HiddenKnobs(UpsamplingKnobs, PoolKnobs):
+    """Those of E7, E8 and E11."""
+
+    latent_chain: ClassVar[bool] = True
+    step_size: float = knob(0.5, "Langevin step size delta of the chain in z (E3)", above=0, enters=("conflicts",))
+    mcmc_steps: int = knob(5, "Langevin steps T of one update, in z (E3)", low=1, enters=("cost",))
+    chain: Literal["persistent", "noise"] = knob("persistent", "where a chain in z starts (E2)", enters=("conflicts",))
+    upsampler_loss: Literal["potential", "regression"] = knob("potential", "how g learns: E11 or E10")
+
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+        where = cls.now(given, "penalty_on")
+        no_z = [] if where == "synthesis" else [
+            ("penalty_on", f"found {where!r}, expected synthesis: data have no z in `hidden`")]
+        return step_conflicts(cls.now(given, "step_size"), 1.0) + no_z + super().conflicts(given)
 
 
 def regression_loss(nets: Networks, z: Tensor, x: Tensor) -> Tensor:
@@ -44,6 +80,8 @@ class Upsampling:
 class Hidden(Upsampling, Method):
     """E7, E8 and E11."""
 
+    Knobs = HiddenKnobs
+
     def potential(self, nets: Networks, point: Tensor) -> Tensor:
         return latent_potential(nets, point)
 
@@ -52,8 +90,7 @@ class Hidden(Upsampling, Method):
 
     def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
         z, info = self.chain(lambda p: latent_potential(nets, p), start, noise, mcmc_steps, self.hp.step_size)
-        with torch.no_grad():
-            x = self.image(nets, z)
+        x = nets.propose(z)
         return Draw(x, z, self.drifted(nets, z) if self.hp.negatives_drift else x, start, z, info), z
 
     def generator_loss(self, nets: Networks, draw: Draw) -> Tensor:

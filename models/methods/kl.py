@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from models.methods.method import Draw, Flow, FlowLoss, ImageChain, Method, Networks
-from models.noise import Noise
+from models.knobs import SMALLEST, knob
+from models.methods.hparams import HParams
+from models.methods.method import Draw, Flow, FlowLoss, ImageChain, ImageKnobs, Method, Networks, PoolKnobs
+from models.stability.law import Balance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.noise import Noise
+
+
+def kl_balance(hp: HParams) -> Balance | None:
+    """E13's terms of E4. None where the knobs leave its model (models/stability/law.py says why)."""
+    if hp.energy_l2 or hp.spectral_norm or hp.temperature < SMALLEST:
+        return None
+    return Balance(hp.temperature, hp.data_noise, hp.negatives_drift)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KLKnobs(ImageKnobs, PoolKnobs):
+    """Those of E1 to E4."""
+
+    chain: Literal["persistent", "noise", "data"] = knob("persistent", "where a chain starts (E2)",
+                                                         enters=("conflicts",))
+
+    def balance(self) -> Balance | None:
+        return kl_balance(self)
 
 
 def kl_flow(method: Method, nets: Networks, draw: Draw, x_data: Tensor, noise: Noise) -> FlowLoss:
@@ -15,11 +40,13 @@ def kl_flow(method: Method, nets: Networks, draw: Draw, x_data: Tensor, noise: N
     loss = f_negatives.mean(1) - f_data.mean(1)
     if method.hp.energy_l2:
         loss = loss + method.hp.energy_l2 * (f_data.square().mean(1) + f_negatives.square().mean(1))
-    return FlowLoss(loss, f_data.detach(), f_negatives.detach(), torch.zeros_like(loss.detach()))
+    return FlowLoss(loss, f_data.detach(), f_negatives.detach(), loss.new_zeros(loss.shape))
 
 
 class KL(ImageChain, Method):
     """E1 to E4."""
+
+    Knobs = KLKnobs
 
     def choose_flow(self) -> Flow:
         return kl_flow

@@ -6,20 +6,23 @@ which it differs. Shapes: R replicates, n particles, `shape` of the data, d = la
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
-import torch
-from torch import Tensor
+from models.knobs import knob
+from models.methods.hparams import HParams
+from models.networks.choice import own_knobs
+from models.registry import find
 
-from models import METHODS
-from models.data.data import Data
-from models.langevin import ChainInfo, langevin
-from models.methods import hparams
-from models.networks.networks import Network
-from models.noise import Noise
+if TYPE_CHECKING:  # a spec is checked against the knobs in these files, without torch
+    from torch import Tensor
+
+    from models.data.data import Data
+    from models.langevin import ChainInfo
+    from models.networks.layers import Network
+    from models.noise import Noise
 
 
 class Networks(NamedTuple):
@@ -33,6 +36,13 @@ class Networks(NamedTuple):
         """g, for a method that has one."""
         assert self.g is not None
         return self.g
+
+    def propose(self, z: Tensor) -> Tensor:
+        """g(z) without a graph. z: (R, n, d). Returns (R, n, *shape)."""
+        import torch
+
+        with torch.no_grad():
+            return self.upsampler(z)
 
 
 class Draw(NamedTuple):
@@ -64,6 +74,8 @@ class FlowLoss(NamedTuple):
 
 class Method(ABC):
     """One method at fixed knobs and data shape."""
+
+    Knobs: ClassVar[type[HParams]]
 
     def __init__(self, hp: Any, shape: tuple[int, ...]) -> None:
         self.hp = hp
@@ -103,11 +115,15 @@ class Method(ABC):
         if pool is None or block is None:
             return fresh
         restart = noise.uniform(x_data.shape[1]) < self.hp.refresh
-        return torch.where(restart.reshape(*restart.shape, *[1] * (fresh.dim() - 2)), fresh, pool[:, block])
+        return fresh.where(restart.reshape(*restart.shape, *[1] * (fresh.dim() - 2)), pool[:, block])
 
     def chain(self, potential: Callable[[Tensor], Tensor], x: Tensor, noise: Noise | None, steps: int,
               step_size: float) -> tuple[Tensor, ChainInfo]:
         """E3 with this method's temperature, clip and precision."""
+        import torch
+
+        from models.langevin import langevin
+
         rounded = self.hp.precision == "bf16"
 
         def reduced(x: Tensor) -> Tensor:
@@ -127,6 +143,8 @@ class Method(ABC):
 
     def drifted(self, nets: Networks, point: Tensor) -> Tensor:
         """The negatives of E4: `negatives_drift` noise-free steps after the chain, as data."""
+        import torch
+
         if self.hp.negatives_drift:
             point, _ = self.chain(lambda p: self.potential(nets, p), point, None, self.hp.negatives_drift,
                                   self.hp.step_size)
@@ -151,6 +169,46 @@ class Method(ABC):
         return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PoolKnobs(HParams):
+    """Of a method with persistent chains, beside its knob `chain`."""
+
+    particles: int = knob(256, "persistent chains of a replicate; an update moves the next batch_size of them", low=1,
+                          enters=("conflicts",))
+    refresh: float = knob(0.05, "share of the persistent chains that restart from the reference (E2)", low=0, high=1,
+                          enters=("conflicts",))
+
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+        chain, particles, batch_size = (cls.now(given, name) for name in ("chain", "particles", "batch_size"))
+        found = super().conflicts(given)
+        if chain == "persistent" and particles < batch_size:
+            found.append(("particles", f"found {particles}, expected at least batch_size = {batch_size}"))
+        if chain != "persistent":
+            found += [(name, f"has no effect with chain: {chain}; only persistent chains have a pool")
+                      for name in ("particles", "refresh") if name in given]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageKnobs(HParams):
+    """Of a method whose last chain runs in the space of the data."""
+
+    sigma: float = knob(1.0, "standard deviation of the reference N(0, sigma^2 I) (E1)", above=0,
+                        enters=("law", "conflicts"))
+
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+        return step_conflicts(cls.now(given, "step_size"), cls.now(given, "sigma")) + super().conflicts(given)
+
+
+def step_conflicts(step_size: float, sigma: float) -> list[tuple[str, str]]:
+    """E3 on the reference alone needs step_size < 2 sigma."""
+    return [] if step_size < 2 * sigma else [
+        ("step_size", f"{step_size!r} >= 2 sigma = {2 * sigma:g}: the reference alone breaks the chain; take a smaller "
+                      "step_size")]
+
+
 class ImageChain:
     """E1: the potential in the space of the data. A mixin for methods whose last chain runs there."""
 
@@ -169,11 +227,20 @@ class ImageChain:
         return f_values - x.square().flatten(2).sum(-1) / (2 * self.hp.sigma**2)
 
 
-Flow = Callable[[Method, Networks, Draw, Tensor, Noise], FlowLoss]
+Flow: TypeAlias = "Callable[[Method, Networks, Draw, Tensor, Noise], FlowLoss]"
 
 
-def build(hp: hparams.HParams, data: Data) -> Method:
-    """The method that these knobs belong to, for this data's shape."""
-    module, name = METHODS[hp.method].split(":")
-    method: Method = getattr(importlib.import_module(module), name)(hp, tuple(data.shape))
-    return method
+def build(method: str, data: Data, **knobs: Any) -> Method:
+    """The method of this name (models.registry) for this data's shape, with `knobs` over its defaults."""
+    found: Method = find("method", method)(knobs_of(method, knobs.get("network"))(**knobs), tuple(data.shape))
+    return found
+
+
+def knobs_of(method: str, network: str | None = None) -> type[HParams]:
+    """The knobs of a method, and those that a network states of its own, which leave the balance alone."""
+    knobs: type[HParams] = find("method", method).Knobs
+    own = own_knobs(network)
+    if own is None:
+        return knobs
+    both = type(knobs.__name__, (own, knobs), {"balance": knobs.balance})
+    return dataclass(frozen=True, kw_only=True)(both)

@@ -17,10 +17,10 @@ root below kappa = 2, where E3 itself breaks. Wherever h > 0 it falls with D at 
 D(kappa) that it can balance, and the largest stable step is sqrt(max D(kappa)): no search over delta is needed.
 
 `drift_clip` and `grad_clip` do not enter: they bound moves, not the balance. Where the law is silent, functions return
-nan: a method that states no `balance` (chains in z of a trained g, `hidden` and `ggcn`: for an affine g of gain w the
-limit is that of s / w), a knob that is not named below, `energy_l2` (it ties all directions together), temperature 0
-(particles without a spread) and `spectral_norm`, where lambda is not free to grow. With singular values of 1 and SiLU
-(slope <= 1.1, curvature <= 1/2) the curvature of an MLP f with H hidden layers is at most
+nan, which is no prediction: for a method that states no `Balance` (chains in z of a trained g, `hidden` and `ggcn`: for
+an affine g of gain w the limit is that of s / w), and where knobs leave the model: `energy_l2` (it ties all directions
+together), temperature 0 (particles without a spread) and `spectral_norm`, where lambda cannot grow freely. With weights
+of norm 1 and SiLU (slope <= 1.1, curvature <= 1/2) the curvature of an MLP f with H hidden layers is at most
 score_scale / 2 sum_{l=1}^{H} 1.1^(H + l - 2), and its slope at most score_scale 1.1^H, so that for delta < 2 sigma
 particles stay within a bounded distance: where a free quadratic breaks, the model is biased.
 The law is exact for equilibrium chains and small learning rates. For KL flow s / sqrt(tau) bounds every chain that ends
@@ -32,32 +32,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from models.methods.hparams import SMALLEST, HParams
-
-# Knobs of the balance (`step_size` is what it limits, or rests at), and those that leave it alone. Any other is unknown
-# to the law: a method that has one gets no prediction before it stands here.
-ENTER = ("flow", "jko_weight", "beta", "penalty_on", "penalty_of", "negatives_drift", "temperature", "data_noise",
-         "sigma", "energy_l2", "spectral_norm")
-OUTSIDE = ("step_size", "updates", "batch_size", "width", "lr_f", "lr_g", "adam_beta1", "adam_beta2", "mcmc_steps",
-           "chain", "particles", "refresh", "drift_clip", "grad_clip", "score_scale", "precision", "latent_dim",
-           "upsampler_loss")
 _GRID = 400  # kappa is scanned in steps of 2 / _GRID before it is refined
-_PENALISED = {"synthesis": (0.0, 1.0), "data": (1.0, 0.0), "both": (0.5, 0.5), "interpolates": (1 / 3, 1 / 3)}
 
 
-class _Arm(NamedTuple):
-    """What the balance takes from an arm's knobs."""
+class Balance(NamedTuple):
+    """What a method's knobs put into h. The defaults are those of E4."""
 
-    data: float  # S / tau
-    drift: int  # n
-    weight: float  # c, or beta where `absolute`
-    absolute: bool
-    p: float
-    q: float
-    rho: float
+    temperature: float  # tau > 0
+    data_noise: float = 0.0  # varsigma
+    drift: int = 0  # n
+    weight: float = 0.0  # beta where `absolute`, else c with beta = c D / 2
+    absolute: bool = False
+    p: float = 0.0
+    q: float = 0.0
+    rho: float = 0.0
 
 
 def particle_variance(curvature: float, step_size: float, temperature: float = 1.0) -> float:
@@ -69,39 +59,28 @@ def particle_variance(curvature: float, step_size: float, temperature: float = 1
     return temperature / (curvature * (1 - kappa / 2)) if 0 < kappa < 2 else math.inf
 
 
-def _arm(s: float, hp: HParams) -> _Arm | None:
-    """The knobs that move the balance, or None where the law is silent."""
+def _data(s: float, balance: Balance) -> float:
+    """S / tau."""
     if not (math.isfinite(s) and s >= 0):
         raise ValueError(f"found s = {s!r}, expected a finite local standard deviation >= 0")
-    balance = vars(type(hp)).get("balance")
-    unknown = {f.name for f in fields(hp)} - {*ENTER, *OUTSIDE}
-    if balance is None or unknown or hp.energy_l2 or hp.spectral_norm or hp.temperature < SMALLEST:
-        return None
-    data = (s**2 + hp.data_noise**2) / hp.temperature
-    if balance == "E4" or getattr(hp, "flow", "jko") == "kl":
-        return _Arm(data, hp.negatives_drift, 0.0, False, 0.0, 0.0, 0.0)
-    knobs: Any = hp  # those of E6
-    p, q = _PENALISED[knobs.penalty_on]
-    rho = 1 / knobs.sigma**2 if knobs.penalty_of == "f" else 0.0
-    weight, absolute = (knobs.jko_weight, False) if knobs.beta is None else (knobs.beta, True)
-    return _Arm(data, hp.negatives_drift, weight, absolute, p, q, rho)
+    return (s**2 + balance.data_noise**2) / balance.temperature
 
 
-def _squared_step(kappa: float, arm: _Arm) -> float:
+def _squared_step(kappa: float, data: float, terms: Balance) -> float:
     """D(kappa): the delta^2 at which h(kappa, D) = 0; inf where h > 0 for every D. 0 < kappa <= 2.
 
     h D (beta = c D / 2) or h D^2 (beta absolute) is the quadratic a D^2 + b D + e with e >= 0 and one positive root.
     """
-    spread, w = arm.data * kappa * (2 - kappa), arm.weight
-    shrink = (1 - kappa) ** (2 * arm.drift)
-    if arm.absolute:
-        a = -shrink - 4 * w * arm.rho * arm.q
-        b = spread * (1 - 4 * w * arm.rho * arm.p) + 8 * w * kappa * arm.q
-        e = 8 * w * kappa * arm.p * spread
+    spread, w = data * kappa * (2 - kappa), terms.weight
+    shrink = (1 - kappa) ** (2 * terms.drift)
+    if terms.absolute:
+        a = -shrink - 4 * w * terms.rho * terms.q
+        b = spread * (1 - 4 * w * terms.rho * terms.p) + 8 * w * kappa * terms.q
+        e = 8 * w * kappa * terms.p * spread
     else:
-        a = -2 * w * arm.rho * arm.q
-        b = 4 * w * kappa * arm.q - shrink - 2 * w * arm.rho * arm.p * spread
-        e = spread * (1 + 4 * w * kappa * arm.p)
+        a = -2 * w * terms.rho * terms.q
+        b = 4 * w * kappa * terms.q - shrink - 2 * w * terms.rho * terms.p * spread
+        e = spread * (1 + 4 * w * kappa * terms.p)
     if a == 0:
         if b >= 0:
             return math.inf if b > 0 or e > 0 else 0.0
@@ -126,45 +105,46 @@ def _largest(f: Callable[[float], float]) -> tuple[float, float]:
     return best, f(best)
 
 
-def limit(s: float, hp: HParams) -> float:
-    """E13: the largest step size delta that leaves this arm a fixed point at local data standard deviation s.
+def limit(s: float, balance: Balance | None) -> float:
+    """E13: the largest step size delta that leaves training a fixed point at local data standard deviation s.
 
     math.inf where every delta has one, math.nan where the law is silent. Units of the data. For `penalty_of: f` it
     depends on sigma. It ignores delta < 2 sigma, which the reference alone demands.
     """
-    arm = _arm(s, hp)
-    return math.nan if arm is None else math.sqrt(_largest(lambda kappa: _squared_step(kappa, arm))[1])
+    if balance is None:
+        return math.nan
+    data = _data(s, balance)
+    return math.sqrt(_largest(lambda kappa: _squared_step(kappa, data, balance))[1])
 
 
-def step_at(kappa: float, s: float, hp: HParams) -> float:
+def step_at(kappa: float, s: float, balance: Balance | None) -> float:
     """The step size at which the fixed point has kappa = eta lambda (inf: none); kappa = 1 is the practical bound.
 
     With c = `jko_weight` at U and particles it is s / sqrt(1 - 4c) for kappa = 1, inf from c = 1/4.
     """
     if not 0 < kappa <= 2:
         raise ValueError(f"found kappa = {kappa!r}, expected 0 < kappa <= 2")
-    arm = _arm(s, hp)
-    return math.nan if arm is None else math.sqrt(_squared_step(kappa, arm))
+    return math.nan if balance is None else math.sqrt(_squared_step(kappa, _data(s, balance), balance))
 
 
-def fixed_point(s: float, hp: HParams) -> float:
-    """E13: lambda*, the curvature of U at which training of this arm rests at its own step size.
+def fixed_point(s: float, balance: Balance | None, step_size: float) -> float:
+    """E13: lambda*, the curvature of U at which training rests at this step size.
 
     nan where there is none (step_size above `limit`) or where the law is silent. Of two roots the smaller, which
     attracts.
     """
-    arm = _arm(s, hp)
-    if arm is None:
+    if balance is None:
         return math.nan
-    high, largest = _largest(lambda kappa: _squared_step(kappa, arm))
-    target = hp.step_size**2
+    data = _data(s, balance)
+    high, largest = _largest(lambda kappa: _squared_step(kappa, data, balance))
+    target = step_size**2
     if largest < target or largest == 0:
         return math.nan
     low = 0.0  # D(0) = 0 < target
     for i in range(1, _GRID):  # the first crossing, were D not to rise all the way to its maximum
         if 2 * i / _GRID >= high:
             break
-        if _squared_step(2 * i / _GRID, arm) >= target:
+        if _squared_step(2 * i / _GRID, data, balance) >= target:
             high = 2 * i / _GRID
             break
         low = 2 * i / _GRID
@@ -172,5 +152,5 @@ def fixed_point(s: float, hp: HParams) -> float:
         middle = (low + high) / 2
         if middle in (low, high):
             break
-        low, high = (low, middle) if _squared_step(middle, arm) >= target else (middle, high)
+        low, high = (low, middle) if _squared_step(middle, data, balance) >= target else (middle, high)
     return high / (target / 2)

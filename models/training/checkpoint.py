@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.data.data import Data
 from models.methods.method import Method
-from models.networks.networks import Network
+from models.networks.layers import Network
 from models.training.adam import Adam
 from models.training.step import TrainState, init_state
 

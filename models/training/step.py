@@ -16,7 +16,9 @@ from torch import Tensor
 
 from models.data.data import Data
 from models.methods.method import Draw, FlowLoss, Method, Networks
-from models.networks.networks import Network, fuse_for, score_network, upsampler_network
+from models.networks.choice import score_network
+from models.networks.layers import Network, fuse_for
+from models.networks.upsampler import upsampler_network
 from models.noise import Noise, generators_for
 from models.stability.divergence import REASONS, Monitor, observe
 from models.training.adam import Adam
@@ -73,8 +75,7 @@ def init_state(method: Method, data: Data, seeds: Sequence[int], device: torch.d
     hp, dtype = method.hp, DTYPES[method.hp.precision]
     weights = generators_for(seeds, "weights")  # drawn on the CPU, so that every device starts from the same networks
     fuse = fuse_for(method.shape, device)
-    f = score_network(method.shape, hp.width, weights, dtype=dtype, fuse=fuse, spectral=hp.spectral_norm,
-                      scale=hp.score_scale).to(device)
+    f = score_network(method.shape, hp, weights, dtype=dtype, fuse=fuse).to(device)
     g = upsampler_network(hp.latent_dim, method.shape, hp.width, weights, dtype=dtype, fuse=fuse,
                           extent=data.extent).to(device) if hp.uses_generator else None
     noise = Noise(generators_for(seeds, "chain", device), dtype)

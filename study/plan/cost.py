@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from models.methods.hparams import gradient_evaluations
 from study.schema.unit import Unit
 from study.spec.knobs import METHODS
 
@@ -10,7 +9,7 @@ from study.spec.knobs import METHODS
 def cost(unit: Unit) -> float:
     """Particle-gradient evaluations of a unit's training, if no replicate diverges."""
     hp = METHODS[unit.configuration.method](**unit.configuration.knobs)
-    return float(gradient_evaluations(hp) * hp.updates * len(unit.seeds))
+    return float(hp.gradient_evaluations() * hp.updates * len(unit.seeds))
 
 
 def budgets(spent: dict[str, float]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from models.data.data import Data
 from models.measures.naming import LONG_CHAINS, long_chains, long_name
+from models.measures.table import larger_is_better
 from study.plan.identity import config_hash, phase_seeds, study_version
 from study.plan.prediction import arm_limits, spread_of
 from study.plan.samplers import sampler_arguments
@@ -32,7 +33,7 @@ from study.spec import StudySpec
 from study.spec.model import cells_of
 
 if TYPE_CHECKING:
-    from models.measures.sample_metrics import Yardstick
+    from models.measures.sample_metrics import SampleMetrics
 
 FLOOR_DRAWS = 20
 SECONDS_A_CALL = 5e-4
@@ -44,19 +45,19 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
 
     Raises ValueError or OSError for `evaluation.features` that cannot be used.
     """
-    from models.measures.sample_metrics import Yardstick
+    from models.measures.sample_metrics import SampleMetrics
 
     own = None
     if spec.evaluation.features is not None:
         from models.measures.feature_file import own_extractor  # imports torch
 
         own = own_extractor(spec.evaluation.features, data.extent)
-    yardstick = Yardstick(data, spec.evaluation.samples, spec.evaluation.split, cache_dir, own)
+    metrics = SampleMetrics(data, spec.evaluation.samples, spec.evaluation.split, cache_dir, own)
     local = spread_of(data, spec.seed)
     spread = LocalSpread(n=local.n, k=local.k, coarse=local.coarse, **{
         key: float(getattr(local, key)) for key in ("s_min", "s_med", "se_min", "se_med")})
-    floors = yardstick.floors(FLOOR_DRAWS, np.random.default_rng(spec.seed))
-    few = Yardstick(data, long_chains(spec.evaluation.samples), spec.evaluation.split, cache_dir)
+    floors = metrics.floors(FLOOR_DRAWS, np.random.default_rng(spec.seed))
+    few = SampleMetrics(data, long_chains(spec.evaluation.samples), spec.evaluation.split, cache_dir)
     long = long_name(spec.primary)
     floors[long] = few.floors(FLOOR_DRAWS, np.random.default_rng(spec.seed), primary_only=True)[few.primary]
     sizes = estimate(spec)
@@ -64,7 +65,7 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
         study=spec.study, study_version=study_version(spec.resolved(), data.content_hash), question=spec.question,
         data=PlannedData(name=data.name, shape=list(data.shape), content_hash=data.content_hash, notes=data.notes,
                          n={name: len(getattr(data, name)) for name in ("train", "search", "confirm")}),
-        primary=spec.primary, primary_long=long, direction=yardstick.direction, baseline=spec.baseline,
+        primary=spec.primary, primary_long=long, direction=metrics.direction or "minimize", baseline=spec.baseline,
         common_cell=common_cell(spec), factors=_factors(spec), spread=spread,
         arms={name: PlannedArm(method=arm.method, fixed=dict(arm.knobs), limits=arm_limits(spec, arm, spread))
               for name, arm in spec.arms.items()},
@@ -72,8 +73,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
         floors={name: Floor(**floor._asdict()) for name, floor in floors.items()},
         planned={phase: Planned(configurations=p.configurations, replicates=p.replicates)
                  for phase, p in sizes.phases.items()},
-        extractor=None if yardstick.extractor is None else Extractor(
-            name=yardstick.extractor.name, accuracy=yardstick.extractor.accuracy),
+        extractor=None if metrics.extractor is None else Extractor(
+            name=metrics.extractor.name, accuracy=metrics.extractor.accuracy),
         cells=[Cell(config_hash=config_hash(c, data.content_hash), arm=c.arm, method=c.method, knobs=dict(c.knobs))
                for c in design_configurations(spec)],
         estimate=sizes.model_copy(update={"seconds": tuple(_seconds(spec, data, sizes, end) / cpus for end in (0, 1)),
@@ -81,7 +82,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
         search=None if spec.search is None else PlannedSearch(
             sampler=spec.search.sampler, arguments=dict(sampler_arguments(spec.search.sampler)),
             prune=spec.search.prune, objectives=list(spec.search.objectives),
-            diverged_value={arm: diverged_values(spec, arm, data, yardstick) for arm in spec.arms}))
+            directions=["maximize" if larger_is_better(name) else "minimize" for name in spec.search.objectives],
+            diverged_value={arm: diverged_values(spec, arm, data, metrics) for arm in spec.arms}))
 
 
 def common_cell(spec: StudySpec) -> CommonCell | None:
@@ -98,7 +100,7 @@ def common_cell(spec: StudySpec) -> CommonCell | None:
     return CommonCell(step_size=levels[(len(levels) - 1) // 2], mcmc_steps=most)
 
 
-def diverged_values(spec: StudySpec, arm: str, data: Data, yardstick: Yardstick) -> list[float | None]:
+def diverged_values(spec: StudySpec, arm: str, data: Data, metrics: SampleMetrics) -> list[float | None]:
     """What a diverged replicate of an arm counts as, an objective each. `reference`: that of its reference's samples.
 
     None where the reference has no such value (costs): the replicate's own stands.
@@ -107,8 +109,8 @@ def diverged_values(spec: StudySpec, arm: str, data: Data, yardstick: Yardstick)
     sigma = float(getattr(spec.arms[arm].hparams(spec.search.fixed[arm]), "sigma", 1.0))
     rng = np.random.default_rng(spec.seed)
     samples = (sigma * rng.standard_normal((spec.evaluation.samples, *data.shape))).astype(np.float32)
-    known = yardstick.all(samples)
-    known[long_name(yardstick.primary)] = known[yardstick.primary]
+    known = metrics.all(samples)
+    known[long_name(metrics.primary)] = known[metrics.primary]
     if data.density is not None:
         from models.measures.quality import grid_kl
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.data.data import Data, some
 from models.methods.hparams import HParams
-from models.stability.law import ENTER, limit, step_at
+from models.stability.law import limit, step_at
 from models.stability.local_sd import Spread, local_spread
 from study.schema.plan import DELTA_MED, DELTA_MIN, LIMITS, Limit, LocalSpread, Plan
 from study.schema.unit import Configuration
@@ -37,13 +37,14 @@ def limits(spread: LocalSpread, hp: HParams) -> dict[str, float | None]:
     KL's feedback changes sign. None: no finite one. Empty where the law is silent.
     """
     found: dict[str, float | None] = {}
+    balance = hp.balance()
     for names, s, error in ((DELTA_MIN, spread.s_min, spread.se_min), (DELTA_MED, spread.s_med, spread.se_med)):
         for name, at in zip(names, (s, max(0.0, s - Z * error), s + Z * error), strict=True):
-            delta = limit(at, hp)
+            delta = limit(at, balance)
             if math.isnan(delta):
                 return {}
             found[name] = _or_none(delta)
-    found["delta_kappa1"] = _or_none(step_at(1.0, spread.s_med, hp))
+    found["delta_kappa1"] = _or_none(step_at(1.0, spread.s_med, balance))
     return found
 
 
@@ -57,10 +58,11 @@ def arm_limits(spec: StudySpec, arm: Arm, spread: LocalSpread) -> list[Limit]:
 
     Without a design: one entry for what the search fixes, none where it varies such a knob.
     """
+    enter = METHODS[arm.method].entering("law")
     if spec.design is not None:
         seen: dict[str, Mapping[str, Any]] = {}
         for cell in cells_of(spec.design.factors[arm.name]):
-            row = {k: v for k, v in cell.items() if k in ENTER}
+            row = {k: v for k, v in cell.items() if k in enter}
             seen.setdefault(repr(row), row)
             if len(seen) == MAX_LIMITS:
                 break
@@ -68,9 +70,9 @@ def arm_limits(spec: StudySpec, arm: Arm, spread: LocalSpread) -> list[Limit]:
         shown = rows
     else:
         assert spec.search is not None
-        if set(spec.search.free[arm.name]) & set(ENTER):
+        if set(spec.search.free[arm.name]) & enter:
             return []
-        rows, shown = [{k: v for k, v in spec.search.fixed[arm.name].items() if k in ENTER}], [{}]
+        rows, shown = [{k: v for k, v in spec.search.fixed[arm.name].items() if k in enter}], [{}]
     found = [(row, limits(spread, arm.hparams(given))) for row, given in zip(shown, rows, strict=True)]
     return [Limit(knobs=dict(row), **entry) for row, entry in found if entry]
 

@@ -9,19 +9,15 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from models.measures.naming import AIS_CHAINS, long_chains
-from models.methods.hparams import gradient_evaluations
 from study.schema.canonical import canonical
 from study.schema.plan import ArmCost, Estimate, PhaseCost
 from study.schema.unit import PHASES, Configuration
 from study.spec import StudySpec
-from study.spec.knobs import Range, coerce
+from study.spec.knobs import METHODS, Range, coerce
 from study.spec.model import cells_of
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
-
-# The knobs that gradient_evaluations and the number of updates depend on.
-COSTLY = {"updates", "batch_size", "mcmc_steps", "latent_steps", "negatives_drift", "penalty_on", "flow"}
 
 
 def configuration(spec: StudySpec, phase: str, arm: str, values: Mapping[str, Any]) -> Configuration:
@@ -128,13 +124,14 @@ def _search_costs(spec: StudySpec, arm: str) -> tuple[int, int]:
 def _corners(spec: StudySpec, arm: str) -> list[dict[str, Any]]:
     """The ends of an arm's search space, in the knobs that cost depends on."""
     assert spec.search is not None
-    free = {knob: r.corners() for knob, r in spec.search.free[arm].items() if knob in COSTLY}
+    costly = METHODS[spec.arms[arm].method].entering("cost")
+    free = {knob: r.corners() for knob, r in spec.search.free[arm].items() if knob in costly}
     return [{**spec.search.fixed[arm], **dict(zip(free, corner, strict=True))} for corner in product(*free.values())]
 
 
 def _cost(spec: StudySpec, arm: str, values: Mapping[str, Any]) -> int:
     hp = spec.arms[arm].hparams(values)
-    return gradient_evaluations(hp) * hp.updates
+    return hp.gradient_evaluations() * hp.updates
 
 
 def _measuring(spec: StudySpec, phase: str, arm: str, values: Mapping[str, Any]) -> int:

@@ -17,7 +17,7 @@ from study.store.units import Store
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-    from study.run.search import Search
+    from study.run.search.search import Search
 
 
 
@@ -85,7 +85,8 @@ def make_search(spec: StudySpec, version: str, content_hash: str, results: Resul
     """
     import optuna
 
-    from study.run.search import ArmSearch, Search
+    from study.run.search.arm import ArmSearch
+    from study.run.search.search import Search
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     assert spec.search is not None

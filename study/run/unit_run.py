@@ -5,18 +5,18 @@ Imports torch when a unit starts, not before. Never imports ray: it runs as well
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.measures.naming import long_name
+from models.measures.table import MEASURES
 from study.plan.identity import config_hash
+from study.run.safeguards import exact_on_gpu, is_out_of_memory, watched
 from study.run.unit_progress import UnitProgress, pack, unpack
 from study.schema.manifest import Manifest
 from study.schema.plan import LIMITS
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 20.0  # between two checkpoints, at least
 CHECKPOINT_SHARE = 20  # and at least this many times what one costs, where storage is slow
-ALLOC_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED",
-                "CUSPARSE_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "CUDA error: out of memory")
-STDERR = 2  # its descriptor: what stands for it in Python may be no file
 
 Row = dict[str, Any]
 
@@ -62,7 +59,8 @@ class UnitRun:
         self._patience = patience
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = UnitProgress()
-        self._state: TrainState | None = None
+        self._training: Iterator[tuple[TrainState, list[Info]]] | None = None
+        self._state: TrainState | None = None  # at the last evaluation
         self._saved, self._save_cost = time.monotonic(), 0.0
         self._notes: list[str] = []
 
@@ -79,32 +77,24 @@ class UnitRun:
         unit reported. status: running | finished | diverged (all replicates) | oom (nothing is written: it may run
         elsewhere). A unit that is done already answers from its manifest. Other exceptions propagate.
         """
-        with _watched(self._patience):
+        with watched(self._patience):
             manifest = self.store.done(self.unit) if self._state is None else None
             if manifest is not None and manifest.report is not None:
                 return manifest.report
             try:
                 return self._advance()
             except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 updates = self.unit.configuration.knobs["updates"]
                 return {"update": self._state.update if self._state else 0, "updates": updates,
                         "replicates": len(self.unit.seeds), "diverged": 0, "status": "oom", "done": True}
 
     def _advance(self) -> dict[str, Any]:
-        from models.training.step import train_step
-
         self._tick = time.perf_counter(), time.process_time()
-        state = self._state if self._state is not None else self._start()
-        target = next(point for point in self._points if point > state.update)
-        infos = self._since_the_last_point(state)
-        while state.update < target and bool(state.alive.any()):
-            state, info = train_step(self._method, self._data, state)
-            infos.append(info)
-            if state.update < target and self._checkpoint_is_due():
-                self._clock()
-                self._checkpoint(state, infos)
+        if self._training is None:
+            self._training = self._start()
+        state, infos = next(self._training)
         measured = self._evaluator.point(state, infos)
         self._progress.window = {}  # a checkpoint on the way may have filled it
         self._clock()
@@ -115,39 +105,36 @@ class UnitRun:
         last = state.update >= self._points[-1] or not bool(state.alive.any())
         return self._finish(state) if last else self._go_on(state, rows)
 
-    def _start(self) -> TrainState:
-        """Data, method and evaluator from the configuration; the training state afresh, or from the checkpoint."""
-        from models import METHODS
+    def _start(self) -> Iterator[tuple[TrainState, list[Info]]]:
+        """Training of the configuration, from its checkpoint where it has one, and who evaluates it."""
         from models.data.disk.options import DataError, kind_of
         from models.data.load import load
         from models.measures.evaluation import Evaluator
         from models.measures.feature_file import own_extractor
-        from models.methods import hparams
         from models.methods.method import build
-        from models.training.step import init_state
+        from models.training.fit import fit
 
         if self.device != "cpu":
-            _exact_on_gpu()
+            exact_on_gpu()
         c, seeds = self.unit.configuration, self.unit.seeds
-        hp: hparams.HParams = getattr(hparams, METHODS[c.method].split(":")[1])(**c.knobs)
         self._data = load(c.data, cache_dir=self.cache_dir)
         if kind_of(c.data) and config_hash(c, self._data.content_hash) != self.unit.config_hash:
             raise DataError((), f"found other images on {platform.node()} than the study was launched with "
                                 f"({self._data.notes}), expected the same data on every machine as long as it runs")
-        self._method = build(hp, self._data)
+        self._method = build(c.method, self._data, **c.knobs)
         e = c.evaluation
         self._evaluator = Evaluator(self._method, self._data, samples=e.samples, long_run=e.long_run,
                                     split=e.split, cache_dir=self.cache_dir, ais_steps=e.ais_steps,
                                     own=own_extractor(e.features, self._data.extent))
         self.objective = self.objective or self._evaluator.primary
-        self._points = evaluation_points(hp.updates, e.points)
-        self._gradients = hparams.gradient_evaluations(hp)
+        self._points = evaluation_points(c.knobs["updates"], e.points)
+        self._gradients = self._method.hp.gradient_evaluations()
         state = self._continued()
         self._told_commit()
         if state is None:
             self.store.write_config(self.unit)
-            state = init_state(self._method, self._data, seeds, self.device)
-        return state
+        return fit(self._method, self._data, seeds, self._points, device=self.device, state=state,
+                   seen=self._since_the_last_point(state) if state else (), between=self._between)
 
     def _continued(self) -> TrainState | None:
         """The training state of the newest checkpoint, and its progress; None where the unit starts afresh."""
@@ -182,6 +169,11 @@ class UnitRun:
         if self._checkpoint_is_due():
             self._checkpoint(state, [])
         return report
+
+    def _between(self, state: TrainState, infos: Sequence[Info]) -> None:
+        if self._checkpoint_is_due():
+            self._clock()
+            self._checkpoint(state, infos)
 
     def _checkpoint_is_due(self) -> bool:
         return time.monotonic() - self._saved >= max(self._checkpoint_seconds, CHECKPOINT_SHARE * self._save_cost)
@@ -265,8 +257,7 @@ class UnitRun:
         if self.floor is None or not np.isfinite(quality).any():
             return "survived", ()
         n = self.unit.configuration.evaluation.samples
-        measures = {"variance_ratio": f"variance_ratio_{n}", "modes": f"modes_{n}", "long": long_name(primary),
-                    "saturation_excess": f"saturation_excess_{n}"}
+        measures = {m.verdict: m.name(n) for m in MEASURES if m.verdict} | {"long": long_name(primary)}
         found = {name: final[column] for name, column in measures.items() if column in final}
         if "sd_ratio_g" in trace[-1]:
             found["sd_ratio_g"] = trace[-1]["sd_ratio_g"]
@@ -300,35 +291,3 @@ class UnitRun:
 def evaluation_points(updates: int, points: int) -> list[int]:
     """At most `points` update numbers, equally spaced up to the last update."""
     return sorted({round(updates * k / points) for k in range(1, points + 1)} - {0})
-
-
-def _exact_on_gpu() -> None:
-    """fp32 means fp32: cuDNN's default is TF32 in convolutions, and kernels that differ from run to run."""
-    import torch
-
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-
-
-@contextmanager
-def _watched(patience: float | None) -> Iterator[None]:
-    """End this process, with its stacks on stderr, if the block takes longer. The clock is a thread outside of Python,
-    which no lock and no call into a driver holds up; to Ray the worker has died, and its unit goes on elsewhere."""
-    if patience is None:
-        yield
-        return
-    faulthandler.dump_traceback_later(patience, exit=True, file=STDERR)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Python's and CUDA's own classes; torch's allocator for the CPU, and cuBLAS, cuDNN and their like for their work
-    space, raise a plain RuntimeError with its name."""
-    import torch
-
-    said = str(error)
-    return (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in said
-            or any(name in said for name in ALLOC_FAILED))

@@ -132,6 +132,7 @@ class PlannedSearch(_Part):
     arguments: dict[str, Any]
     prune: str | None
     objectives: list[str]
+    directions: list[str]  # of the objectives: minimize | maximize
     diverged_value: dict[str, list[float | None]]
 
 

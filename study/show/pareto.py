@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from models.measures.table import larger_is_better
 from study.plan.identity import knobs_text
 from study.schema.pareto import unbeaten
 from study.store.results import Result
@@ -13,7 +14,7 @@ MAX_ROWS = 20  # of the Pareto set, for people; the report has them all
 
 def pareto_set(results: Sequence[Result]) -> list[Result]:
     """Of the search's results those that no other one beats in an objective without losing in another, by the first
-    objective. All objectives are minimized; what was pruned was told none."""
+    objective. Smaller is better of all that is told; what was pruned was told none."""
     told = [r for r in results if r.told and not r.pruned]
     kept = unbeaten([r.told for r in told])
     found = [r for r, keeps in zip(told, kept, strict=True) if keeps]
@@ -27,7 +28,9 @@ def pareto_lines(results: Sequence[Result], objectives: Sequence[str], factors: 
         return []
     found = pareto_set(results)
     more = [f"  and {len(found) - MAX_ROWS} more"] if len(found) > MAX_ROWS else []
+    signs = [-1 if larger_is_better(name) else 1 for name in objectives]
     rows = [f"  {r.unit.configuration.arm} {knobs_text(r.unit.configuration.knobs, factors)}: "
-            + ", ".join(f"{value:.4g}" for value in r.told) + (f" | {r.verdicts}" if r.verdicts else "")
+            + ", ".join(f"{sign * value:.4g}" for sign, value in zip(signs, r.told, strict=True))
+            + (f" | {r.verdicts}" if r.verdicts else "")
             for r in found[:MAX_ROWS]]
     return [f"Pareto set of the search, {len(found)} of {told} ({', '.join(objectives)}):", *rows, *more]

@@ -66,7 +66,7 @@ class Section:
         for key, value in raw.items():
             if key == "zip" and self.zips:
                 self._zips((*path, key), value, raw, arms, is_shared)
-            elif key in ALL_KNOBS:
+            elif key in ALL_KNOBS or any(key in KNOBS[method] for method in arms.values()):
                 self._knob((*path, key), key, value, arms, is_shared)
             elif key not in other_keys:
                 knobs = dict.fromkeys(knob for method in arms.values() or METHODS for knob in KNOBS[method])

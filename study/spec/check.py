@@ -9,10 +9,18 @@ from typing import Any
 
 from study.spec.branches import Placed, Section
 from study.spec.check_arms import read_baseline, read_entries, read_methods
-from study.spec.check_data import base_of, read_data
+from study.spec.check_data import base_of, read_data, shape_of
 from study.spec.check_evaluation import read_evaluation
 from study.spec.check_search import read_search
-from study.spec.cross import arm_conflicts, factors_of, least_particles, same_cells, too_many_cells, wrong_together
+from study.spec.cross import (
+    arm_conflicts,
+    factors_of,
+    least_particles,
+    same_cells,
+    too_many_cells,
+    wrong_networks,
+    wrong_together,
+)
 from study.spec.knobs import is_number, read_levels, read_range, read_value
 from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Resources, Search, StudySpec, cells_of
 from study.spec.objectives import primary
@@ -72,7 +80,9 @@ def _study(reader: Reader, base: str) -> StudySpec | None:
     for problem in too_many_cells(design) if design else ():
         reader.report(*problem)
     if not any(path == ("design",) for path, _ in reader.problems):
-        for problem in [*wrong_together(methods, fixed, phases), *same_cells(arms, design, search)]:
+        data_known = kind and not any(path[:1] == ("data",) for path, _ in reader.problems)
+        wrong = wrong_networks(methods, fixed, phases, shape_of(kind, data)) if data_known else ()
+        for problem in [*wrong_together(methods, fixed, phases), *wrong, *same_cells(arms, design, search)]:
             reader.report(*problem)
     _check_top(reader, confirm, design, search)
     compare_at = _compare_at(reader, arms.get(baseline), design)

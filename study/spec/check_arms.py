@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from models.registry import FindError, find
 from study.spec.branches import Placed, Section
 from study.spec.check_search import KEYS as SEARCH_KEYS
 from study.spec.knobs import ALL_KNOBS, METHODS, read_value
@@ -28,12 +29,13 @@ def read_methods(reader: Reader) -> dict[str, str]:
     found: dict[str, str] = {}
     for i, name in enumerate(value if isinstance(value, list) else [value]):
         where: Path = ("method", i) if isinstance(value, list) else ("method",)
-        if not isinstance(name, str) or name not in METHODS:
-            reader.unknown(where, name, METHODS, "method", may_be_list=True)
-        elif name in found:
-            reader.report(where, f"{name} stands twice in the list")
+        arm = name.rpartition(":")[2] if isinstance(name, str) else ""
+        if not _is_method(reader, where, name, may_be_list=True):
+            continue
+        if arm in found:
+            reader.report(where, f"{arm} stands twice in the list")
         else:
-            found[name] = name
+            found[arm] = name
     return found
 
 
@@ -52,12 +54,10 @@ def _of_arms(reader: Reader) -> dict[str, str]:
             reader.report(where, f"{arm} is a key of the spec; give the arm another name")
         elif method is None:
             reader.report(where, f"found {entry!r}, expected a mapping such as {{method: kl, negatives_drift: 1}}")
-        elif not isinstance(method, str) or method not in METHODS:
-            said = isinstance(entry, dict) and "method" in entry
-            if said:
-                reader.unknown((*where, "method"), method, METHODS, "method")
-            else:
-                reader.report(where, f"method is missing; expected one of {', '.join(METHODS)}")
+        elif not (isinstance(entry, dict) and "method" in entry) and method not in METHODS:
+            reader.report(where, f"method is missing; expected one of {', '.join(METHODS)}")
+        elif not _is_method(reader, (*where, "method"), method):
+            continue
         elif arm in METHODS and arm != method:
             reader.report((*where, "method"), f"found {method}, expected {arm}: an arm named like a method is of it")
         else:
@@ -65,6 +65,20 @@ def _of_arms(reader: Reader) -> dict[str, str]:
     if arms == {} and reader.raw["arms"] == {}:
         reader.report(("arms",), "found no arm, expected at least one")
     return found
+
+
+def _is_method(reader: Reader, where: Path, name: Any, may_be_list: bool = False) -> bool:
+    """Whether it names a method, built in or from outside. Reports what does not."""
+    if isinstance(name, str) and ":" in name:
+        try:
+            find("method", name)
+        except FindError as problem:
+            reader.report(where, str(problem))
+            return False
+    elif not isinstance(name, str) or name not in METHODS:
+        reader.unknown(where, name, METHODS, "method", may_be_list=may_be_list)
+        return False
+    return True
 
 
 def read_entries(reader: Reader, methods: Mapping[str, str]) -> dict[str, dict[str, Placed]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from models.data.datasets import DATASETS
@@ -59,6 +60,11 @@ def read_data(reader: Reader, base: str) -> tuple[dict[str, Any], str, dict[str,
         return ({"name": name, "size": info.default_size if size is None else size}, name,
                 {split: getattr(info, split) for split in SPLITS})
     return {"name": "", "size": None}, "", {}
+
+
+def shape_of(kind: str, data: Mapping[str, Any]) -> tuple[int, ...]:
+    """(C, H, W) or (2,), of data that `read_data` found to be of this name or kind."""
+    return DATASETS[kind].shape(data["size"]) if kind in DATASETS else (data["channels"], data["size"], data["size"])
 
 
 def _choices(name: Any = None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from study.spec.branches import Placed
 from study.spec.knobs import METHODS, is_number
 from study.spec.model import MAX_REPLICATES, Search
-from study.spec.objectives import Measure, measures, primary
+from study.spec.objectives import FEATURES, Objective, measures, primary
 from study.spec.places import SECTIONS
 from study.spec.problems import Path
 from study.spec.reading import Reader
@@ -16,8 +16,9 @@ from study.spec.reading import Reader
 KEYS = SECTIONS["search"]
 SAMPLERS = ("tpe", "random", "gp", "nsga2")
 BUDGETS = ("gradients", "trials")
+DIRECTIONS = {"minimize": "smaller", "maximize": "larger"}  # what is better
 MAX_OBJECTIVES = 3
-UNKNOWN = Measure("", "")  # stands for an objective that there is not, so that nothing else is said of it
+UNKNOWN = Objective("", "")  # stands for an objective that there is not, so that nothing else is said of it
 
 
 def read_search(reader: Reader, space: Mapping[str, Mapping[str, Placed]], methods: Mapping[str, str], data: str,
@@ -25,7 +26,7 @@ def read_search(reader: Reader, space: Mapping[str, Mapping[str, Placed]], metho
     """The whole section. `space`: what was read of search.space; `data` is "" where the data set is unknown."""
     given = reader.mapping(("search",), KEYS)
     chosen = _objectives(reader, given.get("objective", "primary"), methods, data, samples)
-    _check_direction(reader, given.get("direction", "minimize"), chosen)
+    _check_direction(reader, given.get("direction"), chosen)
     diverged = given.get("diverged_value", "reference")
     return Search(
         replicates=reader.whole(("search",), "replicates", 2, 1, MAX_REPLICATES),
@@ -41,13 +42,13 @@ def read_search(reader: Reader, space: Mapping[str, Mapping[str, Placed]], metho
               for arm, knobs in space.items()})
 
 
-def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], data: str, samples: int) -> list[Measure]:
+def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], data: str, samples: int) -> list[Objective]:
     words = value if isinstance(value, list) else [value]
     if not data:
-        return [Measure("primary", "primary")] * len(words)
+        return [Objective("primary", "primary")] * len(words)
     known = measures(data, samples)
     named = {"primary": known[0], **{m.family: m for m in known}, **{m.name: m for m in known}}
-    chosen: list[Measure] = []
+    chosen: list[Objective] = []
     for i, word in enumerate(words):
         where: Path = ("search", "objective", i) if isinstance(value, list) else ("search", "objective")
         measure = named.get(word) if isinstance(word, str) else None
@@ -57,8 +58,9 @@ def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], data: st
             chosen.append(UNKNOWN)
             continue
         if measure.needs > samples:
-            reader.report(where, f"{word} needs evaluation.samples >= {measure.needs}, twice its features, "
-                                 f"found {samples}; take primary")
+            why = ", twice its features" if measure.needs > FEATURES else ""
+            reader.report(where, f"{word} needs evaluation.samples >= {measure.needs}{why}, found {samples}; take "
+                                 "primary")
         without = [arm for arm, method in methods.items() if METHODS[method].latent_chain]
         if measure.needs_density and without:
             reader.report(where, f"{word} needs a density of the data space, which {', '.join(without)} does not have; "
@@ -71,20 +73,22 @@ def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], data: st
     return chosen
 
 
-def _check_direction(reader: Reader, value: Any, chosen: list[Measure]) -> None:
-    """One word for each objective, a single word for all; it may be said, and is always minimize."""
+def _check_direction(reader: Reader, value: Any, chosen: list[Objective]) -> None:
+    """One word for each objective, a single word for all; it may be said, and is the measure's own."""
     words = value if isinstance(value, list) else [value] * len(chosen)
     if len(words) != len(chosen):
         reader.report(("search", "direction"), f"found {len(words)} for {len(chosen)} objectives, expected one each")
     for i, (word, measure) in enumerate(zip(words, chosen, strict=False)):
         where: Path = ("search", "direction", i) if isinstance(value, list) else ("search", "direction")
-        if word == "maximize" and measure is not UNKNOWN:
-            reader.report(where, f"found maximize, expected minimize: the smaller {measure.name}, the better")
-        elif word != "maximize":
-            reader.word(where, word, ("minimize",))
+        known = word in tuple(DIRECTIONS)  # which asks for no hash
+        if known and word != measure.direction and measure is not UNKNOWN:
+            reader.report(where, f"found {word}, expected {measure.direction}: the {DIRECTIONS[measure.direction]} "
+                                 f"{measure.name}, the better")
+        elif value is not None and not known:
+            reader.word(where, word, tuple(DIRECTIONS))
 
 
-def _prune(reader: Reader, value: Any, chosen: list[Measure]) -> str | None:
+def _prune(reader: Reader, value: Any, chosen: list[Objective]) -> str | None:
     where = ("search", "prune")
     if value is None:
         return None

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from models.methods.hparams import HParams, combination_problems
+from models.methods.hparams import HParams
+from models.networks.choice import network_problem
 from study.schema.canonical import canonical
 from study.spec.branches import Placed
 from study.spec.knobs import METHODS, Range, coerce
@@ -15,8 +16,6 @@ from study.spec.model import Arm, Design, Factor, Search, cells_of
 from study.spec.problems import Path
 
 MAX_CELLS = 20_000  # of one arm, and of all together
-COMBINED = {"step_size", "sigma", "beta", "jko_weight", "flow", "penalty_on", "penalty_of", "chain", "particles",
-            "batch_size", "refresh"}  # what combination_problems reads; a test holds the two together
 Places = Mapping[str, Mapping[str, Placed]]
 Problems = Iterator[tuple[Path, str]]
 
@@ -39,14 +38,15 @@ def arm_conflicts(entries: Places, phase: Places) -> Problems:
 
 
 def wrong_together(methods: Mapping[str, str], fixed: Places, phases: Mapping[str, Places]) -> Problems:
-    """`combination_problems` in every cell of the design and at the corners of the search space, each once."""
+    """`conflicts` of the knobs in every cell of the design and at the corners of the search space, each once."""
     seen = set()
     for phase, places in phases.items():
         for arm, method in methods.items():
             here = {**fixed[arm], **places[arm]}
             base = {knob: placed.value for knob, placed in fixed[arm].items()}
-            for row in cells_of(factors_of(places[arm]) if phase == "design" else _corners(places[arm])):
-                for knob, message in combination_problems(METHODS[method], {**base, **row}):
+            knobs = METHODS[method]
+            for row in cells_of(factors_of(places[arm]) if phase == "design" else _corners(places[arm], knobs)):
+                for knob, message in knobs.conflicts({**base, **row}):
                     culprit = knob if knob in here else "sigma" if knob == "step_size" and "sigma" in here else None
                     path = here[culprit].path if culprit else (phase,)
                     if (path, knob) not in seen:
@@ -54,10 +54,24 @@ def wrong_together(methods: Mapping[str, str], fixed: Places, phases: Mapping[st
                         yield path, message if culprit == knob else f"{knob} {message}"
 
 
-def _corners(places: Mapping[str, Placed]) -> tuple[Factor, ...]:
+def wrong_networks(methods: Mapping[str, str], fixed: Places, phases: Mapping[str, Places],
+                   shape: tuple[int, ...]) -> Problems:
+    """Networks that data of this shape cannot have, each place once."""
+    seen = set()
+    for phase in phases.values():
+        for arm, method in methods.items():
+            here = {**fixed[arm], **phase[arm]}
+            for name in _values(here, "network", METHODS[method]):
+                if (problem := network_problem(name, shape)) and here["network"].path not in seen:
+                    seen.add(here["network"].path)
+                    yield here["network"].path, problem
+
+
+def _corners(places: Mapping[str, Placed], method: type[HParams]) -> tuple[Factor, ...]:
     """A search space as a small design; a knob that no combination is about stays at its first end."""
+    read = method.entering("conflicts")
     ends = {k: p.value.corners() if isinstance(p.value, Range) else p.value for k, p in places.items()}
-    return tuple(Factor((knob,), tuple((end,) for end in (values if knob in COMBINED else values[:1])))
+    return tuple(Factor((knob,), tuple((end,) for end in (values if knob in read else values[:1])))
                  for knob, values in ends.items())
 
 

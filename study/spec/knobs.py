@@ -8,16 +8,32 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-import models
-from models.methods import hparams
+from models import registry
+from models.knobs import expected, knob_problem
 from models.methods.hparams import HParams
 from study.spec.problems import Path, nearest
 from study.spec.written import as_number
 
 Report = Callable[[Path, str], None]
-METHODS: dict[str, type[HParams]] = {
-    name: getattr(hparams, where.partition(":")[2]) for name, where in models.METHODS.items()}
-KNOBS: dict[str, tuple[str, ...]] = {name: tuple(f.name for f in fields(cls)) for name, cls in METHODS.items()}
+
+
+class _Methods(dict[str, type[HParams]]):
+    """Method -> the class of its knobs. Holds the built-in ones; `package.module:Name` is looked up, too."""
+
+    def __missing__(self, name: str) -> type[HParams]:
+        found: type[HParams] = registry.find("method", name).Knobs
+        return found
+
+
+class _Knobs(dict[str, tuple[str, ...]]):
+    """Method -> the names of its knobs."""
+
+    def __missing__(self, name: str) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(METHODS[name]))
+
+
+METHODS = _Methods({name: registry.find("method", name).Knobs for name in registry.METHODS})
+KNOBS = _Knobs({name: tuple(f.name for f in fields(cls)) for name, cls in METHODS.items()})
 ALL_KNOBS: tuple[str, ...] = tuple(dict.fromkeys(knob for knobs in KNOBS.values() for knob in knobs))
 
 
@@ -61,7 +77,7 @@ def missing(knob: str, method: str) -> str | None:
 
 def value_problem(method: str, knob: str, value: Any) -> str | None:
     """What is wrong with one value, as `found X, expected Y`, with the nearest word; or None."""
-    problem = hparams.knob_problem(METHODS[method], knob, value)
+    problem = knob_problem(METHODS[method], knob, value)
     if problem is None:
         return None
     kinds, words = _hint(knob, method)
@@ -188,5 +204,5 @@ def _hint(knob: str, method: str) -> tuple[tuple[type, ...], tuple[Any, ...]]:
     if (knob, method) not in _HINTS:
         cls = METHODS[method]
         field = next(f for f in fields(cls) if f.name == knob)
-        _HINTS[knob, method] = hparams.expected(field, typing.get_type_hints(cls))[:2]
+        _HINTS[knob, method] = expected(field, typing.get_type_hints(cls))[:2]
     return _HINTS[knob, method]

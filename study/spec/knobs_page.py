@@ -5,13 +5,14 @@ from __future__ import annotations
 import typing
 from dataclasses import fields
 
-from models.methods.hparams import HParams, expected
+from models.knobs import expected
+from models.methods.hparams import HParams
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS
 
 HEAD = """\
 # The knobs
 
-Made from `models/methods/hparams.py` by `python -m study.spec.knobs_page > docs/knobs.md`. A knob stands in `train`,
+Made from the files of `models/methods/` by `python -m study.spec.knobs_page > docs/knobs.md`. A knob stands in `train`,
 `design`, `search.space` or an arm of a study's file ([spec.md](spec.md)); E1 to E13 are the equations of
 `models/EQUATIONS.md`. Lengths are in units of the data: images lie in [-1, 1].
 

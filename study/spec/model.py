@@ -62,7 +62,7 @@ class Search:
     sampler: str
     trials: int  # of the costliest arm
     equal: str  # gradients: cheaper arms get as many more trials as cost the same; trials: all arms have as many
-    objectives: tuple[str, ...]  # all minimized
+    objectives: tuple[str, ...]  # names of measures, each with the direction of its row in models.measures.table
     prune: str | None
     diverged_value: tuple[float | str, ...]  # an objective; "reference": the objective of samples from the reference
     fixed: Mapping[str, Mapping[str, Any]]  # arm -> knob -> value

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models.measures.table import larger_is_better
 from study.schema.manifest import Manifest
 from study.schema.outcomes import verdicts
 from study.schema.unit import Unit
@@ -179,8 +180,8 @@ class Results:
     def score(self, unit: Unit) -> tuple[float, ...]:
         """What a search is told about its finished unit: an objective each, a mean over all replicates, finite.
 
-        A replicate that diverged, or lacks the measure, counts as the diverged value; where there is none (costs), its
-        own value stands.
+        Smaller is better: a measure that is better larger is told negated. A replicate that diverged, or lacks the
+        measure, counts as the diverged value; where there is none (costs), its own value stands.
         """
         if (last := self.remaining_block(unit)) is not None:  # a worker has just left it in the storage
             manifest = self._store.done(last)
@@ -203,7 +204,7 @@ class Results:
                 value = stated if own is None else own
                 assert value is not None, f"{name} is absent and nothing stands for it"
                 total += value
-            told.append(total / len(rows))
+            told.append(-total / len(rows) if larger_is_better(name) else total / len(rows))
         return tuple(told)
 
 

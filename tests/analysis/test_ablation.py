@@ -262,9 +262,9 @@ def test_of_two_arms_with_the_same_parts_the_one_with_fewer_knobs_of_its_own_sta
 
 
 def test_plain_knobs_are_the_methods_defaults():
-    from models.methods import hparams
+    from study.spec.knobs import METHODS
 
-    for method in (hparams.KL, hparams.JKO, hparams.Hidden, hparams.Amortized, hparams.GGCN):
+    for method in METHODS.values():
         own = {f.name: f.default for f in dataclasses.fields(method)}
         assert {k: own[k] for k in ablation.PLAIN if k in own} == {k: v for k, v in ablation.PLAIN.items() if k in own}
 

@@ -48,7 +48,7 @@ def test_a_frozen_replicate_keeps_parameters_and_moments_and_the_others_never_no
 
 
 def test_training_does_not_load_torchs_compiler() -> None:
-    """It would cost every worker three CPU seconds and 200 MB."""
+    """It would cost every worker 1.6 CPU seconds and 70 MiB."""
     code = ("import sys; from models.training.step import train_step\n"
             "from tests.models.test_terms import setup; method, on, state = setup('ggcn')\n"
             "train_step(method, on, state)\n"

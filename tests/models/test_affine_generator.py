@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import models.training.step
-from models.methods.hparams import JKO, KL
-from models.methods.method import Draw, Method, Networks, build
-from models.networks.networks import MLPScore, Network
+from models.methods.jko import JKOKnobs as JKO
+from models.methods.kl import KLKnobs as KL
+from models.methods.method import Draw, Method, Networks
+from models.networks.layers import Network
+from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
 from models.stability.law import fixed_point, limit
+from models.testing import tiny
 from models.training.step import init_state, train_step
-from tests.models import tiny
 
 F64 = torch.float64
 W = np.array([[1.2, 0.5], [-0.3, 0.7]])
@@ -61,7 +63,7 @@ def noise(seed: int = 0) -> Noise:
 
 
 def method(name: str, **knobs: Any) -> Method:
-    return build(tiny.knobs(name, step_size=0.3, latent_dim=2, **knobs), tiny.data(tiny.PLANE))
+    return tiny.method(name, tiny.data(tiny.PLANE), step_size=0.3, latent_dim=2, **knobs)
 
 
 # E7 and E8
@@ -122,7 +124,7 @@ def exact(sd: float, n: int = 64) -> Tensor:
 def slope(curvature: float, step_size: float, **knobs: Any) -> float:
     """d loss / d a of the built flow of `hidden`, where U(z) = curvature ||z||^2 / 2 and its particles are those of an
     endless chain of E3."""
-    ours = build(tiny.knobs("hidden", latent_dim=2, step_size=step_size, **knobs), tiny.data(tiny.PLANE))
+    ours = tiny.method("hidden", tiny.data(tiny.PLANE), latent_dim=2, step_size=step_size, **knobs)
     f, g = Bowl(), Affine(GAIN * np.eye(2), np.zeros(2))
     with torch.no_grad():
         f.a.fill_((curvature - 1) / GAIN**2)
@@ -134,15 +136,15 @@ def slope(curvature: float, step_size: float, **knobs: Any) -> float:
 
 
 @pytest.mark.parametrize("law", [KL(), JKO(jko_weight=0.1), JKO(jko_weight=0.5)],
-                         ids=lambda law: f"{law.method}-{getattr(law, 'jko_weight', 0)}")
+                         ids=lambda law: f"{type(law).__name__}-{getattr(law, 'jko_weight', 0)}")
 def test_a_chain_in_z_has_the_law_of_s_over_the_gain(law: KL) -> None:
     """The law is silent for a trained g; for an affine g it holds with s / w: KL's limit is S / 2 here."""
     knobs = {"flow": "jko", "jko_weight": law.jko_weight} if isinstance(law, JKO) else {"flow": "kl"}
     s = S / GAIN
     for ratio in (0.5, 0.9, 3.0):
         step_size = ratio * s
-        rest = fixed_point(s, dataclasses.replace(law, step_size=step_size))
-        if step_size < limit(s, law):
+        rest = fixed_point(s, law.balance(), step_size)
+        if step_size < limit(s, law.balance()):
             assert abs(slope(rest, step_size, **knobs)) < 1e-9
             assert slope(0.9 * rest, step_size, **knobs) < -0.01 * S**2  # descent raises a, and lambda with it
             assert slope(1.1 * rest, step_size, **knobs) > -0.01 * S**2  # of two roots the smaller
@@ -158,8 +160,8 @@ def trained(monkeypatch: pytest.MonkeyPatch, step_size: float, updates: int) -> 
     monkeypatch.setattr(models.training.step, "upsampler_network",
                         lambda *args, **kwargs: Affine(GAIN * np.eye(2), np.zeros(2)))
     on = dataclasses.replace(tiny.data(tiny.PLANE), train=exact(S, 4096)[0].numpy().astype(np.float32))
-    ours = build(tiny.knobs("hidden", latent_dim=2, step_size=step_size, mcmc_steps=4, batch_size=512, particles=512,
-                            refresh=0.0, lr_f=0.3, lr_g=1e-12, updates=updates, flow="kl"), on)
+    ours = tiny.method("hidden", on, latent_dim=2, step_size=step_size, mcmc_steps=4, batch_size=512, particles=512,
+                       refresh=0.0, lr_f=0.3, lr_g=1e-12, updates=updates, flow="kl")
     state, path = init_state(ours, on, [0]), []
     for _ in range(updates):
         state, _ = train_step(ours, on, state)
@@ -172,7 +174,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, step_size: float, updates: int) -> 
 def test_training_in_z_rests_below_s_over_the_gain_and_diverges_above(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real trainer: 18.7 at 0.7 s / w (16 without E3's bias, 4.1 were it the law of s), none at 1.3 s / w."""
     s = S / GAIN
-    assert trained(monkeypatch, 0.7 * s, 200) == pytest.approx(fixed_point(s, KL(step_size=0.7 * s)), rel=0.06)
+    assert trained(monkeypatch, 0.7 * s, 200) == pytest.approx(fixed_point(s, KL().balance(), 0.7 * s), rel=0.06)
     assert trained(monkeypatch, 1.3 * s, 200) is None
 
 

@@ -16,10 +16,9 @@ from models.data.load import load
 from models.measures import ais
 from models.measures.evaluation import Evaluator
 from models.measures.quality import grid_kl
-from models.methods.method import build
 from models.noise import Noise, generators_for
+from models.testing import tiny
 from models.training.step import init_state, train_step
-from tests.models import tiny
 
 SIGMA = 1.0
 
@@ -167,7 +166,7 @@ def test_likelihoods_are_nats_a_dimension_with_the_optimistic_one_below() -> Non
 @pytest.mark.parametrize(("name", "has"), [("kl", True), ("hidden", False)])
 def test_the_evaluation_bounds_the_likelihood_of_a_trained_digits_model(name: str, has: bool) -> None:
     on = dataclasses.replace(load("digits"), labels=None, labels_search=None)  # no classifier to train
-    method = build(tiny.knobs(name, particles=64, updates=5, batch_size=32, temperature=0.5), on)
+    method = tiny.method(name, on, particles=64, updates=5, batch_size=32, temperature=0.5)
     state = init_state(method, on, [0, 1])
     for _ in range(5):
         state, _ = train_step(method, on, state)
@@ -189,8 +188,8 @@ def test_the_bounds_enclose_the_grids_likelihood_of_a_trained_model(tau: float) 
     their standard errors, and both within .12 nats a dimension. (A lost temperature moves both by less than that here:
     the next test.)"""
     on = load("gaussians8")
-    method = build(tiny.knobs("kl", particles=128, updates=60, batch_size=64, mcmc_steps=10, step_size=0.25, lr_f=0.02,
-                              temperature=tau), on)
+    method = tiny.method("kl", on, particles=128, updates=60, batch_size=64, mcmc_steps=10, step_size=0.25, lr_f=0.02,
+                         temperature=tau)
     state = init_state(method, on, [0, 1])
     for _ in range(60):
         state, _ = train_step(method, on, state)
@@ -207,7 +206,7 @@ def test_the_bounds_are_of_the_model_at_its_temperature(tau: float) -> None:
     """With f = 0 exp(-U / tau) is N(0, tau sigma^2): at tau = 1/4 the held-out data then cost 4.32 nats a dimension,
     with the temperature lost 1.94, with it lost in log Z alone .7 more or less."""
     on = load("gaussians8")
-    method = build(tiny.knobs("kl", particles=256, updates=0, mcmc_steps=10, step_size=0.05, temperature=tau), on)
+    method = tiny.method("kl", on, particles=256, updates=0, mcmc_steps=10, step_size=0.05, temperature=tau)
     state = init_state(method, on, [0, 1])
     with torch.no_grad():
         for weight in state.nets.f.parameters():

@@ -14,11 +14,12 @@ import models.training.step
 from models.langevin import langevin
 from models.methods.jko import jko_flow
 from models.methods.kl import kl_flow
-from models.methods.method import Draw, Networks, build
-from models.networks.networks import MLPScore, Network
+from models.methods.method import Draw, Networks
+from models.networks.layers import Network
+from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
+from models.testing import tiny
 from models.training.step import init_state, train_step
-from tests.models import tiny
 
 
 @pytest.mark.parametrize("step_size", [0.5, 1.0, 1.5])
@@ -121,8 +122,8 @@ def test_jko_at_half_the_step_is_kl_with_drifted_negatives_to_second_order() -> 
     on, steps = tiny.data(tiny.PLANE), 2.0 ** -np.arange(4, 10)
     differences = []
     for h in steps:
-        kl = build(tiny.knobs("kl", negatives_drift=1, step_size=math.sqrt(2 * h)), on)
-        jko = build(tiny.knobs("jko", beta=h / 2, step_size=math.sqrt(2 * h)), on)
+        kl = tiny.method("kl", on, negatives_drift=1, step_size=math.sqrt(2 * h))
+        jko = tiny.method("jko", on, beta=h / 2, step_size=math.sqrt(2 * h))
         drifted = kl.drifted(nets, x)
         assert (drifted - x).abs().max() > 0
         losses = [kl_flow(kl, nets, Draw(x, x, drifted, None, None, None), x_data, None).loss,  # type: ignore[arg-type]
@@ -135,7 +136,7 @@ def test_jko_at_half_the_step_is_kl_with_drifted_negatives_to_second_order() -> 
 def test_e4_is_the_gradient_of_the_exact_likelihood() -> None:
     """E4 with particles of the model itself, against the gradient of the negative log-likelihood on a grid."""
     nets, x_data, _ = _plane()
-    method = build(tiny.knobs("kl"), tiny.data(tiny.PLANE))
+    method = tiny.method("kl", tiny.data(tiny.PLANE))
     axis = torch.linspace(-6, 6, 201, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)[None]
     log_p = -method.potential(nets, grid)
@@ -170,8 +171,8 @@ def _curvature(monkeypatch: pytest.MonkeyPatch, name: str, step_size: float, upd
     sample = np.random.default_rng(0).normal(0, 1, (4096, 2))
     sample = (S * sample / np.sqrt((sample**2).mean())).astype(np.float32)
     on = dataclasses.replace(tiny.data(tiny.PLANE), train=sample)
-    method = build(tiny.knobs(name, step_size=step_size, mcmc_steps=10, batch_size=512, particles=512, refresh=0.0,
-                              lr_f=0.02, updates=updates, **knobs), on)
+    method = tiny.method(name, on, step_size=step_size, mcmc_steps=10, batch_size=512, particles=512, refresh=0.0,
+                         lr_f=0.02, updates=updates, **knobs)
     state, path = init_state(method, on, [0]), []
     for _ in range(updates):
         state, _ = train_step(method, on, state)

@@ -21,11 +21,11 @@ from models.data.disk import load as disk
 from models.data.disk import rows as disk_rows
 from models.data.disk.options import DataError
 from models.data.disk.pixels import pixels
-from models.methods.method import build
+from models.testing import tiny
 from models.training.batches import batch
 from models.training.checkpoint import load_state, save_state
 from models.training.step import init_state
-from tests.models import images, tiny
+from tests.models import images
 from tests.models.images import at
 
 PNGS = images.tiles(60)
@@ -168,7 +168,7 @@ def test_reading_ahead_changes_nothing_and_a_resumed_run_goes_on_exactly(tmp_pat
     data = at("folder", path)
     arrays = expected(PNGS).astype(np.float32)
     memory = tiny.dataclasses.replace(data, train=arrays[5:56], search=arrays[:5], confirm=arrays[56:])
-    method = build(tiny.knobs("jko", updates=14), data)
+    method = tiny.method("jko", data, updates=14)
     straight = save_state(tiny.train(method, memory, [0, 1], 14))
     assert save_state(tiny.train(method, data, [0, 1], 14)) == straight
     half = save_state(tiny.train(method, data, [0, 1], 6))  # 14 updates are more than two epochs
@@ -220,6 +220,7 @@ def _indices(update: int) -> np.ndarray:
 MEMORY = """
 import re, sys, time
 import numpy as np, PIL.Image, torch
+from models.testing import tiny
 from models.training.batches import batch
 from models.data.load import load
 import models.data.disk.load

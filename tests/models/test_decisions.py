@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import models.training.step
-from models.networks.networks import Network
+from models.networks.layers import Network
 from models.stability.divergence import REASONS, Monitor, observe
 from study.run.unit_run import UnitRun
 from study.schema.unit import Evaluation

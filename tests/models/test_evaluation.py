@@ -12,20 +12,18 @@ import torch
 from torch import Tensor
 
 from models.data.load import load
-from models.measures.evaluation import Evaluator, Yardstick
+from models.measures.evaluation import Evaluator, SampleMetrics
 from models.measures.quality import energy_distance
-from models.methods.hparams import HParams
-from models.methods.method import build
+from models.testing import tiny
 from models.training.checkpoint import save_state
 from models.training.step import Info, TrainState, init_state, train_step
-from tests.models import tiny
 
 
-def trained(hp: HParams, updates: int = 3) -> tuple[Evaluator, TrainState, list[Info]]:
+def trained(name: str, train: int = 3, **knobs: Any) -> tuple[Evaluator, TrainState, list[Info]]:
     on = load("gaussians8")
-    method = build(hp, on)
+    method = tiny.method(name, on, **knobs)
     state, infos = init_state(method, on, [0, 1]), []
-    for _ in range(updates):
+    for _ in range(train):
         state, info = train_step(method, on, state)
         infos.append(info)
     return Evaluator(method, on, samples=12, long_run=2), state, infos
@@ -33,7 +31,7 @@ def trained(hp: HParams, updates: int = 3) -> tuple[Evaluator, TrainState, list[
 
 @pytest.mark.parametrize("name", tiny.ALL)
 def test_measuring_leaves_the_training_state_as_it_was(name: str) -> None:
-    evaluator, state, infos = trained(tiny.knobs(name))
+    evaluator, state, infos = trained(name)
     before = save_state(state)
     points, (finals, samples) = evaluator.point(state, infos), evaluator.final(state)
     assert save_state(state) == before
@@ -45,13 +43,13 @@ def test_measuring_leaves_the_training_state_as_it_was(name: str) -> None:
     assert points[1]["response_gap"] == max(points[1][f"response_gap_{k}"] for k in (1, 2))
     assert ("kl_grid" in finals[0]) == ("nll_grid" in finals[1]) == (name != "hidden")  # its density lives in z
     assert name == "hidden" or all(0 <= row["border_grid"] <= 1 for row in finals)
-    reference = evaluator.yardstick.reference
+    reference = evaluator.metrics.reference
     assert finals[1]["energy_distance_12"] == pytest.approx(energy_distance(samples[1], reference))
 
 
 def test_the_gauge_is_that_of_the_chain_nearest_its_limit() -> None:
     """ggcn has two chains; its curvature in z grows with the latent step while the image chain's stays."""
-    evaluator, state, infos = trained(tiny.knobs("ggcn"))
+    evaluator, state, infos = trained("ggcn")
     short, hp = [row["kappa"] for row in evaluator.point(state, infos)], evaluator.method.hp
     evaluator.method.hp = dataclasses.replace(hp, latent_step_size=1.4)
     long = [row["kappa"] for row in evaluator.point(state, infos)]
@@ -59,8 +57,8 @@ def test_the_gauge_is_that_of_the_chain_nearest_its_limit() -> None:
 
 
 def test_the_long_run_has_64_chains_whatever_the_samples_and_says_so_in_its_name() -> None:
-    evaluator, state, _ = trained(tiny.knobs("kl", particles=80))
-    wide = Evaluator(evaluator.method, evaluator.yardstick.data, samples=80, long_run=4)
+    evaluator, state, _ = trained("kl", particles=80)
+    wide = Evaluator(evaluator.method, evaluator.metrics.data, samples=80, long_run=4)
     row = wide.final(state)[0][0]
     assert {"energy_distance_80", "energy_distance_64_long", "rhat_energy_64"} <= row.keys()
     assert "energy_distance_80_long" not in row
@@ -68,20 +66,20 @@ def test_the_long_run_has_64_chains_whatever_the_samples_and_says_so_in_its_name
 
 
 def test_a_diverged_replicate_has_no_quality() -> None:
-    evaluator, state, infos = trained(tiny.knobs("kl"))
+    evaluator, state, infos = trained("kl")
     state.alive[0] = False
     assert evaluator.point(state, infos)[0] == {} and evaluator.point(state, infos)[1]
     assert evaluator.final(state)[0][0] == {} and evaluator.final(state)[0][1]
 
 
 def test_a_pool_smaller_than_the_samples_is_refused_not_renamed() -> None:
-    evaluator, state, infos = trained(tiny.knobs("kl", particles=10))
+    evaluator, state, infos = trained("kl", particles=10)
     with pytest.raises(ValueError, match="samples: found 12, expected at most particles = 10"):
         evaluator.point(state, infos)
 
 
 def test_points_are_means_over_the_window_and_tell_its_oscillation() -> None:
-    evaluator, state, infos = trained(tiny.knobs("kl"))
+    evaluator, state, infos = trained("kl")
     row = evaluator.point(state, infos)[1]
     gaps = [float(info.gap[1]) for info in infos]
     assert row["gap"] == pytest.approx(np.mean(gaps)) and row["gap_sd"] == pytest.approx(np.std(gaps, ddof=1))
@@ -90,23 +88,23 @@ def test_points_are_means_over_the_window_and_tell_its_oscillation() -> None:
 
 def test_the_response_gap_is_between_the_samples_and_held_out_data_as_training_sees_them() -> None:
     for smoothing in (0.0, 1.0):
-        evaluator, state, infos = trained(tiny.knobs("kl", data_noise=smoothing), 1)
+        evaluator, state, infos = trained("kl", data_noise=smoothing, train=1)
         evaluator.samples = 2000
-        held_out = torch.tensor(evaluator.yardstick.reference, dtype=torch.float64)
+        held_out = torch.tensor(evaluator.metrics.reference, dtype=torch.float64)
         state.pool = torch.stack([held_out, held_out + 5])  # of the first replicate: the very data
         found = [row["response_gap"] for row in evaluator.point(state, infos)]
         assert found[1] > 1 and (found[0] < 1e-12 if not smoothing else 0.003 < found[0] < 0.5)
 
 
 def test_convergence_of_the_long_run_and_saturation_are_in_the_final_row() -> None:
-    evaluator, state, _ = trained(tiny.knobs("kl"))
+    evaluator, state, _ = trained("kl")
     evaluator.long_run = 4  # 12 steps
     row = evaluator.final(state)[0][1]
     scalars = ("energy", "mean", "pc1", "pc2")
     assert {f"{what}_{name}_12" for what in ("rhat", "ess", "iat") for name in scalars} <= row.keys()
     assert not any("saturation" in name for name in row)  # the plane has no edge
     on = load("faces")
-    method = build(tiny.knobs("kl"), on)
+    method = tiny.method("kl", on)
     state = init_state(method, on, [0, 1])
     assert state.pool is not None
     state.pool[0], state.pool[1] = 3.0, 0.1
@@ -140,10 +138,10 @@ def test_the_model_at_a_temperature_is_what_its_chain_samples() -> None:
     held_out = np.random.default_rng(0).normal(0, s, (40, 2))
 
     def grid(temperature: float) -> dict[str, float]:
-        evaluator, state, _ = trained(tiny.knobs("kl", temperature=temperature), 1)
+        evaluator, state, _ = trained("kl", temperature=temperature, train=1)
         density: Any = Gaussian()
-        evaluator.yardstick.data = dataclasses.replace(evaluator.yardstick.data, density=density)
-        evaluator.yardstick.reference = held_out
+        evaluator.metrics.data = dataclasses.replace(evaluator.metrics.data, density=density)
+        evaluator.metrics.reference = held_out
         state.nets = state.nets._replace(f=Well(a))  # type: ignore[arg-type]
         return evaluator._grid(evaluator._log_densities(state), 0)
 
@@ -155,8 +153,8 @@ def test_the_model_at_a_temperature_is_what_its_chain_samples() -> None:
 
 
 def test_the_floor_of_real_data_is_small_and_noise_is_far() -> None:
-    yardstick = Yardstick(load("gaussians8"), 128)
+    metrics = SampleMetrics(load("gaussians8"), 128)
     rng = np.random.default_rng(0)
-    floor = yardstick.floors(10, rng)[yardstick.primary]
+    floor = metrics.floors(10, rng)[metrics.primary]
     assert abs(floor.mean) < 0.05 and floor.n == 128
-    assert yardstick(rng.normal(0, 0.5, (128, 2)).astype(np.float32)) > 0.3
+    assert metrics(rng.normal(0, 0.5, (128, 2)).astype(np.float32)) > 0.3

@@ -18,13 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import models.networks.networks
+import models.networks.convnet
+import models.networks.mlp
 from models.methods.jko import jko_flow, penalty, penalty_weight
 from models.methods.kl import kl_flow
-from models.methods.method import Draw, Method, Networks, build
-from models.networks.networks import ConvScore, MLPScore, Network
+from models.methods.method import Draw, Method, Networks
+from models.networks.convnet import ConvScore
+from models.networks.layers import Network
+from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
-from tests.models import tiny
+from models.testing import tiny
 
 Array = NDArray[np.float64]
 F64 = torch.float64
@@ -138,7 +141,7 @@ def cloud(m: Array, v: Array, n: int = 40) -> Tensor:
 
 
 def method(name: str, shape: tuple[int, ...] = (3,), **knobs: Any) -> Method:
-    return build(tiny.knobs(name, **knobs), tiny.data(shape))
+    return tiny.method(name, tiny.data(shape), **knobs)
 
 
 def at(x: Tensor) -> Draw:
@@ -200,7 +203,8 @@ def test_a_relu_net_learns_no_bias_from_the_penalty(monkeypatch: pytest.MonkeyPa
                                                     shape: tuple[int, ...]) -> None:
     """Its gradient in x depends on biases through open and closed units alone: their share of E6 is exactly that of E4,
     while all the weights learn. SiLU's biases do learn."""
-    monkeypatch.setattr(models.networks.networks, "silu", getattr(torch.nn.functional, kind))
+    for file in (models.networks.mlp, models.networks.convnet):
+        monkeypatch.setattr(file, "silu", getattr(torch.nn.functional, kind))
     weights = generators_for([0, 1], "weights")
     f: Network = (MLPScore([2, 7, 5, 1], weights, F64) if shape == tiny.PLANE else
                   ConvScore(shape, 3, weights, F64, "grouped"))

@@ -12,10 +12,10 @@ from torch import Tensor
 import models.measures.long_run
 from models.measures.chains import convergence
 from models.measures.long_run import SCALARS, long_run, told
-from models.methods.method import Networks, build, first
+from models.methods.method import Networks, first
 from models.noise import Noise, generators_for
+from models.testing import tiny
 from models.training.step import init_state
-from tests.models import tiny
 
 
 def noise(*seeds: int) -> Noise:
@@ -29,7 +29,7 @@ def test_watched_chains_are_those_of_one_run(name: str, shape: tuple[int, ...],
     """Two records of 3 steps and one step more, against `method.run` of 7 and of 6 steps, bit for bit."""
     monkeypatch.setattr(models.measures.long_run, "RECORDS", 3)
     on = tiny.data(shape)
-    method = build(tiny.knobs(name), on)
+    method = tiny.method(name, on)
     state = init_state(method, on, [4, 5])
     start = method.reference(noise(1, 2), 6) if state.pool is None else first(state.pool, 6)
     axes = np.linalg.qr(np.random.default_rng(0).normal(size=(int(np.prod(shape)), 2)))[0]
@@ -60,7 +60,7 @@ def test_the_autocorrelation_time_of_langevin_on_a_gaussian(step: float, steps: 
     whose correlation is rho^2k, (1 + rho^2) / (1 - rho^2). With 800 steps only every second is recorded."""
     curvature = 4.0
     eta = step / curvature
-    method = build(tiny.knobs("kl", step_size=math.sqrt(2 * eta)), tiny.data(tiny.PLANE))
+    method = tiny.method("kl", tiny.data(tiny.PLANE), step_size=math.sqrt(2 * eta))
     chance = noise(0)
     start = chance.normal(64, 2) / math.sqrt(curvature * (1 - step / 2))
     run = long_run(method, Networks(Well(curvature), None), start, chance, steps, np.eye(2))  # type: ignore[arg-type]

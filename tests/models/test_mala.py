@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from models.langevin import langevin
-from models.methods.method import Networks, build
-from models.networks.networks import MLPScore
+from models.methods.method import Networks
+from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
-from tests.models import tiny
+from models.testing import tiny
 
 F64 = torch.float64
 
@@ -36,7 +36,7 @@ def test_moves_and_decisions_are_torchebms(step_size: float) -> None:
     with torch.no_grad():
         for p in f.parameters():
             p.mul_(2)
-    ours, nets = build(tiny.knobs("kl", sigma=0.8), tiny.data(tiny.PLANE)), Networks(f, None)
+    ours, nets = tiny.method("kl", tiny.data(tiny.PLANE), sigma=0.8), Networks(f, None)
     n, steps = 60, 6
 
     class Ours(BaseModel):

@@ -19,11 +19,13 @@ from torch import Tensor
 
 from models.langevin import langevin, potential_and_gradient
 from models.measures.chains import ess, rhat
-from models.methods.method import Draw, FlowLoss, Method, Networks, build
-from models.networks.networks import MLP, MLPScore, Network, score_network
+from models.methods.method import Draw, FlowLoss, Method, Networks
+from models.networks.convnet import ConvScore
+from models.networks.layers import Network
+from models.networks.mlp import MLP, MLPScore
 from models.noise import Noise, generators_for
+from models.testing import tiny
 from models.training.step import init_state, train_step
-from tests.models import tiny
 
 F64 = torch.float64
 SIGMA, DELTA, TAU, C = 0.8, 0.3, 0.7, 0.4
@@ -45,7 +47,7 @@ def bent(network: Network) -> Network:
 
 def convnet() -> Network:
     weights = generators_for([0], "weights")
-    return bent(score_network(tiny.IMAGES, 4, weights, dtype=F64, fuse="grouped", spectral=False))
+    return bent(ConvScore(tiny.IMAGES, 4, weights, F64, "grouped"))
 
 
 def planar() -> Networks:
@@ -54,7 +56,7 @@ def planar() -> Networks:
 
 
 def method(name: str, shape: tuple[int, ...], **knobs: Any) -> Method:
-    return build(tiny.knobs(name, step_size=DELTA, jko_weight=C, **knobs), tiny.data(shape))
+    return tiny.method(name, tiny.data(shape), step_size=DELTA, jko_weight=C, **knobs)
 
 
 def points(seed: int, *shape: int) -> Tensor:

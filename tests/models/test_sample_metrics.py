@@ -10,7 +10,8 @@ import pytest
 from models.data.data import Data
 from models.data.load import load
 from models.measures import quality
-from models.measures.sample_metrics import Yardstick
+from models.measures.sample_metrics import SampleMetrics
+from models.measures.table import MEASURES, larger_is_better
 
 
 class FourPixels:
@@ -29,22 +30,22 @@ def digits() -> Data:
 
 
 def test_every_measure_is_named_by_space_and_number(digits: Data) -> None:
-    yardstick = Yardstick(digits, 160, own=FourPixels())  # type: ignore[arg-type]
-    found = yardstick.all(digits.confirm[:160])
+    metrics = SampleMetrics(digits, 160, own=FourPixels())  # type: ignore[arg-type]
+    found = metrics.all(digits.confirm[:160])
     full = {"kid", "fd", "fdinf", "precision", "recall", "density", "coverage", "nearer_train", "copies"}
     assert set(found) == {f"{name}_{space}_160" for space in ("rnd64", "own") for name in full} | {
         "variance_ratio_160", "nearer_train_pixels_160", "copies_pixels_160"}
     own, reference = FourPixels()(digits.confirm[:160]), FourPixels()(digits.search)
     assert found["fd_own_160"] == quality.fd(own, reference)
     assert found["recall_own_160"] == quality.manifold(own, reference).recall
-    assert found["kid_rnd64_160"] == yardstick(digits.confirm[:160])
-    few = Yardstick(digits, 100).all(digits.confirm[:100])
+    assert found["kid_rnd64_160"] == metrics(digits.confirm[:160])
+    few = SampleMetrics(digits, 100).all(digits.confirm[:100])
     assert "fd_rnd64_100" not in few and "kid_rnd64_100" in few  # fewer than two rows a feature
 
 
 def test_copies_of_the_train_split_are_told_from_held_out_data(digits: Data) -> None:
-    yardstick = Yardstick(digits, 100)
-    honest, copied = yardstick.all(digits.confirm[:100]), yardstick.all(digits.train[:100])
+    metrics = SampleMetrics(digits, 100)
+    honest, copied = metrics.all(digits.confirm[:100]), metrics.all(digits.train[:100])
     for space in ("pixels", "rnd64"):
         assert 0.38 < honest[f"nearer_train_{space}_100"] < 0.62  # 3.5 standard errors about 1/2
         assert honest[f"copies_{space}_100"] < 0.15
@@ -53,7 +54,7 @@ def test_copies_of_the_train_split_are_told_from_held_out_data(digits: Data) -> 
 
 def test_a_split_is_measured_with_its_own_distances() -> None:
     data = load("gaussians8")
-    search, confirm = (Yardstick(data, 64, split).all(data.train[:64]) for split in ("search", "confirm"))
+    search, confirm = (SampleMetrics(data, 64, split).all(data.train[:64]) for split in ("search", "confirm"))
     assert search["w2_64"] == quality.w2(data.train[:64], data.search[:64])
     assert confirm["w2_64"] == quality.w2(data.train[:64], data.confirm[:64])
     assert search["mmd_64"] == quality.mmd(data.train[:64], data.search[:256])
@@ -61,9 +62,9 @@ def test_a_split_is_measured_with_its_own_distances() -> None:
 
 
 def test_floors_are_of_all_measures_at_the_numbers_of_rows_that_an_evaluation_has(digits: Data) -> None:
-    yardstick = Yardstick(digits, 160)
-    floors = yardstick.floors(6, np.random.default_rng(0))
-    assert set(floors) == set(yardstick.all(digits.confirm[:160]))
+    metrics = SampleMetrics(digits, 160)
+    floors = metrics.floors(6, np.random.default_rng(0))
+    assert set(floors) == set(metrics.all(digits.confirm[:160]))
     assert {(f.n, f.m) for f in floors.values()} == {(160, 397)}
     assert floors["coverage_rnd64_160"].mean == pytest.approx(quality.expected_coverage(160, 397), abs=0.03)
     assert floors["density_rnd64_160"].mean == pytest.approx(1, abs=0.1)
@@ -72,5 +73,30 @@ def test_floors_are_of_all_measures_at_the_numbers_of_rows_that_an_evaluation_ha
     assert floors["copies_pixels_160"].mean == pytest.approx(19 / 398, abs=0.03)  # no training image
     assert abs(floors["kid_rnd64_160"].mean) < 3 * floors["kid_rnd64_160"].sd
     assert floors["fdinf_rnd64_160"].mean < 0.3 * floors["fd_rnd64_160"].mean
-    small = Yardstick(load("faces"), 256).floors(2, np.random.default_rng(0))
+    small = SampleMetrics(load("faces"), 256).floors(2, np.random.default_rng(0))
     assert {(f.n, f.m) for f in small.values()} == {(20, 20)}  # 40 held-out faces are all there are
+
+
+def test_the_table_has_a_row_of_everything_that_is_measured_and_knows_its_limits(digits: Data) -> None:
+    rows = {m.family: m for m in MEASURES}
+    assert len(rows) == len(MEASURES) and rows["w2"].most == quality.W2_MOST
+    assert rows["recall"].least == quality.NEIGHBOURS + 1
+    taken = {"w2": (1500, 1500, 2), "fd": (397, 128, 64), "fdinf": (160, 397, 64), "recall": (6, 20, 64)}
+    for family, (n, m, d) in taken.items():
+        assert rows[family].takes(n, m, d) and not rows[family].takes(n, min(n, m) - 1, d)
+    assert not rows["w2"].takes(1501, 2000, 2)
+    for family in ("precision", "recall", "density", "coverage"):  # copies are ever better
+        assert larger_is_better(f"{family}_clf64_256") and rows[family].direction == "maximize"
+    assert not any(map(larger_is_better, ("kid_clf64_256", "fdinf_own_160", "border_grid", "densityx", "nothing")))
+    assert larger_is_better("modes_128") and not larger_is_better("mode")
+    better = {True: digits.confirm[:160], False: 0.1 * np.random.default_rng(0).normal(size=(160, *digits.shape))}
+    found = {good: SampleMetrics(digits, 160).all(x.astype(np.float32)) for good, x in better.items()}
+    for name in found[True]:
+        row = rows[name.split("_")[0]] if name.split("_")[0] in rows else None
+        if row is not None and row.direction is not None:
+            assert (found[True][name] > found[False][name]) == (row.direction == "maximize"), name
+
+
+def test_what_the_verdict_reads_has_the_names_that_an_evaluation_gives() -> None:
+    assert {m.verdict: m.name(64) for m in MEASURES if m.verdict} == {
+        "variance_ratio": "variance_ratio_64", "modes": "modes_64", "saturation_excess": "saturation_excess_64"}

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, silu
 
 from models.measures.signals import response_gap, saturation_excess, update_snr
-from models.methods.method import Draw, Networks, build
-from models.networks.networks import ConvScore, MLPScore, Network
+from models.methods.method import Draw, Networks
+from models.networks.convnet import ConvScore
+from models.networks.layers import Network
+from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
+from models.testing import tiny
 from models.training.step import init_state
-from tests.models import tiny
 
 
 def clouds(n: int, m: int, *shape: int, replicates: int = 2) -> tuple[Tensor, Tensor]:
@@ -89,7 +91,7 @@ def drawn(x: Tensor) -> Draw:
 def test_signal_to_noise_of_a_gradient_known_by_hand() -> None:
     """E4 of f = -a ||x||^2 / 2: a micro-batch's gradient is (mean ||x+||^2 - mean ||x-||^2) / 2."""
     x, y = clouds(24, 30, 2)
-    method = build(tiny.knobs("kl"), tiny.data(tiny.PLANE))
+    method = tiny.method("kl", tiny.data(tiny.PLANE))
     found = update_snr(method, Networks(Bare(2), None), drawn(1.5 * y), x, None)  # type: ignore[arg-type]
     for r in range(2):
         a, b = (x[r] ** 2).sum(-1).numpy(), (2.25 * y[r] ** 2).sum(-1).numpy()
@@ -100,7 +102,7 @@ def test_signal_to_noise_of_a_gradient_known_by_hand() -> None:
 def test_where_only_chance_moves_f_it_is_a_t_statistic() -> None:
     """One parameter and one law on both sides: Student's |t| with 7 degrees of freedom, of median 0.711."""
     x, y = clouds(256, 256, 1, replicates=4000)
-    method = build(tiny.knobs("kl"), tiny.data(tiny.PLANE))
+    method = tiny.method("kl", tiny.data(tiny.PLANE))
     found = update_snr(method, Networks(Bare(4000), None), drawn(y), x, None)  # type: ignore[arg-type]
     assert found.median().item() == pytest.approx(0.711, rel=0.05)
     assert found.square().mean().item() == pytest.approx(7 / 5, rel=0.12)
@@ -110,7 +112,7 @@ def test_where_only_chance_moves_f_it_is_a_t_statistic() -> None:
 @pytest.mark.parametrize("shape", [tiny.PLANE, tiny.IMAGES], ids=["plane", "images"])
 def test_signal_to_noise_is_over_all_parameters_of_each_replicate(name: str, shape: tuple[int, ...]) -> None:
     on = tiny.data(shape)
-    method = build(tiny.knobs(name, particles=20) if name != "amortized" else tiny.knobs(name), on)
+    method = tiny.method(name, on, **{"particles": 20} if name != "amortized" else {})
     x_data = torch.tensor(np.stack([on.train[:17], on.train[20:37]]), dtype=torch.float64)
 
     def measured(seeds: list[int], rows: slice) -> tuple[Tensor, list[Tensor]]:

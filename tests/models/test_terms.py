@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.methods.hparams import combination_problems, gradient_evaluations
 from models.methods.jko import penalty
 from models.methods.kl import kl_flow
-from models.methods.method import Draw, FlowLoss, Method, Networks, build
-from models.networks.networks import MLPScore, score_network
+from models.methods.method import Draw, FlowLoss, Method, Networks
+from models.networks.convnet import ConvScore
+from models.networks.mlp import MLPScore
 from models.noise import Noise, generators_for
 from models.stability.divergence import REASONS
+from models.testing import tiny
 from models.training.batches import batch
 from models.training.checkpoint import load_state, save_state
 from models.training.step import TrainState, init_state, train_step
-from tests.models import tiny
 
 F64 = torch.float64
 
@@ -34,7 +34,7 @@ def noise(seeds: tuple[int, ...] = (0,)) -> Noise:
 def setup(name: str, shape: tuple[int, ...] = tiny.PLANE, seeds: tuple[int, ...] = (0, 1),
           **knobs: Any) -> tuple[Method, Any, TrainState]:
     on = tiny.data(shape)
-    method = build(tiny.knobs(name, **knobs), on)
+    method = tiny.method(name, on, **knobs)
     return method, on, init_state(method, on, seeds)
 
 
@@ -145,8 +145,8 @@ def test_without_weight_jko_is_exactly_kl(where: str) -> None:
     kl, jko = tiny.trained("kl", tiny.PLANE, [0]), tiny.trained("jko", tiny.PLANE, [0], beta=0.0, penalty_on=where)
     assert torch.equal(tiny.weights(kl, 0), tiny.weights(jko, 0))
     hp = tiny.knobs("jko", beta=0.0)
-    assert gradient_evaluations(hp) == gradient_evaluations(tiny.knobs("kl"))
-    assert combination_problems(type(hp), {"beta": 0.0, "penalty_on": where}) == [
+    assert hp.gradient_evaluations() == tiny.knobs("kl").gradient_evaluations()
+    assert type(hp).conflicts({"beta": 0.0, "penalty_on": where}) == [
         ("penalty_on", "has no effect where the penalty's weight is 0")]
 
 
@@ -292,11 +292,11 @@ def test_convnets_of_every_size() -> None:
     for side in (8, 16, 25, 32, 64):
         for channels in (1, 3):
             on = dataclasses.replace(tiny.data((channels, 8, 8), 4), shape=(channels, side, side))
-            method = build(tiny.knobs("amortized", width=1), on)
+            method = tiny.method("amortized", on, width=1)
             state = init_state(method, on, [0])
             z = method.reference(state.noise, 2)
             x = state.nets.upsampler(z)
             assert x.shape == (1, 2, channels, side, side) and state.nets.f(x).shape == (1, 2)
-    f = score_network((1, 8, 8), 16, generators_for([0], "weights"), dtype=F64, fuse="grouped", spectral=False)
+    f = ConvScore((1, 8, 8), 16, generators_for([0], "weights"), F64, "grouped")
     assert [tuple(layer.weight.shape[1:]) for layer in f.layers] == [
         (16, 1, 3, 3), (32, 16, 4, 4), (32, 32, 4, 4), (1, 128)]

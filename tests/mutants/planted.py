@@ -14,8 +14,9 @@ CHAINS, LONG_RUN = "tests/models/test_chains.py::test_", "tests/models/test_long
 DECISIONS, VERDICT = "tests/models/test_decisions.py::test_", "tests/models/test_verdict.py::test_"
 QUALITY, SPREAD = "tests/models/test_quality.py::test_", "tests/models/test_local_sd.py::test_"
 STABILITY, TERMS = "tests/models/test_divergence.py::test_", "tests/models/test_terms.py::test_"
-PULL = CONTRACT + "without_f_only_the_reference_pulls"
-ALONE = CONTRACT + "fused_replicates_of_an_mlp_equal_solo_bit_for_bit[kl]"
+KEPT = "tests/models/test_contract.py::Test{}::test_{}"
+PULL = "without_f_only_the_reference_pulls"
+ALONE = KEPT.format("kl", "fused_replicates_of_an_mlp_equal_solo_bit_for_bit")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Mutant:
 MUTANTS = (
     # E3
     Mutant("drift without 1/2", "langevin.py", "eta, spread = step_size**2 / 2,", "eta, spread = step_size**2,",
-           f"{PULL}[plane-kl]", "delta^2 grad U against delta noise samples at half the temperature"),
+           KEPT.format("kl", PULL), "delta^2 grad U against delta noise samples at half the temperature"),
     Mutant("noise too wide by sqrt 2", "langevin.py", "step_size * math.sqrt(temperature)",
            "step_size * math.sqrt(2 * temperature)", CLOSED + "temperature_scales_the_variance",
            "sqrt(2 eta) and sqrt(2) delta are easily mixed"),
@@ -52,7 +53,7 @@ MUTANTS = (
            CLOSED + "discrete_langevin_keeps_its_own_variance[0.5]",
            "hides divergence, and no density has these samples"),
     Mutant("T + 1 steps", "langevin.py", "for k in range(steps):", "for k in range(steps + 1):",
-           f"{PULL}[plane-kl]", "budgets would not be equal"),
+           KEPT.format("kl", PULL), "budgets would not be equal"),
     Mutant("virial without temperature", "langevin.py", "/ (temperature * dim) if temperature",
            "/ dim if temperature", PROOFS + "the_virial_is_one_at_equilibrium_of_any_temperature",
            "the gauge would call tempered chains wrong"),
@@ -68,9 +69,9 @@ MUTANTS = (
     # E1, E2
     Mutant("reference never applied", "methods/method.py",
            "return f_values - x.square().flatten(2).sum(-1) / (2 * self.hp.sigma**2)", "return f_values",
-           f"{PULL}[plane-jko]", "p(x) ~ exp f(x) need not be a density"),
+           KEPT.format("jko", PULL), "p(x) ~ exp f(x) need not be a density"),
     Mutant("reference applied twice", "methods/method.py", "return -self.log_density(nets.f(point), point)",
-           "return -self.log_density(self.log_density(nets.f(point), point), point)", f"{PULL}[plane-amortized]",
+           "return -self.log_density(self.log_density(nets.f(point), point), point)", KEPT.format("amortized", PULL),
            "the potential adds what the log-density holds already"),
     Mutant("sigma for sigma^2", "methods/method.py", "(2 * self.hp.sigma**2)", "(2 * self.hp.sigma)",
            TERMS + "the_reference_has_its_width_in_the_potential_and_where_chains_start[0.7]",
@@ -118,7 +119,7 @@ MUTANTS = (
            "the weight would shrink with the image"),
     # E8 to E12
     Mutant("latent reference without 1/2", "methods/hidden.py", "z.square().sum(-1) / 2 - nets.f",
-           "z.square().sum(-1) - nets.f", f"{PULL}[plane-hidden]", "z would come from N(0, I / 2)"),
+           "z.square().sum(-1) - nets.f", KEPT.format("hidden", PULL), "z would come from N(0, I / 2)"),
     Mutant("regression moves x_T too", "methods/hidden.py", "(x.detach() - nets.upsampler(z))",
            "(x - nets.upsampler(z))", PROOFS + "regression_moves_g_and_holds_where_the_chain_ended",
            "without sg, g could shrink the target"),
@@ -131,7 +132,7 @@ MUTANTS = (
            "regression_loss(nets, draw.z, draw.x)", PROOFS + "hidden_regression_starts_where_the_chain_started",
            "x is g(z_T): the loss would be 0"),
     Mutant("ggcn's image chain from the old z", "methods/ggcn.py", "super().run(nets, z, noise,",
-           "super().run(nets, start, noise,", f"{PULL}[plane-ggcn]", "the chain in z would be for nothing"),
+           "super().run(nets, start, noise,", KEPT.format("ggcn", PULL), "the chain in z would be for nothing"),
     Mutant("ggcn's pool keeps the start", "methods/ggcn.py", "info=draw.info._replace(clip_fraction=clipped)), z",
            "info=draw.info._replace(clip_fraction=clipped)), start",
            TERMS + "ggcn_learns_g_on_the_pair_of_both_chains_ends", "persistent chains that never move"),
@@ -155,7 +156,7 @@ MUTANTS = (
            '[0, STREAMS.index("data"), epoch]', PROOFS + "streams_and_seeds_are_apart",
            "intervals across seeds too narrow"),
     Mutant("checkpoint without chance", "training/checkpoint.py", 'generator.set_state(tensors[f"generator.{r}"])',
-           "pass", CONTRACT + "two_and_two_updates_through_a_checkpoint_are_four[plane-kl]",
+           "pass", KEPT.format("kl", "two_and_two_updates_through_a_checkpoint_are_four"),
            "a resumed run would be another"),
     # E13 and the measures
     Mutant("kappa without 1/2", "stability/divergence.py", "return step_size**2 / 2 * length",
@@ -165,10 +166,10 @@ MUTANTS = (
            STABILITY + "alarmed_norms_do_not_raise_the_median", "a diverging run would silence its own alarm"),
     Mutant("variance of exact Langevin", "stability/law.py", "temperature / (curvature * (1 - kappa / 2))",
            "temperature / curvature", LAW + "discrete_langevin_variance", "fact 3"),
-    Mutant("drift counted once in the law", "stability/law.py", "(1 - kappa) ** (2 * arm.drift)",
-           "(1 - kappa) ** arm.drift", LAW + "negatives_drift_kappa[1.0]", "variances shrink by the square"),
-    Mutant("penalty halved in the law", "stability/law.py", "b = 4 * w * kappa * arm.q - shrink",
-           "b = 2 * w * kappa * arm.q - shrink", LAW + "jko_limit_up_to_one_eighth[0.0625]",
+    Mutant("drift counted once in the law", "stability/law.py", "(1 - kappa) ** (2 * terms.drift)",
+           "(1 - kappa) ** terms.drift", LAW + "negatives_drift_kappa[1.0]", "variances shrink by the square"),
+    Mutant("penalty halved in the law", "stability/law.py", "b = 4 * w * kappa * terms.q - shrink",
+           "b = 2 * w * kappa * terms.q - shrink", LAW + "jko_limit_up_to_one_eighth[0.0625]",
            "2s at c = 1/4 instead of 1/8"),
     Mutant("biased KID", "measures/quality/distances.py", "float(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))",
            "float(k.mean())", QUALITY + "kid_mmd_and_energy_distance_are_the_literal_double_loops",

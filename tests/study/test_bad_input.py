@@ -3,14 +3,13 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from models.methods.hparams import combination_problems
 from study.spec import load, loads
-from study.spec.cross import COMBINED
-from study.spec.knobs import ALL_KNOBS, METHODS
+from study.spec.knobs import METHODS
 from study.spec.problems import SpecError
 
 BASE = "study: s\ndata: digits\nmethod: [kl, jko]\n"  # lines 1 to 3, so what a test adds begins on line 4
@@ -239,15 +238,17 @@ def test_a_problem_in_a_design(design: str, sentence: str) -> None:
     ("{replicates: 1001}", "search.replicates: found 1001, expected a whole number >= 1 and <= 1000"),
     ("{trails: 8}", "search.trails: unknown key; did you mean trials?"),
     ("{objective: fid}", "search.objective: unknown objective 'fid' for digits and evaluation.samples = 256; expected "
-                         "one of primary, kid_clf64, kid_clf64_long, fd_clf64, particle_gradients, wall_seconds"),
+                         "one of primary, kid_clf64, kid_clf64_long, fd_clf64, precision_clf64, recall_clf64, "
+                         "density_clf64, coverage_clf64, particle_gradients, wall_seconds"),
     ("{objective: kid_clf64_512}", "search.objective: unknown objective 'kid_clf64_512' for digits and "
                                    "evaluation.samples = 256; did you mean kid_clf64?"),
     ("{objective: [primary, kid_clf64]}", "search.objective[1]: kid_clf64 stands twice in the list"),
     ("{objective: [primary, null]}", "search.objective[1]: unknown objective None for digits and evaluation.samples = "
-     "256; expected one of primary, kid_clf64, kid_clf64_long, fd_clf64, particle_gradients, wall_seconds"),
+     "256; expected one of primary, kid_clf64, kid_clf64_long, fd_clf64, precision_clf64, recall_clf64, density_clf64, "
+     "coverage_clf64, particle_gradients, wall_seconds"),
     ("{objective: [primary, fid], direction: [minimize, maximize]}", "search.objective[1]: unknown objective 'fid' for "
      "digits and evaluation.samples = 256; expected one of primary, kid_clf64, kid_clf64_long, fd_clf64, "
-     "particle_gradients, wall_seconds"),
+     "precision_clf64, recall_clf64, density_clf64, coverage_clf64, particle_gradients, wall_seconds"),
     ("{objective: []}", "search.objective: found 0 objectives, expected 1 to 3"),
     ("{objective: [primary, wall_seconds], prune: successive_halving}",
      "search.prune: found successive_halving with 2 objectives, expected one: a pruner compares single values"),
@@ -258,9 +259,11 @@ def test_a_problem_in_a_design(design: str, sentence: str) -> None:
     ("{objective: [primary, wall_seconds], prune: hyperband}",
      "search.prune: found 'hyperband', expected one of successive_halving, null"),
     ("{trials: true}", "search.trials: found True, expected a whole number >= 1"),
-    ("{direction: max}", "search.direction: found 'max', expected one of minimize"),
+    ("{direction: max}", "search.direction: found 'max', expected one of minimize, maximize"),
     ("{direction: maximize}", "search.direction: found maximize, expected minimize: the smaller kid_clf64_256, the "
      "better"),
+    ("{objective: [primary, recall_clf64], direction: minimize}",
+     "search.direction: found minimize, expected maximize: the larger recall_clf64_256, the better"),
     ("{objective: [primary, wall_seconds], direction: [minimize]}",
      "search.direction: found 1 for 2 objectives, expected one each"),
     ("{diverged_value: .inf}", "search.diverged_value: found inf, expected a finite number or reference"),
@@ -480,9 +483,7 @@ def test_a_bad_spec_is_refused_without_heavy_imports(tmp_path: Path) -> None:
 
 
 def test_corners_cover_every_knob_that_combinations_read() -> None:
-    """cross.COMBINED against what combination_problems really looks at."""
-    read: set[str] = set()
-
+    """What a knob says that it enters, against what `conflicts` really looks at."""
     class Watched(dict[str, object]):
         def get(self, key: str, default: object = None) -> object:
             read.add(key)
@@ -493,6 +494,40 @@ def test_corners_cover_every_knob_that_combinations_read() -> None:
             return super().__contains__(key)
 
     for cls in METHODS.values():
+        read = set()
         for values in ({}, {"chain": "noise"}, {"flow": "kl"}, {"beta": 1.0}):
-            combination_problems(cls, Watched(values))
-    assert read & set(ALL_KNOBS) <= COMBINED
+            cls.conflicts(Watched(values))
+        assert read & {f.name for f in fields(cls)} <= cls.entering("conflicts")
+
+
+def test_a_network_that_the_data_cannot_have_or_that_is_nowhere() -> None:
+    plane = "study: s\ndata: rings\nmethod: [kl, jko]\n"
+    sentence = "found convnet, expected mlp: points in the plane have no pixels"
+    assert problems(plane + "train: {network: convnet}\ndesign: {step_size: [0.1]}") == [
+        f"s.yaml:4: train.network: {sentence}"]
+    assert problems(plane + "design: {network: [mlp, convnet]}") == [f"s.yaml:4: design.network: {sentence}"]
+    assert problems(plane + "search: {space: {network: {choice: [mlp, convnet]}}}") == [
+        f"s.yaml:4: search.space.network: {sentence}"]
+    assert problems(plane + "train: {network: mylab.nets:Deep}\ndesign: {step_size: [0.1]}") == [
+        "s.yaml:4: train.network: mylab.nets:Deep: there is no module mylab"]
+    assert loads(GRID + "train: {network: mlp}\n").arms["kl"].hparams({}).network == "mlp"
+
+
+OUTSIDE = "tests.models.test_new_method:Centred"
+
+
+def test_a_method_from_outside_is_an_arm_with_its_own_knobs_or_a_sentence() -> None:
+    text = "study: s\ndata: rings\ndesign: {step_size: [0.1, 0.2]}\n"
+    found = loads(text + f"method: [kl, '{OUTSIDE}']\ntrain: {{Centred: {{centring: 0.5}}}}\n")
+    assert {name: arm.method for name, arm in found.arms.items()} == {"kl": "kl", "Centred": OUTSIDE}
+    assert found.arms["Centred"].full({})["centring"] == 0.5 and "centring" not in found.arms["kl"].full({})
+    named = loads(text + f"arms: {{pulled: {{method: '{OUTSIDE}', centring: 0.5}}}}\n")
+    assert named.arms["pulled"].hparams({}) == found.arms["Centred"].hparams({})
+    assert problems(text + f"method: '{OUTSIDE}'\ntrain: {{centring: -1}}\n") == [
+        "s.yaml:5: train.centring: found -1, expected a number >= 0"]
+    assert problems(text + f"method: '{OUTSIDE}'\ntrain: {{centering: 1}}\n") == [
+        "s.yaml:5: train.centering: unknown knob; did you mean centring?"]
+    assert problems(text + f"method: [kl, '{OUTSIDE}s']\n") == [
+        f"s.yaml:4: method[1]: {OUTSIDE}s: the module tests.models.test_new_method has no Centreds"]
+    assert problems(text + "arms: {lost: {method: 'mylab.tempered:Tempered'}}\n") == [
+        "s.yaml:4: arms.lost.method: mylab.tempered:Tempered: there is no module mylab"]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.methods.hparams import JKO, knob_problem
+from models.knobs import knob_problem
+from models.methods.jko import JKOKnobs
 from study.plan import identity
 from study.plan.identity import canonical, changed_keys, config_hash, phase_seeds, study_version
 from study.plan.space import design_configurations
@@ -60,8 +61,8 @@ def test_everything_else_matters() -> None:
     for key in fields(cell.evaluation):
         hashes.append(config_hash(replace(cell, evaluation=replace(cell.evaluation, **{key.name: 7})), "abc"))
     for knob, value in cell.knobs.items():
-        other = next(v for v in (7, 0.7, True, "data", "noise", "f", "bf16")
-                     if v != value and knob_problem(JKO, knob, v) is None)
+        other = next(v for v in (7, 0.7, True, "data", "noise", "f", "bf16", "mlp")
+                     if v != value and knob_problem(JKOKnobs, knob, v) is None)
         hashes.append(config_hash(replace(cell, knobs={**cell.knobs, knob: other}), "abc"))
     assert len(set(hashes)) == len(hashes)
 
@@ -133,10 +134,6 @@ def test_a_knob_of_a_later_release_changes_nothing_at_its_default() -> None:
     new["arms"]["jko"]["knobs"]["penalty_of"] = "f"
     assert study_version(old, "abc") != study_version(new, "abc")
     assert changed_keys(old, new) == ["arms.jko.knobs.penalty_of"]
-
-
-def test_methods_here_are_those_of_models() -> None:
-    assert all(cls.method == name for name, cls in METHODS.items())
 
 
 # Seeds.

@@ -14,6 +14,7 @@ from study.run.phases import best, confirm_units, design_units
 from study.schema.manifest import Manifest
 from study.schema.outcomes import ending
 from study.schema.unit import Unit
+from study.show.pareto import pareto_lines
 from study.spec import StudySpec, loads
 from study.store.aggregates import aggregates
 from study.store.records import records
@@ -158,6 +159,22 @@ def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path)
         results.add(unit, "finished", [{**final(seed, 0.0, diverged=i < diverged), spec.primary: value,
                                         "particle_gradients": cost} for i, seed in enumerate(SEEDS)], {})
     assert [c.knobs["n"] for c in best(spec, "kl", results)] == [0, 3, 1, 2, 5, 4]
+
+
+def test_a_measure_that_is_better_larger_is_told_negated_and_shown_as_it_is(tmp_path: Path) -> None:
+    spec = loads("study: s\ndata: digits\nmethod: kl\nconfirm: {top: 1}\nsearch: {trials: 3, replicates: 2, "
+                 "objective: [recall_clf64, particle_gradients], space: {step_size: {log: [0.01, 0.9]}}}\n")
+    assert spec.search is not None and spec.search.objectives == ("recall_clf64_256", "particle_gradients")
+    results = Results(Store(str(tmp_path), "study"), spec.primary, spec.search.objectives, {"kl": [0.0, None]})
+    for number, (recall, cost) in enumerate([(0.2, 1.0), (0.9, 5.0), (0.1, 2.0)]):
+        unit = configurations.unit(SEEDS, str(number), phase="search", n=number)
+        results.expect(unit)
+        results.add(unit, "finished", [{**final(seed, 0.0), "recall_clf64_256": recall, "particle_gradients": cost}
+                                       for seed in SEEDS], {})
+    assert [r.told for r in results.all()] == [(-0.2, 1.0), (-0.9, 5.0), (-0.1, 2.0)]
+    assert [c.knobs["n"] for c in best(spec, "kl", results)] == [1, 0, 2]
+    shown = pareto_lines(results.all(), spec.search.objectives, ["n"])
+    assert [line.split(" | ")[0] for line in shown[1:]] == ["  kl n=1: 0.9, 5", "  kl n=0: 0.2, 1"]
 
 
 @pytest.mark.parametrize("done, begun, left", [

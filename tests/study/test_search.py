@@ -11,7 +11,8 @@ import pytest
 from optuna.trial import BaseTrial, TrialState
 
 from study.plan.samplers import make_pruner, make_sampler
-from study.run.search import PATIENCE, ArmSearch, Search, trial_seed
+from study.run.search.arm import PATIENCE, ArmSearch, trial_seed
+from study.run.search.search import Search
 from study.schema.unit import Unit
 from study.store.journal import read_journal
 from study.store.results import Results

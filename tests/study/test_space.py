@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.methods.hparams import gradient_evaluations, knob_problem
+from models.knobs import knob_problem
 from models.stability.law import limit
 from study.plan.make import common_cell
 from study.plan.prediction import predicted
 from study.plan.space import (
-    COSTLY,
     configuration,
     confirm_configuration,
     design_configurations,
@@ -218,7 +217,8 @@ def test_the_limit_is_that_of_the_units_own_knobs() -> None:
     spec = spec_of_search()
     for weight in (0.015, 0.1):
         cell = configuration(spec, "search", "jko", {"jko_weight": weight})
-        found = [limit(s, METHODS["jko"](**cell.knobs)) for s in (0.2, 0.2 - 0.0196, 0.2 + 0.0196, 0.3, 0.3, 0.3)]
+        balance = METHODS["jko"](**cell.knobs).balance()
+        found = [limit(s, balance) for s in (0.2, 0.2 - 0.0196, 0.2 + 0.0196, 0.3, 0.3, 0.3)]
         assert list(predicted(plan, cell).values()) == pytest.approx(found) and list(predicted(plan, cell)) == [*LIMITS]
     none = predicted(plan, configuration(spec, "search", "jko", {"jko_weight": 0.5}))
     assert none == dict.fromkeys(LIMITS)  # none is finite
@@ -232,7 +232,7 @@ def test_the_estimate_of_a_design_is_the_sum_over_its_runs() -> None:
     cost, measured = {"kl": 0, "jko": 0}, 0
     for c in design_configurations(spec):
         hp = METHODS[c.method](**c.knobs)
-        cost[c.arm] += 3 * hp.updates * gradient_evaluations(hp)
+        cost[c.arm] += 3 * hp.updates * hp.gradient_evaluations()
         measured += 3 * 64 * c.evaluation.long_run * hp.mcmc_steps
     found = estimate(spec)
     assert found.phases == {"design": PhaseCost(configurations=32, replicates=3, runs=96, measuring=(measured,) * 2,
@@ -261,7 +261,7 @@ def test_the_estimate_of_a_search_holds_every_suggestion() -> None:
         costs = []
         for _ in range(50):
             knobs = suggest(spec, arm, study.ask()).knobs
-            costs.append(gradient_evaluations(METHODS[spec.arms[arm].method](**knobs)) * 10 * 2 * trials[arm])
+            costs.append(METHODS[spec.arms[arm].method](**knobs).gradient_evaluations() * 10 * 2 * trials[arm])
         assert low <= min(costs) <= max(costs) <= high
         assert found.arms["confirm"][arm].gradients == tuple(end * 2 * 4 // (2 * trials[arm]) for end in (low, high))
     assert found.phases["search"].runs == 2 * sum(trials.values()) and found.phases["confirm"].runs == 16
@@ -284,11 +284,11 @@ def test_budgets_of_a_search_are_equal_in_gradients_not_in_trials() -> None:
 
 @pytest.mark.parametrize("knob", sorted({k for knobs in KNOBS.values() for k in knobs}))
 def test_every_knob_that_costs_is_counted(knob: str) -> None:
-    """space.COSTLY against what gradient_evaluations really depends on."""
+    """What a knob says that it enters, against what gradient_evaluations really depends on."""
     for cls in METHODS.values():
         defaults = cls()
         for value in (1, 3, "both", "kl"):
             if hasattr(defaults, knob) and knob_problem(cls, knob, value) is None:
                 change: dict[str, Any] = {knob: value}
-                moves = gradient_evaluations(replace(defaults, **change)) != gradient_evaluations(defaults)
-                assert not moves or knob in COSTLY
+                moves = replace(defaults, **change).gradient_evaluations() != defaults.gradient_evaluations()
+                assert not moves or knob in cls.entering("cost")

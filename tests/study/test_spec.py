@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.methods.hparams import JKO, KL
+from models.methods.jko import JKOKnobs
+from models.methods.kl import KLKnobs
 from study.plan.identity import phase_seeds
 from study.plan.space import configuration, design_configurations
 from study.spec import StudySpec, load, loads
@@ -37,8 +38,8 @@ def test_defaults_are_filled_in() -> None:
     assert dataclasses.asdict(found.resources) == {"cpu": 1, "gpu": "auto"}
     assert found.search is None and found.confirm is None
     assert {name: arm.method for name, arm in found.arms.items()} == {"kl": "kl", "jko": "jko"}
-    assert found.arms["jko"].full({}) == dataclasses.asdict(JKO())
-    assert found.arms["kl"].hparams({"width": 3}) == KL(width=3)
+    assert found.arms["jko"].full({}) == dataclasses.asdict(JKOKnobs())
+    assert found.arms["kl"].hparams({"width": 3}) == KLKnobs(width=3)
 
 
 def test_a_spec_is_frozen() -> None:
@@ -102,7 +103,7 @@ design:
     assert [knob(found, "kl", name) for name in names] == [2, 2, 5, 99]
     assert [knob(found, "jko", name) for name in names] == [1, 4, 5, 99]
     assert [knob(found, "short", name) for name in names] == [4, 3, 5, 99]
-    assert [knob(found, "short", "step_size"), knob(found, "jko", "step_size")] == [0.3, KL().step_size]
+    assert [knob(found, "short", "step_size"), knob(found, "jko", "step_size")] == [0.3, KLKnobs().step_size]
     assert len(design_configurations(found)) == 4
 
 
@@ -126,7 +127,7 @@ def test_resolved_is_json_and_complete() -> None:
     assert resolved["search"]["space"]["kl"] == {
         "width": 4, "step_size": {"float": [0.1, 1.0], "log": True}, "chain": {"choice": ["noise", "data"]}}
     assert resolved["design"]["factors"]["jko"] == [{"knobs": ["step_size"], "rows": [[0.1], [0.2]]}]
-    assert resolved["arms"]["jko"] == {"method": "jko", "knobs": dataclasses.asdict(JKO())}
+    assert resolved["arms"]["jko"] == {"method": "jko", "knobs": dataclasses.asdict(JKOKnobs())}
     assert resolved["confirm"] == {"top": 3, "replicates": 10}
 
 

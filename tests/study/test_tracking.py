@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from models.methods import hparams
+from models.methods.kl import KLKnobs
 from study.schema.manifest import Manifest, Status
 from study.schema.unit import Evaluation, Unit
 from study.show.tracking import Tracking, experiment
@@ -306,7 +306,7 @@ def test_pruned_unit_is_finished_and_has_no_replicates(uri: str, store: Store) -
     assert tracking.finished()["fff", (1000, 1001)].rungs == {10: 2.5}
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["status"] == "pruned" and runs(tracking, "replicate") == []
-    each = hparams.gradient_evaluations(hparams.KL()) * hparams.KL().updates
+    each = KLKnobs().gradient_evaluations() * KLKnobs().updates
     assert trial.data.tags["replicate_gradients"] == str(each)  # what one replicate would have cost to its end
 
 

@@ -17,9 +17,8 @@ import torch
 from PIL import Image
 
 import models.measures.evaluation
-from models.methods.method import build
 from models.stability.verdict import VERDICTS
-from models.training import step as training
+from models.training import fit as training
 from models.training.step import init_state, train_step
 from study.run import unit_run as trial
 from study.run.unit_run import UnitRun, evaluation_points
@@ -122,10 +121,11 @@ def test_a_survivor_is_judged_by_its_whole_trace_and_a_resumed_one_alike(
 
 
 def test_the_gap_of_every_update_is_kept_for_the_verdict() -> None:
-    from tests.models.tiny import IMAGES, data, knobs
+    from models.testing.tiny import IMAGES, data
+    from models.testing.tiny import method as built
 
     on = data(IMAGES)
-    method = build(knobs("kl", updates=5), on)
+    method = built("kl", on, updates=5)
     state, gaps = init_state(method, on, [0, 1]), []
     for _ in range(5):
         state, info = train_step(method, on, state)
@@ -141,6 +141,14 @@ def test_schema_is_the_same_for_survivors_and_diverged(store: Store) -> None:
     kinds = {"seed": "int64", "update": "int64", "stage": "string", "verdict": "string", "reason": "string",
              "flags": "string"}
     assert {n: str(schema.field(n).type) for n in schema.names} == {n: kinds.get(n, "double") for n in schema.names}
+
+
+def test_a_unit_of_a_method_and_a_network_from_outside(store: Store, tmp_path: Path) -> None:
+    one = unit(method="tests.models.test_new_method:Centred", network="tests.models.test_networks:Deep", centring=0.5)
+    assert run(UnitRun(one, store))[-1]["status"] == "finished"
+    other, plain = Store(str(tmp_path / "other"), "jko"), unit(method="kl", network="mlp")
+    run(UnitRun(plain, other))
+    assert len(rows(store, one)) == len(rows(other, plain)) and rows(store, one) != rows(other, plain)
 
 
 def test_used_worker_gives_the_numbers_of_a_fresh_one(store: Store, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from models.training import step as training
+from models.training import fit as training
 from models.training.step import train_step
 from study.run import unit_run as trial
 from study.run.unit_progress import HEADER_BYTES
@@ -139,7 +139,7 @@ def test_a_worker_that_hangs_ends_and_its_unit_goes_on(store: Store) -> None:
     """In a lock that nobody gives back, say. Between two calls it may wait as long as it likes."""
     code = f"""
 import threading, time
-from models.training import step
+from models.training import fit
 from study.run import unit_run
 from study.store.units import Store
 from study.run.unit_run import UnitRun
@@ -154,7 +154,7 @@ def hang(*_):
     lock = threading.Lock()
     lock.acquire()
     lock.acquire()
-step.train_step = hang
+fit.train_step = hang
 one.advance()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)

@@ -20,7 +20,7 @@ import pytest
 import ray
 import yaml
 
-from study.launch import _parser
+from study.arguments import parser
 from study.run import cluster
 from study.run.cluster import auth
 
@@ -104,7 +104,7 @@ def test_ray_start_knows_their_parameters(groups: list[dict[str, Any]]) -> None:
 def test_its_entrypoint_is_a_launch_of_this_release(rayjob: dict[str, Any]) -> None:
     words = shlex.split(rayjob["spec"]["entrypoint"])
     assert words[:3] == ["python", "-m", "study.launch"]
-    arguments = _parser().parse_args(words[3:])
+    arguments = parser().parse_args(words[3:])
     assert arguments.address == "auto" and arguments.storage.startswith("s3://")
     assert (ROOT / Path(arguments.space).relative_to("/app")).is_file(), "where the image has it"
     assert not set("&|;<>$`") & set(rayjob["spec"]["entrypoint"]), "KubeRay pastes it into a shell"
@@ -290,7 +290,7 @@ def test_ray_knows_the_words_of_the_slurm_script() -> None:
     started = flags(start, ["--head", *more])
     assert (started["num_cpus"], started["num_gpus"]) == (8, 1)
     assert launch[:3] == ["python", "-m", "study.launch"]
-    arguments = _parser().parse_args(launch[3:])
+    arguments = parser().parse_args(launch[3:])
     assert (arguments.address, arguments.storage) == ("10.0.0.1:6379", "file:///shared/runs")
 
 

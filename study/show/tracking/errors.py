@@ -8,12 +8,9 @@ import shlex
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from study.show.redaction import redacted
-
-if TYPE_CHECKING:
-    from study.show.tracking.experiment import Experiment
 
 TRANSIENT = frozenset({408, 409, 429, *range(500, 600)})  # HTTP statuses after which a request may succeed later
 REASON = 300  # characters of what MLflow says
@@ -37,7 +34,7 @@ class TrackingError(Exception):
 def named(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
     """A method of an Experiment that raises TrackingError for what MLflow, its database or a missing driver raises."""
     @functools.wraps(method)
-    def wrapper(self: Experiment, *args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapper(self: Any, *args: P.args, **kwargs: P.kwargs) -> T:
         from mlflow.exceptions import MlflowException
         from requests import RequestException
         from sqlalchemy.exc import SQLAlchemyError

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from models.data.load import load as load_data
-from models.methods.hparams import combination_problems, knob_problem
+from models.knobs import knob_problem
 from study.plan.identity import changed_keys, config_hash, study_version
 from study.plan.make import make_plan
 from study.plan.space import design_configurations, suggest
@@ -163,7 +163,7 @@ def test_every_suggestion_is_a_good_configuration(tree: Tree, seed: int) -> None
             cls = METHODS[arm.method]
             assert [p for k, v in found.knobs.items() if (p := knob_problem(cls, k, v))] == []
             said = {**arm.knobs, **spec.search.fixed[name], **{k: found.knobs[k] for k in trial.params}}
-            assert combination_problems(cls, said) == []
+            assert cls.conflicts(said) == []
             again = suggest(spec, name, optuna.trial.FixedTrial(dict(trial.params)))
             assert config_hash(again, "abc") == config_hash(found, "abc")
             finite(found.plain())

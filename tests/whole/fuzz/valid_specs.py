@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from models.data.datasets import DATASETS
-from models.methods.hparams import LARGEST, SMALLEST
+from models.knobs import LARGEST, SMALLEST
 from study.spec.check_search import SAMPLERS
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, _hint
 from study.spec.objectives import measures
@@ -40,7 +40,8 @@ class Limits:
 
 def bounds_of(method: str, knob: str) -> dict[str, float]:
     """A number's bounds, in the words of models.methods.hparams.knob."""
-    return {k: v for k, v in next(f for f in fields(METHODS[method]) if f.name == knob).metadata.items() if k != "help"}
+    declared = next(f for f in fields(METHODS[method]) if f.name == knob).metadata
+    return {k: v for k, v in declared.items() if k not in ("help", "enters")}
 
 
 def value(limits: Limits, knob: str, methods: set[str]) -> SearchStrategy[Any]:
@@ -53,6 +54,8 @@ def value(limits: Limits, knob: str, methods: set[str]) -> SearchStrategy[Any]:
         return st.just("synthesis")
     if knob == "flow" and limits.penalty != "none":
         return st.just("jko")
+    if knob == "network":
+        return st.sampled_from([None, "mlp"])  # a ConvNet needs images
     if words := set.intersection(*(set(words) for _, words in hints)):
         return st.sampled_from(sorted(words))
     if bool in kinds:
@@ -172,6 +175,7 @@ def searches(draw: DrawFn, limits: Limits, arms: dict[str, str], data: str, samp
              and not (m.needs_density and any(METHODS[method].latent_chain for method in arms.values()))]
     chosen = draw(st.lists(st.sampled_from(named), min_size=1, max_size=3, unique=True))
     words = [draw(st.sampled_from([m.name, m.family])) for m in chosen]
+    ways = [m.direction for m in chosen]
     found: Tree = {"objective": words if len(words) > 1 or draw(MAYBE) else words[0]}
     if len(chosen) == 1 and not chosen[0].at_end_only and draw(MAYBE):
         found["prune"] = draw(st.sampled_from(["successive_halving", None]))
@@ -179,7 +183,7 @@ def searches(draw: DrawFn, limits: Limits, arms: dict[str, str], data: str, samp
     several = st.lists(stand_in, min_size=len(words), max_size=len(words))
     optional: dict[str, SearchStrategy[Any]] = {
         "sampler": st.sampled_from(SAMPLERS), "trials": st.integers(1, 40), "replicates": st.integers(1, 1000),
-        "direction": st.sampled_from(["minimize", ["minimize"] * len(words)]),
+        "direction": st.sampled_from([ways, *([ways[0]] if len(set(ways)) == 1 else [])]),
         "diverged_value": several | st.just("reference") | (stand_in if len(words) == 1 else several)}
     found |= draw(st.fixed_dictionaries({}, optional=optional))
     bare: bool = draw(MAYBE)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from models.methods.hparams import LARGEST, SMALLEST, expected
+from models.knobs import LARGEST, SMALLEST, expected
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS
 
 # The largest whole numbers are no training of seconds: what is run in their place.

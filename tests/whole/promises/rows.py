@@ -72,7 +72,7 @@ def matrix() -> list[Row]:
         left -= of[best]
     turns: Counter[str] = Counter()
     for row in rows:
-        names = [name for name in PLACES[row["place"]] if row.get("objective") != "at end" or name not in FEW]
+        names = [name for name in PLACES[row["place"]] if row.get("objective") is None or name not in FEW]
         kinds = {"objective": f"{row['place']} {row.get('objective')}", **{m: m for m in row["methods"].split()}}
         row |= {"data": min(names, key=turns.__getitem__), "nth": {name: turns[kind] for name, kind in kinds.items()}}
         turns.update([row["data"], *kinds.values()])

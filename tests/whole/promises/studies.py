@@ -20,7 +20,8 @@ STARTS = {"tpe": 10, "gp": 10, "nsga2": 0, "random": 0}
 COMMON = {"updates": 9, "batch_size": 16, "width": 1, "mcmc_steps": 2}  # rungs of the pruner: 1, 3 and 9
 WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one after the other
     "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1},
-           {"chain": "noise", "drift_clip": 0.5, "sigma": 0.9}, {"chain": "data", "spectral_norm": True}],
+           {"chain": "noise", "drift_clip": 0.5, "sigma": 0.9},
+           {"chain": "data", "spectral_norm": True, "network": "mlp"}],
     "jko": [{"penalty_on": "synthesis", "penalty_of": "U", "jko_weight": 0.25, "particles": 128, "grad_clip": 5.0},
             {"penalty_on": "data", "penalty_of": "f", "beta": 0.01, "chain": "data", "lr_f": 0.001},
             {"penalty_on": "both", "chain": "noise", "energy_l2": 0.01, "adam_beta1": 0.0},
@@ -51,7 +52,8 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
         "data": data_of(name, number, folder), "baseline": methods[0],
         **({"method": methods} if number % 2 else {"arms": {name: {"method": name} for name in methods}}),
         "train": COMMON | {"precision": row["precision"]} | {
-            method: WORDS[method][row["nth"][method] % len(WORDS[method])] for method in methods},
+            method: WORDS[method][row["nth"][method] % len(WORDS[method])] for method in methods} | (
+                {"network": "convnet"} if row["place"] != "plane" and "kl" not in methods else {}),
         "evaluation": {"points": 9 if row.get("prune") else 4, "samples": samples, "long_run": 2,
                        "split": row["split"], "ais_steps": row["ais_steps"]},
         "resources": {"cpu": row["cpu"], "gpu": row["gpu"]}}
@@ -80,10 +82,12 @@ def _search(row: Row, number: int, name: str, samples: int) -> Tree:
     """With a knob that makes some trials diverge. In the plane a sampler comes to choose."""
     known = measures(name, samples)
     first, long = known[0], known[1]
+    way = {"primary": "minimize", **{word: m.direction for m in known for word in (m.name, m.family)}}
     assert long.name == long_name(first.name)
     at_end = [m for m in known if m.at_end_only and not (m.needs_density and "hidden" in row["methods"])]
+    three = [m.name for m in at_end[3:6]] or [first.family, "particle_gradients", "wall_seconds"]
     forms = {"primary": [["primary"]], "at end": [[m.name] for m in reversed(at_end)],
-             "several": [[first.name, "particle_gradients"], [first.family, "wall_seconds", long.name]]}
+             "several": [[m.name for m in at_end[:3]], three]}
     words = forms[row["objective"]][row["nth"]["objective"] % len(forms[row["objective"]])]
     diverged = {"reference": "reference", "number": [0.5] * len(words), "each": [0.5, *["reference"] * len(words[1:])]}
     given = diverged[row["diverged_value"]]
@@ -92,7 +96,7 @@ def _search(row: Row, number: int, name: str, samples: int) -> Tree:
         "replicates": 2, "trials": start + 3, "sampler": row["sampler"], "equal": row["equal"],
         "objective": words[0] if len(words) == 1 else words, "prune": row["prune"],
         "diverged_value": given[0] if len(words) == 1 and isinstance(given, list) else given,
-        "direction": ["minimize"] * len(words) if number % 3 else "minimize",
+        **({"direction": [way[word] for word in words]} if number % 3 else {}),
         "space": {"step_size": {"log": [0.05, 0.3]}, "mcmc_steps": {"int": [1, 2]}, "updates": 9,
                   "lr_f": {"low": 0.001, "high": 0.003}, "score_scale": {"choice": [1.0, 1e12]},
                   "energy_l2": {"float": [0.0, 0.1]}}}

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from models import METHODS
 from models.data.data import Data
-from models.methods import hparams
-from models.methods.method import Method, build
+from models.methods.hparams import HParams
+from models.methods.method import Method
+from models.registry import METHODS, find
 from models.training.step import TrainState, init_state, train_step
 
 IMAGES, PLANE = (1, 8, 8), (2,)
+SHAPES: tuple[tuple[int, ...], ...] = (PLANE, IMAGES)
 ALL = tuple(METHODS)
 KNOBS = {"updates": 4, "batch_size": 8, "width": 2, "mcmc_steps": 3, "precision": "fp64"}
 
@@ -26,11 +27,16 @@ def data(shape: tuple[int, ...], n: int = 48) -> Data:
                 labels_search=None, labels_confirm=None, quantum=0.0, density=None, content_hash="tiny")
 
 
-def knobs(method: str, **changes: Any) -> hparams.HParams:
-    kind = getattr(hparams, METHODS[method].split(":")[1])
+def knobs(name: str, **changes: Any) -> HParams:
+    kind: type[HParams] = find("method", name).Knobs
     names = {f.name for f in dataclasses.fields(kind)}
-    some = {**KNOBS, "particles": 12, "latent_dim": 3, "latent_steps": 2}
+    some: dict[str, Any] = {**KNOBS, "particles": 12, "latent_dim": 3, "latent_steps": 2}
     return kind(**{k: v for k, v in some.items() if k in names} | changes)
+
+
+def method(name: str, on: Data, **changes: Any) -> Method:
+    found: Method = find("method", name)(knobs(name, **changes), on.shape)
+    return found
 
 
 def train(method: Method, on: Data, seeds: list[int], updates: int, state: TrainState | None = None) -> TrainState:
@@ -40,9 +46,9 @@ def train(method: Method, on: Data, seeds: list[int], updates: int, state: Train
     return state
 
 
-def trained(method: str, shape: tuple[int, ...], seeds: list[int], updates: int = 4, **changes: Any) -> TrainState:
+def trained(name: str, shape: tuple[int, ...], seeds: list[int], updates: int = 4, **changes: Any) -> TrainState:
     on = data(shape)
-    return train(build(knobs(method, **changes), on), on, seeds, updates)
+    return train(method(name, on, **changes), on, seeds, updates)
 
 
 def weights(state: TrainState, replicate: int) -> torch.Tensor:

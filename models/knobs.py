@@ -1,0 +1,82 @@
+"""What a knob is: name, default, unit, bounds, and what it enters. Imports no torch, so a bad spec is refused at once.
+
+Knobs of one thing are a frozen, keyword-only dataclass in its file.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import Field, field, fields
+from functools import cache
+from typing import Any, Literal
+
+from models.registry import TABLES, FindError, find
+
+# Of any knob, and of one that may not be 0: so squares, products and quotients stay numbers. Data lie in about [-3, 3].
+SMALLEST, LARGEST = 1e-12, 1e12
+Part = Literal["law", "cost", "conflicts"]  # of a method: `balance`, `gradient_evaluations`, `conflicts`
+
+
+def knob(default: Any, text: str, *, above: float | None = None, low: float | None = None, high: float | None = None,
+         below: float | None = None, names: str | None = None, enters: tuple[Part, ...] = ()) -> Any:
+    """A dataclass field with its help text and bounds: above < value < below, low <= value <= high.
+
+    names: the kind of thing (models.registry) that its words name. enters: what depends on it beside training.
+    """
+    said = {"above": above, "low": low, "high": high, "below": below, "names": names}
+    return field(default=default, metadata={"help": text, "enters": enters,
+                                            **{k: v for k, v in said.items() if v is not None}})
+
+
+def expected(f: Field[Any], hints: dict[str, Any]) -> tuple[tuple[type, ...], tuple[Any, ...], str]:
+    """Accepted Python types, accepted literals and a phrase for messages, of one knob."""
+    hint = hints[f.name]
+    optional = isinstance(hint, types.UnionType)
+    if optional:
+        hint = next(a for a in typing.get_args(hint) if a is not type(None))
+    kind = f.metadata.get("names")
+    literals = tuple(TABLES[kind]) if kind else typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+    kinds: tuple[type, ...] = (str,) if literals else (int, float) if hint is float else (hint,)
+    noun = {int: "a whole number", float: "a number", bool: "true or false"}.get(hint, "")
+    phrase = "one of " + ", ".join(map(str, literals)) if literals else noun
+    phrase += ", package.module:Name" if kind else ""
+    phrase += "".join(f" {sign} {f.metadata[key]:.4g}" for key, sign in
+                      [("above", ">"), ("low", ">="), ("below", "<"), ("high", "<=")] if key in f.metadata)
+    return (*kinds, type(None)) if optional else kinds, literals, phrase + (" or null" if optional else "")
+
+
+@cache
+def _known(knobs: Any, name: str) -> tuple[tuple[type, ...], tuple[Any, ...], str, Mapping[str, Any]]:
+    """`expected` of a knob, and its bounds."""
+    f = next(f for f in fields(knobs) if f.name == name)
+    return *expected(f, typing.get_type_hints(knobs)), f.metadata
+
+
+def knob_problem(knobs: type, name: str, value: Any) -> str | None:
+    """What is wrong with one knob's value, as `found X, expected Y`, or None."""
+    kinds, literals, phrase, b = _known(typing.cast(Any, knobs), name)  # mypy: a class is hashable
+    if "names" in b and isinstance(value, str) and ":" in value:
+        return _lost(b["names"], value)
+    wrong_type = not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
+    if wrong_type or (literals and value is not None and value not in literals):
+        return f"found {value!r}, expected {phrase}"
+    if value is None or isinstance(value, str):
+        return None
+    inside = (math.isfinite(value) and value > b.get("above", -math.inf) and value >= b.get("low", -math.inf)
+              and value < b.get("below", math.inf) and value <= b.get("high", math.inf))
+    if not inside:
+        return f"found {value!r}, expected {phrase}"
+    if value > LARGEST or ("above" in b and value < SMALLEST):
+        return f"found {value!r}, expected {f'a number >= {SMALLEST:g} and' if 'above' in b else 'one'} <= {LARGEST:g}"
+    return None
+
+
+def _lost(kind: str, name: str) -> str | None:
+    try:
+        find(kind, name)
+    except FindError as problem:
+        return str(problem)
+    return None

@@ -1,0 +1,38 @@
+"""Which network f is: by its name, or by the data's shape. Needs torch only to make one, or for one from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from models.registry import NETWORKS, find
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.networks.layers import Fuse, Score
+
+
+def score_network(shape: Sequence[int], hp: Any, generators: Sequence[torch.Generator], *, dtype: torch.dtype,
+                  fuse: Fuse) -> Score:
+    """f for data of this shape, (C, H, W) with H = W from 4 pixels up, or (dim,): a ConvNet or an MLP, unless the knob
+    `network` names another."""
+    if problem := network_problem(hp.network, shape):
+        raise ValueError(f"network: {problem}")
+    name = hp.network or ("mlp" if len(shape) == 1 else "convnet")
+    found: Score = find("network", name).make(shape, hp, generators, dtype=dtype, fuse=fuse)
+    return found
+
+
+def network_problem(name: str | None, shape: Sequence[int]) -> str | None:
+    """Why data of this shape cannot have this network, or None."""
+    if name is None or name in NETWORKS:
+        return "found convnet, expected mlp: points in the plane have no pixels" if (
+            name == "convnet" and len(shape) == 1) else None
+    problem: str | None = find("network", name).shape_problem(shape)
+    return problem
+
+
+def own_knobs(name: str | None) -> type | None:
+    """The dataclass of further knobs that a network states; None for a built-in one, which has none."""
+    return None if name is None or name in NETWORKS else find("network", name).Knobs

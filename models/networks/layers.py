@@ -1,0 +1,140 @@
+"""What networks are made of, with a replicate axis: R networks of one shape, trained at once, never touching.
+
+Every parameter has a leading axis R. How a layer runs (`grouped` in one kernel, or a `loop` over replicates) changes
+time, not results beyond rounding. SiLU, not a ReLU: the gauge kappa needs a second derivative in x.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+Fuse = Literal["grouped", "loop"]
+
+
+class Layer(nn.Module):
+    """A weight (R, out, in, ...) and a bias (R, out), uniform within 1 / sqrt(fan_in), from each replicate's generator.
+
+    With `spectral`, the weight is divided by its largest singular value, followed by one power iteration an update
+    (`follow_spectrum`); the left vector is a buffer, so that a checkpoint holds it.
+    """
+
+    def __init__(self, shape: Sequence[int], fan_in: int, out: int, generators: Sequence[torch.Generator],
+                 dtype: torch.dtype, spectral: bool = False) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(fan_in)
+
+        def draw(*size: int) -> Tensor:
+            return torch.stack([torch.rand(size, generator=g, dtype=torch.float64) for g in generators])
+
+        self.weight = nn.Parameter(((2 * draw(*shape) - 1) * bound).to(dtype))
+        self.bias = nn.Parameter(((2 * draw(out) - 1) * bound).to(dtype))
+        self.left: Tensor | None
+        self.register_buffer("left", normalize(draw(shape[0]) - 0.5, dim=-1).to(dtype) if spectral else None)
+        if spectral:
+            for _ in range(10):
+                self.follow_spectrum()
+
+    def _right(self) -> Tensor:
+        assert self.left is not None
+        return normalize(torch.einsum("roi,ro->ri", self.weight.detach().flatten(2), self.left), dim=-1)
+
+    def follow_spectrum(self, alive: Tensor | None = None) -> None:
+        """One power iteration for the largest singular value of the weight, flattened to (R, out, rest)."""
+        if self.left is not None:
+            left = normalize(torch.einsum("roi,ri->ro", self.weight.detach().flatten(2), self._right()), dim=-1)
+            self.left = left if alive is None else torch.where(alive.unsqueeze(1), left, self.left)
+
+    def effective(self) -> Tensor:
+        """The weight that the layer applies."""
+        if self.left is None:
+            return self.weight
+        with torch.autocast(self.weight.device.type, enabled=False):  # what is sampled is what is trained
+            top = torch.einsum("ro,roi,ri->r", self.left, self.weight.flatten(2), self._right())
+        return self.weight / top.reshape(-1, *[1] * (self.weight.dim() - 1))
+
+
+class Network(nn.Module):
+    """Maps (R, n, *in) to (R, n, *out), replicate by replicate."""
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        super().__init__()
+        self.stack = nn.ModuleList(layers)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """From the input up."""
+        return [layer for layer in self.stack if isinstance(layer, Layer)]
+
+    def follow_spectrum(self, alive: Tensor) -> None:
+        """Once an update: let every layer's power iteration follow its weight, where the replicate lives."""
+        for layer in self.layers:
+            layer.follow_spectrum(alive)
+
+    def parts(self) -> list[tuple[Tensor, Tensor]]:
+        """(weight, bias) of every layer, as applied."""
+        return [(layer.effective(), layer.bias) for layer in self.layers]
+
+    def hidden(self, x: Tensor) -> list[Tensor]:
+        """What every hidden layer makes of x, averaged over pixels, from the input up; each (R, n, channels)."""
+        return []
+
+
+class Score(Network):
+    """f: maps (R, n, *shape) to (R, n). What the knob `network` names; its parameters begin with the axis R."""
+
+    Knobs: ClassVar[type | None] = None  # a frozen, keyword-only dataclass of further models.knobs.knob, all by default
+
+    @classmethod
+    def shape_problem(cls, shape: Sequence[int]) -> str | None:
+        """Why data of this shape, (C, H, W) or (dim,), cannot have it, in a sentence; or None."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def make(cls, shape: Sequence[int], hp: Any, generators: Sequence[torch.Generator], *, dtype: torch.dtype,
+             fuse: Fuse) -> Score:
+        """f with the knobs hp (`width`, `spectral_norm`, `score_scale`, its own); a replicate from each generator."""
+
+
+def scaled(f: Tensor, scale: float) -> Tensor:
+    """f times `score_scale` (E1)."""
+    return f if scale == 1 else f * scale
+
+
+def fuse_for(shape: Sequence[int], device: torch.device | str) -> Fuse:
+    """Grouped kernels on a GPU and for tiny images; above 8 pixels a CPU is faster one replicate after another."""
+    return "grouped" if torch.device(device).type != "cpu" or len(shape) == 1 or shape[1] <= 8 else "loop"
+
+
+def sides(side: int) -> list[int]:
+    """Spatial sides through the stride-2 convolutions, down to 2 or 3 pixels: 32 -> [32, 16, 8, 4, 2]."""
+    found = [side]
+    while found[-1] > 3:
+        found.append(found[-1] // 2)
+    return found
+
+
+class ConvNetwork(Network, ABC):
+    """Convolutions of R replicates: grouped in one kernel, or one replicate after another."""
+
+    def __init__(self, layers: Iterable[Layer], fuse: Fuse) -> None:
+        super().__init__(layers)
+        self.fuse = fuse
+
+    @abstractmethod
+    def apply_grouped(self, x: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """The network with these weights, every replicate a group."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = self.parts()
+        if self.fuse == "loop":
+            return torch.cat([self.apply_grouped(x[r:r + 1], [(w[r:r + 1], b[r:r + 1]) for w, b in parts])
+                              for r in range(x.shape[0])])
+        return self.apply_grouped(x, parts)

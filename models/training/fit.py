@@ -1,0 +1,56 @@
+"""The training loop, and samples of what it trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+
+from models.data.data import Data
+from models.methods.method import Method
+from models.noise import Noise, generators_for
+from models.training.step import Info, TrainState, init_state, train_step
+
+Hook = Callable[[TrainState, list[Info]], None]
+
+
+def fit(method: Method, data: Data, seeds: Sequence[int], points: Sequence[int] = (), *,
+        device: torch.device | str = "cpu", state: TrainState | None = None, seen: Sequence[Info] = (),
+        between: Hook | None = None) -> Iterator[tuple[TrainState, list[Info]]]:
+    """Train a replicate of each seed, all at once. Yields the state at each of `points`, ascending numbers of updates
+    (none: after the last update), and what every update since the one before showed. Ends once no replicate lives.
+
+    The state is one object that each update changes. state: where to go on from, with `seen`, what the updates since
+    its last point showed. between: called after each update that is no point.
+    """
+    state = init_state(method, data, seeds, device) if state is None else state
+    infos = list(seen)
+    for point in points or [method.hp.updates]:
+        if point <= state.update:
+            continue
+        while state.update < point and bool(state.alive.any()):
+            state, info = train_step(method, data, state)
+            infos.append(info)
+            if between is not None and state.update < point:
+                between(state, infos)
+        yield state, infos
+        if not bool(state.alive.any()):
+            return
+        infos = []
+
+
+def sample(method: Method, state: TrainState, n: int, noise: Noise | None = None) -> np.ndarray:
+    """n samples of every replicate as training sees them, (R, n, *shape) float32: persistent chains as they stand, else
+    fresh chains of T steps. They take nothing from the chance of training. ValueError for more than `particles`."""
+    return as_array(method.draw(state.nets, state.pool, evaluation_noise(state) if noise is None else noise, n).x)
+
+
+def evaluation_noise(state: TrainState) -> Noise:
+    """The chance of what is measured after this many updates: a stream of its own."""
+    return Noise(generators_for(state.seeds, "evaluation", state.device, state.update), state.noise.dtype)
+
+
+def as_array(x: torch.Tensor) -> np.ndarray:
+    """x in float32, on the CPU."""
+    return np.asarray(x.detach().float().cpu().numpy())

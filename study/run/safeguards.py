@@ -1,0 +1,43 @@
+"""What keeps a worker's process exact, and from hanging or dying without a word. Imports torch when asked."""
+
+from __future__ import annotations
+
+import faulthandler
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+ALLOC_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED",
+                "CUSPARSE_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "CUDA error: out of memory")
+STDERR = 2  # its descriptor: what stands for it in Python may be no file
+
+
+def exact_on_gpu() -> None:
+    """fp32 means fp32: cuDNN's default is TF32 in convolutions, and kernels that differ from run to run."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+
+
+@contextmanager
+def watched(patience: float | None) -> Iterator[None]:
+    """End this process, with its stacks on stderr, if the block takes longer. The clock is a thread outside of Python,
+    which no lock and no call into a driver holds up; to Ray the worker has died, and its unit goes on elsewhere."""
+    if patience is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(patience, exit=True, file=STDERR)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Python's and CUDA's own classes; torch's allocator for the CPU, and cuBLAS, cuDNN and their like for their work
+    space, raise a plain RuntimeError with its name."""
+    import torch
+
+    said = str(error)
+    return (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in said
+            or any(name in said for name in ALLOC_FAILED))
