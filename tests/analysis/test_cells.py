@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from analysis import report
 from analysis.panels.cell_tables import every_frame, every_words, main_frame, main_words
+from analysis.read import load
 from analysis.read.address import ReportError
 from analysis.read.load import read
 from analysis.read.records import planned_seeds
@@ -238,3 +240,15 @@ def test_verdicts_and_flags_are_counted_and_old_records_have_none() -> None:
     assert verdicts(finals) == "2 stable, 1 oscillating; kappa > 1 (2); poor quality (1)"
     assert verdicts(finals.assign(verdict="survived")) == ""
     assert verdicts(finals.drop(columns="flags").iloc[:1]) == "1 stable"
+
+
+@pytest.mark.parametrize(("written", "why"), [
+    (lambda plan: {k: v for k, v in plan.items() if k != "seeds"}, "seeds: Field required"),
+    (lambda plan: plan | {"cells": [{**plan["cells"][0], "phase": "design"}]}, "cells.0.phase: Extra inputs are not"),
+    (lambda plan: [plan], "valid dictionary")])
+def test_a_plan_of_another_version_is_one_line(tmp_path, written, why):
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(written(toy.plan("toy", dict(zip(toy.ARMS, toy.ARMS, strict=True))))), encoding="utf-8")
+    with pytest.raises(ReportError, match="study toy: its plan was written by another version") as said:
+        load._plan("toy", path)
+    assert why in str(said.value) and "\n" not in str(said.value)
