@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -15,6 +14,7 @@ from analysis.stats.budget import GRADIENTS, budget
 from analysis.stats.cells import grid
 from analysis.text.findings import missing
 from analysis.text.formatting import count, listed, number
+from study.schema.plan import Limit
 
 EQUAL = 1.25  # largest / smallest of what arms spent, up to which their searches are called equal
 FAILED_NAMED = 12  # trials that are named; beyond these they are counted
@@ -24,13 +24,13 @@ def facts(study: Study) -> list[tuple[str, str]]:
     """The few counts under the title, as (name, text) pairs."""
     cells = grid(study)
     done = int((cells["state"] == "complete").sum())
-    data = study.plan.get("data", {})
-    shape = " \u00d7 ".join(map(str, data.get("shape", [])))
+    data = study.plan.data
+    shape = " \u00d7 ".join(map(str, data.shape))
     facts = [
         ("design cells", f"{done} of {len(cells)}"),
         ("replicates", f"{len(study.finals):,}"),
         ("diverged", f"{int(study.finals['diverged'].sum()):,}"),
-        ("data", f"{data.get('name', '')} {shape}"),
+        ("data", f"{data.name} {shape}"),
     ]
     return facts if len(cells) else facts[1:]
 
@@ -38,22 +38,20 @@ def facts(study: Study) -> list[tuple[str, str]]:
 def method(study: Study, origins: Sequence[Provenance]) -> list[tuple[str, list[str]]]:
     """How it was measured, as (name, lines) pairs. origins: of the studies that `study` is made of."""
     plan = study.plan
-    data, spread, extractor = plan.get("data", {}), plan.get("spread") or {}, plan.get("extractor") or {}
-    sizes = ", ".join(f"{k} {v:,}" for k, v in data.get("n", {}).items())
+    data, spread, extractor = plan.data, plan.spread, plan.extractor
+    sizes = ", ".join(f"{k} {v:,}" for k, v in data.n.items())
     rows = [
-        ("data", f"{data.get('name', '')}, {sizes}; content {str(data.get('content_hash', ''))[:12]}"),
+        ("data", f"{data.name}, {sizes}; content {data.content_hash[:12]}"),
         ("primary measure", f"{study.primary}, {'lower' if study.lower_is_better else 'higher'} is better"),
-        ("extractor", f"{extractor.get('name')}, accuracy {number(extractor.get('accuracy'))}" if extractor else ""),
+        ("extractor", f"{extractor.name}, accuracy {number(extractor.accuracy)}" if extractor else ""),
         (
             "local spread of the data",
-            f"smallest direction {number(spread.get('s_min'))} (se {number(spread.get('se_min'), 2)}), "
-            f"median {number(spread.get('s_med'))} (se {number(spread.get('se_med'), 2)})"
-            if spread
-            else "",
+            f"smallest direction {number(spread.s_min)} (se {number(spread.se_min, 2)}), "
+            f"median {number(spread.s_med)} (se {number(spread.se_med, 2)})",
         ),
         *(
-            ("predicted limit of " + arm, "; ".join(map(_limit, entry.get("limits") or [])) or "the law says nothing")
-            for arm, entry in plan.get("arms", {}).items()
+            ("predicted limit of " + arm, "; ".join(map(_limit, entry.limits)) or "the law says nothing")
+            for arm, entry in plan.arms.items()
         ),
         (
             "counted",
@@ -115,17 +113,17 @@ def _failed(study: Study) -> list[str]:
     return [f"Failed: {listed(named, FAILED_NAMED)}."]
 
 
-def _limit(entry: dict[str, Any]) -> str:
-    """`0.033 [0.032, 0.034] smallest, 0.36 [0.34, 0.37] median direction (jko_weight=0.1)` of one entry of the plan."""
+def _limit(limit: Limit) -> str:
+    """`0.033 [0.032, 0.034] smallest, 0.36 [0.34, 0.37] median direction (jko_weight=0.1)`."""
 
-    def words(name: str) -> str:
-        if entry.get(f"delta_{name}") is None:
+    def words(value: float | None, low: float | None, high: float | None) -> str:
+        if value is None:
             return "none"
-        ends = [entry.get(f"delta_{name}_{end}") for end in ("low", "high")]
-        bounds = f" [{', '.join(number(end, 2) for end in ends)}]" if None not in ends else ""
-        return number(entry[f"delta_{name}"], 2) + bounds
+        return number(value, 2) + ("" if low is None or high is None else f" [{number(low, 2)}, {number(high, 2)}]")
 
-    knobs = ", ".join(f"{k}={v}" for k, v in entry.get("knobs", {}).items())
-    finite = entry.get("delta_min") is not None or entry.get("delta_med") is not None
-    limit = f"{words('min')} smallest, {words('med')} median direction" if finite else "no finite limit"
-    return limit + (f" ({knobs})" if knobs else "")
+    smallest = words(limit.delta_min, limit.delta_min_low, limit.delta_min_high)
+    median = words(limit.delta_med, limit.delta_med_low, limit.delta_med_high)
+    finite = limit.delta_min is not None or limit.delta_med is not None
+    knobs = ", ".join(f"{k}={v}" for k, v in limit.knobs.items())
+    return (f"{smallest} smallest, {median} median direction" if finite else "no finite limit") + (
+        f" ({knobs})" if knobs else "")

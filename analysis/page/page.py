@@ -69,7 +69,7 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
     )
     (out / ".index.html").write_text(page, encoding="utf-8")
     os.replace(out / ".index.html", out / "index.html")  # a browser that loads it again never sees half of it
-    lines = [f"# {markdown_prose(study.name)}", "", markdown_prose(study.plan.get("question", "")), "",
+    lines = [f"# {markdown_prose(study.name)}", "", markdown_prose(study.plan.question), "",
              *(f"- {markdown_prose(f.text)}" for f in said)]
     (out / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return out / "index.html"

@@ -9,11 +9,11 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from analysis.read.address import without_password
 from analysis.read.provenance import Provenance
 from analysis.text.formatting import count, listed, number
+from study.schema.plan import Plan
 
 DIFF_SHOWN = 60_000  # characters of a diff on the page; the launch's run holds all of it
 PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scipy", "scikit-learn")
@@ -39,22 +39,22 @@ def noted(of: Provenance) -> list[tuple[str, str]]:
     ]
 
 
-def _search(plan: dict[str, Any]) -> str:
+def _search(plan: Plan) -> str:
     """The sampler, its arguments and what it saw, in words; "" without a search."""
-    search = plan.get("search")
+    search = plan.search
     if not search:
         return ""
-    given = [f"{k} {v}" for k, v in (search.get("arguments") or {}).items()]
+    given = [f"{k} {v}" for k, v in search.arguments.items()]
     worst = {arm: ", ".join("its own value" if v is None else number(v) for v in values)
-             for arm, values in (search.get("diverged_value") or {}).items()}
+             for arm, values in search.diverged_value.items()}
     differ = len(set(worst.values())) > 1
     said = [f"{arm}: {value}" for arm, value in worst.items()] if differ else [*worst.values()][:1]
-    prune = str(search.get("prune") or "none").replace("_", " ")
-    sizes = plan.get("planned", {}).get("search", {})
+    prune = (search.prune or "none").replace("_", " ")
+    sizes = plan.planned.get("search")
     return "; ".join(filter(None, [
-        SAMPLERS.get(search["sampler"], str(search["sampler"])) + (f" with {', '.join(given)}" if given else ""),
-        f"{count(sizes['configurations'], 'trial')} of {count(sizes['replicates'], 'replicate')}" if sizes else "",
-        f"objective: {listed(search.get('objectives', []))}", f"pruning: {prune}",
+        SAMPLERS.get(search.sampler, search.sampler) + (f" with {', '.join(given)}" if given else ""),
+        f"{count(sizes.configurations, 'trial')} of {count(sizes.replicates, 'replicate')}" if sizes else "",
+        f"objective: {listed(search.objectives)}", f"pruning: {prune}",
         f"a diverged replicate counts as {listed(said)}" if said else ""]))
 
 
@@ -76,8 +76,8 @@ def own_commit() -> str:
 
 def documents(of: Provenance) -> list[tuple[str, str]]:
     """What the page holds folded, as (title, text) pairs: the file, the resolved spec, the changes over the commit."""
-    space = of.study.plan.get("space") or {}
-    out = [(f"The file {space['file']}", str(space["text"]))] if space else []
+    space = of.study.plan.space
+    out = [(f"The file {space.file}", space.text)] if space else []
     if of.study.spec:
         out.append(("The specification with every default filled in", of.study.spec))
     if of.diff.strip():
@@ -93,9 +93,9 @@ def commands(origins: Sequence[Provenance], given: Sequence[str] = ()) -> list[s
         if of.study.launch["commit"] not in ("", "unknown"):
             out.append(f"git checkout {shlex.quote(of.study.launch['commit'])}"
                        + ("   # and the changes below" if of.is_dirty else ""))
-        space = of.study.plan.get("space") or {}
-        words = ["--space", space.get("file", "SPEC.yaml"),
-                 *(word for text in space.get("overrides", []) for word in ("--set", text)), *uri]
+        space = of.study.plan.space
+        words = ["--space", space.file if space else "SPEC.yaml",
+                 *(word for text in (space.overrides if space else []) for word in ("--set", text)), *uri]
         out.append(f"python -m study.launch {_line(words)}   # the file below")
     names = [word for of in origins for word in ("--study", of.study.name)]
     return [*out, f"python analysis/report.py {_line([*names, *given])}"]

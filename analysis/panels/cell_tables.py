@@ -135,12 +135,11 @@ def main_frame(study: Study, cells: pd.DataFrame, measures: Sequence[str], bold:
 
 def floor_row(study: Study, measures: Sequence[str]) -> dict[str, Any]:
     """Real samples against real samples at the same n: what no model can be told apart from. {} without floors."""
-    floors = study.plan.get("floors") or {}
-    known = {m: f for m in measures if (f := floors.get(m))}
+    known = {m: study.plan.floors[m] for m in measures if m in study.plan.floors}
     if not known:
         return {}
     return {"arm": FLOOR, "bold": False, "reasons": "", "verdict": "",
-            **{k: v for m, f in known.items() for k, v in ((m, f["mean"]), (f"{m}_sd", f["sd"]), (f"{m}_n", f["n"]))}}
+            **{k: v for m, f in known.items() for k, v in ((m, f.mean), (f"{m}_sd", f.sd), (f"{m}_n", f.n))}}
 
 
 def main_words(frame: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:

@@ -31,8 +31,8 @@ def present(study: Study, frame: pd.DataFrame) -> list[str]:
 
 def replicates(study: Study, phase: str) -> str:
     """`7 replicates`: how many the plan gives each configuration of the phase."""
-    planned = study.plan.get("planned", {}).get(phase, {}).get("replicates")
-    return count(int(planned), "replicate") if planned else "its replicates"
+    planned = study.plan.replicates(phase)
+    return count(planned, "replicate") if planned else "its replicates"
 
 
 def unfolded(figures: list[Figure]) -> list[Figure]:

@@ -54,7 +54,7 @@ def methods_of(arms: Sequence[str]) -> dict[str, str]:
 
 def with_methods(study: Study) -> Study:
     """The study with the method of each arm, which gives it its colour."""
-    methods = {arm: str(entry.get("method", arm)) for arm, entry in study.plan.get("arms", {}).items()}
+    methods = {arm: planned.method for arm, planned in study.plan.arms.items()}
     base = dict(zip(study.cells["arm"], study.cells["base_arm"], strict=True))
     return replace(study, arms=Arms(study.arms, {a: methods.get(base.get(a, a), a) for a in study.arms}))
 

@@ -21,8 +21,8 @@ from analysis.panels.panel import Figure, Panel
 from analysis.read.frames import rows
 from analysis.read.study import Study
 from analysis.stats.costs import costs
-from analysis.stats.objectives import unbeaten
 from analysis.text.formatting import brief, count, number, size_of
+from study.schema.pareto import unbeaten
 
 LABELS = {"particle_gradients": "particle-gradient evaluations a replicate", "gpu_seconds": "GPU seconds a replicate",
           "cpu_seconds": "CPU seconds a replicate", "wall_seconds": "wall seconds of its block of replicates"}
@@ -80,7 +80,7 @@ def _plot(study: Study, points: pd.DataFrame, name: str, ax: Axes) -> None:
 def front(cost: Any, value: Any, lower_is_better: bool) -> np.ndarray:
     """Which points no other beats in both: (n,) boolean, True on the Pareto front. cost, value: (n,). Equals stay."""
     v = np.asarray(value, float) * (1 if lower_is_better else -1)
-    return unbeaten(np.stack([np.asarray(cost, float), v], axis=1))
+    return np.array(unbeaten(np.stack([np.asarray(cost, float), v], axis=1).tolist()), bool)
 
 
 def numbered(frame: pd.DataFrame, cost: str, lower_is_better: bool) -> pd.DataFrame:

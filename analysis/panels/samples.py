@@ -143,7 +143,7 @@ def _said(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 def _joint(study: Study, found: list[dict[str, Any]]) -> Figure:
     """One column per arm, one row per chain: as it goes into a paper."""
-    shape = study.plan.get("data", {}).get("shape", [])
+    shape = study.plan.data.shape
     columns = [sheets.Column(
         f"{row['arm']}\n{row['step_size']:.4g}, {row['mcmc_steps']:g} steps"
         + (("\ndiverged" if row["verdict"] == "diverged" else "\nno sheet") if row["samples"] is None else
@@ -166,7 +166,7 @@ def _real(study: Study) -> tuple[str, str, Path, str, pd.DataFrame] | None:
     path = study.pictures.data() if study.pictures else None
     if path is None:
         return None
-    name = str(study.plan.get("data", {}).get("name", "data"))
+    name = study.plan.data.name
     return "samples_data", f"{name}: training data", path, "real, drawn at random", pd.DataFrame([{"data": name}])
 
 

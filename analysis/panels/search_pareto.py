@@ -15,7 +15,7 @@ from analysis.panels.groups import present
 from analysis.panels.palette import INK, PAPER, colours, markers
 from analysis.panels.panel import Figure, Panel, Table
 from analysis.read.study import Study
-from analysis.stats.objectives import objective_values, objectives
+from analysis.stats.objectives import objective_values
 from analysis.text.formatting import DASH, count, listed, number, share
 
 MOST = 20  # rows of the Pareto set; the CSV file has all trials
@@ -31,21 +31,21 @@ class SearchPareto(Panel):
         return objective_values(study)
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
-        first, *others = objectives(study)
+        first, *others = study.plan.objectives
         return [Figure(f"search_pareto_{other}", "", frame, partial(_plot, study, frame, other), (5.2, 3.9),
                        f"{first} of each search trial against {other}; the Pareto set is filled") for other in others]
 
     def tables(self, study: Study, frame: pd.DataFrame) -> list[Table]:
         shown = _best(frame)
-        return [Table(self.name, _pareto_words(shown, objectives(study)), shown),
+        return [Table(self.name, _pareto_words(shown, study.plan.objectives), shown),
                 Table("search_objectives", None, frame)]
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         less = f" The table has the first {MOST}." if len(_best(frame)) < frame["front"].sum() else ""
         return (f"{frame['front'].sum()} of {count(len(frame), 'finished trial')} are beaten by no other in "
-                f"{listed(objectives(study))}. Each value is what the sampler was told: the mean over all replicates, "
-                "where a diverged one counts as the plan's diverged value. Few replicates and a chosen set: `confirm` "
-                f"tells what holds.{less}")
+                f"{listed(study.plan.objectives)}. Each value is what the sampler was told: the mean over all "
+                "replicates, where a diverged one counts as the plan's diverged value. Few replicates and a chosen "
+                f"set: `confirm` tells what holds.{less}")
 
 
 def _best(frame: pd.DataFrame) -> pd.DataFrame:
@@ -53,7 +53,7 @@ def _best(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _plot(study: Study, frame: pd.DataFrame, other: str, ax: Axes) -> None:
-    names = objectives(study)
+    names = study.plan.objectives
     pareto_set(frame, ax, across=other, up=names[0], arms=study.arms, joined=len(names) == 2)
     axes.legend(study.arms, ax, present=present(study, frame), extra=[axes.mark("o", "open: beaten")])
     axes.say_n(ax, frame["replicates"], "replicates per trial")

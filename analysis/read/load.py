@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+from pydantic import ValidationError
 
 from analysis.read.address import PassingError, ReportError
 from analysis.read.pictures import Pictures
@@ -15,6 +16,7 @@ from analysis.read.records import finals_of, planned_seeds, records_of
 from analysis.read.store import Store, opened
 from analysis.read.study import Study
 from analysis.read.trials import CELL, TRIAL, planned_cells, trial_row
+from study.schema.plan import Plan
 
 
 def load(name: str | None = None, tracking_uri: str | None = None, cache: Path | str = ".report_cache") -> Study:
@@ -39,7 +41,7 @@ def read(store: Store, name: str, cache: Path) -> Study:
     planned = next((r for r in launches if store.has(r, "plan.json")), None)
     if planned is None:
         raise PassingError(f"study {name} has no plan yet: its launch has not written it, or stopped before")
-    plan = json.loads(store.artifact(planned, "plan.json", cache).read_text(encoding="utf-8"))
+    plan = _plan(name, store.artifact(planned, "plan.json", cache))
     version = planned.data.tags.get("study_version", "")
     cells = planned_cells(plan)
     labels = dict(zip(cells["config_hash"], cells["arm"], strict=True))
@@ -52,7 +54,7 @@ def read(store: Store, name: str, cache: Path) -> Study:
     # Studies may share the cache, and so may stores whose studies have the same number.
     own = hashlib.sha256(f"{store.uri} {found.experiment_id}".encode()).hexdigest()[:8]
     records, warnings = records_of(store, trials, by_id, cache, f"records-{own}-")
-    records = planned_seeds(records, plan.get("seeds"))
+    records = planned_seeds(records, plan.seeds)
     earlier = sum(r.data.tags.get("study_version") == f"{version}-superseded" for r in runs)
     if other := len(runs) - len(mine) - earlier:
         warnings.append(f"{other} trials of other versions of this study are left out.")
@@ -79,11 +81,25 @@ def read(store: Store, name: str, cache: Path) -> Study:
             "launches": str(len(launches)),
             "status": str(launches[0].info.status),
         },
-        arms=list(dict.fromkeys([*cells["arm"], *plan.get("arms", {}), *trials["arm"]])),
-        finals=finals_of(records, plan["primary"]),
+        arms=list(dict.fromkeys([*cells["arm"], *plan.arms, *trials["arm"]])),
+        finals=finals_of(records, plan.primary),
         curves=records[records["stage"] == "train"].drop(columns=["stage", "verdict"]).reset_index(drop=True),
         pictures=Pictures(store, tuple(experiment), planned.info.run_id, cache),
     )
+
+
+def _plan(name: str, path: Path) -> Plan:
+    try:
+        return Plan.read(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as problem:
+        raise ReportError(f"study {name}: its plan was written by another version ({_first(problem)}); launch it again "
+                          "with this one") from problem
+
+
+def _first(problem: ValueError) -> str:
+    """`seeds: Field required`: what pydantic says first."""
+    said = problem.errors()[0] if isinstance(problem, ValidationError) else None
+    return f"{'.'.join(map(str, said['loc']))}: {said['msg']}" if said else str(problem)
 
 
 def _packages(freeze: str) -> dict[str, str]:

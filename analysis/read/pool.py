@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,8 @@ import pandas as pd
 from analysis.read.address import ReportError
 from analysis.read.pictures import Pictures
 from analysis.read.study import Study
+from study.schema.plan import Planned
+from study.schema.unit import PHASES
 
 
 def pooled(studies: Sequence[Study]) -> Study:
@@ -22,16 +23,17 @@ def pooled(studies: Sequence[Study]) -> Study:
     """
     if len(studies) == 1:
         return studies[0]
-    for name, of in (("data", lambda s: s.plan.get("data", {}).get("content_hash")), ("primary measure", _primary)):
+    for name, of in (("data", lambda s: s.plan.data.content_hash), ("primary measure", _primary)):
         found = {s.name: of(s) for s in studies}
         if len(set(found.values())) > 1:
             said = "; ".join(f"{study}: {str(value)[:24]}" for study, value in found.items())
             raise ReportError(f"studies in one report need the same {name} ({said})")
     named = [_renamed(study) for study in studies]
     first = named[0]
-    plan = {**first.plan, "question": " / ".join(str(s.plan.get("question") or s.name) for s in named),
-            "cells": [c for s in named for c in s.plan.get("cells", [])],
-            "arms": {k: v for s in named for k, v in s.plan.get("arms", {}).items()}, "planned": _planned(named)}
+    plan = first.plan.model_copy(update={
+        "question": " / ".join(s.plan.question or s.name for s in named),
+        "cells": [cell for s in named for cell in s.plan.cells],
+        "arms": {k: v for s in named for k, v in s.plan.arms.items()}, "planned": _planned(named)})
     together: dict[str, Any] = {
         frame: pd.concat([getattr(s, frame) for s in named], ignore_index=True)
         for frame in ("cells", "trials", "finals", "curves")}
@@ -50,7 +52,7 @@ def _pictures(studies: Sequence[Study]) -> Pictures | None:
 
 
 def _primary(study: Study) -> str:
-    return f"{study.primary} ({study.plan.get('direction', 'minimize')})"
+    return f"{study.primary} ({study.plan.direction})"
 
 
 def _renamed(study: Study) -> Study:
@@ -62,21 +64,20 @@ def _renamed(study: Study) -> Study:
     def named(arm: str) -> str:
         return f"{study.name}: {arm}"
 
-    plan = json.loads(json.dumps(study.plan))
-    plan["baseline"] = named(plan.get("baseline"))
-    plan["arms"] = {named(a): v for a, v in plan.get("arms", {}).items()}
-    for cell in plan.get("cells", []):
-        cell |= {"arm": named(cell["arm"]), "config_hash": f"{study.name}/{cell['config_hash']}"}
+    plan = study.plan.model_copy(update={
+        "baseline": named(study.plan.baseline), "arms": {named(a): v for a, v in study.plan.arms.items()},
+        "cells": [cell.model_copy(update={"arm": named(cell.arm), "config_hash": f"{study.name}/{cell.config_hash}"})
+                  for cell in study.plan.cells]})
     return replace(study, plan=plan, arms=[named(a) for a in study.arms], cells=frame(study.cells),
                    trials=frame(study.trials), finals=frame(study.finals), curves=frame(study.curves))
 
 
-def _planned(studies: Sequence[Study]) -> dict[str, dict[str, int]]:
+def _planned(studies: Sequence[Study]) -> dict[str, Planned]:
     """Configurations add up; where replicates differ the fewest are said, so that no cell seems short."""
-    out: dict[str, dict[str, int]] = {}
-    for phase in ("design", "search", "confirm"):
-        given = [p for s in studies if (p := s.plan.get("planned", {}).get(phase))]
+    out: dict[str, Planned] = {}
+    for phase in PHASES:
+        given = [s.plan.planned[phase] for s in studies if phase in s.plan.planned]
         if given:
-            out[phase] = {"configurations": sum(p["configurations"] for p in given),
-                          "replicates": min(p["replicates"] for p in given)}
+            out[phase] = Planned(configurations=sum(p.configurations for p in given),
+                                 replicates=min(p.replicates for p in given))
     return out

@@ -77,10 +77,8 @@ def _block(store: Store, run: Run, name: str, cache: Path) -> pd.DataFrame | Non
     return None
 
 
-def planned_seeds(records: pd.DataFrame, seeds: dict[str, list[int]] | None) -> pd.DataFrame:
+def planned_seeds(records: pd.DataFrame, seeds: dict[str, list[int]]) -> pd.DataFrame:
     """Without seeds that this plan does not have: of more replicates before, or of another study seed."""
-    if seeds is None:
-        return records
     planned = {(phase, seed) for phase, some in seeds.items() for seed in some}
     keep = [pair in planned for pair in zip(records["phase"], records["seed"], strict=True)]
     return records[keep].reset_index(drop=True)

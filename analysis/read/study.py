@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
 from analysis.read.pictures import Pictures
 from analysis.read.trials import CELL
+from study.schema.plan import LIMITS, Plan
 
 TIMES = ["wall_seconds", "cpu_seconds", "gpu_seconds"]
 COSTS = ["particle_gradients", *TIMES]
-LIMITS = ["delta_min", "delta_min_low", "delta_min_high", "delta_med", "delta_med_low", "delta_med_high"]  # the law's
 _NOT_A_MEASURE = {"seed", "update", "diverged_at", "reason", "flags", "long_run_seconds", *LIMITS, *CELL}
 _DISTANCES = ("kid_", "fd_", "energy_distance_", "kl_grid", "w2_")
 
@@ -23,7 +22,7 @@ class Study:
     """What a report needs. `arm` is the arm's name plus the factors other than step size and MCMC steps."""
 
     name: str
-    plan: dict[str, Any]
+    plan: Plan
     spec: str  # the resolved YAML, or "" where the launch left none
     launch: dict[str, str]  # run_id (of the newest with a plan), experiment, version, commit, dirty, launches, status
     packages: dict[str, str]  # installed package -> version, at the newest launch
@@ -37,21 +36,21 @@ class Study:
 
     @property
     def primary(self) -> str:
-        return str(self.plan["primary"])
+        return self.plan.primary
 
     @property
     def primary_long(self) -> str:
         """The primary measure of the long run's chains, which are fewer: its name has an n of its own."""
-        return str(self.plan.get("primary_long", f"{self.primary}_long"))
+        return self.plan.primary_long
 
     @property
     def lower_is_better(self) -> bool:
-        return bool(self.plan.get("direction", "minimize") == "minimize")
+        return self.plan.direction == "minimize"
 
     def baseline_of(self, arm: str) -> str | None:
         """The arm that `arm` is compared with: the plan's baseline, at the same further factors if it has several."""
         base = dict(zip(self.cells["arm"], self.cells["base_arm"], strict=True))
-        own = [a for a, b in base.items() if b == self.plan.get("baseline")]
+        own = [a for a, b in base.items() if b == self.plan.baseline]
         if arm in own or not own:
             return None
         same = [a for a in own if a.removeprefix(base[a]) == arm.removeprefix(base.get(arm, arm))]

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from study.schema.plan import CELL as _CELL
+from study.schema.plan import Plan
 from study.schema.unit import block_seeds
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-CELL = ["step_size", "mcmc_steps"]  # the two knobs that every method has and every report spans
+CELL = [*_CELL]  # the two knobs that every method has and every report spans
 VALID = ("finished", "diverged")  # statuses whose replicates count; pruned is censored, the others are lost
 OF_RECORDS = ["config_hash", "arm", "base_arm", "method", "phase", *CELL]  # trial columns that each record carries
 PRUNED = ["last_rung", "spent_particle_gradients", "spent_wall_seconds"]  # of a pruned trial alone
@@ -69,31 +71,9 @@ def _last_rung(tags: dict[str, str]) -> float:
     return max(map(float, rungs), default=float("nan"))
 
 
-def _short(value: Any) -> str:
-    """2e8 as 2e+08; a number that four digits do not hold stays whole, or two arms would have one name."""
-    if isinstance(value, float) and float(short := f"{value:.4g}") == value:
-        return short
-    return str(value)
-
-
-def planned_cells(plan: dict[str, Any]) -> pd.DataFrame:
+def planned_cells(plan: Plan) -> pd.DataFrame:
     """The planned design cells. An arm's name is extended by its factors beyond step size and MCMC steps."""
-    design = [cell for cell in plan.get("cells", []) if cell.get("phase", "design") == "design"]
-    extra = [f for f in plan.get("factors", []) if f not in CELL]
-    levels = {
-        (c["arm"], f): {str(o["knobs"].get(f)) for o in design if o["arm"] == c["arm"]} for c in design for f in extra
-    }
-    rows = []
-    for cell in design:
-        arm, knobs = cell["arm"], cell["knobs"]
-        suffix = ", ".join(f"{f}={_short(knobs[f])}" for f in extra if len(levels[arm, f]) > 1)
-        rows.append(
-            {
-                "config_hash": cell["config_hash"],
-                "arm": f"{arm} ({suffix})" if suffix else arm,
-                "base_arm": arm,
-                **{k: knobs[k] for k in CELL},
-                "knobs": knobs,
-            }
-        )
+    labels = plan.labels()
+    rows = [{"config_hash": cell.config_hash, "arm": labels[cell.config_hash], "base_arm": cell.arm,
+             **{k: cell.knobs[k] for k in CELL}, "knobs": cell.knobs} for cell in plan.cells]
     return pd.DataFrame(rows, columns=["config_hash", "arm", "base_arm", *CELL, "knobs"])

@@ -10,6 +10,7 @@ from analysis.read.study import CELL, COSTS, Study
 from analysis.stats.cells import best_cells, common_cell, grid
 from analysis.stats.costs import replicate_costs
 from analysis.stats.outcomes import poor
+from study.schema.plan import PlannedArm
 
 PARTS = ("JKO term", "hidden space", "amortized")  # of GGCN; a method has some of them
 _HAS: dict[str, frozenset[str]] = {
@@ -24,7 +25,8 @@ PLAIN: dict[str, Any] = {
 
 def parts(study: Study, arm: str) -> frozenset[str] | None:
     """The parts that an arm's method and flow have; None for a method unknown here."""
-    has = _HAS.get(_entry(study, arm).get("method", ""))
+    planned = _planned(study, arm)
+    has = _HAS.get(planned.method) if planned else None
     if has is None:
         return None
     return has | {"JKO term"} if _knobs(study, arm).get("flow") == "jko" else has
@@ -42,22 +44,25 @@ def rungs(study: Study) -> dict[frozenset[str], str]:
     return found
 
 
-def _entry(study: Study, arm: str) -> dict[str, Any]:
+def _planned(study: Study, arm: str) -> PlannedArm | None:
     cells = study.cells[study.cells["arm"] == arm]
-    found: dict[str, Any] = study.plan.get("arms", {}).get(cells["base_arm"].iloc[0] if len(cells) else arm, {})
-    return found
+    return study.plan.arms.get(cells["base_arm"].iloc[0] if len(cells) else arm)
+
+
+def _fixed(study: Study, arm: str) -> dict[str, Any]:
+    planned = _planned(study, arm)
+    return planned.fixed if planned else {}
 
 
 def _knobs(study: Study, arm: str) -> dict[str, Any]:
     """An arm's knobs where its cells agree with the first; those that it fixes where it has no cell."""
     cells = study.cells[study.cells["arm"] == arm]
-    return {**_entry(study, arm).get("fixed", {}), **(cells["knobs"].iloc[0] if len(cells) else {})}
+    return {**_fixed(study, arm), **(cells["knobs"].iloc[0] if len(cells) else {})}
 
 
 def _own_knobs(study: Study, arm: str) -> int:
     """How many knobs an arm fixes that the study does not fix alike for all arms, and that are not its flow."""
-    every = [entry.get("fixed", {}) for entry in study.plan.get("arms", {}).values()]
-    fixed = _entry(study, arm).get("fixed", {})
+    every, fixed = [planned.fixed for planned in study.plan.arms.values()], _fixed(study, arm)
     return sum(k != "flow" and any(k not in other or other[k] != v for other in every) for k, v in fixed.items())
 
 

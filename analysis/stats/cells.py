@@ -67,7 +67,7 @@ def grid(study: Study) -> pd.DataFrame:
     columns = ["config_hash", "replicates", "diverged", "rate", "rate_low", "rate_high", "mean", "low", "high", "n"]
     out = study.cells[["arm", "base_arm", *CELL, "config_hash"]].merge(frame[columns], "left", "config_hash")
     out[["replicates", "diverged", "n"]] = out[["replicates", "diverged", "n"]].fillna(0).astype(int)
-    planned = int(study.plan.get("planned", {}).get("design", {}).get("replicates", 0))
+    planned = study.plan.replicates("design")
     status = dict(zip(study.trials["config_hash"], study.trials["status"], strict=True))
     done = dict(zip(study.trials["config_hash"], study.trials["complete"], strict=True))
 
@@ -88,25 +88,9 @@ def grid(study: Study) -> pd.DataFrame:
 
 
 def common_cell(study: Study) -> tuple[float, int] | None:
-    """The one cell where arms are compared: the plan's `common_cell`, chosen before any result. None without cells.
-
-    A plan that declares none (of an earlier version) gets the plan's own rule: of the baseline's planned cells those
-    with its largest number of MCMC steps, of their step sizes those that most arms share, and of these the middle one,
-    the lower of two. No outcome is looked at.
-    """
-    declared = study.plan.get("common_cell")
-    if declared:
-        return float(declared["step_size"]), int(declared["mcmc_steps"])
-    base = study.cells[study.cells["base_arm"] == study.plan.get("baseline")]
-    base = base if len(base) else study.cells
-    if base.empty:
-        return None
-    steps = base["mcmc_steps"].max()
-    row = study.cells[(study.cells["mcmc_steps"] == steps)
-                      & study.cells["step_size"].isin(base.loc[base["mcmc_steps"] == steps, "step_size"])]
-    arms = row.groupby("step_size")["arm"].nunique()
-    sizes = sorted(arms.index[arms == arms.max()])
-    return float(sizes[(len(sizes) - 1) // 2]), int(steps)
+    """The one cell where arms are compared, which the plan chose before any result. None without one."""
+    cell = study.plan.common_cell
+    return None if cell is None else (cell.step_size, cell.mcmc_steps)
 
 
 def best_cells(study: Study) -> pd.DataFrame:

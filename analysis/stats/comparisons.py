@@ -85,7 +85,7 @@ def confirm_comparisons(study: Study) -> pd.DataFrame:
         if same:
             pairs[str(name)] = _best({n: values[n] for n in same}, study.lower_is_better)
             own |= set(same)
-    planned = int(study.plan.get("planned", {}).get("confirm", {}).get("configurations", 0))
+    planned = study.plan.configurations("confirm")
     found = paired_tests(values, pairs, family=max(planned - len(own), len(pairs)),
                          lower_is_better=study.lower_is_better)
     return _with_cells(found, cells.set_index("name"))

@@ -39,7 +39,7 @@ def effects(study: Study) -> pd.DataFrame:
         own = cells[cells["base_arm"] == arm]
         for factor in factors:
             found += _levels(study, own, arm, factor, [f for f in factors if f != factor])
-    base = cells[cells["base_arm"] == study.plan.get("baseline")].set_index(factors).index
+    base = cells[cells["base_arm"] == study.plan.baseline].set_index(factors).index
     shared = cells[cells.set_index(factors).index.isin(base)]
     return pd.DataFrame([*found, *_levels(study, shared, ALL, "base_arm", factors)])
 
@@ -51,8 +51,7 @@ def _factors(study: Study) -> tuple[pd.DataFrame, list[str]]:
     would keep it from every shared cell.
     """
     own = study.cells.groupby("base_arm")["knobs"]
-    extra = [f for f in study.plan.get("factors", []) if f not in CELL
-             and any(len({str(k.get(f)) for k in of}) > 1 for _, of in own)]
+    extra = [f for f in study.plan.further if any(len({str(k.get(f)) for k in of}) > 1 for _, of in own)]
     knobs = dict(zip(study.cells["config_hash"], study.cells["knobs"], strict=True))
     frame = grid(study)
     return frame.assign(**{f: [_level(knobs[h].get(f)) for h in frame["config_hash"]] for f in extra}), [*CELL, *extra]

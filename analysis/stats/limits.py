@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.read.study import CELL, LIMITS, Study
+from analysis.read.study import CELL, Study
 from analysis.stats.cells import grid
 from analysis.stats.horizons import observed_limit
 from analysis.stats.outcomes import poor, reasons
+from study.schema.plan import LIMITS
 
 
 def late_kappa(study: Study) -> pd.DataFrame:
@@ -61,7 +62,7 @@ def limits(study: Study) -> pd.DataFrame:
         row = {
             "arm": arm,
             "mcmc_steps": steps,
-            **_predicted(study.plan, cells["base_arm"].iloc[0], knobs),
+            **_predicted(study, cells["base_arm"].iloc[0], knobs),
             "half": half.get("limit", math.nan),
             "half_low": half.get("low", math.nan),
             "half_high": half.get("high", math.nan),
@@ -116,12 +117,14 @@ def _first(cells: pd.DataFrame, name: str) -> dict[str, float]:
     return {f"{name}_from": float(step), f"{name}_k": int(k), f"{name}_n": int(n)}
 
 
-def _predicted(plan: dict[str, Any], arm: str, knobs: dict[str, Any]) -> dict[str, float]:
-    """The plan's limits of an arm whose stated knobs all agree with `knobs`. null: no finite limit; absent: unknown."""
-    for entry in plan.get("arms", {}).get(arm, {}).get("limits") or []:
-        if all(knobs.get(k, v) == v for k, v in entry.get("knobs", {}).items()):
-            given = {k: math.inf if entry[k] is None else float(entry[k]) for k in LIMITS if k in entry}
-            return {k: given.get(k, math.nan) for k in LIMITS}
+def _predicted(study: Study, arm: str, knobs: dict[str, Any]) -> dict[str, float]:
+    """The plan's limits of an arm whose stated knobs all agree with `knobs`: inf where there is no finite one, NaN
+    where the law is silent or a bound is not known."""
+    planned = study.plan.arms.get(arm)
+    for limit in planned.limits if planned else []:
+        if all(knobs.get(k, v) == v for k, v in limit.knobs.items()):
+            found = {k: getattr(limit, k) for k in LIMITS}
+            return {k: math.inf if v is None else float(v) for k, v in found.items()}
     return dict.fromkeys(LIMITS, math.nan)
 
 

@@ -8,11 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.read.study import CELL, Study
-
-
-def objectives(study: Study) -> list[str]:
-    """The measures that the search was told, in the order of the spec; none without a search."""
-    return list((study.plan.get("search") or {}).get("objectives", ()))
+from study.schema.pareto import unbeaten
 
 
 def objective_values(study: Study) -> pd.DataFrame:
@@ -22,22 +18,22 @@ def objective_values(study: Study) -> pd.DataFrame:
     An objective is a mean over all replicates. One that diverged, or lacks the measure, counts as the plan's diverged
     value; where that is null (costs) its own value counts. Empty with fewer than two objectives.
     """
-    names, found = objectives(study), []
-    if len(names) < 2:
+    plan, names, found = study.plan.search, study.plan.objectives, []
+    if plan is None or len(names) < 2:
         return pd.DataFrame()
-    stated = study.plan["search"]["diverged_value"]
+    stated = plan.diverged_value
     settings = dict(zip(study.trials["config_hash"], study.trials["settings"], strict=True))
     search = study.finals[study.finals["phase"] == "search"]
     for (arm, config_hash), own in search.groupby(["base_arm", "config_hash"]):
         knobs = json.loads(settings[config_hash])
-        found.append({"arm": arm, **{k: knobs.get(k) for k in dict.fromkeys([*CELL, *study.plan["factors"]])},
-                      **{name: _mean(own, name, value) for name, value in zip(names, stated[arm], strict=True)},
+        found.append({"arm": arm, **{k: knobs.get(k) for k in dict.fromkeys([*CELL, *study.plan.factors])},
+                      **{name: _mean(own, name, value) for name, value in zip(names, stated[str(arm)], strict=True)},
                       "replicates": len(own), "diverged": int(own["diverged"].sum()), "config_hash": config_hash})
     if not found:
         return pd.DataFrame()
     frame = pd.DataFrame(found)
-    smaller = [way == "minimize" for way in study.plan["search"].get("directions", ["minimize"] * len(names))]
-    frame["front"] = unbeaten(frame[names].to_numpy(float) * np.where(smaller, 1, -1))
+    smaller = [way == "minimize" for way in plan.directions]
+    frame["front"] = unbeaten((frame[names].to_numpy(float) * np.where(smaller, 1, -1)).tolist())
     return frame.sort_values(["front", *names, "config_hash"], ascending=[False, *smaller, True], ignore_index=True)
 
 
@@ -45,11 +41,3 @@ def _mean(own: pd.DataFrame, name: str, diverged_value: float | None) -> float:
     values = own[name] if name in own else pd.Series(np.nan, own.index)
     return float(values.mean() if diverged_value is None else
                  values.where(~own["diverged"]).fillna(diverged_value).mean())
-
-
-def unbeaten(values: np.ndarray) -> np.ndarray:
-    """(n,) boolean: the points that no other one beats in a column without losing in another. values: (n, objectives),
-    all minimised. Equals stay."""
-    no_worse = (values[None] <= values[:, None]).all(2)
-    better = (values[None] < values[:, None]).any(2)
-    return np.asarray(~(no_worse & better).any(axis=-1))

@@ -189,6 +189,10 @@ class Plan(_Part):
         """Seeds of a configuration of this phase; 0 where the study has no such phase."""
         return self.planned[phase].replicates if phase in self.planned else 0
 
+    def configurations(self, phase: str) -> int:
+        """How many this phase has; 0 where the study has no such phase."""
+        return self.planned[phase].configurations if phase in self.planned else 0
+
     @property
     def further(self) -> list[str]:
         """Factors beyond step size and MCMC steps: those that extend the name of an arm."""

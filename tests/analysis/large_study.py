@@ -23,13 +23,15 @@ def write(uri: str, artifacts: Path, trials: int) -> int:
     grid = [(f"arm{i}", float(s), t) for i in range(-(-trials // (len(STEPS) * len(MCMC))))
             for s in STEPS for t in MCMC][:trials]
     arms = list(dict.fromkeys(arm for arm, *_ in grid))
-    cells = [{"config_hash": f"{k:012x}", "arm": arm, "phase": "design",
+    cells = [{"config_hash": f"{k:012x}", "arm": arm, "method": "kl",
               "knobs": {"step_size": step, "mcmc_steps": steps, "updates": 1000}}
              for k, (arm, step, steps) in enumerate(grid)]
-    limit = {"delta_min": 0.06, "delta_med": 0.17}
+    middle = [cell["knobs"] for cell in cells if cell["arm"] == arms[0]]
+    middle = middle[len(middle) // 2]
     plan = toy.plan("large", dict(zip(toy.ARMS, toy.ARMS, strict=True))) | {
-        "baseline": arms[0], "cells": cells, "common_cell": None,
-        "arms": {a: {"method": "kl", "fixed": {}, "limits": [limit]} for a in arms},
+        "baseline": arms[0], "cells": cells, "seeds": {"design": [*SEEDS]},
+        "common_cell": {k: middle[k] for k in ("step_size", "mcmc_steps")},
+        "arms": {a: {"method": "kl", "fixed": {}, "limits": []} for a in arms},
         "planned": {"design": {"configurations": trials, "replicates": len(SEEDS)}}}
     common = {"study": "large", "study_version": "v1"}
     launch = client.create_run(experiment, toy.START, {"kind": "launch", **common}).info.run_id

@@ -10,8 +10,34 @@ import pandas as pd
 
 from analysis.read.study import Study
 from analysis.read.trials import PRUNED
+from study.schema.plan import Plan
 
 Cell = tuple[str, float, int]  # arm, step size, MCMC steps
+
+
+def a_plan(**given: Any) -> Plan:
+    """A plan that says what is given; of arms, limits, floors, phases and a search what is not given is not known."""
+    bounds = [f"delta_{of}_{end}" for of in ("min", "med") for end in ("low", "high")]
+    arms = {name: {"method": "kl", "fixed": {}, **arm, "limits": [
+        {"knobs": {}, **dict.fromkeys(bounds, float("nan")), "delta_kappa1": None, **limit}
+        for limit in arm.get("limits", [])]} for name, arm in given.get("arms", {}).items()}
+    return Plan.read({
+        "study": "small", "study_version": "v1", "question": "", "primary": "kid", "primary_long": "kid_long",
+        "direction": "minimize", "factors": [], "extractor": None, "cells": [], "seeds": {},
+        "data": {"name": "small", "shape": [2], "content_hash": "", "n": {}},
+        "spread": {"s_min": 0.06, "s_med": 0.2, "se_min": 0.0, "se_med": 0.0, "n": 9, "k": 2, "coarse": False},
+        "estimate": {"phases": {}, "arms": {}, "equal_budget": {}}, **given, "arms": arms,
+        "floors": {name: {"high": 0.0, "m": 9, **floor} for name, floor in given.get("floors", {}).items()},
+        "planned": {phase: {"configurations": 0, **of} for phase, of in given["planned"].items()}})
+
+
+def _common_cell(values: Mapping[Cell, Sequence[float | None]], baseline: str) -> dict[str, float]:
+    """Of the baseline's cells with most MCMC steps the middle one of those that most arms share, as a plan chooses."""
+    most = max(steps for arm, _, steps in values if arm == baseline)
+    shared = {step: sum(s == step and t == most for _, s, t in values)
+              for arm, step, steps in values if arm == baseline and steps == most}
+    sizes = sorted(step for step, arms in shared.items() if arms == max(shared.values()))
+    return {"step_size": sizes[(len(sizes) - 1) // 2], "mcmc_steps": most}
 
 
 def study(values: Mapping[Cell, Sequence[float | None]], *, arms: Mapping[str, dict[str, Any]] | None = None,
@@ -34,7 +60,9 @@ def study(values: Mapping[Cell, Sequence[float | None]], *, arms: Mapping[str, d
     most = max(len(seeds) for seeds in values.values())
     return Study(
         name="small", spec="", launch={}, packages={}, arms=list(entries), cells=pd.DataFrame(cells),
-        plan={"primary": "kid", "direction": "minimize", "baseline": baseline or names[0], "arms": entries,
-              "planned": {"design": {"replicates": most}}, **plan},
+        plan=a_plan(**{
+            "arms": entries, "baseline": baseline or names[0],
+            "common_cell": _common_cell(values, baseline or names[0]),
+            "planned": {"design": {"replicates": most}}, **plan}),
         trials=pd.DataFrame(trials), finals=pd.DataFrame(finals),
         curves=pd.DataFrame(columns=["arm", "phase", "step_size", "mcmc_steps", "config_hash", "seed", "update"]))

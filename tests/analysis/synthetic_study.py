@@ -156,60 +156,35 @@ def config_hash(phase: str, arm: str, step: float, mcmc: int) -> str:
 
 
 def plan(name: str, names: dict[str, str]) -> dict[str, Any]:
-    cells = [
-        {
-            "config_hash": config_hash("design", a, s, t),
-            "arm": names[a],
-            "phase": "design",
-            "knobs": {"step_size": s, "mcmc_steps": t, "updates": 400},
-        }
-        for a in ARMS
-        for s in STEPS
-        for t in MCMC
-    ]
-    kl = {
-        "delta_min": 0.062,
-        "delta_min_low": 0.055,
-        "delta_min_high": 0.07,
-        "delta_med": 0.17,
-        "delta_med_low": 0.16,
-        "delta_med_high": 0.18,
-    }
+    cells = [{"config_hash": config_hash("design", a, s, t), "arm": names[a], "method": ARMS[a],
+              "knobs": {"step_size": s, "mcmc_steps": t, "updates": 400}} for a in ARMS for s in STEPS for t in MCMC]
+    kl = {"knobs": {}, "delta_min": 0.062, "delta_min_low": 0.055, "delta_min_high": 0.07, "delta_med": 0.17,
+          "delta_med_low": 0.16, "delta_med_high": 0.18, "delta_kappa1": None}
     return {
-        "study": name,
-        "study_version": "v1",
-        "primary": PRIMARY, "primary_long": "kid_clf64_64_long",
-        "direction": "minimize",
+        "study": name, "study_version": "v1",
+        "primary": PRIMARY, "primary_long": "kid_clf64_64_long", "direction": "minimize",
         "baseline": names["kl"],
         "question": "Does the Wasserstein term keep training stable at larger steps?",
-        "data": {
-            "name": "digits",
-            "shape": [1, 8, 8],
-            "content_hash": "ab" * 32,
-            "n": {"train": 1000, "search": 397, "confirm": 400},
-        },
+        "data": {"name": "digits", "shape": [1, 8, 8], "content_hash": "ab" * 32,
+                 "n": {"train": 1000, "search": 397, "confirm": 400}},
         "common_cell": {"step_size": 0.1, "mcmc_steps": 5},  # as a user's compare_at
         "factors": ["step_size", "mcmc_steps"],
         "extractor": {"name": "clf64", "accuracy": 0.97},
         "arms": {
             names["kl"]: {"method": "kl", "fixed": {}, "limits": [kl]},
-            names["jko"]: {"method": "jko", "fixed": {}, "limits": [{"delta_min": None, "delta_med": None}]},
-            names["kl_smooth"]: {
-                "method": "kl",
-                "fixed": {"data_noise": 0.1},
-                "limits": [{**kl, "delta_min": 0.12, "delta_min_low": 0.11, "delta_min_high": 0.13}],
-            },
-        },
-        "spread": {"s_min": 0.062, "s_med": 0.17, "se_min": 0.004, "se_med": 0.005},
-        "floors": {PRIMARY: {"mean": 0.0011, "sd": 0.0009, "n": 256}},
+            names["jko"]: {"method": "jko", "fixed": {}, "limits": [{**dict.fromkeys(kl), "knobs": {}}]},
+            names["kl_smooth"]: {"method": "kl", "fixed": {"data_noise": 0.1}, "limits": [
+                {**kl, "delta_min": 0.12, "delta_min_low": 0.11, "delta_min_high": 0.13}]}},
+        "spread": {"s_min": 0.062, "s_med": 0.17, "se_min": 0.004, "se_med": 0.005, "n": 1000, "k": 20,
+                   "coarse": False},
+        "seeds": {"design": [*SEEDS], "search": [1000, 1001], "confirm": [*range(2000, 2006)]},
+        "floors": {PRIMARY: {"mean": 0.0011, "sd": 0.0009, "high": 0.003, "n": 256, "m": 397}},
         "planned": {
             "design": {"configurations": 24, "replicates": 6},
             "search": {"configurations": 6, "replicates": 2},
-            "confirm": {"configurations": 1, "replicates": 6},
-        },
+            "confirm": {"configurations": 1, "replicates": 6}},
         "cells": cells,
-        "estimate": {"cpu_minutes": 9},
-    }
+        "estimate": {"phases": {}, "arms": {}, "equal_budget": {}}}
 
 
 def records(arm: str, step: float, mcmc: int, seeds: range) -> pd.DataFrame:

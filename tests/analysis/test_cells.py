@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from analysis import report
 from analysis.panels.cell_tables import every_frame, every_words, main_frame, main_words
+from analysis.read import load
 from analysis.read.address import ReportError
 from analysis.read.load import read
 from analysis.read.records import planned_seeds
@@ -80,13 +82,12 @@ def test_pruned_and_crashed_trials_are_in_no_rate(study):
     assert len(tables.rates(study.finals[study.finals["phase"] == "search"])) == 3
 
 
-def test_the_common_cell_is_the_plan_s_or_follows_its_rule_without_a_look_at_outcomes(study):
+def test_the_common_cell_is_the_plan_s_whatever_became_of_it(study):
     assert tables.common_cell(study) == (0.1, 5)  # declared
     worse = study.finals.assign(**{toy.PRIMARY: -study.finals[toy.PRIMARY]})
     other = replace(study, finals=worse)
-    undeclared = {**study.plan, "common_cell": None}
-    for finals in (study.finals, study.finals.iloc[:0], study.finals.assign(diverged=True)):
-        assert tables.common_cell(replace(study, plan=undeclared, finals=finals)) == (0.1, 20)
+    undeclared = study.plan.model_copy(update={"common_cell": None})
+    assert tables.common_cell(other) == (0.1, 5) and tables.common_cell(replace(study, plan=undeclared)) is None
     assert not tables.best_cells(other)[["step_size", "mcmc_steps"]].equals(
         tables.best_cells(study)[["step_size", "mcmc_steps"]]
     )
@@ -99,7 +100,8 @@ def test_best_cell_takes_the_fewest_diverged_first(study):
 
 
 def test_higher_can_be_better(study):
-    best = tables.best_cells(replace(study, plan={**study.plan, "direction": "maximize"})).set_index("arm")
+    plan = study.plan.model_copy(update={"direction": "maximize"})
+    best = tables.best_cells(replace(study, plan=plan)).set_index("arm")
     assert tuple(best.loc["kl", ["step_size", "mcmc_steps"]]) == (0.05, 5)  # 0.110, the largest where none diverged
 
 
@@ -228,7 +230,7 @@ def test_records_are_fetched_once(study, tmp_path_factory, monkeypatch):
 def test_seeds_outside_the_plan_are_left_out():
     frame = pd.DataFrame({"phase": ["design", "design", "search"], "seed": [0, 9, 9], "value": [1.0, 2.0, 3.0]})
     kept = planned_seeds(frame, {"design": [0, 1], "search": [9]})
-    assert kept["value"].to_list() == [1.0, 3.0] and planned_seeds(frame, None) is frame
+    assert kept["value"].to_list() == [1.0, 3.0]
     assert planned_seeds(frame.iloc[:0], {"design": [0]}).empty
 
 
@@ -238,3 +240,15 @@ def test_verdicts_and_flags_are_counted_and_old_records_have_none() -> None:
     assert verdicts(finals) == "2 stable, 1 oscillating; kappa > 1 (2); poor quality (1)"
     assert verdicts(finals.assign(verdict="survived")) == ""
     assert verdicts(finals.drop(columns="flags").iloc[:1]) == "1 stable"
+
+
+@pytest.mark.parametrize(("written", "why"), [
+    (lambda plan: {k: v for k, v in plan.items() if k != "seeds"}, "seeds: Field required"),
+    (lambda plan: plan | {"cells": [{**plan["cells"][0], "phase": "design"}]}, "cells.0.phase: Extra inputs are not"),
+    (lambda plan: [plan], "valid dictionary")])
+def test_a_plan_of_another_version_is_one_line(tmp_path, written, why):
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(written(toy.plan("toy", dict(zip(toy.ARMS, toy.ARMS, strict=True))))), encoding="utf-8")
+    with pytest.raises(ReportError, match="study toy: its plan was written by another version") as said:
+        load._plan("toy", path)
+    assert why in str(said.value) and "\n" not in str(said.value)

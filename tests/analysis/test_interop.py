@@ -53,7 +53,7 @@ def test_two_studies_are_one_with_all_arms_and_the_first_baseline(uri, tmp_path)
 def test_studies_of_other_data_are_refused(uri, tmp_path):
     one = read(Store(uri), "toy", tmp_path)
     other = read(Store(uri), "other", tmp_path)
-    other.plan["data"]["content_hash"] = "cd" * 32
+    other.plan.data.content_hash = "cd" * 32
     with pytest.raises(ReportError, match=r"need the same data \(toy: abab.*; other: cdcd"):
         pooled([one, other])
 

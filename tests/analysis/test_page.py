@@ -26,7 +26,8 @@ from analysis.text.findings import Finding
 from tests.analysis import synthetic_study as toy
 
 SEARCH = {"sampler": "tpe", "arguments": {"n_startup_trials": 10, "multivariate": True}, "prune": "successive_halving",
-          "objectives": [toy.PRIMARY], "diverged_value": {"kl": [1.667], "jko": [None]}}
+          "objectives": [toy.PRIMARY], "directions": ["minimize"],
+          "diverged_value": {"kl": [1.667], "jko": [None]}}
 SPACE = {"file": "my toy.yaml", "text": "study: toy\nmethod: [kl, jko]  # </pre><script>alert(1)</script>\n",
          "overrides": ["design.replicates=6"]}
 DIFF = "+a </pre><script>alert(2)</script>\n" + "x" * DIFF_SHOWN

@@ -16,6 +16,7 @@ import pytest
 
 from analysis import report
 from analysis.page import about
+from study.schema.plan import Limit
 from tests.analysis import synthetic_study as toy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,6 +185,8 @@ def test_run_as_a_file_it_imports_from_the_root_and_neither_torch_nor_ray(tmp_pa
 
 def test_predicted_limits_read_as_words():
     ends = {"delta_min_low": 0.03, "delta_min_high": 0.04, "delta_med_low": None, "delta_med_high": None}
-    assert about._limit({"knobs": {"jko_weight": 0.1}, "delta_min": 0.0333, "delta_med": None, **ends}) == (
+    some = Limit(knobs={"jko_weight": 0.1}, delta_min=0.0333, delta_med=None, delta_kappa1=None, **ends)
+    assert about._limit(some) == (
         "0.033 [0.030, 0.040] smallest, none median direction (jko_weight=0.1)")
-    assert about._limit({"delta_min": None, "delta_med": None}) == "no finite limit"
+    none = Limit(**dict.fromkeys(Limit.model_fields) | {"knobs": {}})
+    assert about._limit(none) == "no finite limit"

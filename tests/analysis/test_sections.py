@@ -17,6 +17,7 @@ from analysis.panels.pareto import Pareto
 from analysis.panels.survival import Survival
 from analysis.read.load import read
 from analysis.read.store import Store
+from study.schema.plan import PlannedArm
 from tests.analysis import synthetic_study as toy
 
 KINDS = {  # figures of the issue -> what their files begin with
@@ -93,7 +94,8 @@ def test_the_common_seed_by_hand(alive, common, first):
 
 def test_many_arms_are_divided_by_method_with_the_baseline_in_each(study):
     names = ["kl", "w0", "w1", "w2", "w3", "w4", "w5", "x0", "x1", "y", "z"]
-    plan = {**study.plan, "arms": {name: {"method": name[0]} for name in names}, "baseline": "kl"}
+    arms = {name: PlannedArm(method=name[0], fixed={}, limits=[]) for name in names}
+    plan = study.plan.model_copy(update={"arms": arms, "baseline": "kl"})
     first = study.cells.iloc[0].to_dict()
     cells = pd.DataFrame([{**first, "arm": name, "base_arm": name, "config_hash": name} for name in names])
     many = with_methods(replace(study, plan=plan, arms=names, cells=cells))

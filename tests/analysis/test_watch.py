@@ -22,6 +22,7 @@ from analysis.read.address import PassingError, ReportError
 from analysis.read.records import finals_of
 from analysis.read.study import Study
 from analysis.stats.comparisons import Ranking
+from study.schema.plan import Planned
 from tests.analysis import synthetic_study as toy
 from tests.analysis.small_study import study
 
@@ -32,9 +33,9 @@ def at(status: str, seeds: int, lost: str = "") -> Study:
     keep = found.finals["step_size"] == 0.1
     trials = found.trials.assign(run_id=found.trials["config_hash"], seeds="0-2")
     trials.loc[1, ["status", "complete"]] = lost, False
-    return dataclasses.replace(
-        found, launch={"run_id": "r", "status": status}, finals=found.finals[keep], trials=trials if lost else
-        trials.iloc[:1], plan={**found.plan, "planned": {"design": {"replicates": 3}}})
+    plan = found.plan.model_copy(update={"planned": {"design": Planned(configurations=2, replicates=3)}})
+    return dataclasses.replace(found, launch={"run_id": "r", "status": status}, finals=found.finals[keep],
+                               trials=trials if lost else trials.iloc[:1], plan=plan)
 
 
 def watch(looks: list[Study | ReportError], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[int, list[Any]]:

@@ -139,7 +139,7 @@ def test_more_trials_confirm_the_best_of_all(launch: Launch, calm: tuple[Holding
     assert launch()[0] == 0
     study = report()
     assert len(before) == 1 and confirmed_in(study) == {confirmed} != before
-    assert study.plan["planned"]["confirm"]["configurations"] == 1
+    assert study.plan.configurations("confirm") == 1
     version = json.loads(Path("runs/tiny/plan.json").read_text())["study_version"]
     assert [run.data.tags["config_hash"] for run in shown().search(
         f"tags.phase = 'confirm' and tags.kind = 'trial' and tags.study_version = '{version}'")] == [confirmed]

@@ -21,6 +21,7 @@ from study.show.plan import show
 from study.spec import StudySpec, load, loads
 from study.store.results import Results
 from study.store.units import Store
+from tests.analysis.small_study import a_plan
 
 SPEC = """\
 study: limits
@@ -81,8 +82,8 @@ def test_the_plan_counts_the_comparisons_that_the_report_makes(design: str, coun
                     f"negatives_drift: 1}}}}\ndesign: {{{design}}}\n")
     spec = load(path)
     plan = make_plan(spec, load_data("gaussians8"), 2, tmp_path)
-    cells, none = planned_cells(plan.plain()), pd.DataFrame()
-    reported = Study("some", plan.plain(), "", {}, {}, list(cells["arm"].unique()), cells, none, none, none)
+    cells, none = planned_cells(plan), pd.DataFrame()
+    reported = Study("some", plan, "", {}, {}, list(cells["arm"].unique()), cells, none, none, none)
     assert plan.comparisons() == count == len(reported.family)
 
 
@@ -122,10 +123,10 @@ def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, co
     ([0.5, 1.0], ["a (score_scale=0.5)", "a (score_scale=1)"]),
     ([0.123451, 0.123452], ["a (score_scale=0.123451)", "a (score_scale=0.123452)"])])
 def test_an_arm_that_a_factor_splits_has_short_names_and_different_ones(levels: list[float], names: list[str]) -> None:
-    cells = [{"arm": "a", "config_hash": str(level), "knobs": {"step_size": 0.1, "mcmc_steps": 5, "score_scale": level}}
-             for level in levels]
-    found = planned_cells({"cells": cells, "factors": ["score_scale"]})
-    assert found["arm"].tolist() == names
+    cells = [{"arm": "a", "config_hash": str(level), "method": "kl",
+              "knobs": {"step_size": 0.1, "mcmc_steps": 5, "score_scale": level}} for level in levels]
+    plan = a_plan(cells=cells, factors=["score_scale"], baseline="a", common_cell=None, planned={})
+    assert planned_cells(plan)["arm"].tolist() == names == list(plan.labels().values())
 
 
 def test_a_worker_has_an_hour_or_far_more_than_its_unit_is_guessed_to_take(tmp_path: Path) -> None:

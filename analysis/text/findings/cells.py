@@ -12,7 +12,7 @@ from analysis.read.study import Study
 from analysis.read.trials import VALID
 from analysis.stats.cells import best_cells, grid, summaries
 from analysis.stats.inference import Interval
-from analysis.stats.objectives import objective_values, objectives
+from analysis.stats.objectives import objective_values
 from analysis.stats.outcomes import reasons
 from analysis.text.findings.finding import Finding, at
 from analysis.text.formatting import DASH, count, interval, listed, number, plus_minus
@@ -33,9 +33,9 @@ def best(study: Study) -> list[Finding]:
     rest = f"; table best_cells has all {len(cells)}" if few < len(cells) else ""
     of = f"The best {few} of the arms'" if few < len(cells) else "The arms'"
     text = f"{of} {'best' if picked else 'single'} design cells (fewest diverged, then the mean{rest}): {shown}"
-    floor = (study.plan.get("floors") or {}).get(study.primary)
+    floor = study.plan.floors.get(study.primary)
     if floor:
-        text += f". The floor of {study.primary} is {plus_minus(floor['mean'], floor['sd'])} (sd)"
+        text += f". The floor of {study.primary} is {plus_minus(floor.mean, floor.sd)} (sd)"
     return [Finding("best cell", text + (". Cells were picked on these same seeds, so their values are optimistic."
                                          if picked else "."))]
 
@@ -62,7 +62,7 @@ def searched(study: Study) -> list[Finding]:
     if clean.empty:
         return []
     best = clean.sort_values("mean", ascending=study.lower_is_better).iloc[0]
-    by = f" by {study.primary} alone" if len(objectives(study)) > 1 else ""
+    by = f" by {study.primary} alone" if len(study.plan.objectives) > 1 else ""
     return [
         Finding(
             "search",
@@ -82,7 +82,7 @@ def _pareto(study: Study) -> list[Finding]:
     arms = frame[frame["front"]].groupby("arm", sort=False).size()
     parts = listed([f"{arm} {n}" for arm, n in arms.items()])
     return [Finding("search", f"{int(arms.sum())} of {count(len(frame), 'finished trial')} are beaten by no other in "
-                              f"{listed(objectives(study))}: {parts}. Table search_pareto names them.")]
+                              f"{listed(study.plan.objectives)}: {parts}. Table search_pareto names them.")]
 
 
 def missing(study: Study) -> list[str]:
@@ -97,7 +97,7 @@ def missing(study: Study) -> list[str]:
             f"{'is' if len(absent) == 1 else 'are'} missing or short: {listed(some)}."
         )
     for phase in ("search", "confirm"):
-        planned = int(study.plan.get("planned", {}).get(phase, {}).get("configurations", 0))
+        planned = study.plan.configurations(phase)
         of = study.trials[(study.trials["phase"] == phase) & study.trials["complete"]]
         if len(of) < planned:
             out.append(f"The {phase} has {len(of)} of {count(planned, 'planned trial')}.")

@@ -58,7 +58,7 @@ def chance_apart(study: Study) -> tuple[float, int]:
     """How often an arm that diverges as the baseline does would be said to have its interval apart: at most, over all
     common rates, in the cells that they share (taken as independent); and the most cells that an arm shares."""
     cells = max((len(both) for *_, both in _beside_baseline(study)), default=0)
-    n = int(study.plan.get("planned", {}).get("design", {}).get("replicates", 0))
+    n = study.plan.replicates("design")
     if not cells or not n:
         return math.nan, cells
     each = [wilson(k, n) for k in range(n + 1)]
