@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -81,7 +82,7 @@ def planned_seeds(records: pd.DataFrame, seeds: dict[str, list[int]]) -> pd.Data
     """Without seeds that this plan does not have: of more replicates before, or of another study seed."""
     planned = {(phase, seed) for phase, some in seeds.items() for seed in some}
     keep = [pair in planned for pair in zip(records["phase"], records["seed"], strict=True)]
-    return records[keep].reset_index(drop=True)
+    return records[np.array(keep, bool)].reset_index(drop=True)  # an empty list would choose no column
 
 
 def finals_of(records: pd.DataFrame, primary: str) -> pd.DataFrame:

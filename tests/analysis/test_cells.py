@@ -231,7 +231,7 @@ def test_seeds_outside_the_plan_are_left_out():
     frame = pd.DataFrame({"phase": ["design", "design", "search"], "seed": [0, 9, 9], "value": [1.0, 2.0, 3.0]})
     kept = planned_seeds(frame, {"design": [0, 1], "search": [9]})
     assert kept["value"].to_list() == [1.0, 3.0]
-    assert planned_seeds(frame.iloc[:0], {"design": [0]}).empty
+    assert planned_seeds(frame.iloc[:0], {"design": [0]}).columns.tolist() == frame.columns.tolist()
 
 
 def test_verdicts_and_flags_are_counted_and_old_records_have_none() -> None:
