@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,17 @@ def units_are_as_planned(tree: Mapping[str, Any], plan: Mapping[str, Any], held:
     assert set(held.journals) == (set(spec.arms) if spec.search else set())
 
 
+def told_signs(plan: Mapping[str, Any]) -> dict[str, int]:
+    """Objective -> -1 where it is better larger: a search minimises, and is told it negated."""
+    search = plan["search"] or {"objectives": [], "directions": []}
+    return {name: {"minimize": 1, "maximize": -1}[direction]
+            for name, direction in zip(search["objectives"], search["directions"], strict=True)}
+
+
 def told_values_follow(plan: Mapping[str, Any], held: Holdings, last: pd.DataFrame) -> int:
     """Every told trial has the mean of its replicates, diverged ones as stated; how many diverged ones took part."""
     seen = 0
-    names = (plan["search"] or {}).get("objectives", [])
+    signs = told_signs(plan)
     for arm, journal in held.journals.items():
         stated = plan["search"]["diverged_value"][arm]
         for entry in journal:
@@ -54,15 +61,15 @@ def told_values_follow(plan: Mapping[str, Any], held: Holdings, last: pd.DataFra
             own = last[(last["config_hash"] == entry["unit"].partition("/")[0]) & (last["phase"] == "search")]
             gone = own["diverged_at"].notna()
             seen += int(gone.sum())
-            for name, value, told in zip(names, stated, entry["values"], strict=True):
+            for (name, sign), value, told in zip(signs.items(), stated, entry["values"], strict=True):
                 column = own[name] if name in own else pd.Series(math.nan, own.index)
                 if value is not None:
                     column = column.where(~gone).fillna(value)
-                assert math.isfinite(told) and told == pytest.approx(column.mean(), rel=1e-12), (arm, name)
+                assert math.isfinite(told) and told == pytest.approx(sign * column.mean(), rel=1e-12), (arm, name)
     return seen
 
 
-def optuna_opens(folder: Path, held: Holdings, names: Sequence[str]) -> None:
+def optuna_opens(folder: Path, held: Holdings, plan: Mapping[str, Any]) -> None:
     """optuna.db holds what the journals do."""
     [path] = folder.glob("search/*/optuna.db")
     url = f"sqlite:///{path}"
@@ -70,7 +77,7 @@ def optuna_opens(folder: Path, held: Holdings, names: Sequence[str]) -> None:
                for name in optuna.get_all_study_names(url)}
     assert studies.keys() == held.journals.keys()
     for arm, study in studies.items():
-        assert study.metric_names == list(names)
+        assert study.metric_names == [name if sign > 0 else f"-{name}" for name, sign in told_signs(plan).items()]
         trials, journal = study.get_trials(), held.journals[arm]
         assert [t.state.name for t in trials] == [STATES[entry["state"]] for entry in journal]
         assert [t.params for t in trials] == [entry["params"] for entry in journal]
@@ -126,7 +133,8 @@ def report_agrees(out: Path, last: pd.DataFrame, plan: Mapping[str, Any], held: 
                    if of == phase and held.units[unit] != "pruned"}
         assert len(cells) == len(counted), phase
     figures = {path.stem for path in (out / "figures").glob("*.svg")}
-    names = (plan["search"] or {}).get("objectives", [])
+    signs = told_signs(plan)
+    names = list(signs)
     if names:
         assert "search" in figures
     if len(names) > 1:
@@ -136,7 +144,8 @@ def report_agrees(out: Path, last: pd.DataFrame, plan: Mapping[str, Any], held: 
                 for entry in journal if entry["state"] == "told"}
         assert set(told.index) == set(said)
         for config_hash, values in said.items():
-            assert list(told.loc[config_hash, list(names)]) == pytest.approx(values, rel=1e-9)
+            shown = [sign * told.loc[config_hash, name] for name, sign in signs.items()]
+            assert shown == pytest.approx(values, rel=1e-9)
         best = {config_hash for config_hash, mine in said.items() if not any(
             all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine for other in said.values())}
         assert set(told.index[told["front"]]) == best

@@ -74,6 +74,6 @@ def holds_from_spec_to_report(home: Path, commands: Commands, tree: dict[str, An
     diverged = holds.told_values_follow(plan, held, last)
     if "search" in tree:
         assert diverged or len(last) < SURELY or name == "smoke", "no diverged replicate was told to a search"
-        holds.optuna_opens(folder, held, plan["search"]["objectives"])
+        holds.optuna_opens(folder, held, plan)
     holds.mlflow_shows(held, last)
     holds.report_agrees(home / "reports" / name, last, plan, held)
