@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.read.address import ReportError
 from analysis.read.pictures import Pictures
 from analysis.read.study import Study
-from study.schema.plan import Planned
+from study.schema.plan import Planned, PlannedSearch
 from study.schema.unit import PHASES
 
 
@@ -33,7 +33,8 @@ def pooled(studies: Sequence[Study]) -> Study:
     plan = first.plan.model_copy(update={
         "question": " / ".join(s.plan.question or s.name for s in named),
         "cells": [cell for s in named for cell in s.plan.cells],
-        "arms": {k: v for s in named for k, v in s.plan.arms.items()}, "planned": _planned(named)})
+        "arms": {k: v for s in named for k, v in s.plan.arms.items()}, "planned": _planned(named),
+        "search": _searched([s.plan.search for s in named if s.plan.search is not None])})
     together: dict[str, Any] = {
         frame: pd.concat([getattr(s, frame) for s in named], ignore_index=True)
         for frame in ("cells", "trials", "finals", "curves")}
@@ -64,12 +65,23 @@ def _renamed(study: Study) -> Study:
     def named(arm: str) -> str:
         return f"{study.name}: {arm}"
 
+    search = study.plan.search and study.plan.search.model_copy(update={
+        "diverged_value": {named(a): v for a, v in study.plan.search.diverged_value.items()}})
     plan = study.plan.model_copy(update={
-        "baseline": named(study.plan.baseline), "arms": {named(a): v for a, v in study.plan.arms.items()},
+        "search": search, "baseline": named(study.plan.baseline),
+        "arms": {named(a): v for a, v in study.plan.arms.items()},
         "cells": [cell.model_copy(update={"arm": named(cell.arm), "config_hash": f"{study.name}/{cell.config_hash}"})
                   for cell in study.plan.cells]})
     return replace(study, plan=plan, arms=[named(a) for a in study.arms], cells=frame(study.cells),
                    trials=frame(study.trials), finals=frame(study.finals), curves=frame(study.curves))
+
+
+def _searched(searches: Sequence[PlannedSearch]) -> PlannedSearch | None:
+    """One search of all arms; None where studies searched for different objectives, which nothing compares."""
+    if len({(*s.objectives, *s.directions) for s in searches}) != 1:
+        return None
+    return searches[0].model_copy(update={
+        "diverged_value": {arm: values for s in searches for arm, values in s.diverged_value.items()}})
 
 
 def _planned(studies: Sequence[Study]) -> dict[str, Planned]:
