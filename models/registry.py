@@ -5,6 +5,7 @@ To add one: a line here, or none and the longer name in the spec.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from typing import Any
 
@@ -29,13 +30,16 @@ class FindError(ValueError):
 
 def find(kind: str, name: str) -> Any:
     """The class that `name` stands for: a name of the kind's table, or `package.module:Name`. Raises FindError."""
+    short = {where: known for known, where in TABLES[kind].items()}
+    if name in short:  # under two names one thing would be trained twice, and counted twice
+        raise FindError(f"found {name!r}, expected {short[name]}: it is built in")
     where = TABLES[kind].get(name, name)
     module, _, attribute = where.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), attribute]):
         raise FindError(f"found {name!r}, expected one of {', '.join(TABLES[kind])}, or package.module:Name")
     try:
         found = getattr(importlib.import_module(module), attribute, None)
-    except Exception as error:  # whatever a module from outside does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a module from outside does when it is imported
         said = str(error).partition("\n")[0][:200]
         raise FindError(f"found {name!r}, expected a module that can be imported: {type(error).__name__}: {said}"
                         ) from error
@@ -44,4 +48,16 @@ def find(kind: str, name: str) -> Any:
         raise FindError(f"found {name!r}, expected a {kind}: {module} has no {attribute}")
     if not (isinstance(found, type) and issubclass(found, getattr(importlib.import_module(of), base))):
         raise FindError(f"found {name!r}, expected a {kind}: it is no subclass of {of}.{base}")
+    if problem := _lacks(kind, found):
+        raise FindError(f"found {name!r}, expected a {kind}: {problem}")
     return found
+
+
+def _lacks(kind: str, found: Any) -> str:
+    """What every one of a kind states and this one does not; "" where it has all."""
+    if kind == "network":
+        return "it makes none (make)" if getattr(found.make, "__isabstractmethod__", False) else ""
+    base = importlib.import_module("models.methods.hparams").HParams
+    knobs = found.__dict__.get("Knobs", getattr(found, "Knobs", None))
+    whole = isinstance(knobs, type) and issubclass(knobs, base) and dataclasses.is_dataclass(knobs)
+    return "" if whole else "its Knobs is no dataclass that inherits models.methods.hparams.HParams"

@@ -30,7 +30,7 @@ def what_changed(spec: StudySpec, plan: Plan, store: Store) -> list[str]:
         before = None if (found := store.read_json("spec.json")) is None else unsealed(found)
         changed = [] if before is None else changes(before, spec.resolved())
     except (KeyError, TypeError, ValueError, AttributeError):  # JSON, and no spec that was written
-        print(f"{store.uri}/{spec.study}/spec.json is damaged and made again", file=sys.stderr)
+        print(f"{store.uri}/{spec.study}/spec.json is damaged; a launch makes it again", file=sys.stderr)
         before, changed = None, []
     try:
         last = Plan.read(unsealed(store.read_json("plan.json")))

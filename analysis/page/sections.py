@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analysis.page.canvas import Drawn, draw
 from analysis.page.tables import write_tables
+from analysis.panels.built_in import guarded, named_well
 from analysis.panels.palette import with_methods
 from analysis.panels.panel import Panel, Table
 from analysis.read.study import Study
@@ -38,17 +39,21 @@ def sections(study: Study, out: Path, panels: Sequence[Panel]) -> list[Section]:
     found: list[Section] = []
     tables: list[Table] = [Table("all_measures", None, summaries(study.finals, study.measures))]
     shortened = f" {SHORTENED}" if any(len(arm) > LONGEST for arm in study.arms) else ""
+    taken: dict[str, set[str]] = {"figure": set(), "table": {table.name for table in tables}}
     for panel in panels:
-        frame = panel.frame(study)
-        if not panel.is_shown(study, frame):
-            continue
-        figures = [draw(figure, folder) for figure in panel.figures(study, frame)]
-        own = list(panel.tables(study, frame))
-        tables += own
-        if figures or own:
-            found.append(Section(
-                panel.heading(study, frame), panel.caption(study, frame) + (shortened if figures else ""), figures,
-                [table for table in own if table.words is not None], panel.wide, panel.late, panel.folded))
+        with guarded(panel):
+            frame = panel.frame(study)
+            if not panel.is_shown(study, frame):
+                continue
+            wanted, own = list(panel.figures(study, frame)), list(panel.tables(study, frame))
+            named_well(panel, [figure.name for figure in wanted], taken["figure"], "figure")
+            named_well(panel, [table.name for table in own], taken["table"], "table")
+            figures = [draw(figure, folder) for figure in wanted]
+            tables += own
+            if figures or own:
+                found.append(Section(
+                    panel.heading(study, frame), panel.caption(study, frame) + (shortened if figures else ""), figures,
+                    [table for table in own if table.words is not None], panel.wide, panel.late, panel.folded))
     write_tables(tables, out / "tables")
     drawn = {figure.name for section in found for figure in section.figures}
     for file in folder.glob("*.*"):

@@ -8,7 +8,8 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from analysis.panels.budget import Budget
 from analysis.panels.cell_tables import Best, DesignCells, SearchCells
@@ -55,20 +56,23 @@ def panels(named: Sequence[str]) -> tuple[Panel, ...]:
 def _panel(place: str) -> Panel:
     """The panel at `package.module:Name`, which may lie in the working directory: a Panel, or a class of it."""
     module, colon, name = place.partition(":")
-    if not (colon and module and name.isidentifier()):
+    if not (colon and all(part.isidentifier() for part in [*module.split("."), name])):
         raise ReportError(f"--panel {place}: expected package.module:Name")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
         holder = importlib.import_module(module)
-    except (ImportError, SyntaxError) as problem:
-        raise ReportError(f"--panel {place}: cannot import {module} ({problem})") from problem
+    except (Exception, SystemExit) as problem:  # whatever a module from outside does when it is imported
+        raise ReportError(f"--panel {place}: cannot import {module} ({_said(problem)})") from problem
     if not hasattr(holder, name):
         near = difflib.get_close_matches(name, dir(holder), 1)
         raise ReportError(f"--panel {place}: {module} has no {name}" + (f"; did you mean {near[0]}?" if near else ""))
     panel = getattr(holder, name)
     if isinstance(panel, type) and issubclass(panel, Panel):
-        panel = panel()
+        try:
+            panel = panel()
+        except Exception as problem:
+            raise ReportError(f"--panel {place}: it cannot be made without arguments ({_said(problem)})") from problem
     if not isinstance(panel, Panel):
         raise ReportError(f"--panel {place}: found {panel!r}, expected a class that inherits "
                           "analysis.panels.panel.Panel")
@@ -78,3 +82,28 @@ def _panel(place: str) -> Panel:
     if not re.fullmatch(r"[\w-]+", panel.name):
         raise ReportError(f"--panel {place}: its name is {panel.name!r}, expected letters, digits, - and _")
     return panel
+
+
+def _said(problem: BaseException) -> str:
+    """Its class and its first line."""
+    return f"{type(problem).__name__}: {str(problem).partition(chr(10))[0][:200]}"
+
+
+@contextmanager
+def guarded(panel: Panel) -> Iterator[None]:
+    """What a panel from outside raises becomes a ReportError that names it; in a built-in one it is our own failure."""
+    try:
+        yield
+    except Exception as problem:
+        if panel in PANELS or isinstance(problem, ReportError):
+            raise
+        raise ReportError(f"--panel {type(panel).__module__}:{type(panel).__name__}: {_said(problem)}") from problem
+
+
+def named_well(panel: Panel, names: Sequence[str], taken: set[str], what: str) -> None:
+    """Raises ReportError where the files of a panel from outside would replace others, or lie elsewhere."""
+    for name in names:
+        if panel not in PANELS and (name in taken or not re.fullmatch(r"[\w-]+", name)):
+            raise ReportError(f"--panel {type(panel).__module__}:{type(panel).__name__}: its {what} is named {name!r}, "
+                              "expected letters, digits, - and _, and a name that no other has")
+    taken.update(names)

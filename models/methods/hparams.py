@@ -72,7 +72,7 @@ class HParams:
     @classmethod
     def entering(cls, part: Part) -> set[str]:
         """The knobs that a part of what the method says of itself depends on."""
-        return {f.name for f in fields(cls) if part in f.metadata["enters"]}
+        return {f.name for f in fields(cls) if part in f.metadata.get("enters", ())}
 
     @classmethod
     def now(cls, given: Mapping[str, Any], name: str) -> Any:

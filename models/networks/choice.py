@@ -29,7 +29,11 @@ def network_problem(name: str | None, shape: Sequence[int]) -> str | None:
     if name is None or name in NETWORKS:
         return "found convnet, expected mlp: points in the plane have no pixels" if (
             name == "convnet" and len(shape) == 1) else None
-    problem: str | None = find("network", name).shape_problem(shape)
+    network = find("network", name)
+    try:
+        problem: str | None = network.shape_problem(shape)
+    except Exception as error:  # a network from outside
+        return f"found {name!r}, expected a network: its shape_problem raised {type(error).__name__}: {error}"
     return problem
 
 

@@ -69,7 +69,7 @@ def _plan(written: bytes) -> Plan | None:
     """A whole plan.json; None: it is damaged."""
     try:
         return Plan.read(unsealed(json.loads(written)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -163,7 +163,7 @@ class Files:
         payload = self.read(path)
         try:
             return None if payload is None else json.loads(payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             log.warning("%s/%s/%s is damaged and made again: %s", self.uri, self.study, path, _one_line(error))
             return None
 

@@ -56,6 +56,27 @@ OWN = '''
         title = "None"
 
 
+    class Raises(Gap):
+        name = "lab-raises"
+
+        def frame(self, study):
+            raise ValueError("no gap\\nat all")
+
+
+    class Needy(Gap):
+        name = "lab-needy"
+
+        def __init__(self, more):
+            pass
+
+
+    class Replaces(Gap):
+        name = "lab-replaces"
+
+        def tables(self, study, frame):
+            return [Table("../lab", frame.astype(str), frame)]
+
+
     table_alone = type("Numbers", (Gap,), {
         "name": "lab-table", "figures": lambda *_: [],
         "tables": lambda self, study, frame: [Table("lab-table", frame.astype(str), frame)]})()
@@ -68,10 +89,11 @@ def lab(tmp_path, monkeypatch):
     """A folder with the module `lab_panels`, in which one works."""
     (tmp_path / "lab_panels.py").write_text(dedent(OWN), encoding="utf-8")
     (tmp_path / "lab_broken.py").write_text("import no_such_module_of_the_lab\n", encoding="utf-8")
+    (tmp_path / "lab_script.py").write_text("import sys\nsys.exit(3)\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield tmp_path
-    for name in ("lab_panels", "lab_broken"):
+    for name in ("lab_panels", "lab_broken", "lab_script"):
         sys.modules.pop(name, None)
 
 
@@ -100,12 +122,19 @@ def test_panels_of_ones_own_are_on_the_page_in_figures_and_tables(lab, command, 
 @pytest.mark.parametrize(("place", "said"), [
     ("lab_panels", "expected package.module:Name"),
     ("lab_panels:", "expected package.module:Name"),
-    ("no_such_lab:Gap", "cannot import no_such_lab (No module named 'no_such_lab')"),
-    ("lab_broken:Gap", "cannot import lab_broken (No module named 'no_such_module_of_the_lab')"),
+    ("no_such_lab:Gap", "cannot import no_such_lab (ModuleNotFoundError: No module named 'no_such_lab')"),
+    ("lab_broken:Gap", "cannot import lab_broken (ModuleNotFoundError: No module named 'no_such_module_of_the_lab')"),
     ("lab_panels:Gapp", "lab_panels has no Gapp; did you mean Gap?"),
     ("lab_panels:number", "found 7, expected a class that inherits analysis.panels.panel.Panel"),
     ("lab_panels:Nameless", "it states no name"),
     ("lab_panels:Strange", "its name is '../gap', expected letters, digits, - and _"),
+    (".lab_panels:Gap", "expected package.module:Name"),
+    ("lab_script:Gap", "cannot import lab_script (SystemExit: 3)"),
+    ("lab_panels:Needy", "it cannot be made without arguments (TypeError: Needy.__init__() missing 1 required "
+                         "positional argument: 'more')"),
+    ("lab_panels:Raises", "ValueError: no gap"),
+    ("lab_panels:Replaces", "its table is named '../lab', expected letters, digits, - and _, and a name that no other "
+                            "has"),
     ("lab_panels:Taken", "there is a panel named 'curves' already"),
 ])
 def test_what_is_no_panel_is_one_line_and_ends_with_2(lab, command, place, said, capsys):

@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 
 from models.methods.jko import JKO
-from models.registry import METHODS, FindError, find
+from models.registry import METHODS, TABLES, FindError, find
 
 
-def test_a_built_in_name_and_its_place_are_one_method() -> None:
-    assert find("method", "jko") is JKO is find("method", METHODS["jko"])
+def test_what_is_built_in_has_one_name() -> None:
+    """Under two it would be trained twice, and counted as two arms."""
+    assert find("method", "jko") is JKO
+    for kind, table in TABLES.items():
+        for name, place in table.items():
+            with pytest.raises(FindError, match=f"^found '{place}', expected {name}: it is built in$"):
+                find(kind, place)
 
 
 NO_MODULE = "expected a module that can be imported: ModuleNotFoundError: No module named"
@@ -35,9 +40,30 @@ def test_what_is_not_there_is_one_sentence(name: str, problem: str) -> None:
 
 def test_a_module_that_breaks_while_it_is_imported_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "half_a_lab.py").write_text("1 / 0\n")
+    (tmp_path / "script_of_a_lab.py").write_text("import sys\nsys.exit(0)\n")  # without a main guard
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(FindError, match="can be imported: ZeroDivisionError: division by zero"):
         find("method", "half_a_lab:Tempered")
+    with pytest.raises(FindError, match="can be imported: SystemExit: 0"):
+        find("method", "script_of_a_lab:Tempered")
+
+
+def test_what_lacks_a_part_of_its_kind_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bare_lab.py").write_text(
+        "import dataclasses\nfrom models.methods.jko import JKO, JKOKnobs\nfrom models.methods.method import Method\n"
+        "from models.networks.layers import Score\n"
+        "class None_(Method): ...\nclass Other(Method): Knobs = int\n"
+        "class Unmade(Score): ...\n"
+        "@dataclasses.dataclass(frozen=True, kw_only=True)\nclass Knobs(JKOKnobs):\n    pull: float = 0.3\n"
+        "class Plain(JKO): Knobs = Knobs\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("None_", "Other"):
+        with pytest.raises(FindError, match="its Knobs is no dataclass that inherits"):
+            find("method", f"bare_lab:{name}")
+    with pytest.raises(FindError, match="expected a network: it makes none"):
+        find("network", "bare_lab:Unmade")
+    knobs = find("method", "bare_lab:Plain").Knobs  # whose own knob says nothing of itself
+    assert "pull" not in knobs.entering("cost") and knobs().pull == 0.3
 
 
 def test_knobs_are_found_without_torch() -> None:

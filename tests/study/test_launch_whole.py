@@ -126,7 +126,7 @@ def test_damaged_storage_is_told_and_only_what_is_damaged_runs_again(
         units[number].write_text(text)
     Path("runs/tiny/spec.json").write_text('{"a": 1}')
     code, lines, errors = launch(database="second.db")  # the first one knows of them
-    assert code == 0 and errors == [f"{Path('runs').absolute()}/tiny/spec.json is damaged and made again"]
+    assert code == 0 and errors == [f"{Path('runs').absolute()}/tiny/spec.json is damaged; a launch makes it again"]
     told = set(caplog.messages)
     assert [sum(words in line for line in told) for words in ("is no manifest", "is damaged and made again")] == [3, 1]
     assert sum(line.startswith("[") for line in lines) == 4

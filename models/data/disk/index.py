@@ -106,8 +106,8 @@ def open_index(options: DiskOptions, cache: Path, say: Say = lambda line: None) 
 
     One process makes it, others wait. say: told once where this will take a while.
     """
-    cache.mkdir(parents=True, exist_ok=True)
     try:
+        cache.mkdir(parents=True, exist_ok=True)
         return _folder(options, cache, say) if options.kind == "folder" else _container(options, cache, say)
     except OSError as error:
         if error.filename and not str(error.filename).startswith(str(cache)):
