@@ -58,9 +58,9 @@ def equip(cluster: Nodes) -> Path:
     code = cluster.folder / "of-0" / "code"
     for package in ("study", "models"):
         shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
-    trial = code / "study" / "trial.py"
-    trial.write_text(trial.read_text().replace("CHECKPOINT_SECONDS = 20.0", "CHECKPOINT_SECONDS = 0.3"))
-    assert "CHECKPOINT_SECONDS = 0.3" in trial.read_text()
+    worker = code / "study" / "run" / "unit_run.py"
+    worker.write_text(worker.read_text().replace("CHECKPOINT_SECONDS = 20.0", "CHECKPOINT_SECONDS = 0.3"))
+    assert "CHECKPOINT_SECONDS = 0.3" in worker.read_text()
     (cluster.folder / "tiny.yaml").write_text(SPEC)
     (cluster.folder / "look.py").write_text(LOOK)
     return cluster.own("0") / "code"
