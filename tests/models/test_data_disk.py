@@ -58,6 +58,13 @@ def test_a_folder_is_its_images_in_the_order_of_their_content(tmp_path: Path) ->
     assert wide.quantum == 3 / 256 and wide.extent == (0, 3)
 
 
+def test_a_place_where_nothing_can_be_kept_is_a_sentence(tmp_path: Path) -> None:
+    """As in a folder where this user may not write: below a file nobody may."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="found no room or no right to write in"):
+        at("folder", images.folder(tmp_path / "faces", FILES), tmp_path / "file")
+
+
 def test_the_noise_is_uniform_and_fixed(tmp_path: Path) -> None:
     data = at("folder", images.folder(tmp_path / "faces", FILES))
     u, _ = np.modf((data.train[:].astype(np.float64) + 1) * 128)
