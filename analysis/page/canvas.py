@@ -1,6 +1,5 @@
 """A figure drawn: SVG for the page; SVG, PNG and CSV as files."""
 
-
 from __future__ import annotations
 
 import io

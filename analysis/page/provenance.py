@@ -1,6 +1,5 @@
 """Where a study's numbers come from, in words, and the commands that make them again."""
 
-
 from __future__ import annotations
 
 import functools

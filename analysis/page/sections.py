@@ -1,6 +1,5 @@
 """The sections of the page: each panel that the study has data for, drawn."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """SVGs for the page: of the page's theme, with ids of their own, small."""
 
-
 from __future__ import annotations
 
 import re

@@ -1,6 +1,5 @@
 """The tables as files: words as Markdown and LaTeX, and the numbers that they say as CSV and Parquet."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

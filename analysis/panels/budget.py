@@ -1,6 +1,5 @@
 """T3: equal budgets are seen, not claimed."""
 
-
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,6 +1,5 @@
 """The panels of the page in their order, and those that a user names."""
 
-
 from __future__ import annotations
 
 import difflib

@@ -1,8 +1,8 @@
 """T1: configurations as rows with counts, intervals and the floor, as numbers and as words."""
 
-
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -32,13 +32,13 @@ BOLD = (" Bold: the best by ranks paired by seed, divergence as worst, and all t
 class MainTable(Panel):
     """One configuration per arm; in bold what cannot be told from the best."""
 
+    @abstractmethod
     def cells(self, study: Study) -> pd.DataFrame:
         """The configurations: rows of `grid`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def caveat(self, study: Study, frame: pd.DataFrame) -> str:
         """How they were chosen."""
-        raise NotImplementedError
 
     def frame(self, study: Study) -> pd.DataFrame:
         cells = self.cells(study)

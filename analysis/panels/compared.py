@@ -1,6 +1,5 @@
 """T1b: the tests behind the claims, each with its effect size."""
 
-
 from __future__ import annotations
 
 import pandas as pd

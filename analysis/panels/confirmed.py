@@ -1,6 +1,5 @@
 """The confirm phase, with its tests against the baseline."""
 
-
 from __future__ import annotations
 
 import pandas as pd

@@ -1,6 +1,5 @@
 """Learning curves: the primary measure while training."""
 
-
 from __future__ import annotations
 
 import math

@@ -1,6 +1,5 @@
 """T1: one declared cell an arm, where the comparisons are made."""
 
-
 from __future__ import annotations
 
 from typing import Any

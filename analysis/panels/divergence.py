@@ -1,6 +1,5 @@
 """The stability phase diagram: how many diverge in every cell of step size and MCMC steps, and the limits."""
 
-
 from __future__ import annotations
 
 import math

@@ -1,6 +1,5 @@
 """T4: what each factor of the design does."""
 
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,6 +1,5 @@
 """Which arms and cells share a figure, and how a caption says it."""
 
-
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,6 +1,5 @@
 """The limit depends on how long one looks: the observed limit by the number of updates."""
 
-
 from __future__ import annotations
 
 import math

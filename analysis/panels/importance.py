@@ -1,6 +1,5 @@
 """F6, first half: knobs by how much of the ranking they explain."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """The gauge kappa (E13) of each replicate at the end of training."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """T2: the ablation from GCN by parts to the union."""
 
-
 from __future__ import annotations
 
 import pandas as pd

@@ -1,6 +1,5 @@
 """Where it breaks: predicted and observed limits."""
 
-
 from __future__ import annotations
 
 import math

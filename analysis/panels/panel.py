@@ -1,8 +1,8 @@
 """What a panel of the page is: the numbers of a study, one or more figures of them, and words."""
 
-
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +39,7 @@ class Table:
     numbers: pd.DataFrame
 
 
-class Panel:
+class Panel(ABC):
     """A section of the page. To add one, override `name`, `title`, `frame`, `plot` and `caption`.
 
     `python analysis/report.py --panel my_package.my_module:MyPanel` shows it behind the built-in ones.
@@ -52,17 +52,18 @@ class Panel:
     late: ClassVar[bool] = False  # long tables, which are folded
     folded: ClassVar[str] = ""  # what the folded figures show
 
+    @abstractmethod
     def frame(self, study: Study) -> pd.DataFrame:
         """The numbers, tidy. Empty where the study has nothing to show."""
-        raise NotImplementedError
 
     def plot(self, study: Study, frame: pd.DataFrame, ax: Axes) -> Any:
-        """Plots the frame on one axes. The colour of an arm: `palette.colours(study.arms)[arm]`."""
-        raise NotImplementedError
+        """Plots the frame on one axes. The colour of an arm: `palette.colours(study.arms)[arm]`. A panel without it has
+        no figure."""
+        return None
 
+    @abstractmethod
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         """What is shown, over how many replicates."""
-        raise NotImplementedError
 
     def is_shown(self, study: Study, frame: pd.DataFrame) -> bool:
         """Whether the study has data for it."""

@@ -1,6 +1,5 @@
 """Quality against what it costs."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """F6, second half: the way from the baseline to the best cell, as measured."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """What the maps over step size and MCMC steps share."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """How often a quality is reached at all: divergence counts as failure."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """Quality in every cell of step size and MCMC steps."""
 
-
 from __future__ import annotations
 
 from functools import partial

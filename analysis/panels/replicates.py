@@ -1,6 +1,5 @@
 """Every design replicate as one mark."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """F8: sample sheets on a common seed, methods side by side, real data first."""
 
-
 from __future__ import annotations
 
 from collections.abc import Iterable

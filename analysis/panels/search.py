@@ -1,6 +1,5 @@
 """The search, shown as search."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """The Pareto set of a search with several objectives."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """Time to divergence."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

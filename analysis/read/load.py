@@ -1,6 +1,5 @@
 """A study as tidy frames, made of MLflow's runs, tags and artifacts alone."""
 
-
 from __future__ import annotations
 
 import hashlib

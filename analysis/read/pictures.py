@@ -1,6 +1,5 @@
 """The images that MLflow holds of a study: sheets of samples, and one of training data."""
 
-
 from __future__ import annotations
 
 from dataclasses import dataclass

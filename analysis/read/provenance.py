@@ -1,6 +1,5 @@
 """Where a study's numbers come from: what its newest launch noted."""
 
-
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
 """A study as tidy frames: what every table, figure and sentence is made of."""
 
-
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -1,6 +1,5 @@
 """Frames of finished replicates -> one row per configuration: counts, intervals, what is missing, which stand out."""
 
-
 from __future__ import annotations
 
 import math

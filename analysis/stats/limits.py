@@ -1,6 +1,5 @@
 """Where training breaks: the law's limits beside what happened, one row per arm and number of MCMC steps."""
 
-
 from __future__ import annotations
 
 import math

@@ -1,6 +1,5 @@
 """How replicates ended, counted: why they diverged, and which flags the others raised."""
 
-
 from __future__ import annotations
 
 from collections import Counter

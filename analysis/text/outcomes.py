@@ -1,6 +1,5 @@
 """How replicates ended, in words: no verdict without its flags, no count without what was counted."""
 
-
 from __future__ import annotations
 
 import math

@@ -104,7 +104,7 @@ class Evaluator:
     def _kappa(self, state: TrainState, draw: Draw, noise: Noise) -> Tensor:
         """eta L at the particles, of the chain that is nearest its limit. Returns (R,)."""
         gauges = [kappa(potential, points[:, :KAPPA_PARTICLES], step_size, noise.generators)
-                  for potential, points, step_size in self.method.gauged(state.nets, draw)]
+                  for potential, points, step_size in self.method.curvature_probes(state.nets, draw)]
         return torch.stack(gauges).amax(0)
 
     def _signals(self, state: TrainState, draw: Draw, noise: Noise) -> dict[str, list[float]]:

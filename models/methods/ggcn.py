@@ -48,10 +48,11 @@ class GGCN(Amortized):
         clipped = hidden.clip_fraction.maximum(draw.info.clip_fraction)  # a clip in either chain may mask
         return draw._replace(z_start=start, info=draw.info._replace(clip_fraction=clipped)), z
 
-    def gauged(self, nets: Networks, draw: Draw) -> list[tuple[Callable[[Tensor], Tensor], Tensor, float]]:
+    def curvature_probes(self, nets: Networks, draw: Draw) -> list[tuple[Callable[[Tensor], Tensor], Tensor, float]]:
         """Both chains."""
         assert draw.z is not None
-        return [*super().gauged(nets, draw), (lambda z: latent_potential(nets, z), draw.z, self.hp.latent_step_size)]
+        latent = (lambda z: latent_potential(nets, z), draw.z, self.hp.latent_step_size)
+        return [*super().curvature_probes(nets, draw), latent]
 
     def draw(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int) -> Draw:
         """The pool holds z, so samples need both chains."""

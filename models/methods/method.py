@@ -137,7 +137,7 @@ class Method(ABC):
             info = info._replace(dissipation_first=unknown, dissipation_last=unknown, acceptance=unknown)
         return x, info
 
-    def gauged(self, nets: Networks, draw: Draw) -> list[tuple[Callable[[Tensor], Tensor], Tensor, float]]:
+    def curvature_probes(self, nets: Networks, draw: Draw) -> list[tuple[Callable[[Tensor], Tensor], Tensor, float]]:
         """What the gauge kappa looks at: potential, particles and step size of each of the method's chains."""
         return [(lambda p: self.potential(nets, p), draw.point, self.hp.step_size)]
 

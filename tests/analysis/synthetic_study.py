@@ -1,4 +1,4 @@
-"""A study with known numbers in an SQLite MLflow store, written the way study/tracking.py writes one.
+"""A study with known numbers in an SQLite MLflow store, written the way study/show/tracking writes one.
 
 Three arms x 4 step sizes x 2 numbers of MCMC steps x 6 seeds; `VALUES` and `DIVERGED` hold the truth. One design cell
 was never run, one is unfinished, one ran 4 of 6 seeds; a search of five trials (one pruned, one crashed) and a confirm

@@ -52,8 +52,15 @@ OWN = '''
         name = "../gap"
 
 
-    class Nameless(Panel):
-        title = "None"
+    class Nameless(Gap):
+        name = None
+
+
+    class Numberless(Panel):
+        name, title = "lab-numberless", "None"
+
+        def caption(self, study, frame):
+            return ""
 
 
     class Raises(Gap):
@@ -132,6 +139,8 @@ def test_panels_of_ones_own_are_on_the_page_in_figures_and_tables(lab, command, 
     ("lab_script:Gap", "cannot import lab_script (SystemExit: 3)"),
     ("lab_panels:Needy", "it cannot be made without arguments (TypeError: Needy.__init__() missing 1 required "
                          "positional argument: 'more')"),
+    ("lab_panels:Numberless", "it cannot be made without arguments (TypeError: Can't instantiate abstract class "
+                              "Numberless with abstract method frame)"),
     ("lab_panels:Raises", "ValueError: no gap"),
     ("lab_panels:Replaces", "its table is named '../lab', expected letters, digits, - and _, and a name that no other "
                             "has"),

@@ -108,7 +108,7 @@ def test_a_file_that_cannot_be_read_when_mlflow_wants_it_makes_its_unit_a_lost_o
     assert len(asked) == 4 and len(shown().finished()) == 3
 
 
-def test_interrupting_the_last_drain_ends_the_launch_in_order(
+def test_interrupting_the_last_uploads_ends_the_launch_in_order(
         launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     hang = threading.Event()
 

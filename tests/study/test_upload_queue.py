@@ -157,7 +157,7 @@ def test_steps_that_cannot_be_repeated_count_as_taking(writer: UploadQueue) -> N
     assert close(writer) and writer.waiting() == set() and left == []
 
 
-def test_interrupting_the_last_drain_ends_it_at_once(writer: UploadQueue) -> None:
+def test_interrupting_the_last_uploads_ends_it_at_once(writer: UploadQueue) -> None:
     hang, calls = threading.Event(), []
 
     def tell() -> None:
