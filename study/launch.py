@@ -124,7 +124,8 @@ def _run(one: _Launch, store: Store) -> int:
     from study.store.lock import held
     from study.store.sheet import DATA_SHEET, data_sheet
 
-    away = "" if one.arguments.dry_run else _check(one, store)
+    if not one.arguments.dry_run:
+        _check(one, store)
     data, plan = _plan(one, store)
     show(plan, one.spec, one.console)
     if changed := what_changed(one.spec, plan, store):
@@ -135,16 +136,16 @@ def _run(one: _Launch, store: Store) -> int:
         extent = data.extent if data.density is None else data.density.extent
         store.write(DATA_SHEET, data_sheet(some(data.train), extent))
         monitor, work = resume(one.spec, plan, store, one.console, tracking_uri=one.arguments.tracking_uri,
-                               quiet=one.arguments.quiet, ask_mlflow=not away)
+                               quiet=one.arguments.quiet)
         status, reason = _work(one, store, monitor, work, lock)
     if lock.is_lost:  # as it has said: the study goes on elsewhere, and the same command would be in its way
         return INTERRUPTED
     return _report(one, status, reason, monitor, work)
 
 
-def _check(one: _Launch, store: Store) -> str:
-    """What can be refused before anything is made; a dry run, which leaves no study behind, does without. Returns what
-    there is to say of an MLflow server that is away."""
+def _check(one: _Launch, store: Store) -> None:
+    """What can be refused before anything is made; a dry run, which leaves no study behind, does without. A server that
+    is away may be no reason, which is said."""
     from study.show.tracking import Tracking
     from study.show.tracking.contact import first_contact
     from study.store.lock import check_free
@@ -155,7 +156,6 @@ def _check(one: _Launch, store: Store) -> str:
     check_free(store, one.arguments.takeover)
     if away := first_contact(Tracking(one.arguments.tracking_uri, one.spec.study, ""), store):
         one.say(away)
-    return away
 
 
 def _plan(one: _Launch, store: Store) -> tuple[Data, Plan]:
@@ -276,7 +276,7 @@ def _report(one: _Launch, status: str, reason: str, monitor: Monitor, work: Work
     for unit, message in monitor.lost_units:
         print(f"lost: {monitor.name(unit)}: {message}", file=sys.stderr)
     if monitor.not_shown:
-        most = "" if monitor.is_asked else "up to "
+        most = "" if monitor.tracking.is_known else "up to "
         cure = "once that is mended (see above) the same command" if monitor.is_refused else "the same command"
         print(f"{most}{monitor.not_shown} units are not shown in MLflow; {cure} adds them", file=sys.stderr)
     if status == "interrupted":

@@ -15,7 +15,9 @@ from analysis.read.records import finals_of, planned_seeds, records_of
 from analysis.read.store import Store, opened
 from analysis.read.study import Study
 from analysis.read.trials import CELL, TRIAL, planned_cells, trial_row
+from study.schema.counted import FILE, Counted
 from study.schema.plan import Plan
+from study.schema.tags import STUDY_VERSION, TrialTags
 
 
 def load(name: str | None = None, tracking_uri: str | None = None, cache: Path | str = ".report_cache") -> Study:
@@ -41,20 +43,22 @@ def read(store: Store, name: str, cache: Path) -> Study:
     if planned is None:
         raise PassingError(f"study {name} has no plan yet: its launch has not written it, or stopped before")
     plan = _plan(name, store.artifact(planned, "plan.json", cache))
-    version = planned.data.tags.get("study_version", "")
+    version = planned.data.tags.get(STUDY_VERSION, "")
+    counted = _counted(store.text(planned, FILE, cache))
     cells = planned_cells(plan)
     labels = dict(zip(cells["config_hash"], cells["arm"], strict=True))
 
     runs = store.runs(experiment, "tags.kind = 'trial'")
-    mine = [r for r in runs if r.data.tags.get("study_version", "") == version]
-    trials = pd.DataFrame([trial_row(r, labels) for r in mine], columns=TRIAL)
+    tags = {r.info.run_id: TrialTags.read(r.data.tags) for r in runs}
+    mine = [r for r in runs if counted.counts(tags[r.info.run_id].config_hash, version in tags[r.info.run_id].versions)]
+    trials = pd.DataFrame([trial_row(r, labels, counted.arms) for r in mine], columns=TRIAL)
     trials = trials.sort_values(["phase", "arm", *CELL, "config_hash"], ignore_index=True)
     by_id = {r.info.run_id: r for r in mine}
     # Studies may share the cache, and so may stores whose studies have the same number.
     own = hashlib.sha256(f"{store.uri} {found.experiment_id}".encode()).hexdigest()[:8]
     records, warnings = records_of(store, trials, by_id, cache, f"records-{own}-")
     records = planned_seeds(records, plan.seeds)
-    earlier = sum(r.data.tags.get("study_version") == f"{version}-superseded" for r in runs)
+    earlier = sum(one.config_hash in counted.superseded for one in tags.values())
     if other := len(runs) - len(mine) - earlier:
         warnings.append(f"{other} trials of other versions of this study are left out.")
     if earlier:
@@ -85,6 +89,14 @@ def read(store: Store, name: str, cache: Path) -> Study:
         curves=records[records["stage"] == "train"].drop(columns=["stage", "verdict"]).reset_index(drop=True),
         pictures=Pictures(store, tuple(experiment), planned.info.run_id, cache),
     )
+
+
+def _counted(written: str) -> Counted:
+    """Of a launch that has written none its version alone says what counts."""
+    try:
+        return Counted.read(json.loads(written or "{}"))
+    except ValueError:
+        return Counted()
 
 
 def _plan(name: str, path: Path) -> Plan:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from study.schema.plan import CELL as _CELL
 from study.schema.plan import Plan
-from study.schema.unit import block_seeds
+from study.schema.tags import TrialTags
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -22,53 +23,39 @@ TRIAL = ["run_id", "config_hash", "arm", "base_arm", "method", "phase", "status"
          "device", *CELL, "settings", *PRUNED]
 
 
-def trial_row(run: Run, labels: dict[str, str]) -> dict[str, Any]:
-    """One row of the frame of trials, from tags alone (`labels`: config_hash -> arm, of the design).
+def trial_row(run: Run, labels: Mapping[str, str], arms: Mapping[str, str]) -> dict[str, Any]:
+    """One row of the frame of trials, from tags alone. labels, arms: config_hash -> label, of the design; -> arm, which
+    may have another name than when it was trained.
 
     Of a pruned trial, which has no records, last_rung is the update of the last rung that it reported,
     spent_particle_gradients those of all its replicates up to there, spent_wall_seconds the elapsed time of its run.
     NaN of others, and where the tags do not say.
     """
-    tags = run.data.tags
-    knobs = json.loads(tags.get("config", "{}")).get("knobs", {})
+    tags = TrialTags.read(run.data.tags)
+    arm = arms.get(tags.config_hash, tags.arm)
     return {
-        **{k: tags.get(k, "") for k in ("config_hash", "method", "phase", "status", "commit", "seeds", "device")},
+        **{k: getattr(tags, k) for k in ("config_hash", "method", "phase", "status", "commit", "seeds", "device")},
         "run_id": run.info.run_id,
-        "base_arm": tags.get("arm", ""),
-        "complete": tags.get("complete") == "true",
-        "arm": labels.get(tags.get("config_hash", ""), tags.get("arm", "")),
-        **{k: knobs.get(k, float("nan")) for k in CELL},
-        "settings": json.dumps(knobs, sort_keys=True),
-        **_pruned(run, knobs),
+        "base_arm": arm,
+        "complete": tags.is_complete,
+        "arm": labels.get(tags.config_hash, arm),
+        **{k: tags.knobs.get(k, float("nan")) for k in CELL},
+        "settings": json.dumps(tags.knobs, sort_keys=True),
+        **_pruned(run, tags),
     }
 
 
-def seeds_of(blocks: str) -> list[int]:
-    """[1000, 1001] of the tag `1000-1001`, blocks with commas between them."""
-    return [seed for block in blocks.split(",") if block for seed in block_seeds(block)]
-
-
-def _pruned(run: Run, knobs: dict[str, Any]) -> dict[str, float]:
-    tags, spent = run.data.tags, dict.fromkeys(PRUNED, float("nan"))
-    if tags.get("status") != "pruned":
+def _pruned(run: Run, tags: TrialTags) -> dict[str, float]:
+    spent = dict.fromkeys(PRUNED, float("nan"))
+    if tags.status != "pruned":
         return spent
-    spent["last_rung"] = _last_rung(tags)
-    if "replicate_gradients" in tags and knobs.get("updates"):
-        share = spent["last_rung"] / knobs["updates"]
-        seeds = len(seeds_of(tags.get("seeds", "")))
-        spent["spent_particle_gradients"] = float(tags["replicate_gradients"]) * seeds * share
+    spent["last_rung"] = float(tags.last_rung or "nan")
+    if tags.replicate_gradients and tags.knobs.get("updates"):
+        share = spent["last_rung"] / tags.knobs["updates"]
+        spent["spent_particle_gradients"] = float(tags.replicate_gradients) * len(sum(tags.blocks, ())) * share
     if run.info.end_time:
         spent["spent_wall_seconds"] = (run.info.end_time - run.info.start_time) / 1000
     return spent
-
-
-def _last_rung(tags: dict[str, str]) -> float:
-    """NaN where the tag had no room for all rungs (`rungs_file` has them), was cut or is absent."""
-    try:
-        rungs = {} if "rungs_file" in tags else json.loads(tags.get("rungs", "{}"))
-    except ValueError:
-        rungs = {}
-    return max(map(float, rungs), default=float("nan"))
 
 
 def planned_cells(plan: Plan) -> pd.DataFrame:

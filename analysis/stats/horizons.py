@@ -14,8 +14,8 @@ import pandas as pd
 from scipy import stats
 
 from analysis.read.study import Study
-from analysis.read.trials import seeds_of
 from analysis.stats.inference import wilson
+from study.schema.tags import blocks_of
 
 NICE = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)  # horizons stand at these times a power of ten
 
@@ -83,7 +83,7 @@ def search_ends(study: Study) -> pd.DataFrame:
     pruned = search[(search["status"] == "pruned") & search["last_rung"].notna()]
     cut = [{"arm": trial["arm"], "seed": seed, "config_hash": trial["config_hash"], "diverged": False,
             "updates": int(trial["last_rung"]), "pruned": True}
-           for trial in pruned.to_dict("records") for seed in seeds_of(trial["seeds"])]
+           for trial in pruned.to_dict("records") for block in blocks_of(trial["seeds"]) for seed in block]
     columns = ["arm", "seed", "config_hash", "diverged", "diverged_at", "reason", "updates", "pruned"]
     parts = [part for part in (ran.assign(pruned=False), pd.DataFrame(cut)) if len(part)]
     return pd.concat(parts, ignore_index=True).reindex(columns=columns) if parts else pd.DataFrame(columns=columns)

@@ -7,7 +7,7 @@ back, as long as its counts allow; one that ran out of memory leaves it to a rou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -62,8 +62,9 @@ class Watcher(Protocol):
     def started(self, unit: Unit) -> None:
         """A worker has begun."""
 
-    def finished(self, unit: Unit, rungs: Mapping[int, float] | None) -> None:
-        """The unit is done; rungs: what it had reported when it was pruned."""
+    def finished(self, unit: Unit, rungs: Mapping[int, float] | None) -> bool:
+        """The unit's worker says that it is done: read, once and before its source is told, what it left; whether it is
+        there. rungs: what it had reported when it was pruned. Raises StorageError for what cannot be read."""
 
     def retried(self, unit: Unit, message: str) -> None:
         """The worker died or raised; the unit goes on in another."""
@@ -84,12 +85,11 @@ class Watcher(Protocol):
 class Dispatch:
     """One round: at most `most` units of a source, each told to the watcher and to the source once it has ended.
 
-    alone: each unit has a node to itself. is_done: whether a unit's files are where the driver reads.
+    alone: each unit has a node to itself.
     """
 
-    def __init__(self, source: Source, watcher: Watcher, *, alone: bool = False,
-                 is_done: Callable[[Unit], bool] = lambda unit: True, most: int = ROUND) -> None:
-        self._source, self._watcher, self._is_alone, self._is_done = source, watcher, alone, is_done
+    def __init__(self, source: Source, watcher: Watcher, *, alone: bool = False, most: int = ROUND) -> None:
+        self._source, self._watcher, self._is_alone = source, watcher, alone
         self._left = most
         self._again: list[Unit] = []
         self._counts: Counter[tuple[str, Literal["failures", "moves"]]] = Counter()
@@ -123,12 +123,16 @@ class Dispatch:
     def ended(self, name: str, how: End) -> None:
         """The worker has ended with its unit. Source and watcher are told, unless it goes on in another worker."""
         unit = self.running.pop(name)
-        if isinstance(how, Finished) and how.rungs is None and not self._is_done(unit):
-            how = Failed(UNFOUND)
         if isinstance(how, Finished):
-            self._tell(unit, how.status)
-            self._watcher.finished(unit, how.rungs)
-        elif isinstance(how, OutOfMemory):
+            try:
+                if self._watcher.finished(unit, how.rungs):
+                    self._tell(unit, how.status)
+                    return
+                how = Failed(UNFOUND)
+            except StorageError as error:
+                self._lose(unit, str(error), False)
+                return
+        if isinstance(how, OutOfMemory):
             self._lose(unit, "out of memory", True)
         elif deadly := self._is_deadly(unit, how.reason):
             self._lose(unit, deadly, True)

@@ -21,13 +21,9 @@ if TYPE_CHECKING:
 
 
 
-def expected(configurations: Iterable[Configuration], seeds: Sequence[int], content_hash: str,
-             results: Results) -> list[Unit]:
-    """A unit for each configuration, with all seeds of its phase. From now on the results count them."""
-    units = [Unit(c, tuple(seeds), config_hash(c, content_hash)) for c in configurations]
-    for unit in units:
-        results.expect(unit)
-    return units
+def units_of(configurations: Iterable[Configuration], seeds: Sequence[int], content_hash: str) -> list[Unit]:
+    """A unit for each configuration, with all seeds of its phase."""
+    return [Unit(c, tuple(seeds), config_hash(c, content_hash)) for c in configurations]
 
 
 def left_of(units: Iterable[Unit], results: Results) -> list[Unit]:
@@ -39,15 +35,20 @@ def design_units(spec: StudySpec, content_hash: str, results: Results) -> list[U
     """What is missing of the design, in its order."""
     if spec.design is None:
         return []
-    return left_of(expected(design_configurations(spec), phase_seeds(spec, "design"), content_hash, results), results)
+    units = units_of(design_configurations(spec), phase_seeds(spec, "design"), content_hash)
+    for unit in units:
+        results.expect(unit)
+    return left_of(units, results)
 
 
-def confirm_units(spec: StudySpec, content_hash: str, results: Results, arms: Iterable[str]) -> list[Unit]:
-    """The confirmation of the best of each of these arms: of its search where there is one, else of its design."""
+def confirm_units(spec: StudySpec, content_hash: str, results: Results, arm: str) -> list[Unit]:
+    """The confirmation of an arm's best: of its search where there is one, else of its design. Only these count."""
     if spec.confirm is None:
         return []
-    chosen = [confirm_configuration(spec, c) for arm in arms for c in best(spec, arm, results)[:spec.confirm.top]]
-    return expected(chosen, phase_seeds(spec, "confirm"), content_hash, results)
+    chosen = [confirm_configuration(spec, c) for c in best(spec, arm, results)[:spec.confirm.top]]
+    units = units_of(chosen, phase_seeds(spec, "confirm"), content_hash)
+    results.choose(arm, units)
+    return units
 
 
 def best(spec: StudySpec, arm: str, results: Results) -> list[Configuration]:
@@ -80,7 +81,7 @@ def _mostly_diverged(r: Result) -> bool:
 
 def make_search(spec: StudySpec, version: str, content_hash: str, results: Results, store: Store,
                 tagged: Collection[str] = (), read_only: bool = False) -> Search:
-    """Every arm's study, replayed from its journal. tagged: hashes of what MLflow shows as this version's search.
+    """Every arm's study, replayed from its journal. tagged: hashes of what this version's search has trained.
     read_only: another launch may hold the study, so nothing is written.
     """
     import optuna

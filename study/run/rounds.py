@@ -22,7 +22,7 @@ from study.run.interrupt import tell_of_interrupt
 from study.run.sources import Source
 from study.schema.unit import Unit
 from study.store.cache import cache_dir
-from study.store.units import StorageError, Store
+from study.store.units import Store
 
 UNFIT = "unfit"  # a worker's status, for its node (`probe.unfit`): the unit has not begun
 NODE_ID = "ray.io/node-id"  # the label that Ray gives each node
@@ -171,13 +171,6 @@ def _failure(trial: Any) -> End:
     return Failed(DIED if not lines or lines[-1].startswith("The actor") else lines[-1][:300])
 
 
-def _is_done(store: Store, unit: Unit) -> bool:
-    try:
-        return store.done(unit) is not None
-    except StorageError:  # it cannot be read now: source and watcher, which read it next, say so
-        return True
-
-
 def _placement(resources: Mapping[str, float], excluded: str) -> tune.PlacementGroupFactory:
     """One bundle, anywhere but on the nodes with these ids (joined by commas)."""
     bundle = {name.upper(): amount for name, amount in resources.items()}
@@ -196,7 +189,7 @@ def run_round(source: Source, watcher: Watcher, store: Store, *, options: Callab
     """
     common = {"storage": store.uri, "study": store.study, "stamp": store.stamp,
               "versions": None if excluded is None else probe.versions()}
-    dispatch = Dispatch(source, watcher, alone=alone, is_done=lambda unit: _is_done(store, unit))
+    dispatch = Dispatch(source, watcher, alone=alone)
     one = _Round(dispatch, watcher, lambda unit: {**common, "unit": unit.plain(), "options": options(unit)}, room,
                  set() if excluded is None else excluded)
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)

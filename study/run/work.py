@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from study.plan.cost import cost
@@ -26,9 +26,6 @@ class Losses(Protocol):
     first_lost: list[Unit]  # those that no earlier launch had lost
     out_of_memory: list[Unit]
 
-    def choose(self, chosen: Mapping[str, Collection[str]]) -> None:
-        """Learn which confirmations count: see `Work.chosen`."""
-
     def expect(self, units: Sequence[Unit]) -> None:
         """Learn that these are all that is left."""
 
@@ -37,14 +34,12 @@ class Losses(Protocol):
 
 
 class Work:
-    """left: units that are not finished (of search and confirmation: as planned). cost: their gradient evaluations.
-    chosen: arm -> config_hashes of the confirmation of its best, of those arms of which the best are known."""
+    """left: units that are not finished (of search and confirmation: as planned). cost: their gradient evaluations."""
 
     def __init__(self, spec: StudySpec, plan: Plan, results: Results, store: Store,
                  tagged: Collection[str] = (), read_only: bool = False) -> None:
         self.spec, self.plan, self.results = spec, plan, results
         self._content = plan.data.content_hash
-        self.chosen: dict[str, list[str]] = {}
         self._waiting: list[str] = []  # arms that a lost unit keeps from their confirmation
         self._design = design_units(spec, self._content, results)
         self._search = (make_search(spec, plan.study_version, self._content, results, store, tagged, read_only)
@@ -113,19 +108,13 @@ class Work:
         found = {unit.configuration.arm for unit in losses.first_lost if unit.configuration.phase == phase}
         self._waiting = [arm for arm in self.spec.arms if arm in found and self.spec.confirm]
         units = left_of(self._choose([arm for arm in self.spec.arms if arm not in found]), self.results)
-        losses.choose(self.chosen)
         left = [unit for unit in units if unit.key not in lost]
         losses.expect(left)
         return Fixed(left)
 
     def _choose(self, arms: Iterable[str]) -> list[Unit]:
         """The confirmations of these arms' best."""
-        if self.spec.confirm is None:
-            return []
-        units = confirm_units(self.spec, self._content, self.results, arms)
-        for arm in arms:
-            self.chosen[arm] = [unit.config_hash for unit in units if unit.configuration.arm == arm]
-        return units
+        return [unit for arm in arms for unit in confirm_units(self.spec, self._content, self.results, arm)]
 
     def _learn(self, unit: Unit, status: str) -> None:
         if self._search is not None and unit.configuration.phase == "search" and status in ("finished", "diverged"):
@@ -145,7 +134,7 @@ class Work:
         """What a person should know about the searches that ran."""
         found = [f"confirm {arm}: waits for what was lost; the same command tries that once more, then confirms "
                  "the best" for arm in self._waiting]
-        if old := [unit for unit in self.results.uncounted("confirm") if unit.configuration.arm in self.chosen]:
+        if old := self.results.superseded:
             found.append(f"confirm: {len(old)} configurations that were confirmed earlier are no longer among the best "
                          "and do not count")
         for arm in self._search.arms if self._search else ():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from study.plan.cost import cost
 from study.plan.identity import knobs_text
 from study.plan.prediction import predicted
+from study.schema.counted import Counted
 from study.schema.manifest import Manifest
 from study.schema.plan import Plan
-from study.schema.unit import Unit
+from study.schema.unit import Unit, block_seeds
 from study.show.progress import Outcome, Progress
 from study.show.redaction import redacted
 from study.show.tracking import Tracking
@@ -26,7 +26,7 @@ from study.store.sheet import DATA_SHEET
 from study.store.units import StorageError, Store
 
 UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts, and between two lines of the last drain
-LAUNCH = "this launch"  # the key of the job that shows it
+LAUNCH, LACKING = "this launch", "what the storage lacks"  # keys of the jobs that show and tell it
 
 
 class Monitor:
@@ -40,22 +40,24 @@ class Monitor:
         self.out_of_memory: list[Unit] = []  # to run again, a node each
         self.first_lost: list[Unit] = []  # those of the lost units that no earlier launch had lost
         self._alone: set[str] = set()  # units' keys that had a node each
-        self._chosen: Mapping[str, Collection[str]] = {}
         self._losses = Losses(store)
         self._queue = UploadQueue(redacted(tracking.uri), progress.say)
         tracking.on_answer = self._queue.answered
-        self._to_show: set[str] = set()  # keys of the jobs that show a done unit
+        self._done: dict[str, dict[str, tuple[Unit, Manifest]]] = {}  # config_hash -> block of seeds -> what is done
+        self._to_show: dict[str, set[str]] = {}  # key of a job -> the blocks that it shows
         self._started: dict[str, float] = {}
-        self._inputs: tuple[Any, ...] = ()  # of this launch's run in MLflow, once it may have one
+        self._start: Callable[..., None] | None = None  # makes this launch's run in MLflow, once it may have one
         self._updated = 0.0
         self._is_stopping = False
-        self.is_asked = True  # MLflow, for what it shows: else what waits to be shown may be there already
 
     def start(self) -> None:
         """Show the launch in MLflow: once nothing can refuse it any more. What waits to be shown is shown now."""
-        self._inputs = (as_yaml(self.spec.resolved()), self.plan.plain(), provenance(), self.store.place,
-                        self.store.read(DATA_SHEET), self.store.places)
-        self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), *self._counted()), first=True)
+        self._start = functools.partial(
+            self.tracking.start_launch, as_yaml(self.spec.resolved()), self.plan.plain(), provenance(),
+            self.store.place, self.store.read(DATA_SHEET), self.store.places)
+        counted = self.results.counted
+        self._queue.put(LACKING, functools.partial(self._tell_of_lacking, counted), first=True)
+        self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), counted), first=True)
         self._queue.start()
 
     # Events of a round.
@@ -64,23 +66,21 @@ class Monitor:
         self._started[unit.key] = time.time()
         self.progress.running = len(self._started)
 
-    def finished(self, unit: Unit, rungs: Mapping[int, float] | None) -> None:
-        begun = self._started.pop(unit.key, time.time())
+    def finished(self, unit: Unit, rungs: Mapping[int, float] | None) -> bool:
+        begun = self._started.get(unit.key, time.time())
+        if rungs is not None:  # the worker was stopped: what it leaves is written here
+            self.store.write_done(unit, Manifest(status="pruned", started=begun, primary=self.spec.primary,
+                                                 commit=commit() or "", rungs=dict(rungs)))
+        manifest = self.store.done(unit)
+        if manifest is None:
+            return False
+        result = self.results.add_done(unit, manifest)
+        self._started.pop(unit.key, None)
         self.progress.running = len(self._started)
-        try:
-            if rungs is not None:  # the worker was stopped: what it leaves is written here
-                self.store.write_done(unit, Manifest(status="pruned", started=begun, primary=self.spec.primary,
-                                                     commit=commit() or "", rungs=dict(rungs)))
-            manifest = self.store.done(unit)
-            if manifest is None:
-                raise StorageError(f"{unit.key} has no done.json, or a file of it is missing")
-            result = self.results.add_done(unit, manifest)
-        except StorageError as error:  # raised here it would end the round, and with it all other units
-            self.lost(unit, str(error), False)
-            return
         self.progress.finished(self.outcome(result))
         self.show(unit, manifest)
         self._update_launch()
+        return True
 
     def retried(self, unit: Unit, message: str) -> None:
         self._started.pop(unit.key, None)
@@ -107,10 +107,6 @@ class Monitor:
         self._alone |= {unit.key for unit in units}
         return units
 
-    def choose(self, chosen: Mapping[str, Collection[str]]) -> None:
-        """Learn which confirmations count: arm -> config_hashes, of the arms of which the best are known."""
-        self._chosen = {arm: set(hashes) for arm, hashes in chosen.items()}
-
     def noted(self, unit: Unit, note: str) -> None:
         if not self.progress.quiet:
             self.progress.say(f"{self.name(unit)}: {note}")
@@ -132,16 +128,17 @@ class Monitor:
 
     def show(self, unit: Unit, manifest: Manifest) -> None:
         """Show a done unit in MLflow, as soon as MLflow can take it."""
-        key = self.name(unit)
-        self._to_show.add(key)
-        self._queue.put(key, functools.partial(self._show, unit, manifest))
+        done = self._done.setdefault(unit.config_hash, {})
+        done[unit.block] = unit, manifest
+        key = self._name_of(unit)
+        self._to_show.setdefault(key, set()).add(unit.block)
+        self._queue.put(key, functools.partial(self._show, unit, [*done.values()]))
 
     def close(self, status: str) -> bool:
         """Show what is not shown yet, as long as MLflow takes it, and end the launch's run (finished | failed |
         interrupted). False: a person did not want to wait."""
-        if self._inputs:
-            self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), *self._counted(),
-                                                         status))
+        if self._start:
+            self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), self.results.counted, status))
         wanted, said = self.not_shown, time.monotonic()
 
         def tell() -> None:
@@ -156,42 +153,40 @@ class Monitor:
         """Show nothing more: another launch has taken the study."""
         self._queue.stop()
 
-    def _counted(self) -> tuple[dict[str, list[str]], set[str]]:
-        """Copies, for the queue's thread: the configurations that count, and what this version's search stopped."""
-        return self.results.counted, set(self.results.stopped)
-
     @property
     def not_shown(self) -> int:
         """Units that are done and that MLflow does not show yet."""
-        return len(self._queue.waiting() & self._to_show)
+        return sum(len(self._to_show.get(key, ())) for key in self._queue.waiting())
 
     @property
     def is_refused(self) -> bool:
         """Whether MLflow, though it answers, has refused one of them."""
-        return bool(self._queue.refused() & self._to_show)
+        return bool(self._queue.refused() & self._to_show.keys())
 
     # Jobs, in the queue's thread.
 
-    def _show(self, unit: Unit, manifest: Manifest) -> None:
+    def _show(self, unit: Unit, done: Sequence[tuple[Unit, Manifest]]) -> None:
         try:
-            self.tracking.log_unit(self.store, unit, manifest)
-            if unit.configuration.phase == "confirm":
-                self.tracking.choose(self._chosen)
+            self.tracking.show(self.store, done)
         except StorageError as error:
             self.lost_units.append((unit, str(error)))
             self.progress.say(str(error))
 
-    def _show_launch(self, counts: dict[str, float], counted: Mapping[str, Sequence[str]] | None = None,
-                     stopped: Collection[str] = (), status: str = "") -> None:
-        """Whatever went before: a newer one replaces it. counted, stopped: see `Tracking.adopt`."""
-        self.tracking.start_launch(*self._inputs)
-        if counted:
-            self.tracking.adopt(counted, stopped)
+    def _tell_of_lacking(self, counted: Counted) -> None:
+        lacking = [config_hash for config_hash, tags in self.tracking.shown().items() if config_hash in counted.arms
+                   and {*sum(tags.blocks, ())} - {*sum(map(block_seeds, list(self._done.get(config_hash, ()))), ())}]
+        if lacking:
+            self.progress.say(f"MLflow shows results of {len(lacking)} configurations that the storage lacks; they are "
+                              "trained again. `python -m study.restore` with the same options brings them back instead")
+
+    def _show_launch(self, counts: Mapping[str, float], counted: Counted, status: str = "") -> None:
+        """Whatever went before: a newer one replaces it."""
+        assert self._start
+        self._start(counted=counted)
         if status:
-            self.tracking.choose(self._chosen)
-            self.tracking.end_launch(status, counts)
+            self.tracking.end_launch(status, counts, counted)
         else:
-            self.tracking.update_launch(counts)
+            self.tracking.update_launch(counts, counted)
 
     def counts(self) -> dict[str, float]:
         """Live counts of this launch, as MLflow shows them."""
@@ -203,18 +198,21 @@ class Monitor:
     def _update_launch(self) -> None:
         if time.monotonic() - self._updated >= UPDATE_SECONDS:
             self._updated = time.monotonic()
-            self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts()))
+            self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), self.results.counted))
 
     def _mark(self, unit: Unit, status: str, message: str) -> None:
-        self._queue.put(self.name(unit), functools.partial(self.tracking.mark, unit, status, message))
+        if unit.config_hash not in self._done:  # what is shown of other seeds stays
+            self._queue.put(self._name_of(unit), functools.partial(self.tracking.mark, unit, status, message))
 
     # For people.
 
     def name(self, unit: Unit) -> str:
         """`design jko step_size=0.12 seeds 0-5 (1f2e...)`."""
+        return self._name_of(unit, f"seeds {unit.block} ")
+
+    def _name_of(self, unit: Unit, seeds: str = "") -> str:
         c = unit.configuration
-        knobs = knobs_text(c.knobs, self.plan.factors)
-        return f"{c.phase} {c.arm} {knobs} seeds {unit.block} ({unit.config_hash})"
+        return f"{c.phase} {c.arm} {knobs_text(c.knobs, self.plan.factors)} {seeds}({unit.config_hash})"
 
     def outcome(self, result: Result) -> Outcome:
         """A result in the live view's words."""

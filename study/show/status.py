@@ -12,7 +12,7 @@ from rich.text import Text
 
 from study.plan.identity import knobs_text, study_version
 from study.plan.space import estimate
-from study.run.work import Work
+from study.run.found import find
 from study.schema.canonical import unsealed
 from study.schema.plan import Plan
 from study.schema.unit import PHASES, block_name
@@ -21,8 +21,8 @@ from study.show.progress import duration
 from study.spec import StudySpec, loads
 from study.spec.problems import SpecError
 from study.store.lock import holder
-from study.store.results import Result, Results
-from study.store.units import Begun, DamagedError, Store
+from study.store.results import Result
+from study.store.units import Begun, Store
 
 
 def show_status(spec: StudySpec, store: Store, console: Console) -> None:
@@ -48,21 +48,20 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
         spec = last
     sizes = {phase: found.configurations for phase, found in estimate(spec).phases.items()}
     store.stamp = {"study_version": plan.study_version}
-    results, work = read(spec, plan, store)
+    found = find(spec, plan, store, read_only=True)
+    results = [*found.results.all()]
     table = Table(title="Units of work")
     for name in ("phase", "planned", "finished", "all replicates diverged", "pruned", "replicates diverged"):
         table.add_column(name, justify="left" if name == "phase" else "right")
     for phase in PHASES:
         if phase in sizes:
-            found = [r for r in results.all() if r.unit.configuration.phase == phase]
-            table.add_row(phase, *_counts(found, sizes[phase]))
+            table.add_row(phase, *_counts([r for r in results if r.unit.configuration.phase == phase], sizes[phase]))
     console.print(table)
-    for line in pareto_lines(results.all(), plan.objectives, plan.factors):
+    for line in pareto_lines(results, plan.objectives, plan.factors):
         say(line)
-    say(f"{work.left_in_words} units are left" + (" of the last launch's" if other else ""))
-    for begun in store.begun():
-        if not results.has(begun.config_hash, begun.seeds):  # else they were trained in other blocks
-            say(f"begun: {_name(begun, plan)}, {duration(max(0.0, time.time() - begun.modified))} ago")
+    say(f"{found.work.left_in_words} units are left" + (" of the last launch's" if other else ""))
+    for begun in found.begun:
+        say(f"begun: {_name(begun, plan)}, {duration(max(0.0, time.time() - begun.modified))} ago")
 
 
 def _plan(written: bytes) -> Plan | None:
@@ -100,22 +99,6 @@ def _name(begun: Begun, plan: Plan) -> str:
         return f"{where} whose config.json is damaged: checkpoint at update {begun.update}"
     own = " ".join(filter(None, [c.phase, c.arm, knobs_text(c.knobs, plan.factors), where]))
     return f"{own}: checkpoint at update {begun.update} of {c.knobs['updates']}"
-
-
-def read(spec: StudySpec, plan: Plan, store: Store) -> tuple[Results, Work]:
-    """What the storage holds of a study, and what is left of it."""
-    results = Results(store, spec.primary, plan.objectives, plan.diverged_values)
-    tagged = set()
-    for unit, manifest in store.done_units():
-        try:
-            results.add_done(unit, manifest)
-        except DamagedError:  # the next launch says so, and trains it again
-            continue
-        if manifest.study_version == plan.study_version:
-            tagged.add(unit.config_hash)
-    for begun in store.begun():
-        results.begin(begun.config_hash, begun.seeds)
-    return results, Work(spec, plan, results, store, tagged, read_only=True)
 
 
 def _counts(found: Sequence[Result], planned: int) -> list[str]:

@@ -1,6 +1,6 @@
-"""What is finished, a replicate at a time, from storage and MLflow together; and of it what this launch's study counts.
+"""What is finished, a replicate at a time; and of it what this launch's study counts.
 
-Storage and MLflow hold all versions of a study. Only expected units count: cells of the design, what the searches of
+The storage holds all versions of a study. Only expected units count: cells of the design, what the searches of
 this version asked, what is confirmed; with the seeds of this spec, and under the arm that this spec gives them.
 """
 
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.measures.table import larger_is_better
+from study.schema.counted import Counted
 from study.schema.manifest import Manifest
 from study.schema.outcomes import verdicts
 from study.schema.unit import Unit
 from study.store.aggregates import aggregates, final_rows
 from study.store.records import read_records
-from study.store.units import StorageError, Store
+from study.store.units import Store
 
 Row = dict[str, Any]
 
@@ -64,12 +65,42 @@ class Results:
         self._pruned: set[str] = set()  # units' keys
         self.stopped: set[str] = set()  # config_hashes of those of them that this version's search stopped
         self._expected: dict[tuple[str, str], Unit] = {}
+        self._chosen: set[str] = set()  # arms of which the best, which are confirmed, are known
         self._done: dict[str, Unit] = {}
         self._begun: dict[str, list[tuple[int, ...]]] = {}  # config_hash -> blocks that have a checkpoint
 
     def expect(self, unit: Unit) -> None:
         """Count this configuration, with all seeds of its phase, under the arm that it names."""
         self._expected[unit.config_hash, unit.configuration.arm] = unit
+
+    def choose(self, arm: str, units: Sequence[Unit]) -> None:
+        """Count the confirmation of these, the best of an arm as it is known now, and of no others of it."""
+        self._chosen.add(arm)
+        for key, unit in [*self._expected.items()]:
+            if key[1] == arm and unit.configuration.phase == "confirm":
+                del self._expected[key]
+        for unit in units:
+            self.expect(unit)
+
+    @property
+    def superseded(self) -> list[str]:
+        """Configurations that were confirmed and are no longer among the best."""
+        counted = {config_hash for config_hash, _ in self._expected}
+        return [config_hash for config_hash, unit in self._done.items() if config_hash not in counted
+                and unit.configuration.phase == "confirm" and unit.configuration.arm in self._chosen]
+
+    @property
+    def counted(self) -> Counted:
+        """What counts, for a reader of MLflow. A trial of two arms stays with the one that trained it; what another
+        version pruned is none of this one's."""
+        arms: dict[str, str] = {}
+        for (config_hash, arm), unit in self._expected.items():
+            if unit.key in self._pruned and self.result(unit) is None:
+                continue
+            done = self._done.get(config_hash)
+            if config_hash not in arms or (done and done.configuration.arm == arm):
+                arms[config_hash] = arm
+        return Counted(arms, tuple(self.superseded))
 
     def begin(self, config_hash: str, seeds: tuple[int, ...]) -> None:
         """A block of seeds that a checkpoint continues: what is left of its configuration is cut at it."""
@@ -79,14 +110,6 @@ class Results:
         """Whether all these seeds of a configuration are done."""
         return all((config_hash, seed) in self._final for seed in seeds)
 
-    @property
-    def counted(self) -> dict[str, list[str]]:
-        """The configurations that count, and the arms that they belong to: as a rule one."""
-        found: dict[str, list[str]] = {}
-        for config_hash, arm in self._expected:
-            found.setdefault(config_hash, []).append(arm)
-        return found
-
     def stop(self, unit: Unit) -> None:
         """This version's search stopped it, whether or not another version's did so, too."""
         self.stopped.add(unit.config_hash)
@@ -94,12 +117,6 @@ class Results:
     def of(self, hashes: Collection[str]) -> list[Unit]:
         """A finished unit of each of these configurations, of whatever version."""
         return [unit for config_hash, unit in sorted(self._done.items()) if config_hash in hashes]
-
-    def uncounted(self, phase: str) -> list[Unit]:
-        """A finished unit of each configuration of a phase that does not count, of whatever version."""
-        counted = self.counted
-        return [unit for unit in self._done.values()
-                if unit.configuration.phase == phase and unit.config_hash not in counted]
 
     def all(self) -> list[Result]:
         """Of every unit that counts, what is finished."""
@@ -183,11 +200,6 @@ class Results:
         Smaller is better: a measure that is better larger is told negated. A replicate that diverged, or lacks the
         measure, counts as the diverged value; where there is none (costs), its own value stands.
         """
-        if (last := self.remaining_block(unit)) is not None:  # a worker has just left it in the storage
-            manifest = self._store.done(last)
-            if manifest is None:
-                raise StorageError(f"{last.key} has no done.json, or a file of it is missing")
-            self.add_done(last, manifest)
         return self._told(unit, self._rows(unit))
 
     def _rows(self, unit: Unit) -> list[Row]:

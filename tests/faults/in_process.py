@@ -47,8 +47,8 @@ class Round:
                 if report["done"] or is_pruned:
                     break
             self.done += 1
+            assert monitor.finished(unit, rungs if is_pruned else None)
             source.finished(unit, "pruned" if is_pruned else report["status"])
-            monitor.finished(unit, rungs if is_pruned else None)
         return True
 
 

@@ -55,8 +55,8 @@ class Loses(Round):
             worker = UnitRun(unit, store, **options(unit))
             while not (report := worker.advance())["done"]:
                 pass
+            assert monitor.finished(unit, None)
             source.finished(unit, report["status"])
-            monitor.finished(unit, None)
         return True
 
 

@@ -15,7 +15,6 @@ import pytest
 from study.run import unit_run as trial
 from study.run.unit_progress import unpack
 from study.schema.unit import Unit
-from study.show.tracking.experiment import Experiment
 from study.store.units import DIGEST_BYTES, Store
 from tests.faults.holdings import Holdings, differences
 from tests.faults.in_process import Round, restart
@@ -190,62 +189,3 @@ def test_no_bit_makes_the_status_fail(study: Launch, interrupted: Path) -> None:
             code, lines, errors = study("--status")
             assert (code, errors) == (0, []) and lines, (path.name, position)
         path.write_bytes(payload)
-
-
-def test_records_that_mlflow_holds_are_not_trained_again(study: Launch, calm: Holdings,
-                                                         caplog: pytest.LogCaptureFixture) -> None:
-    """The storage's copy is damaged, MLflow's is not: it is said, nothing is trained, and nothing changes in MLflow."""
-    assert study()[0] == 0
-    caplog.clear()
-    shown = held_here()
-    records = min(Path("runs/tiny").glob("*/*/records.parquet"))
-    flip(records)
-    code, lines, errors = study()
-    assert (code, errors) == (0, [])
-    assert not any(line.startswith("[") for line in lines)
-    assert (held_here().trials, held_here().replicates) == (shown.trials, shown.replicates)
-    assert [str(records) in line for line in caplog.messages] == [True]
-    assert any(line.startswith("1 units had no whole files in the storage; MLflow has") for line in lines)
-    caplog.clear()
-    code, lines, errors = study()
-    assert (code, errors, caplog.messages) == (0, [], []) and not any("whole files" in line for line in lines)
-    assert held_here().records == calm.records
-
-
-def test_records_that_are_damaged_in_mlflow_as_well_are_trained_again(study: Launch, calm: Holdings) -> None:
-    """The storage is gone; what MLflow holds of one unit cannot be read."""
-    assert study()[0] == 0
-    shown = held_here()
-    cut(min(Path("mlruns").glob("**/artifacts/records/0-1.parquet")))
-    shutil.rmtree("runs")
-    code, lines, errors = study()
-    assert (code, errors) == (0, [])
-    assert sum(line.startswith("[") for line in lines) == 1
-    held = held_here()
-    assert (held.trials, held.replicates) == (shown.trials, shown.replicates)
-    assert (held.records, held.units) == (calm.records, calm.units), "what MLflow holds is in the storage again"
-
-
-@pytest.mark.parametrize("status", [503, 403])
-def test_artifacts_that_mlflow_does_not_give_hold_up_nothing(status: int, study: Launch, calm: Holdings,
-                                                             monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server answers, what is behind it does not, or refuses: two damaged units are trained again, and said."""
-    from mlflow.exceptions import RestException
-
-    assert study()[0] == 0
-    for path in sorted(Path("runs/tiny").glob("*/*/records.parquet"))[:2]:
-        flip(path)
-    asked = []
-
-    def fails(self: Experiment, *arguments: str) -> bytes:
-        asked.append(arguments)
-        raise RestException({"error_code": {503: "TEMPORARILY_UNAVAILABLE", 403: "PERMISSION_DENIED"}[status],
-                             "message": "no artifacts today"})
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Experiment, "read_artifact", fails)
-        code, lines, errors = study()
-    assert (code, errors) == (0, []) and len(asked) == (1 if status == 503 else 2)
-    assert sum(line.startswith("[") for line in lines) == 2
-    assert any("no artifacts today; units that have no whole files" in line for line in lines)
-    assert differences(calm, held_here()) == []

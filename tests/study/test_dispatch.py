@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,14 @@ class Watcher:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
         self.ends: Counter[tuple[str, str]] = Counter()  # unit's key and event
+        self.is_there: Callable[[], bool] = lambda: True  # what is finished
 
     def __getattr__(self, name: str) -> Any:
-        def note(unit: Unit, *rest: Any) -> None:
-            self.told.append((name, *rest))
-            self.ends[unit.key, name] += 1
+        def note(unit: Unit, *rest: Any) -> bool:
+            if is_there := name != "finished" or self.is_there():
+                self.told.append((name, *rest))
+                self.ends[unit.key, name] += 1
+            return is_there
 
         return note
 
@@ -89,7 +93,8 @@ def test_what_is_finished_and_nowhere_found_fails_alone(found: list[bool]) -> No
     on, though a search would find nothing to be told."""
     watcher, told, answers = Watcher(), list[str](), list(found)
     source = Fixed([unit(), unit((1,))], lambda unit, status: told.append(status))
-    dispatch = Dispatch(source, watcher, is_done=lambda unit: not answers or answers.pop(0))
+    watcher.is_there = lambda: not answers or answers.pop(0)
+    dispatch = Dispatch(source, watcher)
     for name in "012":
         assert dispatch.assign(name) is not None
         dispatch.ended(name, Finished("finished"))
@@ -97,6 +102,19 @@ def test_what_is_finished_and_nowhere_found_fails_alone(found: list[bool]) -> No
     assert told == [*(["finished"] if found[1] else ["lost"]), "finished"]
     assert watcher.told == [("retried", UNFOUND), ("finished", None) if found[1] else ("lost", UNFOUND, False),
                             ("finished", None)]
+
+
+def test_what_cannot_be_read_is_lost_and_the_round_goes_on() -> None:
+    def away() -> bool:
+        raise StorageError("the bucket is away")
+
+    watcher, told = Watcher(), list[str]()
+    watcher.is_there = away
+    dispatch = Dispatch(Fixed([unit(), unit((1,))], lambda unit, status: told.append(status)), watcher)
+    dispatch.assign("0")
+    dispatch.ended("0", Finished("finished"))
+    assert (told, watcher.told) == (["lost"], [("lost", "the bucket is away", False)])
+    assert dispatch.assign("1") is not None
 
 
 def test_a_journal_that_cannot_be_written_when_a_trial_is_told_ends_the_round(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def run_round(source: Any, monitor: Any, store: Store, *, options: Callable[[Any
         worker = UnitRun(unit, store, **options(unit))
         while not (report := worker.advance())["done"]:
             pass
+        assert monitor.finished(unit, None)
         source.finished(unit, report["status"])
-        monitor.finished(unit, None)
     return True
 
 
@@ -237,15 +237,15 @@ def test_what_mlflow_does_not_show_is_said_last_and_added_later(launch: Launch,
 
     with monkeypatch.context() as patch:
         patch.setattr("study.show.tracking.upload_queue.PATIENCE", 1.0)
-        patch.setattr(Tracking, "log_unit", refuses)
+        patch.setattr(Tracking, "show", refuses)
         code, lines, errors = launch()
     assert (code, errors[-1]) == (0, "4 units are not shown in MLflow; once that is mended (see above) the same "
                                      "command adds them")
     assert any(line.endswith("MLflow has no room") for line in lines)
-    assert shown().finished() == {}
+    assert shown().shown() == {}
     code, _, errors = launch()
     assert (code, errors) == (0, [])
-    assert len(shown().finished()) == 4
+    assert len(shown().shown()) == 4
 
 
 def test_interrupted_units_are_not_promised_a_checkpoint(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import threading
 import time
@@ -19,21 +18,6 @@ from study.show.tracking import Tracking
 from study.show.tracking.upload_queue import UploadQueue
 from study.store.units import StorageError, Store
 from tests.study.test_launch_whole import Launch, done, launch, launches, run_round, shown  # noqa: F401
-
-
-def test_what_only_mlflow_still_knows_is_not_trained_again(launch: Launch) -> None:  # noqa: F811
-    """Its records are written into the storage again, so that it counts in the summary."""
-    code, first, _ = launch()
-    assert code == 0
-    for unit in done()[:2]:
-        shutil.rmtree(unit.parent)
-    code, lines, errors = launch()
-    assert (code, errors) == (0, []) and len(done()) == 4
-    assert "4 units of work are finished, 0 are left" in lines and not any(line.startswith("[") for line in lines)
-    counts = "units of work: 4 finished, 0 lost; 0/8 replicates diverged"
-    assert counts in first and counts in lines
-    assert [line for line in lines if line.startswith("best ")] == [line for line in first if line.startswith("best ")]
-
 
 SEARCH = ("--set", "design=null", "--set",
           "search={replicates: 1, trials: 2, sampler: random, space: {step_size: {log: [0.02, 0.5]}}}")
@@ -54,21 +38,6 @@ def test_a_lost_journal_is_made_again_though_mlflow_is_away(launch: Launch,  # n
     code, lines, errors = launch(*SEARCH, database="empty.db")
     assert (code, errors) == (0, []) and not any(line.startswith("[") for line in lines)
     assert [path.stat().st_mtime_ns for path in done()] == stamps
-
-
-def test_what_mlflow_alone_holds_keeps_its_version_its_commit_and_all_its_rungs(
-        launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    monkeypatch.setattr("study.run.unit_run.commit", lambda: "c0ffee")
-    monkeypatch.setattr("study.show.tracking.tags.LONGEST", 20)
-    words = (*SEARCH, "--set", "train.updates=8", "--set", "evaluation.points=8")
-    assert launch(*words)[0] == 0
-    before = {path: json.loads(path.read_text()) for path in done()}
-    shutil.rmtree("runs")
-    assert launch(*words, "--set", "search.sampler=tpe")[0::2] == (0, [])
-    for path, manifest in before.items():
-        again = json.loads(path.read_text())
-        assert {key: again[key] for key in ("rungs", "commit", "study_version")} == {
-            key: manifest[key] for key in ("rungs", "commit", "study_version")} and len(again["rungs"]) == 8
 
 
 def test_a_lost_unit_that_is_trained_by_the_next_launch_is_shown_as_finished(
@@ -95,17 +64,18 @@ def test_a_file_that_cannot_be_read_when_mlflow_wants_it_makes_its_unit_a_lost_o
         launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     asked: list[Any] = []
 
-    def damaged(self: Tracking, store: Store, unit: Any, manifest: Any) -> None:
+    def damaged(self: Tracking, store: Store, done: Any) -> None:
+        [(unit, _)] = done
         asked.append(unit.key)
         if unit.key == asked[0]:
             raise StorageError("the file is gone")
-        log_unit(self, store, unit, manifest)
+        show(self, store, done)
 
-    log_unit = Tracking.log_unit
-    monkeypatch.setattr(Tracking, "log_unit", damaged)
+    show = Tracking.show
+    monkeypatch.setattr(Tracking, "show", damaged)
     code, _, errors = launch()
     assert code == 1 and len(errors) == 1 and errors[0].endswith("the file is gone")
-    assert len(asked) == 4 and len(shown().finished()) == 3
+    assert len(asked) == 4 and len(shown().shown()) == 3
 
 
 def test_interrupting_the_last_uploads_ends_the_launch_in_order(
@@ -121,7 +91,7 @@ def test_interrupting_the_last_uploads_ends_the_launch_in_order(
     wait = UploadQueue.close
     with monkeypatch.context() as patch:
         patch.setattr(UploadQueue, "close", close)
-        patch.setattr(Tracking, "log_unit", lambda *arguments: hang.wait(60) and None)
+        patch.setattr(Tracking, "show", lambda *arguments: hang.wait(60) and None)
         code, lines, errors = launch()
     assert code == 130
     assert errors[0] == "4 units are not shown in MLflow; the same command adds them"
@@ -129,7 +99,7 @@ def test_interrupting_the_last_uploads_ends_the_launch_in_order(
     assert any(line.startswith("units of work: 4 finished") for line in lines), "the summary is there"
     hang.set()
     code, lines, errors = launch()
-    assert (code, errors) == (0, []) and len(shown().finished()) == 4
+    assert (code, errors) == (0, []) and len(shown().shown()) == 4
 
 
 def test_no_thread_is_left_behind(launch: Launch) -> None:  # noqa: F811

@@ -101,7 +101,7 @@ def test_only_the_current_design_counts(tmp_path: Path, change: list[str]) -> No
     trained(loads(SPEC), both)
     new = loads(SPEC, overrides=change)
     now = Results(Store(str(tmp_path), "study"), "kid")
-    for unit in both.of(both.counted):
+    for unit in both.of(both.counted.arms):
         now.add(unit, "finished", [both._final[unit.config_hash, seed] for seed in unit.seeds], {})
     trained(new, now)
     trained(new, alone)
@@ -110,8 +110,8 @@ def test_only_the_current_design_counts(tmp_path: Path, change: list[str]) -> No
         (r.unit, r.unit.configuration, r.replicates) for r in sorted(alone.all(), key=key)]
     for arm in new.arms:
         assert best(new, arm, now) == best(new, arm, alone)
-    assert {u.configuration.knobs["updates"] for u in confirm_units(new, "data", now, new.arms)} == {
-        new.arms[next(iter(new.arms))].hparams({}).updates}
+    assert {u.configuration.knobs["updates"] for u in confirm_units(new, "data", now, [*new.arms][-1])} == {
+        new.arms[[*new.arms][-1]].hparams({}).updates}
 
 
 def final(seed: int, kid: float, diverged: bool = False) -> dict[str, Any]:

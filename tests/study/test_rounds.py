@@ -19,16 +19,7 @@ from study.run.sources import Fixed
 from study.schema.unit import Unit
 from study.store.units import StorageError, Store
 from tests.configurations import unit
-
-
-class Watcher:
-    """Notes what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda unit, *rest: self.told.append((name, *rest))
+from tests.study.test_dispatch import Watcher
 
 
 def a_round(watcher: Any, source: Fixed, excluded: set[str] | None = None) -> _Round:

@@ -166,12 +166,12 @@ def test_replay_does_not_repeat_the_first_suggestions(tmp_path: Path) -> None:
     assert len({trial_seed(7, arm, number) for arm in ("a", "b") for number in range(50)}) == 100
 
 
-def test_a_lost_journal_is_made_again_from_what_mlflow_shows_as_this_version(tmp_path: Path) -> None:
+def test_a_lost_journal_is_made_again_from_what_this_version_trained(tmp_path: Path) -> None:
     """Units of this space count, those of another space do not."""
     shelf = Shelf(tmp_path / "one")
     first = arm_search(tmp_path / "one", shelf)
     run(first, 4)
-    tagged = [*shelf.of(shelf.counted), unit_of("a", x=5.0, k=1), unit_of("b", x=0.5, k=1)]
+    tagged = [*shelf.of(shelf.counted.arms), unit_of("a", x=5.0, k=1), unit_of("b", x=0.5, k=1)]
     second = arm_search(tmp_path / "two", shelf)
     second.replay(tagged)
     values = sorted(t.value for t in second.study.get_trials(deepcopy=False) if t.value is not None)
@@ -186,7 +186,7 @@ def test_a_finished_search_takes_no_trial_of_an_arm_whose_space_lies_in_its_own(
     inside = unit_of("a", x=0.5, k=1)
     shelf.train(Unit(replace(inside.configuration, arm="b"), SEEDS, inside.config_hash))
     again = arm_search(tmp_path, shelf, trials=2)
-    again.replay(shelf.of({*shelf.counted, inside.config_hash}))
+    again.replay(shelf.of({*shelf.counted.arms, inside.config_hash}))
     assert states(again) == 2 * [TrialState.COMPLETE]
 
 
@@ -339,7 +339,7 @@ def test_a_damaged_journal_is_made_again_with_its_rungs(tmp_path: Path, text: st
             finish(first, unit, rungs)
     path.write_text(text)
     second = arm_search(tmp_path, shelf, trials=4, pruner=make_pruner("successive_halving", 90))
-    second.replay(shelf.of(shelf.counted))
+    second.replay(shelf.of(shelf.counted.arms))
     assert any("v/a.json is damaged and made again" in line for line in caplog.messages)
     before, after = (sorted((t.params["x"], t.state, t.intermediate_values, t.system_attrs.get("completed_rung_0"),
                              t.system_attrs.get("completed_rung_1")) for t in search.study.get_trials(deepcopy=False))

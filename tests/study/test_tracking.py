@@ -17,7 +17,7 @@ from study.schema.manifest import Manifest, Status
 from study.schema.unit import Evaluation, Unit
 from study.show.tracking import Tracking, experiment
 from study.show.tracking.experiment import metric
-from study.store.records import read_records, records
+from study.store.records import records
 from study.store.units import Store
 from tests.configurations import unit as unit_of
 from tests.stores import template
@@ -73,10 +73,9 @@ def finished_unit(store: Store, seeds: tuple[int, ...] = (0, 1, 2), diverged: tu
     return unit
 
 
-def log_unit(tracking: Tracking, store: Store, unit: Unit) -> None:
-    manifest = store.done(unit)
-    assert manifest is not None
-    tracking.log_unit(store, unit, manifest)
+def show(tracking: Tracking, store: Store, unit: Unit) -> None:
+    """With all that the storage has of its configuration."""
+    tracking.show(store, [one for one in store.done_units() if one[0].config_hash == unit.config_hash])
 
 
 def runs(tracking: Tracking, kind: str) -> list[Any]:
@@ -100,7 +99,7 @@ def snapshot(tracking: Tracking) -> list[Any]:
 
 def test_trial_shows_means_with_t_intervals_over_survivors(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1", ("step_size", "mcmc_steps"))
-    log_unit(tracking, store, finished_unit(store, (0, 1, 2, 3), diverged=(2,)))
+    show(tracking, store, finished_unit(store, (0, 1, 2, 3), diverged=(2,)))
     [trial] = runs(tracking, "trial")
     values = np.sin([0, 1, 3])
     low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
@@ -122,7 +121,7 @@ def test_trial_shows_means_with_t_intervals_over_survivors(uri: str, store: Stor
 
 def test_replicates_are_nested_with_curves_at_recorded_times(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    log_unit(tracking, store, finished_unit(store, (4, 5), diverged=(5,)))
+    show(tracking, store, finished_unit(store, (4, 5), diverged=(5,)))
     [trial], (lived, dead) = runs(tracking, "trial"), runs(tracking, "replicate")
     for run in (lived, dead):
         assert run.data.tags["mlflow.parentRunId"] == trial.info.run_id and len(run.data.metrics) <= 8
@@ -138,7 +137,7 @@ def test_replicates_are_nested_with_curves_at_recorded_times(uri: str, store: St
 def test_a_verdict_stands_with_its_flags_in_mlflow(uri: str, store: Store) -> None:
     """A sheet of noise must not be under `stable` alone; the trial counts both."""
     tracking = Tracking(uri, "jko", "v1")
-    log_unit(tracking, store, finished_unit(store, (4, 5, 6), diverged=(5,), flags="poor quality, kappa > 2"))
+    show(tracking, store, finished_unit(store, (4, 5, 6), diverged=(5,), flags="poor quality, kappa > 2"))
     [trial], (lived, dead, _) = runs(tracking, "trial"), runs(tracking, "replicate")
     assert (lived.data.tags["verdict"], lived.data.tags["flags"]) == ("stable", "poor quality, kappa > 2")
     assert "flags" not in dead.data.tags
@@ -178,66 +177,93 @@ def test_a_job_interrupted_at_any_call_then_repeated_equals_an_undisturbed_one(
         uri: str, store: Store, stride: int) -> None:
     units = [finished_unit(store, (0,)), finished_unit(store, (1,), diverged=(1,))]
     whole = Tracking(uri, "whole", "v1")
-    for unit in units:
-        log_unit(whole, store, unit)
+    show(whole, store, units[0])
     expected = snapshot(whole)
     assert len(expected) == 3
     for at in range(0, 1000, stride):
         broken = Tracking(uri, f"broken at {at}", "v1")
         broken._client = Faulty(broken._client, at)
         try:
-            for unit in units:
-                log_unit(broken, store, unit)
+            show(broken, store, units[0])
         except Interrupted:
             again = Tracking(uri, f"broken at {at}", "v1")
-            shown = again.finished()
-            for unit, _ in store.done_units():
-                if (unit.config_hash, unit.seeds) not in shown:
-                    log_unit(again, store, unit)
+            show(again, store, units[0])
             assert snapshot(again) == expected, f"call {at}"
         else:
             break
     assert at > 15, "the jobs were interrupted at each of their calls"
 
 
-def test_more_seeds_join_the_trial_even_when_older_storage_is_gone(uri: str, store: Store, tmp_path: Path) -> None:
+def test_more_seeds_join_the_trial(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    log_unit(tracking, store, finished_unit(store, (0, 1)))
-    shutil.rmtree(tmp_path / "runs")
-    log_unit(tracking, store, finished_unit(store, (2, 3, 4), diverged=(2,)))
+    show(tracking, store, finished_unit(store, (0, 1)))
+    show(tracking, store, finished_unit(store, (2, 3, 4), diverged=(2,)))
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["seeds"] == "0-1,2-4" and trial.data.tags["status"] == "finished"
     assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (5, 1)
     assert trial.data.metrics[KID] == pytest.approx(np.sin([0, 1, 3, 4]).mean()), "lower than before, and the latest"
     assert (trial.data.metrics["wall_seconds"], trial.data.metrics["spent_wall_seconds"]) == (3.5, 7)
-    assert set(tracking.finished()) == {("abc123", (0, 1)), ("abc123", (2, 3, 4))}
-    assert len(runs(tracking, "replicate")) == 5
+    assert tracking.shown()["abc123"].blocks == [(0, 1), (2, 3, 4)] and len(runs(tracking, "replicate")) == 5
+
+
+def test_what_the_storage_has_no_more_stays_and_is_not_counted(uri: str, store: Store, tmp_path: Path) -> None:
+    tracking = Tracking(uri, "jko", "v1")
+    show(tracking, store, finished_unit(store, (0, 1)))
+    shutil.rmtree(tmp_path / "runs")
+    show(tracking, store, finished_unit(store, (2, 3)))
+    [trial] = runs(tracking, "trial")
+    assert trial.data.tags["seeds"] == "2-3" and trial.data.metrics["replicates"] == 2
+    kept = {f"{folder}/{name}" for folder, name in (
+        ("records", "0-1.parquet"), ("records", "2-3.parquet"), ("units", "0-1.json"), ("units", "2-3.json"))}
+    assert {path for folder in ("records", "units") for path in tracking.artifacts(trial.info.run_id, folder)} == kept
+    assert len(runs(tracking, "replicate")) == 4
+
+
+def test_seeds_that_were_trained_again_are_shown_once_as_they_are_now(uri: str, store: Store) -> None:
+    """Their curves cannot be taken back; a run of the same content is left alone."""
+    tracking = Tracking(uri, "jko", "v1")
+    show(tracking, store, finished_unit(store, (0, 1)))
+    show(tracking, store, finished_unit(store, (2,)))
+    before = {run.data.tags["seed"]: run.info.run_id for run in runs(tracking, "replicate")}
+    show(Tracking(uri, "jko", "v1"), store, finished_unit(store, (0, 1), diverged=(1,)))
+    after = {run.data.tags["seed"]: run.info.run_id for run in runs(tracking, "replicate")}
+    assert {seed for seed in after if after[seed] != before[seed]} == {"0", "1"} and len(after) == 3
+    [trial] = runs(tracking, "trial")
+    assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (3, 1)
+    [dead] = [run for run in runs(tracking, "replicate") if run.data.tags["verdict"] == "diverged"]
+    assert [m.step for m in tracking._client.get_metric_history(dead.info.run_id, KID)] == [10]
+
+
+def test_what_is_up_to_date_costs_no_request(uri: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relaunch asks once for all trials, however many they are."""
+    units = [finished_unit(store, (0,), config_hash=f"hash{i}", step_size=i / 10) for i in range(1, 4)]
+    for unit in units:
+        show(Tracking(uri, "jko", "v1"), store, unit)
+    again, asked = Tracking(uri, "jko", "v2"), []
+    monkeypatch.setattr(again, "search", lambda condition: asked.append(condition) or Tracking.search(again, condition))
+    for unit in units:
+        show(again, store, unit)
+    assert asked == ["tags.kind = 'trial' and tags.complete = 'true'"]
 
 
 def test_seed_in_two_blocks_counts_once(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
     for seeds in ((0, 1), (0, 1, 2)):
-        log_unit(tracking, store, finished_unit(store, seeds))
+        show(tracking, store, finished_unit(store, seeds))
     [trial] = runs(tracking, "trial")
     assert trial.data.metrics["replicates"] == 3 and len(runs(tracking, "replicate")) == 3
 
 
-def test_finished_reads_every_page_of_every_version(
+def test_what_is_shown_is_read_on_every_page_and_of_every_version(
         uri: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment, "PAGE", 2)
     units = [finished_unit(store, config_hash=f"hash{i}", phase="search", step_size=i / 10) for i in range(1, 7)]
     tracking = Tracking(uri, "jko", "v1")
     for unit in units[:5]:
-        log_unit(tracking, store, unit)
-    shown = Tracking(uri, "jko", "v2").finished()
-    assert set(shown) == {(unit.config_hash, unit.seeds) for unit in units[:5]}
-    one = shown["hash3", (0, 1, 2)]
-    assert one.configuration == units[2].configuration and one.rungs == {10: 0.5, 30: 0.25}
-    assert [row["seed"] for row in read_records(tracking.records(one)) if row["stage"] == "final"] == [0, 1, 2]
-    assert one.status == "finished"
-
-
-MANY = {update: update / 7 for update in range(5, 5000, 10)}  # 500 evaluation points
+        show(tracking, store, unit)
+    shown = Tracking(uri, "jko", "v2").shown()
+    assert [*shown] != [] and {*shown} == {unit.config_hash for unit in units[:5]}
+    assert shown["hash3"].knobs == units[2].configuration.knobs and shown["hash3"].versions == ["v1"]
 
 
 def searched_unit(store: Store, rungs: dict[int, float], commit: str = "c0ffee", seeds: tuple[int, ...] = (0, 1, 2),
@@ -250,40 +276,10 @@ def searched_unit(store: Store, rungs: dict[int, float], commit: str = "c0ffee",
     return unit
 
 
-def test_rungs_that_no_tag_has_room_for_are_an_artifact(uri: str, store: Store) -> None:
-    """The tag has the first ones, among them those that a pruner compared."""
-    tracking = Tracking(uri, "jko", "v1")
-    log_unit(tracking, store, searched_unit(store, MANY))
-    [run] = runs(tracking, "trial")
-    assert len(run.data.tags["rungs"]) <= 5000
-    [shown] = tracking.finished().values()
-    assert tracking.rungs(shown) == MANY and list(shown.rungs) == list(MANY)[:len(shown.rungs)] != list(MANY)
-    tracking.log_bytes(run.info.run_id, "rungs.json", b"{cut")
-    assert tracking.rungs(shown) == shown.rungs
-
-
-def test_a_tag_that_an_earlier_release_let_mlflow_cut_is_no_traceback(
-        uri: str, store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    tracking = Tracking(uri, "jko", "v1")
-    log_unit(tracking, store, searched_unit(store, {10: 0.5}))
-    [run] = runs(tracking, "trial")
-    text = '{"10": 0.5, "20": 0.25, "30": 0.125}'
-    for length in range(len(text) + 1):
-        tracking.log(run.info.run_id, [], {"rungs": text[:length]})
-        [shown] = tracking.finished().values()
-        assert list(shown.rungs.items()) == [(10, 0.5), (20, 0.25), (30, 0.125)][:text[:length].count(",") + (
-            length == len(text))]
-    assert not caplog.messages
-    tracking.log(run.info.run_id, [], {"config": '{"phase": "sea'})
-    assert tracking.finished() == {}
-    assert caplog.messages == [f"the tags of run {run.info.run_id} in MLflow are damaged; what it shows counts only "
-                               "where the storage has it"]
-
-
 def test_a_trial_names_the_commits_of_all_its_blocks_and_a_replicate_its_own(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
     for seeds, commit in (((0,), "b" * 40), ((1,), "a" * 40), ((2,), "b" * 40)):
-        log_unit(tracking, store, searched_unit(store, {}, commit, seeds))
+        show(tracking, store, searched_unit(store, {}, commit, seeds))
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["commit"] == ",".join(["a" * 40, "b" * 40])
     assert [run.data.tags["commit"][0] for run in runs(tracking, "replicate")] == ["b", "a", "b"]
@@ -291,7 +287,7 @@ def test_a_trial_names_the_commits_of_all_its_blocks_and_a_replicate_its_own(uri
 
 def test_all_diverged_has_counts_and_no_measure(uri: str, store: Store) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    log_unit(tracking, store, finished_unit(store, (0, 1), diverged=(0, 1)))
+    show(tracking, store, finished_unit(store, (0, 1), diverged=(0, 1)))
     [trial] = runs(tracking, "trial")
     assert trial.data.tags["status"] == "diverged" and trial.data.metrics["diverged"] == 2
     assert KID not in trial.data.metrics
@@ -302,10 +298,10 @@ def test_pruned_unit_is_finished_and_has_no_replicates(uri: str, store: Store) -
     unit = unit_of((1000, 1001), "fff", phase="search")
     store.write_done(unit, Manifest(status="pruned", rungs={10: 2.5}))
     tracking = Tracking(uri, "jko", "v1")
-    log_unit(tracking, store, unit)
-    assert tracking.finished()["fff", (1000, 1001)].rungs == {10: 2.5}
+    show(tracking, store, unit)
     [trial] = runs(tracking, "trial")
-    assert trial.data.tags["status"] == "pruned" and runs(tracking, "replicate") == []
+    assert (trial.data.tags["status"], trial.data.tags["last_rung"]) == ("pruned", "10")
+    assert runs(tracking, "replicate") == []
     each = KLKnobs().gradient_evaluations() * KLKnobs().updates
     assert trial.data.tags["replicate_gradients"] == str(each)  # what one replicate would have cost to its end
 
@@ -315,9 +311,10 @@ def test_lost_unit_is_shown_and_not_finished_until_it_is(uri: str, store: Store)
     unit = finished_unit(store)
     tracking.mark(unit, "crashed", "ValueError: no")
     [trial] = runs(tracking, "trial")
-    assert (trial.data.tags["status"], trial.info.status) == ("crashed", "FAILED") and tracking.finished() == {}
+    assert (trial.data.tags["status"], trial.info.status) == ("crashed", "FAILED")
+    assert Tracking(uri, "jko", "v1").shown() == {}
     assert "crashed. ValueError: no" in trial.data.tags["mlflow.note.content"]
-    log_unit(tracking, store, unit)
+    show(tracking, store, unit)
     tracking.mark(unit, "interrupted")
     [trial] = runs(tracking, "trial")
     assert (trial.data.tags["status"], trial.info.status) == ("finished", "FINISHED")
@@ -326,8 +323,8 @@ def test_lost_unit_is_shown_and_not_finished_until_it_is(uri: str, store: Store)
 
 def test_metrics_of_a_trial_are_over_the_seeds_of_the_plan(uri: str, store: Store) -> None:
     """Its seeds moved from 0-3 to 3-5: three are trained, one counts on, three are left out."""
-    log_unit(Tracking(uri, "jko", "v1", seeds={"design": range(4)}), store, finished_unit(store, (0, 1, 2, 3)))
-    log_unit(Tracking(uri, "jko", "v1", seeds={"design": range(3, 6)}), store,
+    show(Tracking(uri, "jko", "v1", seeds={"design": range(4)}), store, finished_unit(store, (0, 1, 2, 3)))
+    show(Tracking(uri, "jko", "v1", seeds={"design": range(3, 6)}), store,
              finished_unit(store, (4, 5), diverged=(4,)))
     [trial] = runs(Tracking(uri, "jko", "v1"), "trial")
     assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (3, 1)
@@ -372,16 +369,16 @@ def test_launch_of_the_same_storage_by_another_name_has_died(uri: str, caplog: p
 
 def test_replicates_of_a_trial_that_was_deleted_by_hand_join_the_new_one(uri: str, store: Store) -> None:
     tracking, unit = Tracking(uri, "jko", "v1"), finished_unit(store, (0, 1))
-    log_unit(tracking, store, unit)
+    show(tracking, store, unit)
     tracking._client.delete_run(runs(tracking, "trial")[0].info.run_id)
-    log_unit(tracking, store, unit)
+    show(Tracking(uri, "jko", "v1"), store, unit)
     [trial] = runs(tracking, "trial")
     assert [run.data.tags["mlflow.parentRunId"] for run in runs(tracking, "replicate")] == [trial.info.run_id] * 2
 
 
 def test_reading_an_artifact_draws_no_bar(uri: str, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
     tracking = Tracking(uri, "jko", "v1")
-    log_unit(tracking, store, finished_unit(store))
+    show(tracking, store, finished_unit(store))
     capfd.readouterr()
     assert tracking.read_artifact(runs(tracking, "trial")[0].info.run_id, "records/0-2.parquet")
     assert capfd.readouterr() == ("", "")

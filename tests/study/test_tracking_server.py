@@ -23,7 +23,7 @@ from tests.study.test_launch_whole import Launch, launch  # noqa: F401  (fixture
 from tests.study.test_launch_whole import run_round as train_all
 from tests.study.test_study_smoke import SPEC as LONGER
 from tests.study.test_study_smoke import UNITS
-from tests.study.test_tracking import HERE, PLAN, PROVENANCE, finished_unit, log_unit
+from tests.study.test_tracking import HERE, PLAN, PROVENANCE, finished_unit, show
 from tests.study.tracking_servers import (
     BINARIES,
     Postgres,
@@ -64,11 +64,12 @@ def between(launch: Launch, study: str, monkeypatch: pytest.MonkeyPatch) -> dict
     def run_round(source: Any, monitor: Any, store: Store, **rest: Any) -> bool:
         finished = monitor.finished
 
-        def then(unit: Any, rungs: Any) -> None:
+        def then(unit: Any, rungs: Any) -> bool:
             begun = time.monotonic()
-            finished(unit, rungs)
+            is_there: bool = finished(unit, rungs)
             assert time.monotonic() - begun < 1, "the driver waited for MLflow"
             events.get(monitor.progress.done, lambda: None)()
+            return is_there
 
         monkeypatch.setattr(monitor, "finished", then)
         return train_all(source, monitor, store, **rest)
@@ -121,7 +122,7 @@ def test_runs_whose_creation_was_answered_into_the_void_are_found_again(
     proxy.fault = drops
     assert tries(lambda: tracking.start_launch("", PLAN, PROVENANCE, HERE)) >= 1
     assert launches(server.url, study) == ["RUNNING"]
-    assert sum(tries(lambda unit=unit: log_unit(tracking, store, unit)) for unit in units) >= 6  # type: ignore[misc]
+    assert sum(tries(lambda unit=unit: show(tracking, store, unit)) for unit in units) >= 6  # type: ignore[misc]
     tries(lambda: tracking.end_launch("finished", {"units_done": 2}))
     assert_shown_once(server.url, study, tmp_path / "runs")
     assert launches(server.url, study) == ["FINISHED"]
@@ -134,13 +135,13 @@ def test_runs_that_a_slow_server_makes_after_they_were_made_again_are_deleted(
     store = Store(str(tmp_path / "runs"), study)
     unit = finished_unit(store, (0, 1))
     tracking = Tracking(proxy.url, study, "v1")
-    for step in (lambda: tracking.start_launch("", PLAN, PROVENANCE, HERE), lambda: log_unit(tracking, store, unit)):
+    for step in (lambda: tracking.start_launch("", PLAN, PROVENANCE, HERE), lambda: show(tracking, store, unit)):
         proxy.fault = first(1, "late", "runs/create")
         assert tries(step) == 1
     proxy.fault = lambda path: 0
     if healed == "when logged again":  # with a further block of seeds
         assert proxy.release() == 2
-        log_unit(tracking, store, finished_unit(store, (2,)))
+        show(tracking, store, finished_unit(store, (2,)))
         assert_shown_once(server.url, study, tmp_path / "runs")
         return
     ends = [lambda: tracking.end_launch("finished", {})]
@@ -218,7 +219,7 @@ def test_server_killed_and_started_again_before_the_end(
         tmp_path: Path, between: dict[int, Callable[[], None]], launch: Launch, study: str) -> None:  # noqa: F811
     with Server(fresh_sqlite(tmp_path), tmp_path) as server:
         def kill() -> None:
-            wait_until(lambda: len(Tracking(server.url, study, "").finished()) == 1)
+            wait_until(lambda: len(Tracking(server.url, study, "").shown()) == 1)
             server.kill()
 
         between |= {1: kill, 3: server.start}
@@ -235,7 +236,7 @@ def test_postgresql_stopped_under_its_server_and_both_back_at_the_next_launch(
     monkeypatch.setattr(upload_queue, "PATIENCE", 5.0)
     with Postgres() as database, Server(database.uri, tmp_path) as server:
         def stop() -> None:
-            wait_until(lambda: len(Tracking(server.url, study, "").finished()) == 1)
+            wait_until(lambda: len(Tracking(server.url, study, "").shown()) == 1)
             database.stop()
 
         between |= {1: stop, 3: server.kill}

@@ -172,7 +172,7 @@ def test_server_that_goes_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     tracking = Tracking("http://127.0.0.1:9", "jko", "v1")
     with pytest.raises(TrackingError, match=r"MLflow at http://127\.0\.0\.1:9 does not answer \(Connection refused\)"):
-        tracking.finished()
+        tracking.shown()
 
 
 def test_deleted_experiment_is_one_sentence(uri: str) -> None:

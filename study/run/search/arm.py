@@ -78,7 +78,7 @@ class ArmSearch:
         """Rebuild the study from the journal and what is finished; call it once, before the first ask. What is learnt
         on the way goes into the journal, unless `read_only`.
 
-        tagged: finished units that MLflow shows as this version's: where the journal was lost those that ran in this
+        tagged: finished units that this version trained: where the journal was lost those that ran in this
         arm's name are added behind the others, if its space would suggest them. (Another arm's may lie in it, too.)
         """
         self._journal = read_journal(self._store, self._path)
@@ -252,7 +252,6 @@ class ArmSearch:
         """Every asked trial ends here: COMPLETE with finite values, PRUNED, or FAIL where nothing was learnt."""
         trial, whole = self._running[unit.config_hash]
         if status in ("finished", "diverged"):  # perhaps its worker found it done, of which there was no report then
-            self._results.score(whole)
             self.should_prune(whole, self._rungs(whole))
         del self._running[unit.config_hash]
         if status in ("lost", "interrupted"):  # in the journal it stays `asked`: the next launch asks it again
@@ -270,7 +269,6 @@ class ArmSearch:
         """Learn, after all, what a unit is worth that was lost: it has been finished in another round."""
         entry = next(entry for entry in self._journal if entry["unit"].startswith(f"{unit.config_hash}/"))
         whole = self._make(optuna.trial.FixedTrial(entry["params"]))
-        self._results.score(whole)  # a worker has just left it in the storage
         self._restore(entry, whole, False)
         self._left_out.discard(whole.key)
         self._add(entry)

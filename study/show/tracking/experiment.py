@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 class Experiment:
     """The MLflow experiment `name`, made on first use with `note`. No global state of MLflow is touched."""
 
-    def __init__(self, uri: str | None, name: str, note: str) -> None:
+    def __init__(self, uri: str | None, name: str, note: str = "") -> None:
         """uri: None for MLFLOW_TRACKING_URI, else mlflow.db in the working directory (see `address.resolved`)."""
         for variable, value in ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
@@ -63,16 +63,24 @@ class Experiment:
         return found
 
     @named
-    def check_reachable(self, timeout: float = 5.0) -> None:
-        """Find or make the experiment, and before it a new SQLite store. Raises TrackingError, soon for no server."""
+    def check_reachable(self, timeout: float = 5.0, make: bool = True) -> None:
+        """Find or make the experiment, and before it a new SQLite store. Raises TrackingError, soon for no server.
+
+        make: False where a store or an experiment that is not there is to be refused, too.
+        """
         if problem := address.problem(self.uri):
             raise TrackingError(problem)
         if self.is_server:
             check_server(self.uri, timeout)
         else:
             check_database(self.uri)
-            self._make_database()
+            if make:
+                self._make_database()
+            elif (path := address.sqlite_path(self.uri)) and not path.exists():
+                raise TrackingError(f"no MLflow store at {self.uri}")
         self._check_kind()
+        if not make and self._ask("get_experiment_by_name", self.name) is None:
+            raise TrackingError(f"MLflow at {self.uri} shows no study {self.name!r}")
         _ = self.experiment_id
         self._follow()  # last: a store that is refused, such as another release's, is not written
 

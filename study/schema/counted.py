@@ -1,0 +1,34 @@
+"""Which of the trials that MLflow shows a launch counts: it shows all versions of a study, each trial once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+FILE = "counted.json"  # an artifact of the launch
+
+
+@dataclass(frozen=True)
+class Counted:
+    """arms: config_hash -> the arm that it belongs to now, of what counts, whichever version trained it. superseded:
+    config_hashes of confirmations of what is no longer among the best."""
+
+    arms: Mapping[str, str] = field(default_factory=dict)
+    superseded: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, found: Any) -> Counted:
+        """What `plain` wrote. Raises ValueError for anything else."""
+        try:
+            return cls(dict(found["arms"]), tuple(found["superseded"]))
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"found no account of what counts: {error}") from error
+
+    def counts(self, config_hash: str, is_of_this_version: bool) -> bool:
+        """Whether a trial does. One that was finished after this was written is known by its version alone."""
+        return config_hash in self.arms or (is_of_this_version and config_hash not in self.superseded)

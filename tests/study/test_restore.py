@@ -1,0 +1,112 @@
+"""`python -m study.restore`: a storage that is lost or damaged gets back from MLflow what it had finished."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study.restore import main
+from study.show.tracking.experiment import Experiment
+from tests.study.test_launch_whole import Launch, done, launch, shown
+
+__all__ = ["launch"]
+SEARCH = ("--set", "design=null", "--set",
+          "search={replicates: 1, trials: 2, sampler: random, space: {step_size: {log: [0.02, 0.5]}}}")
+
+
+def restore(*words: str, database: str = "mlflow.db") -> int:
+    return main(["--space", "tiny.yaml", "--tracking-uri", f"sqlite:///{Path.cwd()}/{database}", *words])
+
+
+def manifests() -> dict[Path, dict[str, Any]]:
+    return {path: json.loads(path.read_text()) for path in done()}
+
+
+def test_what_a_lost_storage_had_finished_is_there_again_and_not_trained(
+        launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With all that its manifest said, but for the images; and nothing changes in MLflow."""
+    code, first, _ = launch(*SEARCH)
+    assert code == 0
+    before, runs = manifests(), {run.info.run_id for run in shown().search("tags.kind != 'launch'")}
+    shutil.rmtree("runs")
+    assert restore(*SEARCH) == 0
+    assert capsys.readouterr().out == f"{Path.cwd()}/runs/tiny: 4 units of work are restored, 0 were whole\n"
+    for path, manifest in before.items():
+        again = manifests()[path]
+        assert again.pop("restored") and {*again.pop("files")} == {"config.json", "records.parquet"}
+        own = manifest | {"sha256": again["sha256"]}
+        assert again == {key: own[key] for key in own.keys() - {"restored", "files"}} and len(again["rungs"]) > 1
+    code, lines, errors = launch(*SEARCH)
+    assert (code, errors) == (0, []) and not any(line.startswith("[") for line in lines)
+    assert "4 units of work are finished, 0 are left" in lines
+    assert [line for line in lines if line.startswith("best ")] == [line for line in first if line.startswith("best ")]
+    assert {run.info.run_id for run in shown().search("tags.kind != 'launch'")} == runs
+    assert restore(*SEARCH) == 0
+    assert capsys.readouterr().out.endswith("0 units of work are restored, 4 were whole\n")
+
+
+def test_a_launch_says_what_could_be_restored_and_trains_it(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch()[0] == 0
+    for unit in done()[:2]:
+        shutil.rmtree(unit.parent)
+    code, lines, errors = launch()
+    assert (code, errors) == (0, []) and sum(line.startswith("[") for line in lines) == 2
+    assert [line for line in lines if "study.restore" in line] == [
+        "MLflow shows results of 2 configurations that the storage lacks; they are trained again. `python -m "
+        "study.restore` with the same options brings them back instead"]
+    assert len(shown().search("tags.kind = 'trial'")) == 4 and len(shown().search("tags.kind = 'replicate'")) == 8
+    assert not any("study.restore" in line for line in launch()[1])
+
+
+def test_what_is_damaged_on_both_sides_is_said_and_left(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch()[0] == 0
+    artifacts = sorted(Path("mlruns").glob("**/artifacts/records/*.parquet"))
+    artifacts[0].write_bytes(artifacts[0].read_bytes()[:-9])
+    artifacts[1].unlink()
+    next(Path("mlruns").glob(f"{artifacts[2].parents[1].relative_to('mlruns')}/units/*.json")).write_text("{")
+    [whole] = [run.data.tags["config_hash"] for run in shown().search("tags.kind = 'trial'")
+               if run.info.run_id == artifacts[3].parts[-4]]
+    [records] = Path("runs/tiny").glob(f"{whole}/*/records.parquet")
+    good = records.read_bytes()
+    records.write_bytes(good[:-9])
+    assert restore() == 0
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert len(lines) == 3 and all(line.startswith("run ") for line in lines)
+    assert sum("is damaged" in line for line in lines) == 2
+    assert said.out.endswith(": 1 units of work are restored, 0 were whole, 3 cannot be restored and will be trained "
+                             "again\n") and records.read_bytes() == good
+
+
+@pytest.mark.parametrize(("words", "database", "sentence"), [
+    ((), "none.db", "no MLflow store at sqlite:///"),
+    (("--set", "study=other"), "mlflow.db", "shows no study 'other'"),
+    (("--set", "train.updates=x"), "mlflow.db", "train.updates: found 'x', expected ")])
+def test_bad_input_is_one_sentence_and_makes_nothing(
+        launch: Launch, words: tuple[str, ...], database: str, sentence: str,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch("--dry-run")[0] == 0
+    before = {*Path().rglob("*")}
+    capsys.readouterr()
+    assert restore(*words, database=database) == 2
+    said = capsys.readouterr()
+    assert sentence in said.err and said.err.count("\n") == 1 and said.out == ""
+    assert {*Path().rglob("*")} == before
+
+
+def test_a_server_that_goes_away_ends_it_with_a_sentence(launch: Launch, monkeypatch: pytest.MonkeyPatch,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    from mlflow.exceptions import RestException
+
+    def fails(self: Experiment, *arguments: str) -> bytes:
+        raise RestException({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "no artifacts today"})
+
+    assert launch()[0] == 0
+    shutil.rmtree("runs")
+    monkeypatch.setattr(Experiment, "read_artifact", fails)
+    assert restore() == 2
+    assert "no artifacts today" in capsys.readouterr().err and done() == []
