@@ -8,11 +8,12 @@ import pandas as pd
 
 from analysis.read.pictures import Pictures
 from analysis.read.trials import CELL
-from study.schema.plan import LIMITS, Plan
+from study.schema.columns import CPU, GRADIENTS, LONG_RUN, NOT_MEASURED, WALL
+from study.schema.plan import Plan
 
-TIMES = ["wall_seconds", "cpu_seconds", "gpu_seconds"]
-COSTS = ["particle_gradients", *TIMES]
-_NOT_A_MEASURE = {"seed", "update", "diverged_at", "reason", "flags", "long_run_seconds", *LIMITS, *CELL}
+TIMES = [WALL, CPU, "gpu_seconds"]
+COSTS = [GRADIENTS, *TIMES]
+_NOT_A_MEASURE = {*NOT_MEASURED, LONG_RUN, *CELL}
 _DISTANCES = ("kid_", "fd_", "energy_distance_", "kl_grid", "w2_")
 
 

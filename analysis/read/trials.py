@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from study.schema.plan import CELL as _CELL
+from study.schema.columns import CELL as _CELL
 from study.schema.plan import Plan
 from study.schema.tags import TrialTags
 

@@ -12,7 +12,7 @@ from analysis.read.study import CELL, Study
 from analysis.stats.cells import grid
 from analysis.stats.horizons import observed_limit
 from analysis.stats.outcomes import poor, reasons
-from study.schema.plan import LIMITS
+from study.schema.columns import LIMITS
 
 
 def late_kappa(study: Study) -> pd.DataFrame:

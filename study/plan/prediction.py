@@ -12,7 +12,8 @@ from models.data.data import Data, some
 from models.methods.hparams import HParams
 from models.stability.law import limit, step_at
 from models.stability.local_sd import Spread, local_spread
-from study.schema.plan import DELTA_MED, DELTA_MIN, LIMITS, Limit, LocalSpread, Plan
+from study.schema.columns import DELTA_MED, DELTA_MIN, LIMITS
+from study.schema.plan import Limit, LocalSpread, Plan
 from study.schema.unit import Configuration
 from study.spec import Arm, StudySpec
 from study.spec.knobs import METHODS

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import study.schema.columns as col
 from models.measures.naming import long_name
 from models.measures.table import MEASURES
 from study.plan.identity import config_hash
 from study.run.safeguards import exact_on_gpu, is_out_of_memory, watched
 from study.run.unit_progress import UnitProgress, pack, unpack
 from study.schema.manifest import Manifest
-from study.schema.plan import LIMITS
 from study.schema.unit import Unit
 from study.store.provenance import commit, versions
 from study.store.records import records
@@ -42,7 +42,7 @@ class UnitRun:
     counts as in it; without one it is left out, and reported beside it as `diverged`. cache_dir: where the feature
     extractor of a data set is kept. floor: the 95 % floor of the primary measure, without which no verdict but
     divergence can be given; floor_long: that of its long run, of fewer samples. limits: the step-size limits that the
-    law predicts (LIMITS; None: no finite one), for the records. patience: seconds after which an
+    law predicts (col.LIMITS; None: no finite one), for the records. patience: seconds after which an
     `advance` that has not returned ends the process, since it hangs (None: none). Whatever a unit needs lives in its
     object, so that a worker may be used again.
     """
@@ -55,7 +55,7 @@ class UnitRun:
         self.unit, self.store, self.device, self.cache_dir = unit, store, device, cache_dir
         self.diverged_value, self.objective = diverged_value, objective
         self.floor, self.floor_long = floor, floor_long
-        self.limits = dict.fromkeys(LIMITS) | dict(limits or {})
+        self.limits = dict.fromkeys(col.LIMITS) | dict(limits or {})
         self._patience = patience
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = UnitProgress()
@@ -98,7 +98,7 @@ class UnitRun:
         measured = self._evaluator.point(state, infos)
         self._progress.window = {}  # a checkpoint on the way may have filled it
         self._clock()
-        rows = [{"seed": seed, "stage": "train", "update": state.update, **found, **self._costs(state.update)}
+        rows = [{col.SEED: seed, col.STAGE: col.TRAIN, col.UPDATE: state.update, **found, **self._costs(state.update)}
                 for seed, found in zip(self.unit.seeds, measured, strict=True) if found]
         self._progress.rows += rows
         self._state = state
@@ -209,15 +209,15 @@ class UnitRun:
         final: list[Row] = []
         for r, (seed, found) in enumerate(zip(unit.seeds, measured, strict=True)):
             reason, update = self._divergence(state, r)
-            final.append({"seed": seed, "stage": "final", "update": update, **found, **self._costs(update),
-                          "cpu_seconds": progress.cpu_seconds / len(unit.seeds),
-                          "long_run_seconds": self._evaluator.long_seconds / len(unit.seeds), "reason": reason,
-                          "diverged_at": update if reason else None, **self.limits})
-            final[-1] |= next(({"kappa": row["kappa"]} for row in progress.rows[-len(unit.seeds):]
-                               if row["seed"] == seed and row["update"] == update and "kappa" in row), {})
+            final.append({col.SEED: seed, col.STAGE: col.FINAL, col.UPDATE: update, **found, **self._costs(update),
+                          col.CPU: progress.cpu_seconds / len(unit.seeds),
+                          col.LONG_RUN: self._evaluator.long_seconds / len(unit.seeds), col.REASON: reason,
+                          col.DIVERGED_AT: update if reason else None, **self.limits})
+            final[-1] |= next(({col.KAPPA: row[col.KAPPA]} for row in progress.rows[-len(unit.seeds):]
+                               if row[col.SEED] == seed and row[col.UPDATE] == update and col.KAPPA in row), {})
             name, flags = ("diverged", ()) if reason else self._verdict(final[-1], state.gaps[r, :update].cpu().numpy())
-            final[-1] |= {"verdict": name, "flags": ", ".join(flags) or None}
-        lived = sum(row["verdict"] != "diverged" for row in final)
+            final[-1] |= {col.VERDICT: name, col.FLAGS: ", ".join(flags) or None}
+        lived = sum(row[col.VERDICT] != "diverged" for row in final)
         report = self._report(state, final, "finished" if lived else "diverged", lived)
         if self.objective in report:
             progress.rungs[state.update] = report[self.objective]
@@ -243,15 +243,15 @@ class UnitRun:
         at = int(state.diverged_at[replicate])
         if at >= 0:
             return REASONS[int(state.reason[replicate])], at
-        trace = [row for row in self._progress.rows if row["seed"] == self.unit.seeds[replicate]]
-        hidden = masked(*([row.get(name, np.nan) for row in trace] for name in ("clip_fraction", "kappa")))
+        trace = [row for row in self._progress.rows if row[col.SEED] == self.unit.seeds[replicate]]
+        hidden = masked(*([row.get(name, np.nan) for row in trace] for name in ("clip_fraction", col.KAPPA)))
         return "masked" if hidden else None, state.update
 
     def _verdict(self, final: Row, gap: np.ndarray) -> tuple[str, tuple[str, ...]]:
         """Of a replicate that reached its last update; `survived` where there is no floor to judge quality by."""
         from models.stability.verdict import Traces, verdict
 
-        trace = [row for row in self._progress.rows if row["seed"] == final["seed"]]
+        trace = [row for row in self._progress.rows if row[col.SEED] == final[col.SEED]]
         primary = self._evaluator.primary
         quality = np.array([row.get(primary, np.inf) for row in trace])  # absent: a sample was not finite
         if self.floor is None or not np.isfinite(quality).any():
@@ -263,14 +263,14 @@ class UnitRun:
             found["sd_ratio_g"] = trace[-1]["sd_ratio_g"]
         return verdict(Traces(
             gap=gap.astype(np.float64), batch_size=self.unit.configuration.knobs["batch_size"],
-            quality=quality, kappa=np.array([row.get("kappa", np.nan) for row in trace]), floor=self.floor,
+            quality=quality, kappa=np.array([row.get(col.KAPPA, np.nan) for row in trace]), floor=self.floor,
             floor_long=self.floor_long, final=found))
 
     def _report(self, state: TrainState, rows: Sequence[Row], status: str, lived: int) -> dict[str, Any]:
         diverged = len(self.unit.seeds) - lived
-        report = {"update": state.update, "updates": self._points[-1], "replicates": lived + diverged,
+        report = {col.UPDATE: state.update, "updates": self._points[-1], "replicates": lived + diverged,
                   "diverged": diverged, "status": status, "done": status != "running"}
-        values = [row[self.objective] for row in rows if self.objective in row and row.get("verdict") != "diverged"]
+        values = [row[self.objective] for row in rows if self.objective in row and row.get(col.VERDICT) != "diverged"]
         if len(values) == lived:
             values += [self.diverged_value] * diverged if self.diverged_value is not None else []
             if values:
@@ -278,7 +278,7 @@ class UnitRun:
         return report
 
     def _costs(self, update: int) -> Row:
-        return {"wall_seconds": self._progress.wall_seconds, "particle_gradients": update * self._gradients}
+        return {col.WALL: self._progress.wall_seconds, col.GRADIENTS: update * self._gradients}
 
     def _clock(self) -> None:
         """Add the time since the last call to the unit's clocks."""

@@ -6,10 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-CELL = ("step_size", "mcmc_steps")  # knobs by which every report tells cells apart
-DELTA_MIN, DELTA_MED = (tuple(f"delta_{direction}{end}" for end in ("", "_low", "_high"))
-                        for direction in ("min", "med"))
-LIMITS = DELTA_MIN + DELTA_MED  # of the step size, as columns of a record: see `Limit`
+from study.schema.columns import CELL
 
 
 class _Part(BaseModel):

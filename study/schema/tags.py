@@ -11,7 +11,7 @@ from study.schema.unit import Configuration, Unit, block_name, block_seeds
 
 KIND, COMPLETE, TRUE = "kind", "complete", "true"  # kind: launch | trial | replicate; complete: written last
 STUDY_VERSION, COMMIT, CONTENT = "study_version", "commit", "content"
-CONFIG_HASH, SEED = "config_hash", "seed"  # of a trial and of a replicate
+CONFIG_HASH = "config_hash"  # of a trial and of a replicate
 LAUNCH, STORAGE, DIRTY = "launch", "storage", "dirty"  # of a launch
 
 

@@ -13,7 +13,8 @@ from rich.text import Text
 from study.plan.budget import random_start
 from study.plan.cost import budgets
 from study.plan.space import search_trials
-from study.schema.plan import DELTA_MED, DELTA_MIN, LocalSpread, Plan
+from study.schema.columns import DELTA_MED, DELTA_MIN, STEP_SIZE
+from study.schema.plan import LocalSpread, Plan
 from study.schema.unit import PHASES
 from study.show.progress import duration, span
 from study.spec import StudySpec
@@ -111,7 +112,7 @@ def _arm_rows(plan: Plan, spec: StudySpec, arm: str) -> list[list[str]]:
     varied = list(entries[0].knobs)
     steps_at: dict[tuple[Any, ...], list[float]] = {}
     for cell in cells:
-        steps_at.setdefault(tuple(cell.get(k) for k in varied), []).append(cell.get("step_size", default))
+        steps_at.setdefault(tuple(cell.get(k) for k in varied), []).append(cell.get(STEP_SIZE, default))
     rows = []
     for entry in entries:
         low, high = (math.inf if at is None else at for at in (entry.delta_min, entry.delta_med))

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from study.schema.columns import DELTA_MED, DELTA_MIN
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -153,8 +155,8 @@ def band(limits: Mapping[str, float | None]) -> str:
     """The law's limits from the smallest direction's to the median one's, and how far the 95 % bounds of the two reach:
     `0.10..0.35 (95 % 0.09..0.37)`; these are left out where they read the same, as in the plane, which has no error.
     """
-    found = span(limits["delta_min"], limits["delta_med"])
-    bounds = span(limits["delta_min_low"], limits["delta_med_high"])
+    found = span(limits[DELTA_MIN[0]], limits[DELTA_MED[0]])
+    bounds = span(limits[DELTA_MIN[1]], limits[DELTA_MED[2]])
     return found if bounds == found else f"{found} (95 % {bounds})"
 
 

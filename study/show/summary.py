@@ -14,6 +14,7 @@ from rich.text import Text
 from study.plan.budget import unequal
 from study.plan.cost import budgets, cost
 from study.plan.prediction import predicted
+from study.schema.columns import MCMC_STEPS, STEP_SIZE
 from study.schema.plan import Plan
 from study.schema.unit import PHASES
 from study.show import command
@@ -86,12 +87,12 @@ def observed(results: list[Result], plan: Plan) -> list[tuple[str, ...]]:
             continue
         knobs = c.knobs
         own = " ".join([c.arm, *(f"{f}={knobs[f]}" for f in others if f in knobs)])
-        key = c.arm, own, str(knobs["mcmc_steps"])
-        cell = groups.setdefault(key, {}).setdefault(knobs["step_size"], [0, 0])
+        key = c.arm, own, str(knobs[MCMC_STEPS])
+        cell = groups.setdefault(key, {}).setdefault(knobs[STEP_SIZE], [0, 0])
         cell[0] += r.diverged
         cell[1] += r.replicates
         if r.kappa is not None and r.kappa > KAPPA_PAST:
-            past[key] = min(knobs["step_size"], past.get(key, math.inf))
+            past[key] = min(knobs[STEP_SIZE], past.get(key, math.inf))
         found = predicted(plan, c)
         limits[key] = band(found) if found else "no prediction"
     rank = {arm: i for i, arm in enumerate(plan.arms)}

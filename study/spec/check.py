@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
+from study.schema.columns import MCMC_STEPS, STEP_SIZE
 from study.spec.branches import Placed, Section
 from study.spec.check_arms import read_baseline, read_entries, read_methods
 from study.spec.check_data import base_of, read_data, shape_of
@@ -153,12 +154,12 @@ def _compare_at(reader: Reader, baseline: Arm | None, design: Design | None) -> 
         reader.report(where, "found a cell, expected none: only a design has cells")
         return None
     cells = [(hp.step_size, hp.mcmc_steps) for hp in map(baseline.hparams, cells_of(design.factors[baseline.name]))]
-    if (given.get("step_size"), given.get("mcmc_steps")) not in cells:  # a list: what is given may have no hash
+    if (given.get(STEP_SIZE), given.get(MCMC_STEPS)) not in cells:  # a list: what is given may have no hash
         known = "; ".join(f"{size:g} with {steps}" for size, steps in sorted(set(cells))[:12])
         reader.report(where, f"found step_size {given.get('step_size')!r} with mcmc_steps {given.get('mcmc_steps')!r}, "
                              f"expected a cell of {baseline.name}: {known}")
         return None
-    return {"step_size": float(given["step_size"]), "mcmc_steps": int(given["mcmc_steps"])}
+    return {STEP_SIZE: float(given[STEP_SIZE]), MCMC_STEPS: int(given[MCMC_STEPS])}
 
 
 def _resources(reader: Reader) -> Resources:

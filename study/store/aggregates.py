@@ -7,25 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from study.schema.plan import LIMITS
+from study.schema.columns import BLOCK, COSTS, DIVERGED_AT, FINAL, KAPPA, NOT_MEASURED, SEED, SPENT, STAGE, TRAIN, WALL
 
-CURVES = ("gap", "sd_f", "grad_norm_f", "kappa", "acceptance")  # beside the objective; a few, each costs 2 ms
-COSTS = ("wall_seconds", "cpu_seconds", "long_run_seconds", "particle_gradients")  # of one replicate, in its record
-SPENT = "spent_"  # before a cost: all replicates together
-NOT_MEASURED = ("block", "seed", "stage", "update", "verdict", "reason", "flags", "diverged_at", *LIMITS)
+CURVES = ("gap", "sd_f", "grad_norm_f", KAPPA, "acceptance")  # beside the objective; a few, each costs 2 ms
 
 Row = Mapping[str, Any]
 
 
 def curves(rows: Sequence[Row], primary: str) -> list[tuple[str, float, Row]]:
     """(name, value, row) of the curves of one replicate's training: the objective first."""
-    return [(name, row[name], row) for row in rows if row["stage"] == "train"
+    return [(name, row[name], row) for row in rows if row[STAGE] == TRAIN
             for name in (primary, *CURVES) if row.get(name) is not None]
 
 
 def final_rows(rows: Sequence[Row], block: str) -> dict[int, dict[str, Any]]:
     """Seed to its final row, which also says in which block of seeds it was trained."""
-    return {row["seed"]: {**row, "block": block} for row in rows if row["stage"] == "final"}
+    return {row[SEED]: {**row, BLOCK: block} for row in rows if row[STAGE] == FINAL}
 
 
 def aggregates(final: Sequence[Row]) -> dict[str, float]:
@@ -38,10 +35,10 @@ def aggregates(final: Sequence[Row]) -> dict[str, float]:
     """
     if not final:
         return {}
-    survivors = [row for row in final if row["diverged_at"] is None]
+    survivors = [row for row in final if row[DIVERGED_AT] is None]
     found: dict[str, float] = {"replicates": len(final), "diverged": len(final) - len(survivors)}
     for name in COSTS:
-        of = {row["block"]: row for row in final}.values() if name == "wall_seconds" else final
+        of = {row[BLOCK]: row for row in final}.values() if name == WALL else final
         found[SPENT + name] = sum(row.get(name) or 0.0 for row in of)
     for name in dict.fromkeys(name for row in survivors for name in row):
         if name not in NOT_MEASURED:

@@ -7,33 +7,44 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from study.schema.tags import COMMIT, DIRTY
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN_PACKAGES = ("torch", "numpy", "ray", "optuna", "mlflow", "pyarrow", "scipy", "scikit-learn")
 
 
-def provenance() -> dict[str, Any]:
-    """commit (None outside git), dirty, diff (text, with the names of new files), packages (like pip freeze), host,
-    cpu, gpus (names), python, versions."""
+@dataclass(frozen=True)
+class Provenance:
+    """commit: "" outside of git. diff: text, with the names of new files. packages: like pip freeze. gpus: names."""
+
+    commit: str = ""
+    dirty: bool = False
+    diff: str = ""
+    packages: str = ""
+    host: str = ""
+    cpu: str = ""
+    gpus: Sequence[str] = ()
+    python: str = ""
+
+    def tags(self) -> dict[str, str]:
+        """What a launch's run in MLflow says of it in tags; the diff and all packages are files of the run."""
+        named = {key: getattr(self, key) or "unknown" for key in (COMMIT, "host", "cpu", "python")}
+        return {**named, "gpus": ", ".join(self.gpus) or "none", DIRTY: str(self.dirty).lower()}
+
+
+def provenance() -> Provenance:
+    """Of this process, now."""
     changes = _git("status", "--porcelain") or ""
     new = [line[3:] for line in changes.splitlines() if line.startswith("??")]
-    return {
-        "commit": commit(), "dirty": bool(changes),
-        "diff": (_git("diff", "HEAD") or "") + "".join(f"# not in git: {name}\n" for name in new),
-        "packages": packages(), "host": platform.node(), "cpu": _cpu(), "gpus": _gpus(),
-        "python": platform.python_version(), "versions": versions()}
-
-
-def tags(found: Mapping[str, Any]) -> dict[str, str]:
-    """What a launch's run in MLflow says of `provenance` in tags; the diff and all packages are files of the run."""
-    gpus = ", ".join(found.get("gpus", ())) or "none"
-    named = {key: str(found.get(key) or "unknown") for key in ("commit", "host", "cpu", "python")}
-    return {**named, "gpus": gpus, "dirty": str(found["dirty"]).lower()}
+    diff = (_git("diff", "HEAD") or "") + "".join(f"# not in git: {name}\n" for name in new)
+    return Provenance(
+        commit() or "", bool(changes), diff, packages(), platform.node(), _cpu(), _gpus(), platform.python_version())
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from study.schema.columns import TEXT, WHOLE
+
 Row = Mapping[str, Any]
 
 
@@ -15,8 +17,7 @@ def records(rows: Sequence[Row]) -> bytes:
     import pyarrow
     import pyarrow.parquet
 
-    kinds = {"seed": pyarrow.int64(), "update": pyarrow.int64(), "stage": pyarrow.string(),
-             "verdict": pyarrow.string(), "reason": pyarrow.string(), "flags": pyarrow.string()}
+    kinds = {**dict.fromkeys(WHOLE, pyarrow.int64()), **dict.fromkeys(TEXT, pyarrow.string())}
     columns = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.measures.table import larger_is_better
+from study.schema.columns import CPU, DIVERGED_AT, GRADIENTS, KAPPA, LONG_RUN, SPENT, WALL
 from study.schema.counted import Counted
 from study.schema.manifest import Manifest
 from study.schema.outcomes import verdicts
@@ -154,9 +155,9 @@ class Results:
             measured = aggregates(rows)
             diverged = int(measured["diverged"])
             return Result(unit, "diverged" if diverged == len(rows) else "finished", len(rows), diverged,
-                          measured.get(self.primary), measured["spent_wall_seconds"],
-                          measured["spent_particle_gradients"], self._told(unit, rows) if expected else (),
-                          measured.get("kappa"), measured["spent_cpu_seconds"], measured["spent_long_run_seconds"],
+                          measured.get(self.primary), measured[SPENT + WALL],
+                          measured[SPENT + GRADIENTS], self._told(unit, rows) if expected else (),
+                          measured.get(KAPPA), measured[SPENT + CPU], measured[SPENT + LONG_RUN],
                           verdicts(rows))
         return _pruned(unit) if unit.config_hash in self.stopped else None
 
@@ -212,7 +213,7 @@ class Results:
         for name, stated in zip(self._objectives, self._diverged_values[unit.configuration.arm], strict=True):
             total = 0.0
             for row in rows:
-                own = row.get(name) if stated is None or row["diverged_at"] is None else None
+                own = row.get(name) if stated is None or row[DIVERGED_AT] is None else None
                 value = stated if own is None else own
                 assert value is not None, f"{name} is absent and nothing stands for it"
                 total += value

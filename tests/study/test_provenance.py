@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +34,12 @@ def test_commit_and_changes_of_a_checkout(root: Path) -> None:
     git(root, "add", ".")
     git(root, "commit", "-qm", "first")
     clean = provenance.provenance()
-    assert clean["commit"] == git(root, "rev-parse", "HEAD").strip() and len(clean["commit"]) == 40
-    assert (clean["dirty"], clean["diff"]) == (False, "")
+    assert clean.commit == git(root, "rev-parse", "HEAD").strip() and len(clean.commit) == 40
+    assert (clean.dirty, clean.diff) == (False, "")
     (root / "model.py").write_text("a = 2\n")
     (root / "new.py").write_text("")
     changed = provenance.provenance()
-    assert changed["dirty"] and "-a = 1\n+a = 2\n" in changed["diff"] and "# not in git: new.py\n" in changed["diff"]
+    assert changed.dirty and "-a = 1\n+a = 2\n" in changed.diff and "# not in git: new.py\n" in changed.diff
 
 
 def test_project_without_git_in_a_checkout_of_something_else(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +47,7 @@ def test_project_without_git_in_a_checkout_of_something_else(root: Path, monkeyp
     git(root, "commit", "-qm", "another project", "--allow-empty")
     (root / "installed").mkdir()
     monkeypatch.setattr(provenance, "ROOT", root / "installed")
-    assert provenance.provenance()["commit"] is None
+    assert provenance.provenance().commit == ""
 
 
 def test_broken_checkout_and_missing_git(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +55,7 @@ def test_broken_checkout_and_missing_git(root: Path, monkeypatch: pytest.MonkeyP
     assert provenance.commit() is None
     provenance.commit.cache_clear()
     monkeypatch.setenv("PATH", str(root))
-    assert not any(provenance.provenance()[key] for key in ("commit", "dirty", "diff", "gpus"))
+    assert not any(getattr(provenance.provenance(), key) for key in ("commit", "dirty", "diff", "gpus"))
 
 
 def test_a_checkout_of_another_owner(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,8 +76,8 @@ def test_packages_read_like_pip_freeze() -> None:
 
 
 def test_a_launch_is_tagged_with_its_hardware_in_words() -> None:
-    found = {"commit": None, "dirty": True, "host": "n1", "cpu": "EPYC", "gpus": ["H100", "H100"], "python": "3.12.1"}
-    assert provenance.tags(found) == {"commit": "unknown", "dirty": "true", "host": "n1", "cpu": "EPYC",
-                                      "gpus": "H100, H100", "python": "3.12.1"}
-    assert provenance.tags({**found, "gpus": []})["gpus"] == "none"
-    assert set(provenance.tags(provenance.provenance())) == set(provenance.tags(found))
+    found = provenance.Provenance(dirty=True, host="n1", cpu="EPYC", gpus=["H100", "H100"], python="3.12.1")
+    assert found.tags() == {"commit": "unknown", "dirty": "true", "host": "n1", "cpu": "EPYC", "gpus": "H100, H100",
+                            "python": "3.12.1"}
+    assert replace(found, gpus=[]).tags()["gpus"] == "none"
+    assert provenance.provenance().tags().keys() == found.tags().keys()

@@ -23,7 +23,8 @@ from study.plan.space import (
     search_trials,
     suggest,
 )
-from study.schema.plan import LIMITS, CommonCell, PhaseCost
+from study.schema.columns import LIMITS
+from study.schema.plan import CommonCell, PhaseCost
 from study.schema.unit import Configuration
 from study.spec import SpecError, StudySpec, loads
 from study.spec.knobs import KNOBS, METHODS

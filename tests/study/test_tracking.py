@@ -17,6 +17,7 @@ from study.schema.manifest import Manifest, Status
 from study.schema.unit import Evaluation, Unit
 from study.show.tracking import Tracking, experiment
 from study.show.tracking.experiment import metric
+from study.store.provenance import Provenance
 from study.store.records import records
 from study.store.units import Store
 from tests.configurations import unit as unit_of
@@ -24,7 +25,7 @@ from tests.stores import template
 
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own use of SQLAlchemy
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
-PROVENANCE = {"commit": "c0ffee", "dirty": True, "host": "here", "packages": "numpy==2\n", "diff": "+a\n"}
+PROVENANCE = Provenance("c0ffee", True, "+a\n", "numpy==2\n", "here")
 PLAN: dict[str, Any] = {"study": "jko", "cells": []}
 KID = "kid_clf64_256"
 HERE = "host:/runs"

@@ -22,7 +22,7 @@ from models.training import fit as training
 from models.training.step import init_state, train_step
 from study.run import unit_run as trial
 from study.run.unit_run import UnitRun, evaluation_points
-from study.schema.plan import LIMITS
+from study.schema.columns import LIMITS
 from study.schema.unit import Evaluation, Unit
 from study.store.aggregates import aggregates
 from study.store.records import records

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from study.plan.cost import cost
 from study.plan.identity import knobs_text
 from study.schema.canonical import sealed
+from study.schema.columns import FINAL, SEED, STAGE, UPDATE, WALL
 from study.schema.manifest import Manifest
 from study.schema.outcomes import ending, verdicts
-from study.schema.tags import COMPLETE, CONTENT, KIND, SEED, TRUE, TrialTags, blocks_tag, joined
+from study.schema.tags import COMPLETE, CONTENT, KIND, TRUE, TrialTags, blocks_tag, joined
 from study.schema.unit import Unit
 from study.show.tracking.errors import TrackingError, named
 from study.show.tracking.experiment import NOTE, metric
@@ -113,7 +114,7 @@ class Tracking(Launches):
                 of |= {seed: ((unit, manifest), rows) for seed in unit.seeds}
                 self.log_bytes(trial, f"records/{unit.block}.parquet", payload)
         for seed, (one, rows) in of.items():
-            self._log_replicate(store, one, seed, [row for row in rows if row["seed"] == seed], trial,
+            self._log_replicate(store, one, seed, [row for row in rows if row[SEED] == seed], trial,
                                 known.get(str(seed)))
         return final
 
@@ -129,8 +130,8 @@ class Tracking(Launches):
         if run is not None and run.data.tags.get(COMPLETE) == TRUE:
             return
         started = manifest.started
-        [final] = [row for row in rows if row["stage"] == "final"]
-        ended = milliseconds(started + final["wall_seconds"])
+        [final] = [row for row in rows if row[STAGE] == FINAL]
+        ended = milliseconds(started + final[WALL])
         note = f"Seed {seed}: {ending(final)}.\n\n{NOTES['replicate']}"
         of = TrialTags.of(unit, study_version=self._version_of(manifest), commit=self._commit_of(manifest),
                           content=digest)
@@ -140,7 +141,7 @@ class Tracking(Launches):
             if sheet in manifest.files:
                 self.log_bytes(run_id, sheet, store.read_verified(unit, sheet, manifest))
         self.end(run_id, "FINISHED", ended)
-        metrics = [metric(name, value, milliseconds(started + row["wall_seconds"]), row["update"])
+        metrics = [metric(name, value, milliseconds(started + row[WALL]), row[UPDATE])
                    for name, value, row in curves(rows, manifest.primary)]
         self.log(run_id, metrics, {COMPLETE: TRUE})
 

@@ -14,11 +14,12 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from study.schema.columns import SEED
 from study.schema.counted import FILE, Counted
-from study.schema.tags import COMPLETE, CONFIG_HASH, KIND, LAUNCH, SEED, STORAGE, STUDY_VERSION, TRUE
+from study.schema.tags import COMPLETE, CONFIG_HASH, KIND, LAUNCH, STORAGE, STUDY_VERSION, TRUE
 from study.show.tracking.errors import named
 from study.show.tracking.experiment import NOTE, Experiment, metric
-from study.store.provenance import tags as noted
+from study.store.provenance import Provenance
 from study.store.sheet import DATA_SHEET
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Launches(Experiment):
         self._counted: Counted | None = None  # as it is shown
 
     @named
-    def start_launch(self, spec_yaml: str, plan: Mapping[str, Any], provenance: dict[str, Any], storage: str,
+    def start_launch(self, spec_yaml: str, plan: Mapping[str, Any], provenance: Provenance, storage: str,
                      data_sheet: bytes | None = None, places: Collection[str] = (),
                      counted: Counted | None = None) -> None:
         """Create this launch's run. Launches of the same storage that never ended become KILLED: the study is locked
@@ -67,7 +68,7 @@ class Launches(Experiment):
         """
         if self._is_started:
             return
-        self._commit = str(provenance["commit"] or "unknown")
+        self._commit = provenance.commit or "unknown"
         for run in self.delete_doubles():
             if run.data.tags.get(LAUNCH) == self._identity:
                 continue
@@ -82,12 +83,12 @@ class Launches(Experiment):
         if mine:
             self._launch = mine[0].info.run_id
         else:
-            tags = {**noted(provenance), STORAGE: storage, LAUNCH: self._identity, STUDY_VERSION: self._version}
+            tags = {**provenance.tags(), STORAGE: storage, LAUNCH: self._identity, STUDY_VERSION: self._version}
             name = time.strftime("launch %Y-%m-%d %H:%M:%S", time.localtime(self._begun))
             self._launch = self._create("launch", name, tags, milliseconds(self._begun))
         self._log_counted(counted)
         for file, text in {"spec.yaml": spec_yaml, "plan.json": json.dumps(plan, indent=1, allow_nan=False),
-                           "pip-freeze.txt": provenance["packages"], "git.diff": provenance["diff"]}.items():
+                           "pip-freeze.txt": provenance.packages, "git.diff": provenance.diff}.items():
             self.log_bytes(self._launch, file, text.encode())
         if data_sheet:
             self.log_bytes(self._launch, DATA_SHEET, data_sheet)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from study.schema.columns import FLAGS, VERDICT
 from study.schema.manifest import Manifest
 from study.schema.unit import Configuration, Unit
 
@@ -31,7 +32,7 @@ def counting(done: Iterable[Done]) -> list[Done]:
 
 def verdict_tags(final: Mapping[str, Any]) -> dict[str, str]:
     """The tags that say how a replicate ended: its verdict, and its flags where it has any."""
-    return {name: final[name] for name in ("verdict", "flags") if final.get(name)}
+    return {name: final[name] for name in (VERDICT, FLAGS) if final.get(name)}
 
 
 def parameters(configuration: Configuration) -> dict[str, str]:
