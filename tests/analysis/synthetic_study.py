@@ -123,7 +123,7 @@ class _Writer:
                 "config": json.dumps({"knobs": knobs}),
                 "commit": "c0ffee1234567890",
                 "seeds": f"{seeds[0]}-{seeds[-1]}",
-                **({"rungs": '{"40": 0.5, "80": 0.4}'} if status == "pruned" else {}),
+                **({"last_rung": "80"} if status == "pruned" else {}),
             },
         )
         if status != "crashed":  # also of unfinished and pruned trials: a report must not count them

@@ -14,6 +14,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from analysis import load
 from study.run import unit_run as trial
 from study.schema.unit import Unit
 from tests.faults.holdings import Holdings, differences, faults
@@ -21,7 +22,7 @@ from tests.faults.in_process import Round, restart
 from tests.faults.tiny import LAUNCHER, environment, held_here
 from tests.study.launching import done
 from tests.study.launching import launch as launch_with_ray
-from tests.study.test_launch_whole import Launch, shown
+from tests.study.test_launch_whole import Launch
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
@@ -100,14 +101,13 @@ def test_interrupted_at_concurrency_1_equals_undisturbed(study: Launch, monkeypa
 
 def test_what_both_versions_of_a_study_prune_belongs_to_the_one_that_is_launched(
         study: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There and back: each finds its trials in MLflow. What the first had stopped and the second trained is told."""
+    """There and back: each has its trials in the report. What the first had stopped and the second trained is told."""
     def states() -> Counter[str]:
-        """Of the version that was launched last, in its journals; in MLflow they are the same."""
+        """Of the version that was launched last, in its journals; in the report they are the same."""
         version = json.loads(Path("runs/tiny/plan.json").read_text())["study_version"]
         found = Counter(entry["state"] for path in Path("runs/tiny/search", version).glob("*.json")
                         for entry in json.loads(path.read_text())["entries"])
-        tags = [run.data.tags for run in shown().search("tags.kind = 'trial'")]
-        shows = Counter(of["status"] for of in tags if of["study_version"] == version)
+        shows = Counter(load("tiny", f"sqlite:///{Path.cwd()}/mlflow.db", "cache").trials["status"])
         assert (found["pruned"], found["told"]) == (shows["pruned"], shows["finished"]) and found.total() == 2 * TRIALS
         return found
 
