@@ -145,7 +145,7 @@ def _kaplan_meier(frame: pd.DataFrame, gone: np.ndarray, diverged_at: pd.Series)
     kept = out[out["alive"].diff().fillna(-1.0) < 0]
     found = pd.concat([kept, last]).drop_duplicates("update", keep="last").reset_index(drop=True)
     cut = end[~gone & (end < end.max())].min(initial=math.inf)
-    for i in found.index[found["update"] <= cut]:
-        share = wilson(round(float(found.loc[i, "alive"]) * len(frame)), len(frame))
-        found.loc[i, ["low", "high"]] = share.low, share.high
-    return found
+    shares = [wilson(round(alive * len(frame)), len(frame)) for alive in found["alive"]]
+    late = found["update"] > cut
+    return found.assign(low=found["low"].where(late, [share.low for share in shares]),
+                        high=found["high"].where(late, [share.high for share in shares]))

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import numpy as np
@@ -21,11 +24,13 @@ from mlflow.entities import Metric, Param, RunTag
 from PIL import Image
 
 from study.store.sheet import DATA_SHEET, sheet
+from tests.stores import template
 
 KAPPA_SCALE = {"jko": 0.5, "kl_smooth": 0.3}
 PRIMARY = "kid_clf64_256"
 ARMS = {"kl": "kl", "jko": "jko", "kl_smooth": "kl"}  # arm -> method
 STEPS, MCMC, SEEDS = (0.05, 0.1, 0.2, 0.4), (5, 20), range(6)
+CELLS = tuple(itertools.product(STEPS, MCMC))
 NOT_RUN, UNFINISHED, SHORT = ("kl_smooth", 0.4, 20), ("kl_smooth", 0.4, 5), ("jko", 0.4, 5)
 DIVERGED = {  # (arm, step size, MCMC steps) -> seeds that diverged
     ("kl", 0.2, 5): {0, 3},
@@ -52,27 +57,30 @@ def value(arm: str, step: float, mcmc: int, seed: int) -> float:
 def shared(root: Path) -> str:
     """The tracking URI of one such store under `root`, written once a session."""
     root.mkdir(parents=True, exist_ok=True)
-    uri = f"sqlite:///{root}/mlflow.db"
+    uri = f"sqlite:///{copy(template(), root / 'mlflow.db')}"
     write(uri, root / "artifacts")
     return uri
 
 
-def write(uri: str, artifacts: Path, name: str = "toy", arms: tuple[str, ...] = tuple(ARMS)) -> None:
-    """The whole study under experiment `name`; `arms` renames the three arms."""
+def write(uri: str, artifacts: Path, name: str = "toy", arms: tuple[str, ...] = tuple(ARMS),
+          cells: Sequence[tuple[float, int]] = CELLS) -> None:
+    """The whole study under experiment `name`; `arms` renames the three arms; cells: (step size, MCMC steps) of each
+    arm's design."""
     names = dict(zip(ARMS, arms, strict=True))
     client = MlflowClient(tracking_uri=uri)
     experiment = client.create_experiment(name, artifact_location=artifacts.as_uri())
-    _Writer(client, experiment, name, names).all()
+    _Writer(client, experiment, name, names, cells).all()
 
 
 class _Writer:
-    def __init__(self, client: MlflowClient, experiment: str, name: str, names: dict[str, str]) -> None:
-        self.client, self.experiment, self.name, self.names = client, experiment, name, names
+    def __init__(self, client: MlflowClient, experiment: str, name: str, names: dict[str, str],
+                 cells: Sequence[tuple[float, int]] = CELLS) -> None:
+        self.client, self.experiment, self.name, self.names, self.cells = client, experiment, name, names, cells
         self.clock = START
 
     def all(self) -> None:
         self.launch()
-        for arm, step, mcmc in [(a, s, t) for a in ARMS for s in STEPS for t in MCMC]:
+        for arm, step, mcmc in [(a, *cell) for a in ARMS for cell in self.cells]:
             if (arm, step, mcmc) != NOT_RUN:
                 seeds = SEEDS[:4] if (arm, step, mcmc) == SHORT else SEEDS
                 self.trial("design", arm, step, mcmc, seeds, complete=(arm, step, mcmc) != UNFINISHED)
@@ -88,7 +96,7 @@ class _Writer:
 
     def launch(self) -> None:
         run = self.run("launch", "launch 1", {"commit": "c0ffee1234567890", "dirty": "false", "host": "node"})
-        self.client.log_dict(run, plan(self.name, self.names), "plan.json")
+        self.client.log_dict(run, plan(self.name, self.names, self.cells), "plan.json")
         self.client.log_text(run, f"study: {json.dumps(self.name)}\nmethod: [kl, jko]\n", "spec.yaml")
         self.client.log_text(run, "numpy==2.4.0\ntorch==2.13.0\nray==2.60.0\n", "pip-freeze.txt")
         self.image(run, sheet(pictures("data", "", 0)), DATA_SHEET)
@@ -155,9 +163,9 @@ def config_hash(phase: str, arm: str, step: float, mcmc: int) -> str:
     return f"{phase[0]}{list(ARMS).index(arm)}{round(step * 1000):06d}{mcmc:04d}"
 
 
-def plan(name: str, names: dict[str, str]) -> dict[str, Any]:
+def plan(name: str, names: dict[str, str], grid: Sequence[tuple[float, int]] = CELLS) -> dict[str, Any]:
     cells = [{"config_hash": config_hash("design", a, s, t), "arm": names[a], "method": ARMS[a],
-              "knobs": {"step_size": s, "mcmc_steps": t, "updates": 400}} for a in ARMS for s in STEPS for t in MCMC]
+              "knobs": {"step_size": s, "mcmc_steps": t, "updates": 400}} for a in ARMS for s, t in grid]
     kl = {"knobs": {}, "delta_min": 0.062, "delta_min_low": 0.055, "delta_min_high": 0.07, "delta_med": 0.17,
           "delta_med_low": 0.16, "delta_med_high": 0.18, "delta_kappa1": None}
     return {
@@ -180,7 +188,7 @@ def plan(name: str, names: dict[str, str]) -> dict[str, Any]:
         "seeds": {"design": [*SEEDS], "search": [1000, 1001], "confirm": [*range(2000, 2006)]},
         "floors": {PRIMARY: {"mean": 0.0011, "sd": 0.0009, "high": 0.003, "n": 256, "m": 397}},
         "planned": {
-            "design": {"configurations": 24, "replicates": 6},
+            "design": {"configurations": len(cells), "replicates": 6},
             "search": {"configurations": 6, "replicates": 2},
             "confirm": {"configurations": 1, "replicates": 6}},
         "cells": cells,

@@ -12,27 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import report
 from analysis.panels.cell_tables import every_frame, every_words, main_frame, main_words
 from analysis.read import load
 from analysis.read.address import ReportError
 from analysis.read.load import read
 from analysis.read.records import planned_seeds
 from analysis.read.store import Store, opened
-from analysis.read.study import Study
 from analysis.stats import cells as tables
 from analysis.stats.comparisons import comparisons
 from analysis.stats.limits import limits
 from analysis.text import findings
 from analysis.text.outcomes import verdicts
 from tests.analysis import synthetic_study as toy
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    store = Store(toy.shared(tmp_path_factory.getbasetemp() / "toy"))
-    cache = tmp_path_factory.mktemp("cache")
-    return read(store, "toy", cache)
 
 
 def cell(frame, arm, step, mcmc):
@@ -198,31 +189,15 @@ def test_a_uri_without_its_scheme_is_told_what_was_meant(uri: str, meant: str):
         pass
 
 
-def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.chdir(tmp_path)
-    uri = toy.shared(tmp_path / "toy")
-    assert report.main(["--study", "toy", "--tracking-uri", uri, "--out", "file"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == "report: --out file: cannot write there (Not a directory)"
-
-    def interrupted(*words: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(report, "_write", interrupted)
-    assert report.main(["--study", "toy", "--tracking-uri", uri, "--out", "out"]) == 130
-    assert capsys.readouterr().err.splitlines() == ["report: interrupted; the same command writes it"]
-
-
-def test_records_are_fetched_once(study, tmp_path_factory, monkeypatch):
-    store = Store(toy.shared(tmp_path_factory.getbasetemp() / "toy"))
-    cache = tmp_path_factory.mktemp("again")
-    read(store, "toy", cache)
+def test_records_are_fetched_once(study, toy_uri, tmp_path, monkeypatch):
+    store = Store(toy_uri)
+    read(store, "toy", tmp_path)
     fetched: list[str] = []
     download = store.client.download_artifacts
     monkeypatch.setattr(
         store.client, "download_artifacts", lambda run, path, dst: fetched.append(path) or download(run, path, dst)
     )
-    again = read(store, "toy", cache)
+    again = read(store, "toy", tmp_path)
     assert not [f for f in fetched if f.startswith("records")]
     assert again.finals.equals(study.finals)
 

@@ -12,12 +12,9 @@ import pytest
 from scipy import stats
 
 from analysis.panels import horizon, survival
-from analysis.read.load import read
-from analysis.read.store import Store
 from analysis.read.trials import PRUNED, trial_row
 from analysis.stats import horizons
 from analysis.stats.limits import limits
-from tests.analysis import synthetic_study as toy
 
 
 @pytest.fixture
@@ -42,9 +39,8 @@ def test_horizons_are_round_and_end_with_the_run():
     assert horizons.horizons(400)[-2:] == [300, 400] and horizons.horizons(1) == [1]
 
 
-def test_a_shorter_study_sees_a_larger_limit(tmp_path_factory):
+def test_a_shorter_study_sees_a_larger_limit(study):
     """The seeds of the toy diverge at 100 + 20 * (seed): kl at 0.2 and 20 steps loses all six between 100 and 200."""
-    study = read(Store(toy.shared(tmp_path_factory.getbasetemp() / "toy")), "toy", tmp_path_factory.mktemp("cache"))
     frame = horizons.limits_by_horizon(study)
     kl = frame[(frame["arm"] == "kl") & (frame["mcmc_steps"] == 20)].set_index("horizon")
     finals = study.finals[(study.finals["arm"] == "kl") & (study.finals["mcmc_steps"] == 20)]
@@ -117,10 +113,8 @@ def test_figures_mark_every_divergence_and_every_limit(ax):
     assert [t.get_text() for t in other.get_yticklabels()] == ["0.1", "0.2", "0.4"]
 
 
-def test_pruned_trials_are_censored_at_the_last_rung_they_reported(tmp_path_factory, ax):
+def test_pruned_trials_are_censored_at_the_last_rung_they_reported(study, ax):
     """The toy's search: three finished trials and one pruned, of two seeds each; its rungs end at update 80."""
-    store = Store(toy.shared(tmp_path_factory.getbasetemp() / "toy"))
-    study = read(store, "toy", tmp_path_factory.mktemp("cache"))
     found = horizons.search_ends(study)
     pruned = found[found["pruned"]]
     assert pruned[["arm", "seed", "updates", "diverged"]].to_numpy().tolist() == [["kl", 1000, 80, False],

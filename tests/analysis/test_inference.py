@@ -195,13 +195,14 @@ def null_study(rng: np.random.Generator, arms: int, seeds: int, lost: float = 1 
 
 
 @pytest.mark.parametrize(("family", "seeds"), [(5, 8), (16, 10)])
-def test_family_wise_error_of_a_thousand_null_studies(family, seeds):
+def test_family_wise_error_of_null_studies(family, seeds):
+    """Over 250 studies, with a standard error of .014; without Holm it is .17 at 5 comparisons and .32 at 16."""
     rng, wrong = np.random.default_rng(7), 0
-    for _ in range(1000):
+    for _ in range(250):
         values = null_study(rng, family + 1, seeds)
         found = paired_tests(values, dict.fromkeys([*values][1:], "arm0"), family=family, lower_is_better=True)
         wrong += bool((found["p_holm"] <= 0.05).any())
-    assert wrong / 1000 <= 0.064
+    assert wrong / 250 <= 0.078
 
 
 @pytest.mark.parametrize(("arms", "seeds", "said"), [(3, 7, 0.04), (6, 10, 0.08), (13, 10, 0.15)])

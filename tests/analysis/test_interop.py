@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from html import unescape
 from pathlib import Path
 from shutil import copy
 
@@ -25,14 +27,18 @@ from analysis.stats.limits import limits
 from tests.analysis import large_study
 from tests.analysis import synthetic_study as toy
 
+HOSTILE, ARMS = "<img src=x onerror=alert(1)>", ("kl<script>alert(1)</script>", "jko & $x_1$ %", "a|b\"'")
+
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Two studies, `toy` and `other`, the second one with other names of the arms."""
+def uri(toy_uri: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The toy and `other`, with other names of the arms; and two small ones, the second with names that are code."""
     root = tmp_path_factory.mktemp("two")
-    copy(toy.shared(tmp_path_factory.getbasetemp() / "toy").removeprefix("sqlite:///"), root / "mlflow.db")
-    toy.write(f"sqlite:///{root}/mlflow.db", root / "artifacts", "other", ("kl", "w", "k"))
-    return f"sqlite:///{root}/mlflow.db"
+    uri = f"sqlite:///{copy(toy_uri.removeprefix('sqlite:///'), root / 'mlflow.db')}"
+    toy.write(uri, root / "other", "other", ("kl", "w", "k"))
+    toy.write(uri, root / "small", "small", cells=[(0.1, 5), (0.2, 20)])
+    toy.write(uri, root / "hostile", HOSTILE, ARMS, cells=[(0.1, 5), (0.2, 20)])
+    return uri
 
 
 def test_two_studies_are_one_with_all_arms_and_the_first_baseline(uri, tmp_path):
@@ -58,16 +64,21 @@ def test_studies_of_other_data_are_refused(uri, tmp_path):
         pooled([one, other])
 
 
-def test_one_page_of_two_studies(uri, tmp_path):
-    assert report.main(["--study", "toy", "--study", "other", "--tracking-uri", uri, "--out", str(tmp_path)]) == 0
+def test_one_page_of_two_studies_whose_names_stay_text(uri, tmp_path):
+    assert report.main(["--study", "small", "--study", HOSTILE, "--tracking-uri", uri, "--out", str(tmp_path)]) == 0
     text = (tmp_path / "index.html").read_text()
-    assert "other: w" in text and "toy + other" in text and list((tmp_path / "figures").glob("samples_*.png"))
-    assert f"python analysis/report.py --study toy --study other --tracking-uri {uri} --out {tmp_path}" in text
-    assert text.count("python -m study.launch") == 2 and "<dt>other: hardware of the launch</dt>" in text
+    said = unescape(text)
+    assert f"small + {HOSTILE}" in said and list((tmp_path / "figures").glob("samples_*.png"))
+    assert f"report.py --study small --study '{HOSTILE}' --tracking-uri {uri} --out {tmp_path}" in said
+    assert text.count("python -m study.launch") == 2 and f"<dt>{HOSTILE}: hardware of the launch</dt>" in said
+    assert not re.search(r"<(script|img)\b", text)
+    assert "&lt;img src=x" in text and all(f"{HOSTILE}: {arm}" in said for arm in ARMS)
+    assert r": jko \& \$x\_1\$ \%" in (tmp_path / "tables" / "common_cell.tex").read_text()
+    assert r": a\|b" in (tmp_path / "tables" / "common_cell.md").read_text()
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
-def test_the_export_has_a_row_a_replicate_with_knobs_and_measures(uri, tmp_path, suffix):
+def test_the_export_has_a_row_a_replicate_with_knobs_and_measures(uri, few_panels, tmp_path, suffix):
     path = tmp_path / f"trials.{suffix}"
     out = ["--study", "toy", "--tracking-uri", uri, "--out", str(tmp_path / "r")]
     assert report.main([*out, "--export", str(path)]) == 0
@@ -97,11 +108,11 @@ def test_an_export_that_cannot_be_is_one_sentence(uri, tmp_path, capsys):
         assert line.count("\n") == 1 and any(part in line for part in said.split("|"))
 
 
-def test_watching_writes_again_only_when_there_is_more_and_ends_when_all_is_there(tmp_path, monkeypatch, capsys):
+def test_watching_writes_again_only_when_there_is_more_and_ends_when_all_is_there(
+        own_uri, few_panels, tmp_path, monkeypatch, capsys):
     """The study's missing work comes in at the second look; nothing new at the third."""
-    uri, looks = f"sqlite:///{tmp_path}/w.db", []
-    toy.write(uri, tmp_path / "a")
-    client = MlflowClient(tracking_uri=uri)
+    looks: list[float] = []
+    client = MlflowClient(tracking_uri=own_uri)
     [experiment] = client.search_experiments(filter_string="name = 'toy'")
     unfinished = [r for r in client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", max_results=500)
                   if "complete" not in r.data.tags and r.data.tags["phase"] == "design"]
@@ -119,11 +130,11 @@ def test_watching_writes_again_only_when_there_is_more_and_ends_when_all_is_ther
 
     monkeypatch.setattr(time, "sleep", sleep)
     out = tmp_path / "r"
-    assert report.main(["--tracking-uri", uri, "--out", str(out), "--watch", "5"]) == 0
+    assert report.main(["--tracking-uri", own_uri, "--out", str(out), "--watch", "5"]) == 0
     said = capsys.readouterr().out
     assert said.count("written:") == 2 and "stopped watching; the last page" in said and looks == [5.0] * 4
     assert '<meta http-equiv="refresh" content="5">' in (out / "index.html").read_text()
-    assert report.main(["--tracking-uri", uri, "--out", str(out)]) == 0
+    assert report.main(["--tracking-uri", own_uri, "--out", str(out)]) == 0
     assert "http-equiv" not in (out / "index.html").read_text()
 
 
@@ -141,21 +152,19 @@ def test_studies_that_share_a_cache_keep_each_other_s_records(uri, tmp_path):
     assert len(list(tmp_path.glob("records-*.parquet"))) == 2
 
 
-def test_commits_mixed_within_a_trial_are_told(tmp_path):
-    uri = f"sqlite:///{tmp_path}/m.db"
-    toy.write(uri, tmp_path / "a")
-    assert not any("commits" in line for line in read(Store(uri), "toy", _folder(tmp_path / "c")).warnings)
-    client = MlflowClient(tracking_uri=uri)
+def test_commits_mixed_within_a_trial_are_told(own_uri, study, tmp_path):
+    assert not any("commits" in line for line in study.warnings)
+    client = MlflowClient(tracking_uri=own_uri)
     [experiment] = client.search_experiments(filter_string="name = 'toy'")
     for run in client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", max_results=500):
         client.set_tag(run.info.run_id, "commit", f"{'a' * 40},{'b' * 40}")  # of two blocks of seeds
-    [line] = [text for text in read(Store(uri), "toy", tmp_path / "c").warnings if "commits" in text]
+    [line] = [text for text in read(Store(own_uri), "toy", tmp_path).warnings if "commits" in text]
     assert line == "The trials come from 2 commits: aaaaaaaaaa, bbbbbbbbbb."
 
 
 def test_a_notebook_loads_the_newest_study_in_a_line(uri, tmp_path):
     study = load(tracking_uri=uri, cache=tmp_path / "cache")
-    assert study.name in ("toy", "other") and {"seed", toy.PRIMARY} <= set(study.finals)
+    assert study.name in ("toy", "other", "small", HOSTILE) and {"seed", toy.PRIMARY} <= set(study.finals)
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(uri, tmp_path):

@@ -14,20 +14,8 @@ from analysis.panels.horizon import Horizon
 from analysis.panels.profiles import profiled
 from analysis.panels.samples import Samples
 from analysis.panels.survival import Survival
-from analysis.read.load import read
-from analysis.read.store import Store
 from analysis.stats.nearest_cells import nearest, nearest_cells
 from tests.analysis import synthetic_study as toy
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return Store(toy.shared(tmp_path_factory.getbasetemp() / "toy"))
-
-
-@pytest.fixture(scope="module")
-def study(store, tmp_path_factory):
-    return read(store, "toy", tmp_path_factory.mktemp("cache"))
 
 
 def cut(study, keep, rename=None):

@@ -45,7 +45,7 @@ OWN = '''
 
 
     class Taken(Gap):
-        name = "curves"
+        name = "limits"
 
 
     class Strange(Gap):
@@ -105,8 +105,8 @@ def lab(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def command(tmp_path_factory):
-    return ["--study", "toy", "--tracking-uri", toy.shared(tmp_path_factory.getbasetemp() / "toy"), "--out", "r"]
+def command(toy_uri):
+    return ["--study", "toy", "--tracking-uri", toy_uri, "--out", "r"]
 
 
 def test_panels_of_ones_own_are_on_the_page_in_figures_and_tables(lab, command, monkeypatch):
@@ -144,9 +144,9 @@ def test_panels_of_ones_own_are_on_the_page_in_figures_and_tables(lab, command, 
     ("lab_panels:Raises", "ValueError: no gap"),
     ("lab_panels:Replaces", "its table is named '../lab', expected letters, digits, - and _, and a name that no other "
                             "has"),
-    ("lab_panels:Taken", "there is a panel named 'curves' already"),
+    ("lab_panels:Taken", "there is a panel named 'limits' already"),
 ])
-def test_what_is_no_panel_is_one_line_and_ends_with_2(lab, command, place, said, capsys):
+def test_what_is_no_panel_is_one_line_and_ends_with_2(lab, command, few_panels, place, said, capsys):
     assert report.main([*command, "--panel", place]) == 2
     assert capsys.readouterr().err == f"report: --panel {place}: {said}\n"
     assert not (lab / "r" / "index.html").exists()

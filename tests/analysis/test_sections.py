@@ -1,4 +1,4 @@
-"""The figures of a whole study: each kind is there in three formats, seeds are shared, many arms are divided."""
+"""Figures of a whole study: seeds are shared, many arms are divided, what was pruned is censored."""
 
 from __future__ import annotations
 
@@ -6,60 +6,13 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from PIL import Image
 
-from analysis.page.sections import sections
 from analysis.panels import samples
-from analysis.panels.built_in import PANELS
 from analysis.panels.groups import CROWD, arm_groups
 from analysis.panels.palette import with_methods
 from analysis.panels.pareto import Pareto
 from analysis.panels.survival import Survival
-from analysis.read.load import read
-from analysis.read.store import Store
 from study.schema.plan import PlannedArm
-from tests.analysis import synthetic_study as toy
-
-KINDS = {  # figures of the issue -> what their files begin with
-    "F1": "quality_0_kl", "F2": "divergence_0_kl", "F3 gradients": "pareto_particle_gradients",
-    "F3 time": "pareto_cpu_seconds", "F4": "curves_0-1", "F5": "profiles", "F6 importance": "importance",
-    "F6 path": "path", "F7": "replicates_5", "F8 alone": "samples_0-1_5_0_kl", "F8 nearest": "nearest_0-1_5_0_kl",
-    "F8 joint": "joint_0-1_5", "F8 data": "samples_data", "F9": "survival_0-2"}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return Store(toy.shared(tmp_path_factory.getbasetemp() / "toy"))
-
-
-@pytest.fixture(scope="module")
-def study(store, tmp_path_factory):
-    return read(store, "toy", tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
-def out(study, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    sections(study, folder, PANELS)
-    return folder
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_figure_is_there_as_svg_png_and_csv(out, kind):
-    path = out / "figures" / KINDS[kind]
-    assert path.with_suffix(".svg").read_text().startswith("<?xml") and len(pd.read_csv(path.with_suffix(".csv")))
-    with Image.open(path.with_suffix(".png")) as picture:
-        assert min(picture.size) > 200
-
-
-def test_all_arms_show_the_smallest_seed_that_survived_in_all(out):
-    """At 0.1 and 5 steps all survive: seed 0. At 0.2 and 20 steps kl lost all and kl_smooth all but 3 and 4, of which
-    no sheet was kept: each shows the first that it has."""
-    at = pd.read_csv(out / "figures" / "joint_0-1_5.csv")
-    assert at["arm"].tolist() == list(toy.ARMS) and set(at["seed"]) == {0}
-    lost = pd.read_csv(out / "figures" / "joint_0-2_20.csv")
-    assert lost["verdict"].tolist() == ["diverged", "survived", "diverged"] and set(lost["seed"]) == {0}
-    assert not (out / "figures" / "nearest_0-2_20_0_kl.svg").exists()  # the diverged have no nearest
 
 
 def test_a_sheet_of_noise_is_not_called_stable_without_its_flags(study):

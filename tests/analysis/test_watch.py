@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import copy
 from typing import Any
 
 import pandas as pd
@@ -104,14 +103,12 @@ def test_finals_keep_the_primary_before_the_first_survivor(verdicts):
 
 @pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # of a chart with one row
 def test_pages_of_nothing_finished_of_the_diverged_alone_and_of_one_survivor_in_bold(
-        tmp_path, tmp_path_factory, monkeypatch):
-    copy(toy.shared(tmp_path_factory.getbasetemp() / "toy").removeprefix("sqlite:///"), tmp_path / "mlflow.db")
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    client = MlflowClient(tracking_uri=uri)
+        own_uri, tmp_path, monkeypatch):
+    client = MlflowClient(tracking_uri=own_uri)
     experiment = client.create_experiment("early", artifact_location=(tmp_path / "a").as_uri())
     writer = toy._Writer(client, experiment, "early", dict(zip(toy.ARMS, toy.ARMS, strict=True)))
     writer.launch()
-    command = ["--study", "early", "--tracking-uri", uri, "--out", str(tmp_path / "r")]
+    command = ["--study", "early", "--tracking-uri", own_uri, "--out", str(tmp_path / "r")]
     assert report.main(command) == 0
     assert "No finished replicate yet" in (tmp_path / "r" / "index.html").read_text()
     writer.trial("design", "kl", 0.4, 20, toy.SEEDS)
