@@ -1,4 +1,4 @@
-"""A study with known numbers in an SQLite MLflow store, written the way study/show/tracking writes one.
+"""A study with known numbers in an SQLite MLflow store, written by the engine itself.
 
 Three arms x 4 step sizes x 2 numbers of MCMC steps x 6 seeds; `VALUES` and `DIVERGED` hold the truth. One design cell
 was never run, one is unfinished, one ran 4 of 6 seeds; a search of five trials (one pruned, one crashed) and a confirm
@@ -8,7 +8,6 @@ phase follow. `write` needs no Ray and no torch.
 from __future__ import annotations
 
 import functools
-import io
 import itertools
 import json
 import tempfile
@@ -16,14 +15,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from shutil import copy
 from typing import Any
+from unittest import mock
 
 import numpy as np
-import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
-from PIL import Image
 
-from study.store.sheet import DATA_SHEET, sheet
+from study.schema.columns import CELL, MCMC_STEPS, STEP_SIZE
+from study.schema.manifest import Manifest, Status
+from study.schema.tags import COMPLETE
+from study.schema.unit import Unit
+from study.show.tracking import Tracking
+from study.store.provenance import Provenance
+from study.store.records import records as written
+from study.store.sheet import sheet
+from study.store.units import Store
+from tests.configurations import unit as unit_of
 from tests.stores import template
 
 KAPPA_SCALE = {"jko": 0.5, "kl_smooth": 0.3}
@@ -42,7 +48,8 @@ DIVERGED = {  # (arm, step size, MCMC steps) -> seeds that diverged
     ("kl_smooth", 0.2, 20): {0, 1, 2, 5},
 }
 NOISE = np.array([-0.011, 0.004, 0.009, -0.003, 0.007, -0.006])  # of each seed, the same in every cell
-START = 1_700_000_000_000  # milliseconds
+START = 1_700_000_000.0  # seconds
+COMMIT = "c0ffee1234567890"
 
 
 def value(arm: str, step: float, mcmc: int, seed: int) -> float:
@@ -67,96 +74,65 @@ def write(uri: str, artifacts: Path, name: str = "toy", arms: tuple[str, ...] = 
     """The whole study under experiment `name`; `arms` renames the three arms; cells: (step size, MCMC steps) of each
     arm's design."""
     names = dict(zip(ARMS, arms, strict=True))
-    client = MlflowClient(tracking_uri=uri)
-    experiment = client.create_experiment(name, artifact_location=artifacts.as_uri())
-    _Writer(client, experiment, name, names, cells).all()
+    MlflowClient(uri).create_experiment(name, artifact_location=artifacts.as_uri())
+    with tempfile.TemporaryDirectory() as folder, mock.patch("time.time", lambda: START):
+        _Writer(uri, name, names, Store(folder, "toy", {"study_version": "v1", "commit": COMMIT})).all(cells)
 
 
 class _Writer:
-    def __init__(self, client: MlflowClient, experiment: str, name: str, names: dict[str, str],
-                 cells: Sequence[tuple[float, int]] = CELLS) -> None:
-        self.client, self.experiment, self.name, self.names, self.cells = client, experiment, name, names, cells
-        self.clock = START
+    """Shows units of work in MLflow as a launch does."""
 
-    def all(self) -> None:
-        self.launch()
-        for arm, step, mcmc in [(a, *cell) for a in ARMS for cell in self.cells]:
+    def __init__(self, uri: str, name: str, names: dict[str, str], store: Store) -> None:
+        self.plan, self.names, self.store = plan(name, names), names, store
+        self.tracking = Tracking(uri, name, "v1", CELL, self.plan["seeds"])
+
+    def all(self, cells: Sequence[tuple[float, int]]) -> None:
+        self.tracking.start_launch(
+            f"study: {json.dumps(self.plan['study'])}\nmethod: [kl, jko]\n", self.plan,
+            Provenance(COMMIT, host="node", packages="numpy==2.4.0\ntorch==2.13.0\nray==2.60.0\n"), "here",
+            sheet(pictures("data", "", 0)))
+        for arm, step, mcmc in [(a, s, t) for a in ARMS for s, t in cells]:
             if (arm, step, mcmc) != NOT_RUN:
-                seeds = SEEDS[:4] if (arm, step, mcmc) == SHORT else SEEDS
-                self.trial("design", arm, step, mcmc, seeds, complete=(arm, step, mcmc) != UNFINISHED)
+                unit = self.unit("design", arm, step, mcmc, SEEDS[:4] if (arm, step, mcmc) == SHORT else SEEDS)
+                self.show(unit, "finished")
+                if (arm, step, mcmc) == UNFINISHED:  # as a launch that is killed leaves it
+                    [run] = self.tracking.search(f"tags.config_hash = '{unit.config_hash}' and tags.kind = 'trial'")
+                    self.tracking._client.delete_tag(run.info.run_id, COMPLETE)
         for i, (arm, step) in enumerate([("kl", 0.07), ("jko", 0.17), ("jko", 0.3), ("kl", 0.31), ("kl", 0.11)]):
-            status = {3: "pruned", 4: "crashed"}.get(i, "finished")
-            self.trial("search", arm, step, 10 + i, range(1000, 1002), status)
-        self.trial("confirm", "jko", 0.17, 11, range(2000, 2006))
+            unit = self.unit("search", arm, step, 10 + i, range(1000, 1002))
+            if i == 4:
+                self.tracking.mark(unit, "crashed", "ValueError: no")
+            else:
+                self.show(unit, "pruned" if i == 3 else "finished")
+        self.show(self.unit("confirm", "jko", 0.17, 11, range(2000, 2006)), "finished")
+        self.tracking.end_launch("finished", {})
 
-    def run(self, kind: str, name: str, tags: dict[str, str]) -> str:
-        self.clock += 1000
-        every = {"kind": kind, "study": self.name, "study_version": "v1", **tags}
-        return str(self.client.create_run(self.experiment, self.clock, every, name).info.run_id)
+    def unit(self, phase: str, arm: str, step: float, mcmc: int, seeds: range) -> Unit:
+        return unit_of(tuple(seeds), config_hash(phase, arm, step, mcmc), phase=phase, arm=self.names[arm],
+                       method=ARMS[arm], step_size=step, mcmc_steps=mcmc, updates=400)
 
-    def launch(self) -> None:
-        run = self.run("launch", "launch 1", {"commit": "c0ffee1234567890", "dirty": "false", "host": "node"})
-        self.client.log_dict(run, plan(self.name, self.names, self.cells), "plan.json")
-        self.client.log_text(run, f"study: {json.dumps(self.name)}\nmethod: [kl, jko]\n", "spec.yaml")
-        self.client.log_text(run, "numpy==2.4.0\ntorch==2.13.0\nray==2.60.0\n", "pip-freeze.txt")
-        self.image(run, sheet(pictures("data", "", 0)), DATA_SHEET)
-        self.client.set_terminated(run)
+    def show(self, unit: Unit, status: Status) -> None:
+        if status == "pruned":
+            rungs = {40: 0.5, 80: 0.4}
+        else:
+            arm, rungs = next(arm for arm, name in self.names.items() if name == unit.configuration.arm), {}
+            self.files(unit, arm)
+        manifest = self.store.write_done(unit, Manifest(status=status, primary=PRIMARY, started=START, ended=START + 60,
+                                                        rungs=rungs))
+        self.tracking.show(self.store, [(unit, manifest)])
 
-    def image(self, run: str, png: bytes, name: str) -> None:
-        self.client.log_image(run, Image.open(io.BytesIO(png)), name)
-
-    def trial(
-        self,
-        phase: str,
-        arm: str,
-        step: float,
-        mcmc: int,
-        seeds: range,
-        status: str = "finished",
-        complete: bool = True,
-    ) -> None:
-        tags = {
-            "config_hash": config_hash(phase, arm, step, mcmc),
-            "method": ARMS[arm],
-            "arm": self.names[arm],
-            "phase": phase,
-        }
-        knobs = {"step_size": step, "mcmc_steps": mcmc, "updates": 400}
-        run = self.run(
-            "trial",
-            f"{arm} step_size={step:g} mcmc_steps={mcmc}",
-            {
-                **tags,
-                "status": status,
-                "config": json.dumps({"knobs": knobs}),
-                "commit": "c0ffee1234567890",
-                "seeds": f"{seeds[0]}-{seeds[-1]}",
-                **({"last_rung": "80"} if status == "pruned" else {}),
-            },
-        )
-        if status != "crashed":  # also of unfinished and pruned trials: a report must not count them
-            frame = records(arm, step, mcmc, seeds)
-            path = f"records/{seeds[0]}-{seeds[-1]}.parquet"
-            self.client.log_artifact(run, _file(frame, Path(path).name), "records")
-            gone = int((frame["verdict"] == "diverged").sum())
-            self.client.log_batch(
-                run, [Metric("diverged", gone, self.clock, 0)], [Param(k, str(v)) for k, v in knobs.items()], []
-            )
-        if phase == "design" and (step, mcmc) in [(0.1, 5), (0.2, 20)] and complete:
+    def files(self, unit: Unit, arm: str) -> None:
+        c = unit.configuration
+        step, mcmc = c.knobs[STEP_SIZE], c.knobs[MCMC_STEPS]
+        self.store.write(f"{unit.key}/records.parquet", written(records(arm, step, mcmc, unit.seeds)))
+        if c.phase == "design" and (step, mcmc) in [(0.1, 5), (0.2, 20)]:
             for seed in (0, 1) if mcmc == 5 else (0,):
-                verdict = "diverged" if seed in DIVERGED.get((arm, step, mcmc), ()) else "survived"
-                child = self.run(
-                    "replicate",
-                    f"seed {seed}",
-                    {**tags, "seed": str(seed), "verdict": verdict, "mlflow.parentRunId": run},
-                )
-                images = pictures(arm, verdict, seed)
-                self.image(child, sheet(images), f"samples_{seed}.png")
-                if verdict != "diverged":
+                is_lost = seed in DIVERGED.get((arm, step, mcmc), ())
+                images = pictures(arm, "diverged" if is_lost else "survived", seed)
+                self.store.write(f"{unit.key}/samples_{seed}.png", sheet(images))
+                if not is_lost:
                     rows = [images[:8], pictures("data", "", 0)[:8]]
-                    self.image(child, sheet(np.concatenate(rows)), f"nearest_{seed}.png")
-        if complete:
-            self.client.log_batch(run, tags=[RunTag("complete", "true")])
+                    self.store.write(f"{unit.key}/nearest_{seed}.png", sheet(np.concatenate(rows)))
 
 
 def config_hash(phase: str, arm: str, step: float, mcmc: int) -> str:
@@ -195,7 +171,7 @@ def plan(name: str, names: dict[str, str], grid: Sequence[tuple[float, int]] = C
         "estimate": {"phases": {}, "arms": {}, "equal_budget": {}}}
 
 
-def records(arm: str, step: float, mcmc: int, seeds: range) -> pd.DataFrame:
+def records(arm: str, step: float, mcmc: int, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """The wide records of one unit of work: curves while a replicate lives, one final row each."""
     rows: list[dict[str, Any]] = []
     for seed in seeds:
@@ -213,6 +189,7 @@ def records(arm: str, step: float, mcmc: int, seeds: range) -> pd.DataFrame:
                     PRIMARY: level + 0.5 * np.exp(-update / 60) + rise + 0.01 * np.sin(update / 30 + seed),
                     "kappa": (step / 0.17) ** 2 * KAPPA_SCALE.get(arm, 1.0) * (1 + 0.05 * (seed % 6)),
                     "gap": 0.3 * np.exp(-update / 80) + rise,
+                    "wall_seconds": update / 100,
                 }
             )
         rows.append(
@@ -229,9 +206,7 @@ def records(arm: str, step: float, mcmc: int, seeds: range) -> pd.DataFrame:
                 "cpu_seconds": 4.0,
             }
         )
-    frame = pd.DataFrame(rows)
-    numbers = frame.columns.difference(["stage", "verdict", "seed", "update"])
-    return frame.astype({c: "float64" for c in numbers} | {"seed": "int64", "update": "int64"})
+    return rows
 
 
 def pictures(arm: str, verdict: str, seed: int) -> np.ndarray:
@@ -240,9 +215,3 @@ def pictures(arm: str, verdict: str, seed: int) -> np.ndarray:
     y, x = np.mgrid[:8, :8] - 3.5
     rings = np.exp(-((np.hypot(x, y) - rng.uniform(1, 3, (64, 1, 1))) ** 2))
     return (2 * (rng.uniform(size=rings.shape) if verdict == "diverged" else rings) - 1)[:, None]
-
-
-def _file(frame: pd.DataFrame, name: str) -> str:
-    path = Path(tempfile.mkdtemp()) / name
-    frame.to_parquet(path)
-    return str(path)

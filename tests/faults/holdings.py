@@ -71,8 +71,12 @@ def holdings(folder: Path, uri: str, study: str = EXPERIMENT) -> Holdings:
     assert experiment is not None, f"no experiment {study} at {uri}"
     for run in client.search_runs([experiment.experiment_id], max_results=5000):
         tags = {name: run.data.tags.get(name, "") for name in TAGS}
-        curves = {name: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, name))
-                  for name in run.data.metrics if name.removeprefix("spent_") not in TIMES}
+        names = [name for name in run.data.metrics if name.removeprefix("spent_") not in TIMES]
+        if run.data.tags["kind"] == "replicate":
+            curves = {name: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, name))
+                      for name in names}
+        else:  # an aggregate is what it is now
+            curves = {name: [(0, run.data.metrics[name])] for name in names}
         shown = Shown(run.info.status, tags, curves)
         kind, config_hash = run.data.tags["kind"], run.data.tags.get("config_hash", "")
         if kind == "launch":

@@ -211,13 +211,13 @@ def test_what_the_storage_has_no_more_stays_and_is_not_counted(uri: str, store: 
     tracking = Tracking(uri, "jko", "v1")
     show(tracking, store, finished_unit(store, (0, 1)))
     shutil.rmtree(tmp_path / "runs")
-    show(tracking, store, finished_unit(store, (2, 3)))
+    show(tracking, store, finished_unit(store, (2,)))
     [trial] = runs(tracking, "trial")
-    assert trial.data.tags["seeds"] == "2-3" and trial.data.metrics["replicates"] == 2
+    assert trial.data.tags["seeds"] == "2-2" and trial.data.metrics["replicates"] == 1, "fewer, and the latest"
     kept = {f"{folder}/{name}" for folder, name in (
-        ("records", "0-1.parquet"), ("records", "2-3.parquet"), ("units", "0-1.json"), ("units", "2-3.json"))}
+        ("records", "0-1.parquet"), ("records", "2-2.parquet"), ("units", "0-1.json"), ("units", "2-2.json"))}
     assert {path for folder in ("records", "units") for path in tracking.artifacts(trial.info.run_id, folder)} == kept
-    assert len(runs(tracking, "replicate")) == 4
+    assert len(runs(tracking, "replicate")) == 3
 
 
 def test_seeds_that_were_trained_again_are_shown_once_as_they_are_now(uri: str, store: Store) -> None:

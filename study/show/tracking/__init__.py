@@ -60,7 +60,7 @@ class Tracking(Launches):
         """config_hash -> tags of its trial run, of those that are complete, of whatever version. Asked once."""
         if self._shown is None:
             runs = self.search(f"tags.{KIND} = 'trial' and tags.{COMPLETE} = '{TRUE}'")
-            self._shown = {tags.config_hash: tags for run in runs if (tags := TrialTags.read(run.data.tags))}
+            self._shown = {tags.config_hash: tags for tags in (TrialTags.read(run.data.tags) for run in runs)}
         return self._shown
 
     @named
@@ -94,8 +94,8 @@ class Tracking(Launches):
             last_rung=str(max(done[-1][1].rungs, default="")))
         note = f"{NOTES['trial']}\n\nReplicates that did not diverge: {how}." if how else NOTES["trial"]
         self.end(trial, "FINISHED", ended)
-        # Step: the replicates that are shown, so that the aggregate that knows most is the latest.
-        self.log(trial, [metric(name, value, ended, len(final)) for name, value in measured.items()],
+        at = ended if known is None else milliseconds(time.time())  # of one step MLflow shows the last
+        self.log(trial, [metric(name, value, at, 0) for name, value in measured.items()],
                  {NOTE: note, **tags.plain()}, parameters(unit.configuration))
         self.shown()[unit.config_hash] = tags
 
