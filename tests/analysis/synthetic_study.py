@@ -76,21 +76,24 @@ def write(uri: str, artifacts: Path, name: str = "toy", arms: tuple[str, ...] = 
     names = dict(zip(ARMS, arms, strict=True))
     MlflowClient(uri).create_experiment(name, artifact_location=artifacts.as_uri())
     with tempfile.TemporaryDirectory() as folder, mock.patch("time.time", lambda: START):
-        _Writer(uri, name, names, Store(folder, "toy", {"study_version": "v1", "commit": COMMIT})).all(cells)
+        Writer(uri, name, names, Store(folder, "toy", {"study_version": "v1", "commit": COMMIT})).all(cells)
 
 
-class _Writer:
+class Writer:
     """Shows units of work in MLflow as a launch does."""
 
     def __init__(self, uri: str, name: str, names: dict[str, str], store: Store) -> None:
         self.plan, self.names, self.store = plan(name, names), names, store
         self.tracking = Tracking(uri, name, "v1", CELL, self.plan["seeds"])
 
-    def all(self, cells: Sequence[tuple[float, int]]) -> None:
+    def launch(self) -> None:
         self.tracking.start_launch(
             f"study: {json.dumps(self.plan['study'])}\nmethod: [kl, jko]\n", self.plan,
             Provenance(COMMIT, host="node", packages="numpy==2.4.0\ntorch==2.13.0\nray==2.60.0\n"), "here",
             sheet(pictures("data", "", 0)))
+
+    def all(self, cells: Sequence[tuple[float, int]]) -> None:
+        self.launch()
         for arm, step, mcmc in [(a, s, t) for a in ARMS for s, t in cells]:
             if (arm, step, mcmc) != NOT_RUN:
                 unit = self.unit("design", arm, step, mcmc, SEEDS[:4] if (arm, step, mcmc) == SHORT else SEEDS)

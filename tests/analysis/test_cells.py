@@ -65,7 +65,7 @@ def test_what_is_missing_is_said_by_cell(study):
     text = " ".join(findings.missing(study))
     assert "3 of 24 planned design cells are missing or short" in text
     assert "kl_smooth at step size 0.4, 20 MCMC steps (not run)" in text
-    assert "search has 5 of 6 planned trials" in text and "1 trial outside the design ended as crashed" in text
+    assert "search has 4 of 6 planned trials" in text and "1 trial outside the design ended as crashed" in text
 
 
 def test_pruned_and_crashed_trials_are_in_no_rate(study):

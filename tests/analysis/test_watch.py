@@ -22,6 +22,7 @@ from analysis.read.records import finals_of
 from analysis.read.study import Study
 from analysis.stats.comparisons import Ranking
 from study.schema.plan import Planned
+from study.store.units import Store as Storage
 from tests.analysis import synthetic_study as toy
 from tests.analysis.small_study import study
 
@@ -104,17 +105,16 @@ def test_finals_keep_the_primary_before_the_first_survivor(verdicts):
 @pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # of a chart with one row
 def test_pages_of_nothing_finished_of_the_diverged_alone_and_of_one_survivor_in_bold(
         own_uri, tmp_path, monkeypatch):
-    client = MlflowClient(tracking_uri=own_uri)
-    experiment = client.create_experiment("early", artifact_location=(tmp_path / "a").as_uri())
-    writer = toy._Writer(client, experiment, "early", dict(zip(toy.ARMS, toy.ARMS, strict=True)))
+    MlflowClient(tracking_uri=own_uri).create_experiment("early", artifact_location=(tmp_path / "a").as_uri())
+    writer = toy.Writer(own_uri, "early", dict(zip(toy.ARMS, toy.ARMS, strict=True)), Storage(str(tmp_path), "early"))
     writer.launch()
     command = ["--study", "early", "--tracking-uri", own_uri, "--out", str(tmp_path / "r")]
     assert report.main(command) == 0
     assert "No finished replicate yet" in (tmp_path / "r" / "index.html").read_text()
-    writer.trial("design", "kl", 0.4, 20, toy.SEEDS)
+    writer.show(writer.unit("design", "kl", 0.4, 20, toy.SEEDS), "finished")
     assert report.main(command) == 0
     assert "6/6" in (tmp_path / "r" / "index.html").read_text()
-    writer.trial("design", "kl", 0.1, 5, toy.SEEDS)
+    writer.show(writer.unit("design", "kl", 0.1, 5, toy.SEEDS), "finished")
     monkeypatch.setattr("analysis.panels.cell_tables.not_separable_from_best", lambda *_, **__: Ranking(["kl"], []))
     assert report.main(command) == 0
     for file, mark in (("index.html", "<b>0.07"), ("tables/common_cell.tex", r"\textbf{0.07"),
