@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from study.plan.identity import config_hash, phase_seeds
@@ -80,8 +80,8 @@ def _mostly_diverged(r: Result) -> bool:
 
 
 def make_search(spec: StudySpec, version: str, content_hash: str, results: Results, store: Store,
-                tagged: Collection[str] = (), read_only: bool = False) -> Search:
-    """Every arm's study, replayed from its journal. tagged: hashes of what this version's search has trained.
+                trained: Sequence[Unit] = (), read_only: bool = False) -> Search:
+    """Every arm's study, replayed from its journal. trained: finished units of this version, in their order.
     read_only: another launch may hold the study, so nothing is written.
     """
     import optuna
@@ -103,6 +103,6 @@ def make_search(spec: StudySpec, version: str, content_hash: str, results: Resul
                         sampler=lambda seed: make_sampler(search.sampler, seed),
                         pruner=make_pruner(search.prune, updates),
                         make=make, results=results, store=store, journal=f"search/{version}/{arm}.json")
-        one.replay(results.of(tagged), read_only)
+        one.replay(trained, read_only)
         arms.append(one)
     return Search(arms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from study.plan.cost import cost
@@ -37,12 +37,12 @@ class Work:
     """left: units that are not finished (of search and confirmation: as planned). cost: their gradient evaluations."""
 
     def __init__(self, spec: StudySpec, plan: Plan, results: Results, store: Store,
-                 tagged: Collection[str] = (), read_only: bool = False) -> None:
+                 trained: Sequence[Unit] = (), read_only: bool = False) -> None:
         self.spec, self.plan, self.results = spec, plan, results
         self._content = plan.data.content_hash
         self._waiting: list[str] = []  # arms that a lost unit keeps from their confirmation
         self._design = design_units(spec, self._content, results)
-        self._search = (make_search(spec, plan.study_version, self._content, results, store, tagged, read_only)
+        self._search = (make_search(spec, plan.study_version, self._content, results, store, trained, read_only)
                         if spec.search else None)
         searching = {} if self._search is None else {arm.arm: arm.left for arm in self._search.arms}
         if self._design or any(searching.values()):  # the best are not known yet: all their confirmations are to come

@@ -6,7 +6,7 @@ this version asked, what is confirmed; with the seeds of this spec, and under th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,10 +114,6 @@ class Results:
     def stop(self, unit: Unit) -> None:
         """This version's search stopped it, whether or not another version's did so, too."""
         self.stopped.add(unit.config_hash)
-
-    def of(self, hashes: Collection[str]) -> list[Unit]:
-        """A finished unit of each of these configurations, of whatever version."""
-        return [unit for config_hash, unit in sorted(self._done.items()) if config_hash in hashes]
 
     def all(self) -> list[Result]:
         """Of every unit that counts, what is finished."""

@@ -25,7 +25,7 @@ PRUNED = "pruned"  # the status of a unit that its search stopped: another versi
 CHECKPOINTS_KEPT = 2
 DIGEST_BYTES = hashlib.sha256().digest_size
 
-AGAIN = "the unit runs again unless MLflow gives it back"
+AGAIN = "the unit runs again"
 log = logging.getLogger(__name__)
 
 

@@ -101,7 +101,7 @@ def test_only_the_current_design_counts(tmp_path: Path, change: list[str]) -> No
     trained(loads(SPEC), both)
     new = loads(SPEC, overrides=change)
     now = Results(Store(str(tmp_path), "study"), "kid")
-    for unit in both.of(both.counted.arms):
+    for unit in both._done.values():
         now.add(unit, "finished", [both._final[unit.config_hash, seed] for seed in unit.seeds], {})
     trained(new, now)
     trained(new, alone)

@@ -171,7 +171,7 @@ def test_a_lost_journal_is_made_again_from_what_this_version_trained(tmp_path: P
     shelf = Shelf(tmp_path / "one")
     first = arm_search(tmp_path / "one", shelf)
     run(first, 4)
-    tagged = [*shelf.of(shelf.counted.arms), unit_of("a", x=5.0, k=1), unit_of("b", x=0.5, k=1)]
+    tagged = [*shelf._done.values(), unit_of("a", x=5.0, k=1), unit_of("b", x=0.5, k=1)]
     second = arm_search(tmp_path / "two", shelf)
     second.replay(tagged)
     values = sorted(t.value for t in second.study.get_trials(deepcopy=False) if t.value is not None)
@@ -186,7 +186,7 @@ def test_a_finished_search_takes_no_trial_of_an_arm_whose_space_lies_in_its_own(
     inside = unit_of("a", x=0.5, k=1)
     shelf.train(Unit(replace(inside.configuration, arm="b"), SEEDS, inside.config_hash))
     again = arm_search(tmp_path, shelf, trials=2)
-    again.replay(shelf.of({*shelf.counted.arms, inside.config_hash}))
+    again.replay([*shelf._done.values()])
     assert states(again) == 2 * [TrialState.COMPLETE]
 
 
@@ -339,7 +339,7 @@ def test_a_damaged_journal_is_made_again_with_its_rungs(tmp_path: Path, text: st
             finish(first, unit, rungs)
     path.write_text(text)
     second = arm_search(tmp_path, shelf, trials=4, pruner=make_pruner("successive_halving", 90))
-    second.replay(shelf.of(shelf.counted.arms))
+    second.replay([*shelf._done.values()])
     assert any("v/a.json is damaged and made again" in line for line in caplog.messages)
     before, after = (sorted((t.params["x"], t.state, t.intermediate_values, t.system_attrs.get("completed_rung_0"),
                              t.system_attrs.get("completed_rung_1")) for t in search.study.get_trials(deepcopy=False))
@@ -408,3 +408,19 @@ def test_the_last_units_end_reaches_the_journal_though_nothing_is_asked_again(tm
     again.replay()
     assert again.is_exhausted and again.left == 0
     assert [entry["state"] for entry in read_journal(Store(str(tmp_path), "study"), "search/v/a.json")] == 2 * ["told"]
+
+
+def test_what_was_pruned_before_the_journal_could_say_so_is_pruned(tmp_path: Path) -> None:
+    """The driver died between the two. What another version pruned is asked again."""
+    pruner = make_pruner("successive_halving", 90)
+    for mine in (True, False):
+        folder = tmp_path / str(mine)
+        shelf = Shelf(folder)
+        first = arm_search(folder, shelf, trials=2, pruner=pruner)
+        unit = first.ask()
+        assert unit is not None
+        shelf.add(unit, "pruned", [], {10: 0.4})
+        second = arm_search(folder, shelf, trials=2, pruner=pruner)
+        second.replay([unit] if mine else [])
+        assert states(second) == [TrialState.PRUNED if mine else TrialState.WAITING]
+        assert second.study.trials[0].intermediate_values == ({10: 0.4} if mine else {})

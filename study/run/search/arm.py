@@ -74,13 +74,15 @@ class ArmSearch:
         self._journal: list[Entry] = []
         self._units: list[str] = []  # keys, of each trial of the study in its order
 
-    def replay(self, tagged: Sequence[Unit] = (), read_only: bool = False) -> None:
+    def replay(self, trained: Sequence[Unit] = (), read_only: bool = False) -> None:
         """Rebuild the study from the journal and what is finished; call it once, before the first ask. What is learnt
         on the way goes into the journal, unless `read_only`.
 
-        tagged: finished units that this version trained: where the journal was lost those that ran in this
+        trained: finished units of this version, in their order: where the journal was lost those that ran in this
         arm's name are added behind the others, if its space would suggest them. (Another arm's may lie in it, too.)
+        What of them is pruned was so by this search, though the journal may not have come to say it.
         """
+        pruned = {unit.key for unit in trained if self._results.is_pruned(unit)}
         self._journal = read_journal(self._store, self._path)
         before = copy.deepcopy(self._journal)
         seen: set[str] = set()
@@ -89,17 +91,18 @@ class ArmSearch:
             if unit.config_hash in seen:
                 entry["state"] = "repeated"
             else:
-                self._restore(entry, unit, entry["state"] == "pruned")
+                self._restore(entry, unit, entry["state"] == "pruned" or unit.key in pruned)
             self._repeats_in_a_row = self._repeats_in_a_row + 1 if entry["state"] == "repeated" else 0
             seen.add(unit.config_hash)
             self._add(entry)
-        for done in tagged:
+        for done in trained:
             found = self._suggested(done) if done.configuration.arm == self.arm else None
             if found is not None and found[0].config_hash not in seen:
                 unit, params = found
                 entry = {"unit": unit.key, "params": params, "system_attrs": {}}
                 self._restore(entry, unit, self._results.remaining_block(unit) is not None)
                 self._journal.append(entry)
+                seen.add(unit.config_hash)
                 self._add(entry)
         restore_memory(self.study, self._journal, self._units)
         if self._journal != before and not read_only:  # perhaps nothing is asked again, and this is the last word
