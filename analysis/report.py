@@ -117,7 +117,8 @@ def _watch(names: list[str], out: Path, options: argparse.Namespace) -> None:
     """
     import time
 
-    from analysis.read.store import PassingError, opened
+    from analysis.read.address import PassingError
+    from analysis.read.store import opened
 
     known, more = "", True
     try:

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.panels.palette import methods_of
 from analysis.panels.panel import Figure
 from analysis.read.study import Study
-from analysis.stats.cells import common_cell, grid
+from analysis.stats.cells import common_cell, ran
 from analysis.stats.nearest_cells import Group, nearest
 from analysis.text.formatting import count, listed
 
@@ -56,12 +56,11 @@ def some_of(groups: list[Group]) -> list[Group]:
 def nearest_note(study: Study) -> str:
     """Which cells stand beside each other (`nearest_cells`), with the arms that could not run the common number of MCMC
     steps, and how many step sizes of the study have no figure."""
-    common, cells = common_cell(study), grid(study)
+    common, cells = common_cell(study), ran(study)
     assert common is not None
-    ran = cells[cells["replicates"] > 0]
-    own = nearest(ran, common[1])
+    own = nearest(cells, common[1])
     other = [a for a in present(study, own) if (own.loc[own["arm"] == a, "mcmc_steps"] != common[1]).any()]
-    few = f"At most {MOST} step sizes." if ran["step_size"].nunique() > MOST else ""
+    few = f"At most {MOST} step sizes." if cells["step_size"].nunique() > MOST else ""
     if not other:
         return f"At {common[1]:g} MCMC steps. {few}".strip()
     return (f"At {common[1]:g} MCMC steps; {listed(other)} did not run so many everywhere and "

@@ -18,7 +18,7 @@ from analysis.panels.panel import Figure, Panel
 from analysis.panels.thresholds import outside
 from analysis.read.study import Study
 from analysis.stats import horizons
-from analysis.stats.cells import common_cell, grid
+from analysis.stats.cells import common_cell, ran
 from analysis.stats.limits import limits
 from analysis.stats.nearest_cells import nearest
 from analysis.text.formatting import count, slug
@@ -34,20 +34,20 @@ class Horizon(Panel):
         if frame.empty or common is None:
             return pd.DataFrame()
         frame = frame.merge(limits(study)[["arm", "mcmc_steps", "delta_min", "delta_med"]], on=["arm", "mcmc_steps"])
-        close = nearest(_ran(study), common[1]).groupby("arm")["mcmc_steps"]
+        close = nearest(ran(study), common[1]).groupby("arm")["mcmc_steps"]
         return frame[frame["mcmc_steps"] == frame["arm"].map(close.agg(lambda steps: steps.mode().iloc[-1]))]
 
     def is_shown(self, study: Study, frame: pd.DataFrame) -> bool:
         return len(frame) > 0 and bool(frame["diverged"].any())
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
-        ran, colour, found = _ran(study), colours(study.arms), []
+        cells, colour, found = ran(study), colours(study.arms), []
         for i, arm in enumerate(present(study, frame)):
             own = frame[frame["arm"] == arm]
             if not own["diverged"].any():
                 continue
             steps = own["mcmc_steps"].iloc[0]
-            levels = ran.loc[(ran["arm"] == arm) & (ran["mcmc_steps"] == steps), "step_size"].tolist()
+            levels = cells.loc[(cells["arm"] == arm) & (cells["mcmc_steps"] == steps), "step_size"].tolist()
             found.append(Figure(f"horizon_{i}_{slug(arm)}", f"{arm}, {steps:g} MCMC steps", own,
                                 partial(_plot, own, colour[arm], levels), (3.6, 3.0),
                                 f"Observed step-size limit of {arm} by the number of updates; its CSV file holds it"))
@@ -64,11 +64,6 @@ class Horizon(Panel):
         return ("Step size from which half of the replicates have diverged, had the study ended after so many updates "
                 f"({where}). Shaded: where Wilson's 95 % intervals leave it; triangles: beyond the largest level, or "
                 f"at the smallest already.{none}")
-
-
-def _ran(study: Study) -> pd.DataFrame:
-    cells = grid(study)
-    return cells[cells["replicates"] > 0]
 
 
 def _plot(own: pd.DataFrame, colour: str, levels: list[float], ax: Axes) -> None:

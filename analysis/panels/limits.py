@@ -20,7 +20,7 @@ from analysis.panels.panel import Figure, Panel, Table
 from analysis.panels.thresholds import outside, outside_words
 from analysis.read.frames import rows
 from analysis.read.study import Study
-from analysis.stats.cells import grid
+from analysis.stats.cells import ran
 from analysis.stats.limits import limits
 from analysis.text.formatting import DASH, brief, number, share
 from analysis.text.outcomes import poor_at
@@ -40,10 +40,9 @@ class Limits(Panel):
         return len(frame) > 0 and len(_bracketed(frame)) > 0
 
     def plot(self, study: Study, frame: pd.DataFrame, ax: Axes) -> None:
-        ran, cells = _bracketed(frame), grid(study)
-        cells = cells[cells["replicates"] > 0]
-        limit_chart(ran, ax, arms=study.arms, levels=list(cells["step_size"].unique()))
-        limit_key(ran, ax)
+        bracketed, cells = _bracketed(frame), ran(study)
+        limit_chart(bracketed, ax, arms=study.arms, levels=list(cells["step_size"].unique()))
+        limit_key(bracketed, ax)
         axes.say_n(ax, cells["replicates"], "replicates a step size")
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:

@@ -21,10 +21,10 @@ CROWDED = 72  # cells beyond which no words are written into them
 def edges(levels: Sequence[float]) -> np.ndarray:
     """Borders of the cells around `levels` on a logarithmic axis: half way, and as far beyond the ends. (k + 1,)"""
     logs = np.log(np.asarray(levels, float))
-    if len(logs) == 1:
-        return np.exp(np.array([logs[0] - 0.35, logs[0] + 0.35]))
     middle = (logs[1:] + logs[:-1]) / 2
-    return np.exp(np.concatenate([[2 * logs[0] - middle[0]], middle, [2 * logs[-1] - middle[-1]]]))
+    borders: np.ndarray = np.exp(np.add(logs, [-0.35, 0.35]) if len(logs) == 1 else np.concatenate(
+        [[2 * logs[0] - middle[0]], middle, [2 * logs[-1] - middle[-1]]]))
+    return borders
 
 
 def size(frame: pd.DataFrame, taller: float = 0.0, even: bool = False) -> tuple[float, float]:

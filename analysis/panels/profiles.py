@@ -15,7 +15,7 @@ from analysis.panels.panel import Figure, Panel
 from analysis.read.frames import rows
 from analysis.read.study import CELL, Study
 from analysis.stats.comparisons import compared_cells
-from analysis.stats.costs import profile, shared_cells
+from analysis.stats.costs import profile
 from analysis.text.formatting import count, listed
 
 
@@ -66,17 +66,15 @@ def profiled(study: Study) -> tuple[pd.DataFrame, str]:
         return frame, ""
     by_steps = ran.sort_index(level="mcmc_steps", ascending=False)
     most = max(by_steps, key=len)  # of equals the first: that with the most MCMC steps
-    if len(most) == len(arms):
-        shared = shared_cells(study)
-        return shared, f"the {count(shared.groupby(CELL).ngroups, 'cell')} that all arms ran"
     if 2 * len(most) <= len(arms):
         own = frame[frame["config_hash"].isin(compared_cells(study)["config_hash"])]
         at = "; ".join(f"{c.arm} {c.step_size:.4g}, {c.mcmc_steps:g}" for c in rows(compared_cells(study)))
         return own, f"each arm's own declared cell, as no cell was run by most arms (step size, MCMC steps: {at})"
     cells = ran.index[[most <= here for here in ran]]
     out = [a for a in arms if a not in most]
-    said = f"the {count(len(cells), 'cell')} that {len(most)} of {len(arms)} arms ran; left out: {', '.join(out)}"
-    return frame[frame.set_index(CELL).index.isin(cells) & frame["arm"].isin(most)], said
+    who = f"{len(most)} of {len(arms)} arms ran; left out: {', '.join(out)}" if out else "all arms ran"
+    return (frame[frame.set_index(CELL).index.isin(cells) & frame["arm"].isin(most)],
+            f"the {count(len(cells), 'cell')} that {who}")
 
 
 def profiles(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str], lower_is_better: bool) -> Axes:

@@ -14,7 +14,7 @@ from analysis.panels import sheets
 from analysis.panels.groups import OPEN
 from analysis.panels.panel import Figure, Panel
 from analysis.read.study import CELL, Study
-from analysis.stats.cells import common_cell, grid
+from analysis.stats.cells import common_cell, ran
 from analysis.stats.comparisons import compared_cells
 from analysis.text.formatting import slug
 from study.schema.outcomes import ending
@@ -33,12 +33,11 @@ class Samples(Panel):
         """A row per sheet: a configuration's replicate, `group` (0 at the declared cells, 1 at the widest span), paths
         of `samples` and `nearest` (None where not kept), `common` (it has the seed of its group), `own` (its group
         has no common seed)."""
-        cells = grid(study)
-        ran = cells[cells["replicates"] > 0]
-        if common_cell(study) is None or ran.empty or study.pictures is None:
+        cells = ran(study)
+        if common_cell(study) is None or cells.empty or study.pictures is None:
             return pd.DataFrame()
-        span = ran.groupby(CELL)["rate"].agg(lambda r: r.max() - r.min()).sort_values(ascending=False, kind="stable")
-        widest = ran.set_index(CELL).loc[[span.index[0]]] if span.iloc[0] > 0 else ran.iloc[:0]
+        span = cells.groupby(CELL)["rate"].agg(lambda r: r.max() - r.min()).sort_values(ascending=False, kind="stable")
+        widest = cells.set_index(CELL).loc[[span.index[0]]] if span.iloc[0] > 0 else cells.iloc[:0]
         declared = list(compared_cells(study)["config_hash"])
         other = [h for h in widest["config_hash"] if h not in declared]
         return pd.DataFrame([{**row, "group": k} for k, hashes in enumerate((declared, other))

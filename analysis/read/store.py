@@ -99,7 +99,7 @@ class Store:
 
     def artifact(self, run: Run, name: str, cache: Path, fixed: bool = False) -> Path:
         """One artifact in the cache; fetched again unless it is `fixed` (never changes once written) and there."""
-        target = cache / run.info.run_id / name
+        target: Path = cache / run.info.run_id / name
         if fixed and target.exists():
             return target
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.read.pictures import Pictures
-from analysis.read.trials import CELL
+from analysis.read.trials import CELL as CELL
 from study.schema.columns import CPU, GRADIENTS, LONG_RUN, NOT_MEASURED, WALL
 from study.schema.plan import Plan
 

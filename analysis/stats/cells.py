@@ -18,20 +18,10 @@ GROUP = ["phase", "arm", *CELL, "config_hash"]
 
 def rates(finals: pd.DataFrame) -> pd.DataFrame:
     """One row per configuration: replicates, diverged, and Wilson's interval of the divergence rate."""
-    found = []
-    for key, group in finals.groupby(GROUP, sort=True):
-        i = wilson(int(group["diverged"].sum()), len(group))
-        found.append(
-            {
-                **dict(zip(GROUP, key, strict=True)),
-                "replicates": len(group),
-                "diverged": int(group["diverged"].sum()),
-                "rate": i.estimate,
-                "rate_low": i.low,
-                "rate_high": i.high,
-            }
-        )
-    return pd.DataFrame(found, columns=[*GROUP, "replicates", "diverged", "rate", "rate_low", "rate_high"])
+    counts = finals.groupby(GROUP)["diverged"].agg(replicates="size", diverged="sum").astype(int).reset_index()
+    found = [wilson(int(k), int(n)) for k, n in zip(counts["diverged"], counts["replicates"], strict=True)]
+    return counts.assign(rate=[i.estimate for i in found], rate_low=[i.low for i in found],
+                         rate_high=[i.high for i in found])
 
 
 def summaries(finals: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
@@ -82,8 +72,19 @@ def grid(study: Study) -> pd.DataFrame:
         return status[cell.config_hash] or "unfinished"
 
     out["state"] = [state(cell) for cell in rows(out)]
+    return in_plan_order(study, out)
+
+
+def in_plan_order(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells by arm, as the plan has these, then by step size and MCMC steps."""
     order = {arm: i for i, arm in enumerate(study.arms)}
-    return out.sort_values(["arm", *CELL], key=lambda c: c.map(order) if c.name == "arm" else c, ignore_index=True)
+    return cells.sort_values(["arm", *CELL], key=lambda c: c.map(order) if c.name == "arm" else c, ignore_index=True)
+
+
+def ran(study: Study) -> pd.DataFrame:
+    """The rows of `grid` with a finished replicate."""
+    frame = grid(study)
+    return frame[frame["replicates"] > 0]
 
 
 def common_cell(study: Study) -> tuple[float, int] | None:
@@ -95,8 +96,6 @@ def common_cell(study: Study) -> tuple[float, int] | None:
 def best_cells(study: Study) -> pd.DataFrame:
     """For each arm the design cell with the best mean of the primary among those with the fewest diverged."""
     frame = grid(study)
-    frame = frame[frame["n"] > 0].sort_values(
-        ["rate", "mean", *CELL], ascending=[True, study.lower_is_better, True, True]
-    )
-    best = frame.drop_duplicates("arm")
-    return best.set_index("arm").reindex([a for a in study.arms if a in set(best["arm"])]).reset_index()
+    best_first = frame[frame["n"] > 0].sort_values(["rate", "mean", *CELL],
+                                                   ascending=[True, study.lower_is_better, True, True])
+    return in_plan_order(study, best_first.drop_duplicates("arm"))

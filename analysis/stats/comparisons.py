@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.read.study import CELL, Study
-from analysis.stats.cells import common_cell, grid, rates
+from analysis.stats.cells import common_cell, grid, in_plan_order, rates
 from analysis.stats.inference import RankComparison, compare_by_ranks, enough_for_significance, holm
 
 ALPHA = 0.05
@@ -28,8 +28,7 @@ def compared_cells(study: Study) -> pd.DataFrame:
         here=(frame["step_size"] == common[0]) & (frame["mcmc_steps"] == common[1]),
         far=np.abs(np.log(frame["step_size"] / common[0])).round(9))
     ranked = frame.sort_values(["here", "far", "mcmc_steps"], ascending=[False, True, False], kind="stable")
-    chosen = ranked.drop_duplicates("arm").set_index("arm").drop(columns=["here", "far"])
-    chosen = chosen.reindex([a for a in study.arms if a in chosen.index]).reset_index()
+    chosen = in_plan_order(study, ranked.drop_duplicates("arm").drop(columns=["here", "far"]))
     return chosen[chosen["replicates"] > 0].reset_index(drop=True)
 
 
@@ -59,9 +58,7 @@ def _with_cells(found: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 def confirmed_cells(study: Study) -> pd.DataFrame:
     """The configurations of the confirm phase (rows of `rates`) in the plan's order of arms; `name`: the arm, with the
     cell where several of its configurations were confirmed."""
-    frame = rates(study.finals[study.finals["phase"] == "confirm"])
-    order = {arm: i for i, arm in enumerate(study.arms)}
-    frame = frame.sort_values(["arm", *CELL], key=lambda c: c.map(order) if c.name == "arm" else c, ignore_index=True)
+    frame = in_plan_order(study, rates(study.finals[study.finals["phase"] == "confirm"]))
     several = frame["arm"].duplicated(keep=False)
     where = [f" ({a:.4g}, {b:g} steps)" for a, b in zip(frame["step_size"], frame["mcmc_steps"], strict=True)]
     name = frame["arm"].where(~several, frame["arm"] + pd.Series(where, dtype=object))

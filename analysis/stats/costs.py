@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.read.study import CELL, COSTS, Study
+from analysis.read.study import COSTS, Study
 from analysis.stats.cells import grid
 
 RESAMPLES = 2000
@@ -27,20 +27,13 @@ def replicate_costs(study: Study) -> pd.DataFrame:
     return study.finals[~study.finals["diverged"]].groupby("config_hash")[known].mean()
 
 
-def shared_cells(study: Study) -> pd.DataFrame:
-    """Design replicates of the cells (step size, MCMC steps) that every arm ran; empty where there is none."""
-    frame = study.finals[study.finals["phase"] == "design"]
-    ran = frame.groupby(CELL)["arm"].nunique()
-    every = ran.index[ran == frame["arm"].nunique()]
-    return frame[frame.set_index(CELL).index.isin(every)]
-
-
 def profile(frame: pd.DataFrame, measure: str, lower_is_better: bool) -> pd.DataFrame:
     """Performance profiles (Dolan and More 2002; as in Agarwal et al. 2021): one row per arm and threshold.
 
     share: of an arm's replicates that are at least as good as the threshold; a diverged one never is. low, high:
     pointwise 95 % percentile bootstrap of seeds, each drawn with all of its cells: cells share their seeds, so that
-    replicates are no independent draws. frame: `shared_cells`; thresholds: 100 values between the best and the worst
+    replicates are no independent draws. frame: replicates of cells that all of its arms
+    ran; thresholds: 100 values between the best and the worst
     survivor of all arms.
     """
     alive = frame.loc[~frame["diverged"], measure].dropna()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.read.study import CELL, Study
-from analysis.stats.cells import grid
+from analysis.stats.cells import ran
 from analysis.stats.comparisons import values_of
 from analysis.stats.inference import Interval, t_interval
 from analysis.stats.outcomes import poor as poor_of
@@ -33,7 +33,6 @@ def effects(study: Study) -> pd.DataFrame:
     (NaN where none was judged).
     """
     cells, factors = _factors(study)
-    cells = cells[cells["replicates"] > 0]
     found = []
     for arm in dict.fromkeys(cells["base_arm"]):
         own = cells[cells["base_arm"] == arm]
@@ -45,7 +44,7 @@ def effects(study: Study) -> pd.DataFrame:
 
 
 def _factors(study: Study) -> tuple[pd.DataFrame, list[str]]:
-    """`grid` with one column per factor of the plan, and the names of these columns.
+    """`ran` with one column per factor of the plan, and the names of these columns.
 
     Of further factors those that some arm's cells vary: what a search alone varies is one setting of an arm here, and
     would keep it from every shared cell.
@@ -53,7 +52,7 @@ def _factors(study: Study) -> tuple[pd.DataFrame, list[str]]:
     own = study.cells.groupby("base_arm")["knobs"]
     extra = [f for f in study.plan.further if any(len({str(k.get(f)) for k in of}) > 1 for _, of in own)]
     knobs = dict(zip(study.cells["config_hash"], study.cells["knobs"], strict=True))
-    frame = grid(study)
+    frame = ran(study)
     return frame.assign(**{f: [_level(knobs[h].get(f)) for h in frame["config_hash"]] for f in extra}), [*CELL, *extra]
 
 

@@ -28,15 +28,6 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class PairedDifference:
-    """Mean of a - b over pairs, its t interval, the sign-flip p and the smallest p that n pairs can give."""
-
-    difference: Interval
-    p: float
-    p_attainable: float
-
-
-@dataclass(frozen=True)
 class RankComparison:
     """a against b by ranks, paired. p and the smallest p that its untied pairs can give; in how many pairs a is better,
     worse or tied; superiority: the chance that a is better, ties half, with Wilson's interval on the pairs;
@@ -171,14 +162,6 @@ def enough_for_significance(n: int, comparisons: int, alpha: float = 0.05) -> bo
 def pairs_needed(comparisons: int, alpha: float = 0.05) -> int:
     """The fewest pairs for which `enough_for_significance`: m 2 / 2**n <= alpha."""
     return next(n for n in range(1, 64) if enough_for_significance(n, comparisons, alpha))
-
-
-def paired_difference(
-    a: Sequence[float], b: Sequence[float], rng: np.random.Generator, resamples: int = DRAWS
-) -> PairedDifference:
-    """Difference a - b of replicates with the same seed, with the two-sided sign-flip permutation test."""
-    d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
-    return PairedDifference(t_interval(d), *sign_flip(d, rng, resamples))
 
 
 def compare_by_ranks(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, *, lower_is_better: bool,

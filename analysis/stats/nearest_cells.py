@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.read.frames import rows
 from analysis.read.study import Study
-from analysis.stats.cells import common_cell, grid
+from analysis.stats.cells import common_cell, ran
 from analysis.stats.comparisons import compared_cells
 
 
@@ -25,25 +25,24 @@ class Group:
     declared: bool  # whether the comparisons are made here
 
 
-def nearest(ran: pd.DataFrame, steps: int) -> pd.DataFrame:
+def nearest(cells: pd.DataFrame, steps: int) -> pd.DataFrame:
     """Of each arm and step size the cell with the number of MCMC steps nearest to `steps` by ratio, of two such the
-    larger. ran: rows of `grid`."""
-    far = np.abs(np.log(ran["mcmc_steps"].astype(float) / steps)).round(9)
-    ranked = ran.assign(far=far).sort_values(["far", "mcmc_steps"], ascending=[True, False], kind="stable")
-    return ran.loc[sorted(ranked.drop_duplicates(["arm", "step_size"]).index)]
+    larger. cells: rows of `grid`."""
+    far = np.abs(np.log(cells["mcmc_steps"].astype(float) / steps)).round(9)
+    ranked = cells.assign(far=far).sort_values(["far", "mcmc_steps"], ascending=[True, False], kind="stable")
+    return cells.loc[sorted(ranked.drop_duplicates(["arm", "step_size"]).index)]
 
 
 def nearest_cells(study: Study) -> list[Group]:
     """One figure per step size that ran, with the `nearest` cells to the common number of MCMC steps; before them one
     of the declared cells, where no step size holds all of those. A step size whose cells it shows has none of its own.
     """
-    common, frame = common_cell(study), grid(study)
-    ran = frame[frame["replicates"] > 0]
-    if common is None or ran.empty:
+    common, finished = common_cell(study), ran(study)
+    if common is None or finished.empty:
         return []
     declared = compared_cells(study)
     at = frozenset(declared["config_hash"])
-    close = nearest(ran, common[1])
+    close = nearest(finished, common[1])
     found = [_level(own, common, at) for _, own in close.groupby("step_size")]
     if any(group.declared for group in found):
         return found

@@ -90,7 +90,8 @@ def _bilinear(images: np.ndarray, size: int) -> np.ndarray:
     side = images.shape[-1]
     at = np.clip((np.arange(size) + 0.5) * side / size - 0.5, 0, side - 1)
     matrix = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(side)))
-    return matrix @ images @ matrix.T
+    resized: np.ndarray = matrix @ images @ matrix.T
+    return resized
 
 
 def photographs() -> list[np.ndarray]:

@@ -60,7 +60,8 @@ class Density:
         middle = first + swept / 2
         angle = np.remainder(np.arctan2(offset[..., 1], offset[..., 0]) - middle + np.pi, 2 * np.pi) - np.pi
         angle = middle + np.clip(angle, -swept / 2, swept / 2)
-        return np.hypot(offset[..., 0] - radius * np.cos(angle), offset[..., 1] - radius * np.sin(angle))
+        apart: np.ndarray = np.hypot(offset[..., 0] - radius * np.cos(angle), offset[..., 1] - radius * np.sin(angle))
+        return apart
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Independent draws. Returns (n, 2) float64."""

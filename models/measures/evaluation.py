@@ -173,7 +173,7 @@ class Evaluator:
 
         The reverse chains start at the long run's particles, which stand for exact samples of the model.
         """
-        method, tau = self.method, self.method.hp.temperature
+        method, tau = self.method, float(self.method.hp.temperature)
         if not (self.ais_steps and tau and isinstance(method, ImageChain)):
             return [{} for _ in state.seeds]
 

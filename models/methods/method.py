@@ -212,7 +212,7 @@ def step_conflicts(step_size: float, sigma: float) -> list[tuple[str, str]]:
 class ImageChain:
     """E1: the potential in the space of the data. A mixin for methods whose last chain runs there."""
 
-    hp: Any
+    hp: ImageKnobs
     shape: tuple[int, ...]
 
     def reference(self, noise: Noise, n: int) -> Tensor:

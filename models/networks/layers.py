@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +66,9 @@ class Network(nn.Module):
     def __init__(self, layers: Iterable[Layer]) -> None:
         super().__init__()
         self.stack = nn.ModuleList(layers)
+
+    if TYPE_CHECKING:  # torch says of no module what a call returns
+        def __call__(self, x: Tensor) -> Tensor: ...
 
     @property
     def layers(self) -> list[Layer]:

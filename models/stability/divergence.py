@@ -44,7 +44,8 @@ def kappa(potential: Callable[[Tensor], Tensor], x: Tensor, step_size: float, ge
 
 def _norm(v: Tensor) -> Tensor:
     """Norm of each particle, (R, n, 1, ...), to broadcast against it."""
-    return v.flatten(2).norm(dim=-1).reshape(*v.shape[:2], *[1] * (v.dim() - 2))
+    norm: Tensor = v.flatten(2).norm(dim=-1)
+    return norm.reshape(*v.shape[:2], *[1] * (v.dim() - 2))
 
 
 class Monitor(NamedTuple):

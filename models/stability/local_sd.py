@@ -42,7 +42,6 @@ class Spread:
         return self.n < LOCAL * self.k
 
 
-@threadpool_limits.wrap(limits=1)  # sums in one order, whatever the shell allows: the plan's numbers are compared
 def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = NEIGHBOURS, draws: int = 16,
                  axes: Axes = "pixel") -> Spread:
     """Local standard deviation of points (n, dim) in each direction, with standard errors over points.
@@ -68,29 +67,30 @@ def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = NEIGHB
         raise ValueError(f"found {n} points, expected at least 2 k + 4 = {2 * k + 4}")
     if axes == "principal" and dim > _PRINCIPAL:
         raise ValueError(f"found {dim} dimensions, expected at most {_PRINCIPAL} for principal axes; take axes='pixel'")
-    x: Array = points[rng.permutation(n)[:_POINTS]].astype(np.float32)
-    deviations = _deviations(x, k, rng)
-    raw = _variances(deviations, axes)
+    with threadpool_limits(limits=1):  # sums in one order, whatever the shell allows: the plan's numbers are compared
+        x: Array = points[rng.permutation(n)[:_POINTS]].astype(np.float32)
+        deviations = _deviations(x, k, rng)
+        raw = _variances(deviations, axes)
 
-    mixed = rng.permutation(deviations.reshape(-1, dim))[:_MIXED]
-    truth = _variances(mixed[None], axes, centred=False)
-    shrinks = []
-    for _ in range(_REFERENCES):
-        weights = rng.standard_normal((len(x), len(mixed)), dtype=np.float32)
-        sample = _deviations(weights @ mixed / np.float32(len(mixed) ** 0.5), k, rng)
-        shrinks.append(np.divide(_variances(sample, axes), truth, out=np.ones(dim), where=truth > 0))
-    shrink = np.mean(shrinks, axis=0)
+        mixed = rng.permutation(deviations.reshape(-1, dim))[:_MIXED]
+        truth = _variances(mixed[None], axes, centred=False)
+        shrinks = []
+        for _ in range(_REFERENCES):
+            weights = rng.standard_normal((len(x), len(mixed)), dtype=np.float32)
+            sample = _deviations(weights @ mixed / np.float32(len(mixed) ** 0.5), k, rng)
+            shrinks.append(np.divide(_variances(sample, axes), truth, out=np.ones(dim), where=truth > 0))
+        shrink = np.mean(shrinks, axis=0)
 
-    halves = [_variances(_deviations(rng.permutation(x)[:len(x) // 2], k, rng), axes) for _ in range(draws)]
-    by_half, by_reference = np.sqrt(halves / shrink), np.sqrt(raw / np.array(shrinks))
-    per_direction = np.sqrt(raw / shrink)
+        halves = [_variances(_deviations(rng.permutation(x)[:len(x) // 2], k, rng), axes) for _ in range(draws)]
+        by_half, by_reference = np.sqrt(halves / shrink), np.sqrt(raw / np.array(shrinks))
+        per_direction = np.sqrt(raw / shrink)
 
-    def error(statistic: Callable[..., Any]) -> float:
-        variances = [statistic(s, axis=1).var(ddof=1) for s in (by_half, by_reference)]
-        return float((variances[0] + variances[1] / _REFERENCES) ** 0.5)
+        def error(statistic: Callable[..., Any]) -> float:
+            variances = [statistic(s, axis=1).var(ddof=1) for s in (by_half, by_reference)]
+            return float((variances[0] + variances[1] / _REFERENCES) ** 0.5)
 
-    return Spread(float(per_direction.min()), float(np.median(per_direction)), error(np.min), error(np.median),
-                  per_direction, axes, len(x), k)
+        return Spread(float(per_direction.min()), float(np.median(per_direction)), error(np.min), error(np.median),
+                      per_direction, axes, len(x), k)
 
 
 def _deviations(x: Array, k: int, rng: np.random.Generator) -> Array:

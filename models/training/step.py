@@ -160,7 +160,8 @@ def _spread(points: Tensor) -> Tensor:
 
 def _norms(points: Tensor) -> Tensor:
     """The largest norm of a particle of each replicate, (R,)."""
-    return points.flatten(2).norm(dim=-1).amax(1)
+    norm: Tensor = points.flatten(2).norm(dim=-1)
+    return norm.amax(1)
 
 
 def _gradients(loss: Tensor, network: Network) -> tuple[list[Tensor], Tensor]:

@@ -25,7 +25,8 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
 
     kinds = {"tpe": samplers.TPESampler, "random": samplers.RandomSampler, "gp": samplers.GPSampler,
              "nsga2": samplers.NSGAIISampler}
-    return kinds[name](seed=seed, **sampler_arguments(name))
+    sampler: BaseSampler = kinds[name](seed=seed, **sampler_arguments(name))
+    return sampler
 
 
 def make_pruner(name: str | None, updates: int) -> BasePruner:

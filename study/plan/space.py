@@ -149,8 +149,8 @@ def _arm_estimate(spec: StudySpec, phase: str, arm: str, replicates: int) -> Arm
         trials = list(cells_of(spec.design.factors[arm]))
     else:
         trials = _corners(spec, arm)
-    costs, others = ([count(trial) * replicates for trial in trials] for count in (
-        lambda trial: _cost(spec, arm, trial), lambda trial: _measuring(spec, phase, arm, trial)))
+    costs = [_cost(spec, arm, trial) * replicates for trial in trials]
+    others = [_measuring(spec, phase, arm, trial) * replicates for trial in trials]
     if phase == "design":
         return ArmCost(configurations=len(costs), gradients=(sum(costs),) * 2, measuring=(sum(others),) * 2)
     count = search_trials(spec)[arm] if phase == "search" else spec.confirm.top if spec.confirm else 0

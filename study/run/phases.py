@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from study.plan.identity import config_hash, phase_seeds
 from study.plan.samplers import make_pruner, make_sampler
-from study.plan.space import Configuration, confirm_configuration, design_configurations, search_trials, suggest
+from study.plan.space import confirm_configuration, design_configurations, search_trials, suggest
 from study.schema.pareto import fronts
-from study.schema.unit import Unit
+from study.schema.unit import Configuration, Unit
 from study.spec import StudySpec
 from study.store.results import Result, Results
 from study.store.units import Store

@@ -105,7 +105,7 @@ class _Judge(FIFOScheduler):
     """Asks whether to prune, and tells how a trial ended: of Tune's hooks this one hears of it first."""
 
     def __init__(self, of: _Round) -> None:
-        super().__init__()
+        FIFOScheduler.__init__(self)
         self._round = of
         self._pruned: dict[str, dict[int, float]] = {}
 

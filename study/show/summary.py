@@ -67,8 +67,8 @@ def _spent(monitor: Monitor, result: Result) -> float:
     """Particle-gradient evaluations; of a pruned unit up to its last rung."""
     if not result.pruned:
         return result.gradients
-    return cost(result.unit) * max(monitor.results.rungs(result.unit), default=0) / result.unit.configuration.knobs[
-        "updates"]
+    updates = int(result.unit.configuration.knobs["updates"])
+    return cost(result.unit) * max(monitor.results.rungs(result.unit), default=0) / updates
 
 
 def observed(results: list[Result], plan: Plan) -> list[tuple[str, ...]]:

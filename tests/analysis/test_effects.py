@@ -16,6 +16,7 @@ from analysis.panels import declared
 from analysis.panels.budget import budget_words
 from analysis.panels.effects import effect_words
 from analysis.panels.ladder import ladder_words
+from analysis.panels.profiles import profiled
 from analysis.stats import ablation, effects
 from analysis.stats import costs as cost
 from analysis.stats.budget import budget
@@ -142,7 +143,7 @@ def test_importance_is_judged_on_configurations_that_the_forest_has_not_seen():
 def test_profiles_count_divergence_as_failure_and_pair_cells():
     toy = study({("kl", 0.1, 5): [1.0, 2.0, None, 4.0], ("jko", 0.1, 5): [1.0, 1.0, 1.0, 1.0],
                  ("jko", 0.3, 5): [9.0] * 4})
-    runs = cost.shared_cells(toy)
+    runs = profiled(toy)[0]
     assert set(runs["step_size"]) == {0.1}
     frame = cost.profile(runs, "kid", True)
     kl = frame[frame["arm"] == "kl"].set_index("threshold")
@@ -155,8 +156,8 @@ def test_profiles_count_divergence_as_failure_and_pair_cells():
 def test_a_profile_s_seeds_are_drawn_with_all_their_cells():
     """A second cell that repeats the first adds no seed: the band stays as wide. Cells drawn apart made it narrower."""
     values = list(np.random.default_rng(0).normal(2, 0.5, 9))
-    one = cost.profile(cost.shared_cells(study({("kl", 0.1, 5): values})), "kid", True)
-    two = cost.profile(cost.shared_cells(study({("kl", d, 5): values for d in (0.1, 0.2)})), "kid", True)
+    one = cost.profile(profiled(study({("kl", 0.1, 5): values}))[0], "kid", True)
+    two = cost.profile(profiled(study({("kl", d, 5): values for d in (0.1, 0.2)}))[0], "kid", True)
     assert two["replicates"].iloc[0] == 18 and two["seeds"].iloc[0] == 9
     assert two[["share", "low", "high"]].to_numpy() == pytest.approx(one[["share", "low", "high"]].to_numpy())
 

@@ -27,10 +27,10 @@ def test_discrete_langevin_keeps_its_own_variance(step_size: float) -> None:
     """On N(0, s^2) the variance is s^2 / (1 - delta^2 / (4 s^2)), not s^2 (here 1.07, 1.33 and 2.29 times s^2)."""
     s = 1.0
     noise = Noise(generators_for([0], "chain"), torch.float64)
-    x, info = langevin(lambda x: x.square().sum(-1) / (2 * s**2), noise.normal(200_000, 1), steps=60,
+    x, info = langevin(lambda x: x.square().sum(-1) / (2 * s**2), noise.normal(100_000, 1), steps=30,
                        step_size=step_size, noise=noise)
     exact = s**2 / (1 - step_size**2 / (4 * s**2))
-    assert abs(x.var().item() / exact - 1) < 0.015
+    assert abs(x.var().item() / exact - 1) < 0.015  # the standard error is .0045
     assert abs(info.virial.item() / (exact / s**2) - 1) < 0.015
     a = step_size**2 / (2 * s**2)  # eta lambda: would-be acceptance of a stationary move, from an independent sampler
     rng = np.random.default_rng(1)
@@ -39,7 +39,7 @@ def test_discrete_langevin_keeps_its_own_variance(step_size: float) -> None:
     log_q = -(((x0 - (1 - a) * x1) ** 2) - (x1 - (1 - a) * x0) ** 2) / (2 * step_size**2)
     accepted = np.minimum(1, np.exp((x0**2 - x1**2) / (2 * s**2) + log_q)).mean()
     assert abs(info.acceptance.item() - accepted) < 0.005
-    _, first = langevin(lambda x: x.square().sum(-1) / (2 * s**2), noise.normal(200_000, 1), steps=2,
+    _, first = langevin(lambda x: x.square().sum(-1) / (2 * s**2), noise.normal(100_000, 1), steps=2,
                         step_size=step_size, noise=noise)  # the one move that is judged starts at the target itself
     closed = 2 / math.pi * math.acos(a**2 / math.sqrt((a**2 + 2 * a) * (4 - 2 * a + a**2)))
     assert abs(first.acceptance.item() - closed) < 0.005
@@ -90,7 +90,7 @@ def test_langevin_is_stable_exactly_below_eta_lambda_two(kappa: float) -> None:
 
 def test_temperature_scales_the_variance() -> None:
     noise = Noise(generators_for([0], "chain"), torch.float64)
-    x, _ = langevin(lambda x: x.square().sum(-1) / 2, noise.normal(200_000, 1), steps=80, step_size=0.5, noise=noise,
+    x, _ = langevin(lambda x: x.square().sum(-1) / 2, noise.normal(100_000, 1), steps=40, step_size=0.5, noise=noise,
                     temperature=0.3)
     assert abs(x.var().item() / (0.3 / (1 - 0.5**2 / 4)) - 1) < 0.015
 
@@ -164,7 +164,7 @@ class Quadratic(Network):
 S = 0.5  # sd of the data
 
 
-def _curvature(monkeypatch: pytest.MonkeyPatch, name: str, step_size: float, updates: int = 800,
+def _curvature(monkeypatch: pytest.MonkeyPatch, name: str, step_size: float, updates: int, lr_f: float = 0.05,
                **knobs: float) -> float | None:
     """lambda of U(x) = lambda ||x||^2 / 2 that the real training loop ends at, or None where it diverges."""
     monkeypatch.setattr(models.training.step, "score_network", lambda *args, **kwargs: Quadratic(1))
@@ -172,14 +172,14 @@ def _curvature(monkeypatch: pytest.MonkeyPatch, name: str, step_size: float, upd
     sample = (S * sample / np.sqrt((sample**2).mean())).astype(np.float32)
     on = dataclasses.replace(tiny.data(tiny.PLANE), train=sample)
     method = tiny.method(name, on, step_size=step_size, mcmc_steps=10, batch_size=512, particles=512, refresh=0.0,
-                         lr_f=0.02, updates=updates, **knobs)
+                         lr_f=lr_f, updates=updates, **knobs)
     state, path = init_state(method, on, [0]), []
     for _ in range(updates):
         state, _ = train_step(method, on, state)
         path.append(state.nets.f.a.item() + 1)  # the reference's curvature is 1
         if not state.alive.all():
             return None
-    half = np.mean(path[-400:-200]), np.mean(path[-200:])
+    half = np.mean(path[-200:-100]), np.mean(path[-100:])
     assert abs(half[0] / half[1] - 1) < 0.05  # it has settled
     return float(np.mean(half))
 
@@ -187,12 +187,12 @@ def _curvature(monkeypatch: pytest.MonkeyPatch, name: str, step_size: float, upd
 def test_kl_settles_below_s_where_the_law_says(monkeypatch: pytest.MonkeyPatch) -> None:
     step_size = 0.7 * S
     expected = 2 * (1 - math.sqrt(1 - step_size**2 / S**2)) / step_size**2  # 4.67; without the chain's noise bias 4
-    found = _curvature(monkeypatch, "kl", step_size, updates=1600)
+    found = _curvature(monkeypatch, "kl", step_size, updates=600)
     assert found is not None and abs(found / expected - 1) < 0.04
 
 
 def test_kl_diverges_above_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _curvature(monkeypatch, "kl", 1.15 * S, updates=2500) is None
+    assert _curvature(monkeypatch, "kl", 1.15 * S, updates=800, lr_f=0.1) is None
 
 
 @pytest.mark.parametrize("weight", [0.25, 0.5])
@@ -200,5 +200,5 @@ def test_jko_settles_above_s_too(monkeypatch: pytest.MonkeyPatch, weight: float)
     step_size = 1.3 * S
     eta = step_size**2 / 2
     roots = np.roots([S**2 * eta / 2, -(S**2 + 4 * weight * eta), 1])  # 2.6 and 1.6
-    found = _curvature(monkeypatch, "jko", step_size, jko_weight=weight)
+    found = _curvature(monkeypatch, "jko", step_size, updates=300, jko_weight=weight)
     assert found is not None and abs(found / roots.min() - 1) < 0.04

@@ -22,7 +22,7 @@ def gaussian(seed: int, n: int = 600) -> NDArray[np.float64]:
 def estimates(axes: Axes) -> list[Spread]:
     """On independent data sets, turned for principal axes so that no coordinate is one."""
     turn = np.linalg.qr(np.random.default_rng(9).standard_normal((DIM, DIM)))[0] if axes == "principal" else np.eye(DIM)
-    return [local_spread(gaussian(seed) @ turn, np.random.default_rng(seed), axes=axes) for seed in range(12)]
+    return [local_spread(gaussian(seed) @ turn, np.random.default_rng(seed), axes=axes) for seed in range(8)]
 
 
 @pytest.mark.parametrize("axes", ["pixel", "principal"])

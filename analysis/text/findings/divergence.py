@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.read.study import CELL, Study
-from analysis.stats.cells import grid
+from analysis.stats.cells import ran
 from analysis.stats.comparisons import compared_cells
 from analysis.stats.inference import Interval, wilson
 from analysis.stats.limits import limits
@@ -69,8 +69,7 @@ def chance_apart(study: Study) -> tuple[float, int]:
 
 def _beside_baseline(study: Study) -> list[tuple[str, str, pd.DataFrame]]:
     """Each arm that has run and has a baseline: (arm, baseline, cells that both ran, the baseline's with `_base`)."""
-    cells = grid(study)
-    cells = cells[cells["replicates"] > 0]
+    cells = ran(study)
     runs = dict(list(study.finals.groupby("config_hash")))
     cells = cells.assign(why=[reasons(runs[h]) for h in cells["config_hash"]])
     found = []
@@ -94,8 +93,7 @@ def _are_apart(a: Interval, b: Interval) -> bool:
 
 def _nearest(study: Study, arm: str, base: str) -> pd.DataFrame:
     """Each cell of an arm beside the baseline's (`_base`) at the same step size, nearest in MCMC steps."""
-    cells = grid(study)
-    cells = cells[cells["replicates"] > 0]
+    cells = ran(study)
     both = cells[cells["arm"] == arm].merge(cells[cells["arm"] == base], on="step_size", suffixes=("", "_base"))
     far = (both["mcmc_steps"] - both["mcmc_steps_base"]).abs()
     return both.assign(far=far).sort_values(["far", "mcmc_steps_base"]).drop_duplicates(["step_size", "mcmc_steps"])

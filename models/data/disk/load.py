@@ -68,7 +68,7 @@ def _data(chosen: DiskOptions, index: Index, layout: Layout, cache: Path) -> Dat
 def _whole(rows: Rows, layout: Layout, split: str) -> np.ndarray:
     """Places of a held-out split's images that can be decoded. Raises DataError where these are no split any more."""
     places = np.arange(*layout.split(split))
-    kept = places[~rows.damaged(places)]
+    kept = places.compress(~rows.damaged(places))
     if len(kept) < 2:
         raise DataError(("splits", split), f"found {len(places) - len(kept)} of its {len(places)} images damaged, "
                                            f"expected at least 2 that can be decoded: {rows.named(places)}")

@@ -76,7 +76,7 @@ class Rows:
         """(m,) bool: which images cannot be decoded. Raises DataError where they are too many."""
         for start in range(0, len(places), AT_ONCE):
             self.read(places[start:start + AT_ONCE])
-        return self._damaged[places]
+        return self._damaged.take(places)
 
     def named(self, places: np.ndarray) -> str:
         """The first of these damaged images, each with its reason."""
@@ -144,7 +144,8 @@ class Rows:
 
     def keys(self, places: np.ndarray) -> np.ndarray:
         """(m, 2) uint64: half of the SHA-256 of the images."""
-        return self._keys[places]
+        keys: np.ndarray = self._keys[places]
+        return keys
 
 
 def _mark(data: bytes, place: int) -> int:

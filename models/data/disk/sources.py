@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from models.data.disk.options import DataError, parquet_files
 
@@ -115,17 +115,17 @@ def parquet_items(path: str, column: str) -> Iterator[Item]:
                                           "expected a Parquet file") from error
 
 
-def _leaf(schema, column: str, file: str) -> str:  # type: ignore[no-untyped-def]
+def _leaf(schema: Any, column: str, file: str) -> str:
     """The column to read, such as `image.bytes`."""
     from pyarrow import types
 
-    def is_binary(kind) -> bool:  # type: ignore[no-untyped-def]
+    def is_binary(kind: Any) -> bool:
         if types.is_dictionary(kind):
             return is_binary(kind.value_type)
         return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
                     or types.is_fixed_size_binary(kind))
 
-    leaves = {}
+    leaves: dict[str, str] = {}
     for field in schema:
         if is_binary(field.type):
             leaves[field.name] = field.name

@@ -34,7 +34,7 @@ class TrackingError(Exception):
 def named(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
     """A method of an Experiment that raises TrackingError for what MLflow, its database or a missing driver raises."""
     @functools.wraps(method)
-    def wrapper(self: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapper(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         from mlflow.exceptions import MlflowException
         from requests import RequestException
         from sqlalchemy.exc import SQLAlchemyError
