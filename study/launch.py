@@ -243,7 +243,8 @@ def _rounds(one: _Launch, store: Store, monitor: Monitor, work: Work) -> bool:
     threads = max(1, int(spec.resources.cpu))
     say = (lambda line: None) if arguments.quiet else monitor.progress.say
     say("starting Ray" if arguments.address is None else f"joining the Ray cluster at {arguments.address}")
-    with cluster.running(arguments.address, one.cpus, threads, arguments.verbose, arguments.insecure):
+    with cluster.running(arguments.address, one.cpus, threads, arguments.verbose, arguments.insecure,
+                         [module.path for module in spec.imports.values()]):
         resources = capacity.prepare(arguments.address, arguments.storage, store, spec.resources.cpu,
                                      spec.resources.gpu, lambda line: one.console.print(line, markup=False))
         monitor.start()

@@ -28,7 +28,9 @@ def configuration(spec: StudySpec, phase: str, arm: str, values: Mapping[str, An
     evaluation = spec.evaluation
     if phase == "search" and spec.search and not any(name.endswith("_long") for name in spec.search.objectives):
         evaluation = replace(evaluation, long_run=0)
-    return Configuration(phase, arm, spec.arms[arm].method, dict(spec.data), spec.arms[arm].full(values), evaluation)
+    method, knobs = spec.arms[arm].method, spec.arms[arm].full(values)
+    own = any(":" in str(name) for name in (method, knobs["network"]))
+    return Configuration(phase, arm, method, dict(spec.data), knobs, evaluation, spec.checksums if own else {})
 
 
 def design_configurations(spec: StudySpec) -> list[Configuration]:

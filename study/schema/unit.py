@@ -31,10 +31,11 @@ class Configuration:
     data: Mapping[str, Any]  # as in the resolved spec
     knobs: Mapping[str, Any]  # every knob of the method
     evaluation: Evaluation
+    imports: Mapping[str, str] = field(default_factory=dict)  # of one that names code from outside: module -> checksum
 
     def plain(self) -> dict[str, Any]:
         """As JSON: what is hashed, and what config.json and MLflow's tag `config` hold."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if value or key != "imports"}
 
     @classmethod
     def read(cls, found: Any) -> Configuration:

@@ -22,6 +22,7 @@ from study.spec.cross import (
     wrong_networks,
     wrong_together,
 )
+from study.spec.imports import Imported, read_imports
 from study.spec.knobs import is_number, read_levels, read_range, read_value
 from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Resources, Search, StudySpec, cells_of
 from study.spec.objectives import primary
@@ -42,7 +43,9 @@ def check(document: Document) -> StudySpec:
     reader = Reader(document)
     spec = None
     with suppress(TooManyError):
-        spec = _study(reader, base_of(document))
+        imports = read_imports(reader, base_of(document, "import"))
+        if not any(path[:1] == ("import",) for path, _ in reader.problems):  # else what lies there is not known
+            spec = _study(reader, base_of(document), imports)
     if reader.problems or spec is None:
         ordered = sorted(reader.problems[:MAX_PROBLEMS], key=lambda problem: document.rank(problem[0]))
         more = [f"{document.name}: these are the first {MAX_PROBLEMS} problems; there may be more"]
@@ -51,7 +54,7 @@ def check(document: Document) -> StudySpec:
     return spec
 
 
-def _study(reader: Reader, base: str) -> StudySpec | None:
+def _study(reader: Reader, base: str, imports: dict[str, Imported]) -> StudySpec | None:
     for key in reader.raw:
         if key not in KEYS:
             reader.report((key,), unknown(key, KEYS))
@@ -90,7 +93,7 @@ def _study(reader: Reader, base: str) -> StudySpec | None:
     if reader.problems:
         return None
     return StudySpec(name, question, data, arms, baseline, compare_at, seed, design, search, confirm, evaluation,
-                     resources, primary(kind, evaluation.samples))
+                     resources, primary(kind, evaluation.samples), imports)
 
 
 def _name(reader: Reader) -> str:

@@ -18,10 +18,10 @@ SPLITS = ("train", "search", "confirm")
 NUMBERS = ("size", "channels", "refuse_broken")  # keys of images on disk that take one
 
 
-def base_of(document: Document) -> str:
-    """What paths of data are relative to: the study's file, so that both may move together; with --set, where it is
-    typed."""
-    typed = any(path[:1] == ("data",) for path in document.options)
+def base_of(document: Document, key: str = "data") -> str:
+    """What paths of a section are relative to: the study's file, so that both may move together; with --set, where it
+    is typed."""
+    typed = any(path[:1] == (key,) for path in document.options)
     return "" if typed else os.path.dirname(document.name)
 
 

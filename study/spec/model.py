@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any
 
 from models.methods.hparams import HParams
 from study.schema.unit import Evaluation
+from study.spec.imports import Imported
 from study.spec.knobs import METHODS, Range
 
 MAX_REPLICATES = 1000  # of a phase: the seeds of the phases are this far apart
@@ -102,11 +103,17 @@ class StudySpec:
     evaluation: Evaluation
     resources: Resources
     primary: str
+    imports: Mapping[str, Imported] = field(default_factory=dict)  # the user's own modules
 
     def replicates(self, phase: str) -> int:
         """How many seeds a configuration of this phase gets; 0 where the study has no such phase."""
         found: Design | Search | Confirm | None = getattr(self, phase)
         return found.replicates if found else 0
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """Of the user's own modules, by name."""
+        return {name: one.checksum for name, one in self.imports.items()}
 
     def resolved(self) -> dict[str, Any]:
         """Everything as plain JSON values, defaults filled in: for display, spec.json and MLflow."""
@@ -126,4 +133,5 @@ class StudySpec:
                                 **{knob: r.plain() for knob, r in self.search.free[arm].items()}}
                           for arm in self.arms}},
             "confirm": self.confirm and asdict(self.confirm),
-            "evaluation": asdict(self.evaluation), "resources": asdict(self.resources)}
+            "evaluation": asdict(self.evaluation), "resources": asdict(self.resources),
+            **({"import": self.checksums} if self.imports else {})}

@@ -10,8 +10,8 @@ from study.spec.knobs import ALL_KNOBS
 from study.spec.problems import nearest
 
 SECTIONS: dict[str, tuple[str, ...]] = {  # "": the top level; beside knobs, where a section has them
-    "": ("study", "question", "data", "method", "arms", "baseline", "compare_at", "seed", "train", "design", "search",
-         "confirm", "evaluation", "resources"),
+    "": ("study", "question", "import", "data", "method", "arms", "baseline", "compare_at", "seed", "train", "design",
+         "search", "confirm", "evaluation", "resources"),
     "design": ("replicates", "zip"),
     "search": ("replicates", "sampler", "trials", "equal", "objective", "direction", "prune", "diverged_value",
                "space"),
@@ -86,6 +86,7 @@ OTHER_NAMES: dict[str, str] = {
     "range": "value_range data_range pixel_range",
     "study": "name study_name experiment experiment_name exp_name project",
     "question": "description title hypothesis",
+    "import": "imports modules py_modules packages plugins",
     "method": "model algorithm algo methods",
     "arms": "variants treatments conditions",
     "baseline": "control",
