@@ -56,7 +56,12 @@ def find(kind: str, name: str) -> Any:
 def _lacks(kind: str, found: Any) -> str:
     """What every one of a kind states and this one does not; "" where it has all."""
     if kind == "network":
-        return "it makes none (make)" if getattr(found.make, "__isabstractmethod__", False) else ""
+        if getattr(found.make, "__isabstractmethod__", False):
+            return "it makes none (make)"
+        own = found.Knobs
+        fit = own is None or (dataclasses.is_dataclass(own) and all(
+            f.kw_only and f.default is not dataclasses.MISSING for f in dataclasses.fields(own)))
+        return "" if fit else "its Knobs is no keyword-only dataclass whose knobs all have a default"
     base = importlib.import_module("models.methods.hparams").HParams
     knobs = found.__dict__.get("Knobs", getattr(found, "Knobs", None))
     whole = isinstance(knobs, type) and issubclass(knobs, base) and dataclasses.is_dataclass(knobs)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from models.data.disk.options import KINDS, kind_of
 from study.schema.canonical import canonical
 from study.schema.unit import Configuration
-from study.spec.knobs import METHODS
+from study.spec.knobs import METHODS, with_network
 
 if TYPE_CHECKING:
     from study.spec import StudySpec
@@ -96,7 +96,7 @@ def _judged_by(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_defaults(method: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {f.name: f.default for f in fields(METHODS[method])}
+    defaults = {f.name: f.default for f in fields(METHODS[with_network(method, knobs.get("network"))])}
     given = {knob: value for knob, value in knobs.items() if knob not in defaults or defaults[knob] != value}
     return {**given, "defaults": DEFAULTS[method]} if method in DEFAULTS else given
 

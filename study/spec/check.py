@@ -25,6 +25,7 @@ from study.spec.cross import (
 from study.spec.imports import Imported, read_imports
 from study.spec.knobs import is_number, read_levels, read_range, read_value
 from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Resources, Search, StudySpec, cells_of
+from study.spec.networks import kinds_of, torn
 from study.spec.objectives import primary
 from study.spec.places import SECTIONS, unknown
 from study.spec.problems import MAX_PROBLEMS, SpecError
@@ -61,8 +62,9 @@ def _study(reader: Reader, base: str, imports: dict[str, Imported]) -> StudySpec
     name, question, (data, kind, sizes) = _name(reader), _question(reader), read_data(reader, base)
     methods = read_methods(reader)
     baseline, seed = read_baseline(reader, methods), reader.whole((), "seed", 0, 0, MAX_SEED)
-    entries = read_entries(reader, methods)
-    train = Section(methods, read_value, reader.report).take(("train",), reader.mapping(("train",)))
+    kinds = kinds_of(reader, methods)
+    entries = read_entries(reader, kinds)
+    train = Section(kinds, read_value, reader.report).take(("train",), reader.mapping(("train",)))
     fixed = {arm: {**train[arm], **entries[arm]} for arm in methods}
     phases = _phases(reader, methods)
     confirm = _confirm(reader)
@@ -75,6 +77,8 @@ def _study(reader: Reader, base: str, imports: dict[str, Imported]) -> StudySpec
     for places in phases.values():
         for problem in arm_conflicts(entries, places):
             reader.report(*problem)
+    for problem in torn(methods, fixed, phases):
+        reader.report(*problem)
     if any(path[:1] in {("train",), ("arms",), ("method",), ("design",), ("search",)} for path, _ in reader.problems):
         return None  # a knob's value is unknown, so what follows might report what is not so
     arms = {arm: Arm(arm, method, {knob: placed.value for knob, placed in fixed[arm].items()})
@@ -117,10 +121,10 @@ def _phases(reader: Reader, methods: dict[str, str]) -> dict[str, Places]:
     """The knobs of design and search, for those that the spec has."""
     found = {}
     if reader.raw.get("design") is not None:
-        section = Section(methods, read_levels, reader.report, zips=True)
+        section = Section(kinds_of(reader, methods, "design"), read_levels, reader.report, zips=True)
         found["design"] = section.take(("design",), reader.mapping(("design",)), ("replicates",))
     if reader.raw.get("search") is not None:
-        section = Section(methods, read_range, reader.report)
+        section = Section(kinds_of(reader, methods, "search", "space"), read_range, reader.report)
         found["search"] = section.take(("search", "space"), reader.mapping(("search", "space")))
     if not found:
         reader.report((), "no phase; expected design (a grid, for claims) or search (Optuna, for finding), or both")

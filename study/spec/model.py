@@ -10,7 +10,7 @@ from typing import Any
 from models.methods.hparams import HParams
 from study.schema.unit import Evaluation
 from study.spec.imports import Imported
-from study.spec.knobs import METHODS, Range
+from study.spec.knobs import Range, hparams
 
 MAX_REPLICATES = 1000  # of a phase: the seeds of the phases are this far apart
 
@@ -28,8 +28,8 @@ class Arm:
         return asdict(self.hparams(values))
 
     def hparams(self, values: Mapping[str, Any]) -> HParams:
-        """The same as the method's own dataclass."""
-        return METHODS[self.method](**{**self.knobs, **values})
+        """The same as the dataclass of the method, and of its network."""
+        return hparams(self.method, {**self.knobs, **values})
 
 
 @dataclass(frozen=True)
