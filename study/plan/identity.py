@@ -89,7 +89,8 @@ def _without_place(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _judged_by(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Without what is off, and without the place of the user's extractor: its checksum says which it is."""
-    found = {key: value for key, value in evaluation.items() if value or key not in ("ais_steps", "features")}
+    off = ("ais_steps", "features", "measures")
+    found = {key: value for key, value in evaluation.items() if value or key not in off}
     if isinstance(features := found.get("features"), Mapping):
         found["features"] = {key: value for key, value in features.items() if key != "file"}
     return found

@@ -73,6 +73,14 @@ class Floor(_Part):
     m: int
 
 
+class PlannedMeasure(_Part):
+    """A measure from outside, for a report. direction: minimize | maximize; None: neither is better."""
+
+    label: str
+    direction: str | None
+    unit: str
+
+
 class Planned(_Part):
     """How much of a phase."""
 
@@ -171,6 +179,7 @@ class Plan(_Part):
     estimate: Estimate
     search: PlannedSearch | None = None
     space: Space | None = None
+    measures: dict[str, PlannedMeasure] = {}  # name -> those from outside
 
     @property
     def objectives(self) -> list[str]:

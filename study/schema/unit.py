@@ -19,6 +19,7 @@ class Evaluation:
     split: str
     ais_steps: int = 0  # temperatures of annealed importance sampling after the last update; 0: none
     features: Mapping[str, Any] | None = None  # the user's extractor: file, sha256, size, channels, mean, sd
+    measures: list[str] = field(default_factory=list)  # of the user: package.module:name
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _study(reader: Reader, base: str, imports: dict[str, Imported]) -> StudySpec
     confirm = _confirm(reader)
     evaluation = read_evaluation(reader, kind, sizes, confirm is not None, least_particles(methods, fixed, phases),
                                  base)
-    search = (read_search(reader, phases["search"], methods, kind, evaluation.samples)
+    search = (read_search(reader, phases["search"], methods, kind, evaluation)
               if "search" in phases else None)
     replicates = reader.whole(("design",), "replicates", 6, 1, MAX_REPLICATES)
     resources = _resources(reader)

@@ -16,7 +16,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {  # "": the top level; beside knobs, whe
     "search": ("replicates", "sampler", "trials", "equal", "objective", "direction", "prune", "diverged_value",
                "space"),
     "confirm": ("top", "replicates"),
-    "evaluation": ("points", "samples", "long_run", "split", "ais_steps", "features"),
+    "evaluation": ("points", "samples", "long_run", "split", "ais_steps", "features", "measures"),
     "evaluation.features": ("file", "sha256", "size", "channels", "mean", "sd"),
     "resources": ("cpu", "gpu"),
     "data": ("name", *options.KINDS, *options.KEYS, "column"),

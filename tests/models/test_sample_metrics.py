@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from models.data.load import load
 from models.measures import quality
 from models.measures.sample_metrics import SampleMetrics
 from models.measures.table import MEASURES, larger_is_better
+from models.measures.table_page import page
 
 
 class FourPixels:
@@ -100,3 +102,9 @@ def test_the_table_has_a_row_of_everything_that_is_measured_and_knows_its_limits
 def test_what_the_verdict_reads_has_the_names_that_an_evaluation_gives() -> None:
     assert {m.verdict: m.name(64) for m in MEASURES if m.verdict} == {
         "variance_ratio": "variance_ratio_64", "modes": "modes_64", "saturation_excess": "saturation_excess_64"}
+
+
+def test_the_page_of_all_measures_is_made_from_the_table() -> None:
+    """python -m models.measures.table_page > docs/metrics/table.md"""
+    assert (Path(__file__).parents[2] / "docs/metrics/table.md").read_text(encoding="utf-8") == page()
+    assert all(m.label for m in MEASURES)
