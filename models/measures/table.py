@@ -169,19 +169,10 @@ def primary(place: Place) -> Measure:
     return next(m for m in MEASURES if place in m.places and m.in_training)
 
 
-_OWN: dict[str, Measure] = {}  # family -> those from outside that were asked for in this process
-
-
 def own_measure(place: str) -> Measure:
     """The one at `package.module:name`. Raises FindError."""
     found: Measure = find("measure", place)
-    _OWN[found.family] = found
     return found
-
-
-def larger_is_better(name: str) -> bool:
-    """Of a measure by its name, such as `recall_clf64_256`. Unknown ones are better smaller."""
-    return any(m.direction == "maximize" and f"{name}_".startswith(f"{m.family}_") for m in (*MEASURES, *_OWN.values()))
 
 
 class MeasureError(ValueError):

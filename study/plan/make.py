@@ -10,7 +10,7 @@ import numpy as np
 
 from models.data.data import Data
 from models.measures.naming import LONG_CHAINS, long_chains, long_name
-from models.measures.table import MeasureError, larger_is_better, own_measure
+from models.measures.table import MeasureError, own_measure
 from study.plan.identity import config_hash, phase_seeds, study_version
 from study.plan.prediction import arm_limits, spread_of
 from study.plan.samplers import sampler_arguments
@@ -88,7 +88,7 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
         search=None if spec.search is None else PlannedSearch(
             sampler=spec.search.sampler, arguments=dict(sampler_arguments(spec.search.sampler)),
             prune=spec.search.prune, objectives=list(spec.search.objectives),
-            directions=["maximize" if larger_is_better(name) else "minimize" for name in spec.search.objectives],
+            directions=list(spec.search.directions),
             diverged_value={arm: diverged_values(spec, arm, data, metrics) for arm in spec.arms}))
 
 

@@ -187,6 +187,13 @@ class Plan(_Part):
         return self.search.objectives if self.search else []
 
     @property
+    def signs(self) -> dict[str, int]:
+        """Objective -> 1, or -1 where larger is better: a search minimizes the product."""
+        return {} if self.search is None else {
+            name: -1 if way == "maximize" else 1
+            for name, way in zip(self.search.objectives, self.search.directions, strict=True)}
+
+    @property
     def diverged_values(self) -> dict[str, list[float | None]]:
         """As of the search; none without one."""
         return self.search.diverged_value if self.search else {}

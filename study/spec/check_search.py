@@ -38,6 +38,7 @@ def read_search(reader: Reader, space: Mapping[str, Mapping[str, Placed]], metho
         trials=reader.whole(("search",), "trials", 16, 1),
         equal=reader.word(("search", "equal"), given.get("equal", "gradients"), BUDGETS, noun="kind of budget"),
         objectives=tuple(measure.name or primary(data, samples) for measure in chosen),
+        directions=tuple(measure.direction for measure in chosen),
         prune=_prune(reader, given.get("prune"), chosen),
         diverged_value=_diverged_value(reader, diverged, len(chosen)),
         fixed={arm: {k: p.value[0] for k, p in knobs.items() if isinstance(p.value, tuple)}

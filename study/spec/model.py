@@ -63,7 +63,8 @@ class Search:
     sampler: str
     trials: int  # of the costliest arm
     equal: str  # gradients: cheaper arms get as many more trials as cost the same; trials: all arms have as many
-    objectives: tuple[str, ...]  # names of measures, each with the direction of its row in models.measures.table
+    objectives: tuple[str, ...]  # names of measures
+    directions: tuple[str, ...]  # of each: minimize | maximize
     prune: str | None
     diverged_value: tuple[float | str, ...]  # an objective; "reference": the objective of samples from the reference
     fixed: Mapping[str, Mapping[str, Any]]  # arm -> knob -> value

@@ -12,7 +12,7 @@ from models.data.data import Data
 from models.data.load import load
 from models.measures import quality
 from models.measures.sample_metrics import SampleMetrics
-from models.measures.table import MEASURES, larger_is_better
+from models.measures.table import MEASURES
 from models.measures.table_page import page
 
 
@@ -88,9 +88,7 @@ def test_the_table_has_a_row_of_everything_that_is_measured_and_knows_its_limits
         assert rows[family].takes(n, m, d) and not rows[family].takes(n, min(n, m) - 1, d)
     assert not rows["w2"].takes(1501, 2000, 2)
     for family in ("precision", "recall", "density", "coverage"):  # copies are ever better
-        assert larger_is_better(f"{family}_clf64_256") and rows[family].direction == "maximize"
-    assert not any(map(larger_is_better, ("kid_clf64_256", "fdinf_own_160", "border_grid", "densityx", "nothing")))
-    assert larger_is_better("modes_128") and not larger_is_better("mode")
+        assert rows[family].direction == "maximize"
     better = {True: digits.confirm[:160], False: 0.1 * np.random.default_rng(0).normal(size=(160, *digits.shape))}
     found = {good: SampleMetrics(digits, 160).all(x.astype(np.float32)) for good, x in better.items()}
     for name in found[True]:

@@ -16,7 +16,7 @@ from models.data.densities import Density, density
 from models.data.disk.options import DataError
 from models.data.load import load
 from models.measures.sample_metrics import SampleMetrics
-from models.measures.table import Measure, MeasureError, larger_is_better, own_measure
+from models.measures.table import Measure, MeasureError, own_measure
 from study.plan.identity import config_hash, study_version
 from study.plan.make import make_plan
 from study.plan.samplers import make_sampler, sampler_arguments
@@ -195,7 +195,7 @@ def test_a_measure_is_taken_has_a_floor_and_is_in_the_plan_with_its_label_and_di
         "far_64": {"label": "share of points beyond 1", "direction": "maximize", "unit": "share"},
         "plain_64": {"label": "plain", "direction": None, "unit": ""}}
     assert plan.floors["far_64"].mean == 0 and plan.search.objectives == ["far_64"]
-    assert plan.search.directions == ["maximize"] and larger_is_better("far_64") and not larger_is_better("fart_64")
+    assert plan.search.directions == ["maximize"] and plan.signs == {"far_64": -1}
     [[reference]] = plan.search.diverged_value.values()
     assert 0.3 < reference < 0.7  # of normal points: 1 - .683^2
     points = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 0.0], [0.0, 2.0]])
