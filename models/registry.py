@@ -49,7 +49,9 @@ def find(kind: str, name: str) -> Any:
         found = getattr(importlib.import_module(module), attribute, None)
     except (Exception, SystemExit) as error:  # whatever a module from outside does when it is imported
         said = str(error).partition("\n")[0][:200]
-        raise FindError(f"found {name!r}, expected a module that can be imported: {type(error).__name__}: {said}"
+        top = module.partition(".")[0]
+        hint = f"; a spec names it under import: {top}" if getattr(error, "name", None) == top else ""
+        raise FindError(f"found {name!r}, expected a module that can be imported: {type(error).__name__}: {said}{hint}"
                         ) from error
     of, _, base = BASES[kind].partition(":")
     if found is None:

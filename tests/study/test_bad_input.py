@@ -511,7 +511,7 @@ def test_a_network_that_the_data_cannot_have_or_that_is_nowhere() -> None:
         f"s.yaml:4: search.space.network: {sentence}"]
     assert problems(plane + "train: {network: mylab.nets:Deep}\ndesign: {step_size: [0.1]}") == [
         "s.yaml:4: train.network: found 'mylab.nets:Deep', expected a module that can be imported: "
-        "ModuleNotFoundError: No module named 'mylab'"]
+        "ModuleNotFoundError: No module named 'mylab'; a spec names it under import: mylab"]
     assert loads(GRID + "train: {network: mlp}\n").arms["kl"].hparams({}).network == "mlp"
 
 
@@ -533,4 +533,4 @@ def test_a_method_from_outside_is_an_arm_with_its_own_knobs_or_a_sentence() -> N
         f"s.yaml:4: method[1]: found '{OUTSIDE}s', expected a method: tests.models.test_new_method has no Centreds"]
     assert problems(text + "arms: {lost: {method: 'mylab.tempered:Tempered'}}\n") == [
         "s.yaml:4: arms.lost.method: found 'mylab.tempered:Tempered', expected a module that can be imported: "
-        "ModuleNotFoundError: No module named 'mylab'"]
+        "ModuleNotFoundError: No module named 'mylab'; a spec names it under import: mylab"]
