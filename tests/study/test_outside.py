@@ -17,6 +17,7 @@ from models.data.disk.options import DataError
 from models.data.load import load
 from models.measures.sample_metrics import SampleMetrics
 from models.measures.table import Measure, MeasureError, own_measure
+from study.launch import main as launch
 from study.plan.identity import config_hash, study_version
 from study.plan.make import make_plan
 from study.plan.samplers import make_sampler, sampler_arguments
@@ -270,3 +271,19 @@ def test_a_sampler_is_made_with_a_seed() -> None:
 def test_what_is_no_sampler_is_one_line(name: str, said: str) -> None:
     assert problems(PLANE + SEARCH.replace("objective: far", f"sampler: '{name}'")) == [
         f"s.yaml:6: search.sampler: {said}"]
+
+
+# What only the plan shows, as the command says it.
+
+@pytest.mark.parametrize(("text", "line"), [
+    (f"{HEAD}data: {ME}:Raises\n", f"s.yaml:5: data.name: found '{ME}:Raises', expected a data set: OSError: no disk"),
+    (f"{HEAD}data:\n  name: {ME}:Short\n", f"s.yaml:6: data.name: found the shape (299, 2) of the train rows of "
+                                           f"{ME}:Short, expected finite (300, 2)"),
+    (f"{PLANE}evaluation:\n  measures: [{ME}:raises]\n",
+     "s.yaml:7: evaluation.measures: measure raises: AxisError: axis 5 is out of bounds for array of dimension 2")])
+def test_the_command_ends_with_2_and_one_line(text: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(text)
+    assert launch(["--space", "s.yaml", "--dry-run"]) == 2
+    assert capsys.readouterr().err.splitlines() == [line]
