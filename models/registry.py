@@ -6,6 +6,7 @@ To add one: a line here, or none and the longer name in the spec.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +47,8 @@ def find(kind: str, name: str) -> Any:
         known = f"one of {', '.join(table)}, or " if table else ""
         raise FindError(f"found {name!r}, expected {known}package.module:Name")
     try:
-        found = getattr(importlib.import_module(module), attribute, None)
+        holder = importlib.import_module(module)
+        found = getattr(holder, attribute, None)
     except (Exception, SystemExit) as error:  # whatever a module from outside does when it is imported
         said = str(error).partition("\n")[0][:200]
         top = module.partition(".")[0]
@@ -55,7 +57,9 @@ def find(kind: str, name: str) -> Any:
                         ) from error
     of, _, base = BASES[kind].partition(":")
     if found is None:
-        raise FindError(f"found {name!r}, expected a {kind}: {module} has no {attribute}")
+        near = difflib.get_close_matches(attribute, vars(holder), 1)
+        raise FindError(f"found {name!r}, expected a {kind}: {module} has no {attribute}"
+                        + (f"; did you mean {near[0]}?" if near else ""))
     cls = getattr(importlib.import_module(of), base)
     if not (isinstance(found, cls) if kind in OBJECTS else isinstance(found, type) and issubclass(found, cls)):
         raise FindError(f"found {name!r}, expected a {kind}: it is no "

@@ -530,7 +530,8 @@ def test_a_method_from_outside_is_an_arm_with_its_own_knobs_or_a_sentence() -> N
     assert problems(text + f"method: '{OUTSIDE}'\ntrain: {{centering: 1}}\n") == [
         "s.yaml:5: train.centering: unknown knob; did you mean centring?"]
     assert problems(text + f"method: [kl, '{OUTSIDE}s']\n") == [
-        f"s.yaml:4: method[1]: found '{OUTSIDE}s', expected a method: tests.models.test_new_method has no Centreds"]
+        f"s.yaml:4: method[1]: found '{OUTSIDE}s', expected a method: tests.models.test_new_method has no Centreds; "
+        "did you mean Centred?"]
     assert problems(text + "arms: {lost: {method: 'mylab.tempered:Tempered'}}\n") == [
         "s.yaml:4: arms.lost.method: found 'mylab.tempered:Tempered', expected a module that can be imported: "
         "ModuleNotFoundError: No module named 'mylab'; a spec names it under import: mylab"]

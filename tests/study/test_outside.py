@@ -119,7 +119,7 @@ def test_what_are_no_rows_is_one_sentence(name: str, said: str) -> None:
     (f"{ME}:Rowless", f"data: found '{ME}:Rowless', expected a data set: it lacks rows"),
     (f"{ME}:Infoless", f"data: found '{ME}:Infoless', expected a data set: its info is no "
                        "models.data.datasets.DatasetInfo"),
-    (f"{ME}:Squares", f"data: found '{ME}:Squares', expected a data set: {ME} has no Squares"),
+    (f"{ME}:Squares", f"data: found '{ME}:Squares', expected a data set: {ME} has no Squares; did you mean Square?"),
     (f"{ME}:HEAD", f"data: found '{ME}:HEAD', expected a data set: it is no subclass of models.data.datasets.DataSet"),
     ("my lab:Square", "data: found 'my lab:Square', expected package.module:Name"),
     (f"{{name: '{ME}:Labelled', size: 9}}", "data.size: found 9, expected one of 8, 16"),
@@ -166,7 +166,7 @@ def planned(one: StudySpec, tmp_path: Path) -> Any:
 @pytest.mark.parametrize(("given", "line"), [
     ("far", "measures: found 'far', expected package.module:name: built-in ones are taken anyway"),
     ("3", "measures: found 3, expected package.module:name: built-in ones are taken anyway"),
-    (f"{ME}:fra", f"measures: found '{ME}:fra', expected a measure: {ME} has no fra"),
+    (f"{ME}:fra", f"measures: found '{ME}:fra', expected a measure: {ME} has no fra; did you mean far?"),
     (f"{ME}:Square", f"measures: found '{ME}:Square', expected a measure: it is no object of "
                      "models.measures.table.Measure"),
     (f"[{ME}:far, {ME}:twin]", f"measures[1]: found '{ME}:twin', expected another family than far, which {ME}:far has"),
@@ -261,7 +261,7 @@ def test_a_sampler_is_made_with_a_seed() -> None:
 
 
 @pytest.mark.parametrize(("name", "said"), [
-    (f"{ME}:Minne", f"found '{ME}:Minne', expected a sampler: {ME} has no Minne"),
+    (f"{ME}:Minne", f"found '{ME}:Minne', expected a sampler: {ME} has no Minne; did you mean Mine?"),
     (f"{ME}:Square", f"found '{ME}:Square', expected a sampler: it is no subclass of optuna.samplers.BaseSampler"),
     (f"{ME}:Needy", f"found '{ME}:Needy', expected a sampler: it cannot be made with a seed alone (TypeError: "
                     "Needy.__init__() missing 1 required positional argument: 'width')"),
