@@ -161,6 +161,7 @@ def _check(one: _Launch, store: Store) -> None:
 def _plan(one: _Launch, store: Store) -> tuple[Data, Plan]:
     from models.data.disk.options import DataError
     from models.data.load import load
+    from models.measures.table import MeasureError
     from study.plan.make import make_plan
     from study.schema.plan import Space
     from study.store.cache import cache_dir
@@ -174,6 +175,8 @@ def _plan(one: _Launch, store: Store) -> tuple[Data, Plan]:
     at_once = min(arguments.max_concurrent or one.cpus, one.cpus, fit)
     try:
         plan = make_plan(spec, data, max(1, at_once), cache_dir(store))
+    except MeasureError as error:
+        raise one.refusal(("evaluation", "measures"), _one_line(error)) from error
     except (ValueError, OSError) as error:
         if spec.evaluation.features is None:
             raise
@@ -243,7 +246,8 @@ def _rounds(one: _Launch, store: Store, monitor: Monitor, work: Work) -> bool:
     threads = max(1, int(spec.resources.cpu))
     say = (lambda line: None) if arguments.quiet else monitor.progress.say
     say("starting Ray" if arguments.address is None else f"joining the Ray cluster at {arguments.address}")
-    with cluster.running(arguments.address, one.cpus, threads, arguments.verbose, arguments.insecure):
+    with cluster.running(arguments.address, one.cpus, threads, arguments.verbose, arguments.insecure,
+                         [module.path for module in spec.imports.values()]):
         resources = capacity.prepare(arguments.address, arguments.storage, store, spec.resources.cpu,
                                      spec.resources.gpu, lambda line: one.console.print(line, markup=False))
         monitor.start()

@@ -43,6 +43,7 @@ def method(study: Study, origins: Sequence[Provenance]) -> list[tuple[str, list[
     rows = [
         ("data", f"{data.name}, {sizes}; content {data.content_hash[:12]}"),
         ("primary measure", f"{study.primary}, {'lower' if study.lower_is_better else 'higher'} is better"),
+        *((f"measure {name}", text) for name, text in study.described(study.measures).items()),
         ("extractor", f"{extractor.name}, accuracy {number(extractor.accuracy)}" if extractor else ""),
         (
             "local spread of the data",

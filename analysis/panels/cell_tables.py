@@ -52,7 +52,8 @@ class MainTable(Panel):
         return [Table(self.name, main_words(frame, shown(study)), frame)]
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
-        return NOTE + self.caveat(study, frame) + (BOLD if frame["bold"].any() else "")
+        own = "".join(f" {name}: {text}." for name, text in study.described(shown(study)).items())
+        return NOTE + self.caveat(study, frame) + (BOLD if frame["bold"].any() else "") + own
 
 
 class Best(MainTable):

@@ -34,6 +34,7 @@ def pooled(studies: Sequence[Study]) -> Study:
         "question": " / ".join(s.plan.question or s.name for s in named),
         "cells": [cell for s in named for cell in s.plan.cells],
         "arms": {k: v for s in named for k, v in s.plan.arms.items()}, "planned": _planned(named),
+        "measures": {k: v for s in named for k, v in s.plan.measures.items()},
         "search": _searched([s.plan.search for s in named if s.plan.search is not None])})
     together: dict[str, Any] = {
         frame: pd.concat([getattr(s, frame) for s in named], ignore_index=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -47,6 +48,12 @@ class Study:
     def lower_is_better(self) -> bool:
         return self.plan.direction == "minimize"
 
+    def described(self, names: Sequence[str]) -> dict[str, str]:
+        """Of the user's measures among these: what they are, and which way is better."""
+        ways = {"minimize": ", lower is better", "maximize": ", higher is better"}
+        return {name: f"{m.label}{f' in {m.unit}' if m.unit else ''}{ways.get(m.direction or '', '')}"
+                for name, m in self.plan.measures.items() if name in names}
+
     def baseline_of(self, arm: str) -> str | None:
         """The arm that `arm` is compared with: the plan's baseline, at the same further factors if it has several."""
         base = dict(zip(self.cells["arm"], self.cells["base_arm"], strict=True))
@@ -68,10 +75,11 @@ class Study:
 
     @property
     def measures(self) -> list[str]:
-        """Measures of finished replicates: the primary and its long run, other distances, the rest, costs last."""
+        """Measures of finished replicates: the primary and its long run, the user's, other distances, the rest, costs
+        last."""
         first = [self.primary, self.primary_long]
         numeric = self.finals.select_dtypes("number")
         names = sorted((str(c) for c in numeric if c not in _NOT_A_MEASURE and numeric[c].notna().any()),
-                       key=lambda name: (not name.startswith(_DISTANCES), name))
+                       key=lambda name: (name not in self.plan.measures, not name.startswith(_DISTANCES), name))
         middle = [m for m in names if m not in first and m not in COSTS]
         return [m for m in first if m in names] + middle + [m for m in COSTS if m in names]

@@ -48,7 +48,7 @@ def load(name: str, shape: tuple[int, ...]) -> Data:
         labels=labels[0] if labels else None, labels_search=labels[1] if labels else None,
         labels_confirm=labels[2] if labels else None, quantum=quantum,
         density=density(name) if shape == (2,) else None,
-        content_hash=_content_hash(name, {"shape": shape, "quantum": quantum}, arrays + labels))
+        content_hash=content_hash(name, {"shape": shape, "quantum": quantum}, arrays + labels))
 
 
 def _dequantised(grey: np.ndarray, levels: int, rng: np.random.Generator) -> np.ndarray:
@@ -56,7 +56,8 @@ def _dequantised(grey: np.ndarray, levels: int, rng: np.random.Generator) -> np.
     return ((grey + rng.random(grey.shape)) / levels * 2 - 1).astype(np.float32)
 
 
-def _content_hash(name: str, options: dict[str, object], arrays: list[np.ndarray]) -> str:
+def content_hash(name: str, options: dict[str, object], arrays: list[np.ndarray]) -> str:
+    """SHA-256 of all that a data set is."""
     digest = hashlib.sha256(json.dumps([name, options], sort_keys=True).encode())
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).data)

@@ -1,14 +1,25 @@
-"""Which data sets there are: shapes, split sizes, allowed image sizes. Imports no torch and no numpy."""
+"""Which data sets there are, and what one from outside states: shapes, split sizes, allowed image sizes. Imports no
+torch and no numpy."""
 
 from __future__ import annotations
 
 import difflib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from models.registry import find
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from models.data.densities import Density
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a spec may ask of a data set. A 2-D density has no channels and no sizes."""
+    """What a spec may ask of a data set: rows of each split, and of images their channels and the sizes that they come
+    in, of which the first is the default. Points in the plane have neither; density: whether theirs is known."""
 
     text: str
     train: int
@@ -17,6 +28,7 @@ class DatasetInfo:
     channels: int = 0
     sizes: tuple[int, ...] = ()
     labels: bool = False
+    density: bool = False
 
     @property
     def default_size(self) -> int | None:
@@ -45,11 +57,39 @@ DATASETS: dict[str, DatasetInfo] = {  # the first size is the default
     "faces": DatasetInfo("the 100 faces of scikit-image's LFW subset", 60, 20, 20, 1, (25, 32)),
     "patches": DatasetInfo("colour crops of seven photographs from scikit-learn and scikit-image", 2000, 500, 500, 3,
                            (32, 8, 16, 64)),
-    "gaussians8": DatasetInfo("8 Gaussians on a circle of radius 2, sd 0.2", 4000, 2000, 2000),
-    "gaussians25": DatasetInfo("5 x 5 Gaussians, spacing 1, sd 0.1", 4000, 2000, 2000),
-    "moons": DatasetInfo("two half circles of radius 1, thickened by sd 0.1", 4000, 2000, 2000),
-    "rings": DatasetInfo("circles of radius 1 and 2, thickened by sd 0.1", 4000, 2000, 2000),
+    "gaussians8": DatasetInfo("8 Gaussians on a circle of radius 2, sd 0.2", 4000, 2000, 2000, density=True),
+    "gaussians25": DatasetInfo("5 x 5 Gaussians, spacing 1, sd 0.1", 4000, 2000, 2000, density=True),
+    "moons": DatasetInfo("two half circles of radius 1, thickened by sd 0.1", 4000, 2000, 2000, density=True),
+    "rings": DatasetInfo("circles of radius 1 and 2, thickened by sd 0.1", 4000, 2000, 2000, density=True),
 }
+
+
+class DataSet(ABC):
+    """A data set from outside: what a spec may ask of it, and its rows. Made without arguments."""
+
+    info: ClassVar[DatasetInfo]
+    extent: ClassVar[tuple[float, float]] = (-1.0, 1.0)  # of images black and white; of points the part shown
+    quantum: ClassVar[float] = 0.0  # width of one grey level
+
+    @abstractmethod
+    def rows(self, split: str, n: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """The n rows of a split (train, search or confirm), (n, *shape). rng: the split's own, the same every time."""
+
+    def labels(self, split: str, n: int) -> np.ndarray:
+        """Classes 0, 1, ... of these rows, (n,), where `info` says that there are labels."""
+        raise NotImplementedError
+
+    def density(self) -> Density:
+        """Of points in the plane, where `info` says that it is known."""
+        raise NotImplementedError
+
+
+def info_of(name: str) -> DatasetInfo | None:
+    """What a spec may ask of a data set, built in or from outside; None for any other name. Raises FindError."""
+    if ":" in name:
+        found: DatasetInfo = find("data set", name).info
+        return found
+    return DATASETS.get(name)
 
 
 def name_problem(name: object) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.data import builtin
+from models.data import builtin, own
 from models.data.data import Data
 from models.data.datasets import DATASETS, name_problem
 from models.data.disk.options import kind_of
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 def load(name: str | Mapping[str, Any], size: int | None = None, cache_dir: str | Path | None = None,
          say: Say = lambda line: None) -> Data:
-    """The data set `name` of DATASETS, images of `size` pixels a side (None: its default); or what `data` of a spec
-    says, as a mapping: {name, size}, or images on disk, whose cache lies in cache_dir and which `say` what takes long.
+    """The data set `name` of DATASETS, or at `package.module:Name`, images of `size` pixels a side (None: its default);
+    or what `data` of a spec says, as a mapping: {name, size}, or images on disk. Their cache lies in cache_dir; `say`
+    is told what takes long.
 
-    The same arrays every time, with no use of a global generator. Raises ValueError for a name or size that
-    DATASETS does not have, and its kind DataError for images that cannot be used.
+    The same arrays every time, with no use of a global generator. Raises ValueError for a name or size that is not
+    there, and its kind DataError for images, or data from outside, that cannot be used.
     """
     if isinstance(name, Mapping):
         if kind_of(name):
@@ -29,6 +30,8 @@ def load(name: str | Mapping[str, Any], size: int | None = None, cache_dir: str 
 
             return load_disk(name, cache_dir, say)
         return load(str(name["name"]), name.get("size"))
+    if ":" in name:
+        return own.load(name, size)
     problem = name_problem(name)
     if problem:
         raise ValueError(f"data: {problem}")

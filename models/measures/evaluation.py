@@ -25,6 +25,7 @@ from models.measures.long_run import LongRun, long_run, told
 from models.measures.naming import AIS_CHAINS, long_chains, long_name
 from models.measures.sample_metrics import SampleMetrics
 from models.measures.signals import response_gap, saturation_excess, update_snr
+from models.measures.table import Measure
 from models.methods.method import Draw, ImageChain, Method, first
 from models.noise import Noise
 from models.stability.divergence import kappa
@@ -40,12 +41,14 @@ class Evaluator:
     """Measures a TrainState, replicate by replicate.
 
     ais_steps: temperatures of annealed importance sampling in the final evaluation; 0: none. own: the user's extractor.
+    measures: those from outside.
     """
 
     def __init__(self, method: Method, data: Data, samples: int = 256, long_run: int = 10, split: str = "search",
-                 cache_dir: str | Path | None = None, ais_steps: int = 0, own: FileExtractor | None = None) -> None:
+                 cache_dir: str | Path | None = None, ais_steps: int = 0, own: FileExtractor | None = None,
+                 measures: Sequence[Measure] = ()) -> None:
         self.method, self.samples, self.long_run, self.ais_steps = method, samples, long_run, ais_steps
-        self.metrics = SampleMetrics(data, samples, split, cache_dir, own)
+        self.metrics = SampleMetrics(data, samples, split, cache_dir, own, measures)
         self.primary, self.direction = self.metrics.primary, self.metrics.direction
         self.long_seconds = 0.0  # of CPU, that the last final evaluation spent on its long run
 

@@ -5,7 +5,7 @@ A name carries the measure, the space in which it is taken and the number of sam
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from models.data.data import Data, some
 from models.measures import quality
-from models.measures.table import MEASURES, Measure, Place, primary
+from models.measures.table import MEASURES, Measure, MeasureError, Place, primary
 
 if TYPE_CHECKING:
     from models.measures.feature_file import FileExtractor
@@ -37,8 +37,8 @@ class SampleMetrics:
     """Distances of samples from one split of the data: KID and more on features, or energy distance in the plane."""
 
     def __init__(self, data: Data, samples: int, split: str = "search", cache_dir: str | Path | None = None,
-                 own: FileExtractor | None = None) -> None:
-        """own: the user's extractor, measured beside the data set's."""
+                 own: FileExtractor | None = None, measures: Sequence[Measure] = ()) -> None:
+        """own: the user's extractor, measured beside the data set's. measures: from outside, beside the built-in."""
         self.data, self.n = data, samples
         self.reference: np.ndarray = getattr(data, split)
         self.extractor: Extractor | None = None
@@ -55,7 +55,7 @@ class SampleMetrics:
                 second = features.random_convnet(data.train)
                 self.spaces[second.name] = second
         place: Place = "images" if self.extractor else "plane"
-        self._rows = [m for m in MEASURES if m.by == "samples" and place in m.places
+        self._rows = [m for m in (*MEASURES, *measures) if m.by == "samples" and place in m.places
                       and ("data's density" not in m.needs or data.density is not None)]
         self._primary_row = primary(place)
         self.primary = self._primary_row.name(samples, self._space)
@@ -111,13 +111,19 @@ class SampleMetrics:
         spaces = ["pixels", *self._judges] if self.extractor else []
         return {name: quality.nearest(points[name], _train(self.spaces[name], self.data)) for name in spaces}
 
+    def named(self, m: Measure) -> Iterator[str]:
+        """The names under which `all` may have a measure."""
+        yield from (m.name(self.n, space) for space in self.spaces if self._kind(space) in m.spaces)
+
+    def _kind(self, space: str) -> str:
+        return "pixels" if space == "pixels" else "judge" if space in self._judges else "second"
+
     def _measures(self, x: Rows, y: Rows, x_to_train: Rows, y_to_train: Rows) -> dict[str, float]:
         found: dict[str, float] = {}
         for space in self.spaces:
-            kind = "pixels" if space == "pixels" else "judge" if space in self._judges else "second"
-            values: dict[str, Any] = {}  # by function: some have several
+            values: dict[str | Callable[..., Any], Any] = {}  # by function: some have several
             for m in self._rows:
-                here = kind in m.spaces and m.takes(len(x[space]), len(y[space]), x[space].shape[1])
+                here = self._kind(space) in m.spaces and m.takes(len(x[space]), len(y[space]), x[space].shape[1])
                 if not here or ("train split" in m.needs and space not in x_to_train):
                     continue
                 if m.function not in values:
@@ -127,7 +133,17 @@ class SampleMetrics:
         return found
 
     def _value(self, m: Measure, x: np.ndarray, y: np.ndarray) -> Any:
-        function = getattr(quality, m.function)
+        if callable(m.function):
+            return self._own_value(m, m.function, x, y)
+        return self._called(m, getattr(quality, m.function), x, y)
+
+    def _own_value(self, m: Measure, function: Callable[..., Any], x: np.ndarray, y: np.ndarray) -> float:
+        try:
+            return float(self._called(m, function, x, y))
+        except Exception as error:  # whatever code from outside does
+            raise MeasureError(f"measure {m.family}: {type(error).__name__}: {error}") from error
+
+    def _called(self, m: Measure, function: Callable[..., Any], x: np.ndarray, y: np.ndarray) -> Any:
         if "data's density" in m.needs:
             return function(x, self.data.density)
         if "chance" in m.needs:

@@ -1,4 +1,5 @@
-"""Every measure, a row each: what it is called, what it is taken of, which way is better, and what reads it.
+"""Every measure, a row each: what it is called, what it is taken of, which way is better, and what reads it. One from
+outside is such a row, too.
 
 From it are read what an evaluation takes of samples, the objectives of a search, and the inputs of the verdict. Imports
 no array library, so that a spec is checked without one. docs/metrics.md has the equations.
@@ -6,10 +7,13 @@ no array library, so that a spec is checked without one. docs/metrics.md has the
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from models.measures.naming import AIS_CHAINS
+from models.registry import find
 
 Place = Literal["plane", "images"]
 Need = Literal["data's density", "model's density", "train split", "chance"]
@@ -22,16 +26,20 @@ JUDGES = ("judge",)  # of spaces: the features of the data set's extractor, and 
 class Measure:
     """A family of measures: one number a replicate each, in each of its spaces.
 
-    by: who takes it: SampleMetrics (`samples`), Evaluator or the clock. function: of models.measures.quality, for
-    SampleMetrics; field: which of its values, where it has several. spaces: `pixels` (the data as they are), `judge`,
-    `second` (a random ConvNet's features beside a classifier's). direction: None where neither way is better.
-    in_training: at every evaluation, not at the end alone. least, per_feature: rows that the smaller side needs; most:
-    of samples; reference: held-out rows a sample (None: all). needs: what besides samples and held-out data.
-    objective: whether a search may take it. verdict: by what name the verdict reads it. alarm: as a person reads it.
+    label: in words. by: who takes it: SampleMetrics (`samples`), Evaluator or the clock. function: for SampleMetrics,
+    one of models.measures.quality, or itself: samples and held-out data, each (n, features), -> a number; field:
+    which of its values, where it has several. spaces: `pixels` (the data as they are), `judge`, `second` (a random
+    ConvNet's features beside a classifier's). direction: None where neither way is better. in_training: at every
+    evaluation, not at the end alone. least, per_feature: rows that the smaller side needs; most: of samples;
+    reference: held-out rows a sample (None: all). needs: what besides samples and held-out data: with `data's
+    density` the function is given it instead of data, with `chance` a generator, too, with `train split` distances to
+    the nearest training row instead of rows. objective: whether a search may take it. verdict: by what name the
+    verdict reads it. alarm: as a person reads it.
     """
 
     family: str
-    function: str = ""
+    label: str = ""
+    function: str | Callable[..., Any] = ""
     field: str = ""
     by: Literal["samples", "evaluation", "clock"] = "samples"
     places: tuple[Place, ...] = EVERYWHERE
@@ -55,6 +63,25 @@ class Measure:
         parts = [self.family, "" if self.spaces == ("pixels",) else space, "" if number is None else str(number)]
         return "_".join(filter(None, parts))
 
+    def problem(self) -> str:
+        """Why it cannot be one from outside, which SampleMetrics takes at the end of training; or ""."""
+        if not callable(self.function):
+            return "its function cannot be called"
+        if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", self.family):
+            return f"its family is {self.family!r}, expected small letters, digits and _"
+        if alike := next((m.family for m in MEASURES if f"{m.family}_".startswith(f"{self.family}_")
+                          or f"{self.family}_".startswith(f"{m.family}_")), ""):
+            return f"its family is {self.family!r}, which reads like the built-in {alike}"
+        if self.objective and self.direction is None:
+            return "it is an objective and states no direction"
+        if not self.spaces:
+            return "it states no spaces, such as ('pixels',)"
+        own = Measure(family=self.family)
+        if said := next((key for key in ("by", "n", "in_training", "verdict", "field")
+                         if getattr(self, key) != getattr(own, key)), ""):
+            return f"it states {said}, which only built-in ones have"
+        return ""
+
     def takes(self, n: int, m: int, features: int) -> bool:
         """Whether n samples and m held-out rows of so many features are enough, and n not too many."""
         rows = min(n, m)
@@ -62,61 +89,78 @@ class Measure:
             self.most is None or n <= min(m, self.most))
 
 
-def _judged(family: str, function: str, better: Better, field: str = "", *, least: int = 2, per_feature: float = 0.0,
-            needs: tuple[Need, ...] = (), objective: bool = False) -> Measure:
+def _judged(family: str, label: str, function: str, better: Better, field: str = "", *, least: int = 2,
+            per_feature: float = 0.0, needs: tuple[Need, ...] = (), objective: bool = False) -> Measure:
     """On the features of images."""
-    return Measure(family=family, function=function, field=field, places=("images",), spaces=JUDGES, direction=better,
-                   least=least, per_feature=per_feature, needs=needs, objective=objective)
+    return Measure(family=family, label=label, function=function, field=field, places=("images",), spaces=JUDGES,
+                   direction=better, least=least, per_feature=per_feature, needs=needs, objective=objective)
 
 
-def _flat(family: str, function: str, better: Better, field: str = "", *, unit: str = "", most: int | None = None,
-          reference: int | None = None, needs: tuple[Need, ...] = (), objective: bool = False, verdict: str = "",
-          alarm: str = "") -> Measure:
+def _flat(family: str, label: str, function: str, better: Better, field: str = "", *, unit: str = "",
+          most: int | None = None, reference: int | None = None, needs: tuple[Need, ...] = (),
+          objective: bool = False, verdict: str = "", alarm: str = "") -> Measure:
     """Of points of the plane."""
-    return Measure(family=family, function=function, field=field, places=("plane",), spaces=("pixels",),
+    return Measure(family=family, label=label, function=function, field=field, places=("plane",), spaces=("pixels",),
                    direction=better, unit=unit, most=most, reference=reference, needs=needs, verdict=verdict,
                    alarm=alarm, objective=objective)
 
 
-def _grid(family: str, better: Better | None, unit: str = "", alarm: str = "") -> Measure:
-    return Measure(family=family, by="evaluation", places=("plane",), n=None, direction=better, unit=unit, alarm=alarm,
-                   needs=("data's density", "model's density"), objective=family == "kl_grid")
+def _grid(family: str, label: str, better: Better | None, unit: str = "", alarm: str = "") -> Measure:
+    return Measure(family=family, label=label, by="evaluation", places=("plane",), n=None, direction=better, unit=unit,
+                   alarm=alarm, needs=("data's density", "model's density"), objective=family == "kl_grid")
+
+
+def _memory(family: str, label: str) -> Measure:
+    return Measure(family=family, label=label, function="memory", field=family, places=("images",),
+                   spaces=("pixels", "judge"), least=1, needs=("train split",))
+
+
+def _ais(family: str, label: str, better: Better | None, unit: str) -> Measure:
+    return Measure(family=family, label=label, by="evaluation", n=AIS_CHAINS, direction=better, unit=unit,
+                   needs=("model's density",))
 
 
 MEASURES = (  # of a place the first one with a value in training is the primary measure
-    Measure(family="variance_ratio", function="variance_ratio", spaces=("pixels",), verdict="variance_ratio",
-            alarm="< 1/4 and bad: collapsed"),
-    Measure(family="energy_distance", function="energy_distance", places=("plane",), spaces=("pixels",),
-            direction="minimize", unit="length", in_training=True, objective=True),
+    Measure(family="variance_ratio", label="variance of the samples over that of the data", function="variance_ratio",
+            spaces=("pixels",), verdict="variance_ratio", alarm="< 1/4 and bad: collapsed"),
+    Measure(family="energy_distance", label="energy distance, unbiased", function="energy_distance", places=("plane",),
+            spaces=("pixels",), direction="minimize", unit="length", in_training=True, objective=True),
     # MMD's cost grows with the square of the reference, its noise is that of the samples: 4 n rows will do.
-    _flat("mmd", "mmd", "minimize", reference=4),
-    _flat("w2", "w2", "minimize", unit="length", reference=1, most=1500),
-    _flat("modes", "mode_coverage", "maximize", "modes", needs=("data's density",), verdict="modes",
-          alarm="< 1/2 and bad: collapsed", objective=True),
-    _flat("near_mode", "mode_coverage", "maximize", "near", needs=("data's density",), objective=True),
-    _grid("kl_grid", "minimize", "nats"),
-    _grid("tv_grid", "minimize"),
-    _grid("nll_grid", "minimize", "nats per dimension"),
-    _grid("border_grid", None, alarm="not small: mass beyond the square is unseen"),
-    Measure(family="kid", function="kid", places=("images",), spaces=("judge", "second"), direction="minimize",
-            in_training=True, objective=True),
-    _judged("fd", "fd", "minimize", per_feature=2, objective=True),
-    _judged("fdinf", "fd_infinity", "minimize", per_feature=2.5, needs=("chance",)),
-    _judged("precision", "manifold", "maximize", "precision", least=6, objective=True),
-    _judged("recall", "manifold", "maximize", "recall", least=6, objective=True),
-    _judged("density", "manifold", "maximize", "density", least=6, objective=True),
-    _judged("coverage", "manifold", "maximize", "coverage", least=6, objective=True),
-    *(Measure(family=family, function="memory", field=family, places=("images",), spaces=("pixels", "judge"), least=1,
-              needs=("train split",)) for family in ("nearer_train", "copies")),
-    Measure(family="saturation_excess", by="evaluation", places=("images",), spaces=("pixels",),
-            verdict="saturation_excess", alarm="> 1/2 and bad: collapsed"),
-    *(Measure(family=family, by="evaluation", n=AIS_CHAINS, direction="minimize", unit="nats per dimension",
-              needs=("model's density",)) for family in ("nll_ais_forward", "nll_ais_reverse")),
-    *(Measure(family=family, by="evaluation", n=AIS_CHAINS, unit="chains", needs=("model's density",))
-      for family in ("ess_ais_forward", "ess_ais_reverse")),
-    Measure(family="particle_gradients", by="clock", n=None, direction="minimize", in_training=True, objective=True),
-    Measure(family="wall_seconds", by="clock", n=None, direction="minimize", unit="s", in_training=True,
+    _flat("mmd", "squared MMD with five Gaussian kernels, unbiased", "mmd", "minimize", reference=4),
+    _flat("w2", "Wasserstein distance of order 2", "w2", "minimize", unit="length", reference=1, most=1500),
+    _flat("modes", "share of modes with a fifth of their samples", "mode_coverage", "maximize", "modes",
+          needs=("data's density",), verdict="modes", alarm="< 1/2 and bad: collapsed", objective=True),
+    _flat("near_mode", "share of samples near a mode", "mode_coverage", "maximize", "near", needs=("data's density",),
+          objective=True),
+    _grid("kl_grid", "KL(data || model) on a grid", "minimize", "nats"),
+    _grid("tv_grid", "total variation on a grid", "minimize"),
+    _grid("nll_grid", "negative log-likelihood of held-out data on a grid", "minimize", "nats per dimension"),
+    _grid("border_grid", "the model's share at the square's border", None,
+          alarm="not small: mass beyond the square is unseen"),
+    Measure(family="kid", label="KID: squared MMD with the cubic kernel, unbiased", function="kid", places=("images",),
+            spaces=("judge", "second"), direction="minimize", in_training=True, objective=True),
+    _judged("fd", "Frechet distance, biased", "fd", "minimize", per_feature=2, objective=True),
+    _judged("fdinf", "Frechet distance, extrapolated to infinite n", "fd_infinity", "minimize", per_feature=2.5,
+            needs=("chance",)),
+    _judged("precision", "share of samples in the data's balls", "manifold", "maximize", "precision", least=6,
             objective=True),
+    _judged("recall", "share of data in the samples' balls", "manifold", "maximize", "recall", least=6, objective=True),
+    _judged("density", "how many of the data's balls hold a sample, over k", "manifold", "maximize", "density", least=6,
+            objective=True),
+    _judged("coverage", "share of the data's balls that hold a sample", "manifold", "maximize", "coverage", least=6,
+            objective=True),
+    _memory("nearer_train", "P(a sample is nearer to the train split than held-out data)"),
+    _memory("copies", "share of samples nearer than 95 % of held-out data"),
+    Measure(family="saturation_excess", label="share of saturated pixels, less that of the data", by="evaluation",
+            places=("images",), spaces=("pixels",), verdict="saturation_excess", alarm="> 1/2 and bad: collapsed"),
+    _ais("nll_ais_forward", "negative log-likelihood by forward AIS", "minimize", "nats per dimension"),
+    _ais("nll_ais_reverse", "negative log-likelihood by reverse AIS", "minimize", "nats per dimension"),
+    _ais("ess_ais_forward", "effective size of forward AIS", None, "chains"),
+    _ais("ess_ais_reverse", "effective size of reverse AIS", None, "chains"),
+    Measure(family="particle_gradients", label="gradients of one particle's potential", by="clock", n=None,
+            direction="minimize", in_training=True, objective=True),
+    Measure(family="wall_seconds", label="elapsed time", by="clock", n=None, direction="minimize", unit="s",
+            in_training=True, objective=True),
 )
 
 
@@ -125,6 +169,11 @@ def primary(place: Place) -> Measure:
     return next(m for m in MEASURES if place in m.places and m.in_training)
 
 
-def larger_is_better(name: str) -> bool:
-    """Of a measure by its name, such as `recall_clf64_256`. Unknown ones are better smaller."""
-    return any(m.direction == "maximize" and f"{name}_".startswith(f"{m.family}_") for m in MEASURES)
+def own_measure(place: str) -> Measure:
+    """The one at `package.module:name`. Raises FindError."""
+    found: Measure = find("measure", place)
+    return found
+
+
+class MeasureError(ValueError):
+    """A measure from outside failed; one sentence."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, cast
 
 from models.knobs import knob
 from models.methods.hparams import HParams
 from models.networks.choice import own_knobs
-from models.registry import find
+from models.registry import FindError, find
 
 if TYPE_CHECKING:  # a spec is checked against the knobs in these files, without torch
     from torch import Tensor
@@ -237,10 +238,20 @@ def build(method: str, data: Data, **knobs: Any) -> Method:
 
 
 def knobs_of(method: str, network: str | None = None) -> type[HParams]:
-    """The knobs of a method, and those that a network states of its own, which leave the balance alone."""
+    """The knobs of a method, and those that a network states of its own, which leave the balance alone.
+
+    Raises FindError for a network whose knobs have names of the method's.
+    """
     knobs: type[HParams] = find("method", method).Knobs
     own = own_knobs(network)
     if own is None:
         return knobs
+    if both := {f.name for f in fields(own)} & {f.name for f in fields(knobs)}:
+        raise FindError(f"found {network!r}, expected a network: its knob {min(both)} is one of the method {method}")
+    return _joined(cast(Any, knobs), own)
+
+
+@cache
+def _joined(knobs: Any, own: Any) -> type[HParams]:
     both = type(knobs.__name__, (own, knobs), {"balance": knobs.balance})
     return dataclass(frozen=True, kw_only=True)(both)

@@ -37,6 +37,6 @@ def network_problem(name: str | None, shape: Sequence[int]) -> str | None:
     return problem
 
 
-def own_knobs(name: str | None) -> type | None:
+def own_knobs(name: str | None) -> Any:
     """The dataclass of further knobs that a network states; None for a built-in one, which has none."""
     return None if name is None or name in NETWORKS else find("network", name).Knobs

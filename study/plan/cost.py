@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from study.schema.unit import Unit
-from study.spec.knobs import METHODS
+from study.spec.knobs import hparams
 
 
 def cost(unit: Unit) -> float:
     """Particle-gradient evaluations of a unit's training, if no replicate diverges."""
-    hp = METHODS[unit.configuration.method](**unit.configuration.knobs)
+    hp = hparams(unit.configuration.method, unit.configuration.knobs)
     return float(hp.gradient_evaluations() * hp.updates * len(unit.seeds))
 
 

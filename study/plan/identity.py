@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from models.data.disk.options import KINDS, kind_of
 from study.schema.canonical import canonical
 from study.schema.unit import Configuration
-from study.spec.knobs import METHODS
+from study.spec.knobs import METHODS, with_network
 
 if TYPE_CHECKING:
     from study.spec import StudySpec
@@ -89,14 +89,15 @@ def _without_place(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _judged_by(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Without what is off, and without the place of the user's extractor: its checksum says which it is."""
-    found = {key: value for key, value in evaluation.items() if value or key not in ("ais_steps", "features")}
+    off = ("ais_steps", "features", "measures")
+    found = {key: value for key, value in evaluation.items() if value or key not in off}
     if isinstance(features := found.get("features"), Mapping):
         found["features"] = {key: value for key, value in features.items() if key != "file"}
     return found
 
 
 def _without_defaults(method: str, knobs: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {f.name: f.default for f in fields(METHODS[method])}
+    defaults = {f.name: f.default for f in fields(METHODS[with_network(method, knobs.get("network"))])}
     given = {knob: value for knob, value in knobs.items() if knob not in defaults or defaults[knob] != value}
     return {**given, "defaults": DEFAULTS[method]} if method in DEFAULTS else given
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.data.data import Data
 from models.measures.naming import LONG_CHAINS, long_chains, long_name
-from models.measures.table import larger_is_better
+from models.measures.table import MeasureError, own_measure
 from study.plan.identity import config_hash, phase_seeds, study_version
 from study.plan.prediction import arm_limits, spread_of
 from study.plan.samplers import sampler_arguments
@@ -26,6 +26,7 @@ from study.schema.plan import (
     Planned,
     PlannedArm,
     PlannedData,
+    PlannedMeasure,
     PlannedSearch,
 )
 from study.schema.unit import PHASES
@@ -43,7 +44,7 @@ SECONDS_AN_EVALUATION = {False: (0.01, 0.05), True: (0.03, 0.3)}  # a replicate,
 def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
     """Trains the data set's feature extractor if `cache_dir` has none yet; the rest takes seconds.
 
-    Raises ValueError or OSError for `evaluation.features` that cannot be used.
+    Raises ValueError or OSError for `evaluation.features` that cannot be used, MeasureError for a measure from outside.
     """
     from models.measures.sample_metrics import SampleMetrics
 
@@ -52,7 +53,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
         from models.measures.feature_file import own_extractor  # imports torch
 
         own = own_extractor(spec.evaluation.features, data.extent)
-    metrics = SampleMetrics(data, spec.evaluation.samples, spec.evaluation.split, cache_dir, own)
+    measures = [own_measure(place) for place in spec.evaluation.measures]
+    metrics = SampleMetrics(data, spec.evaluation.samples, spec.evaluation.split, cache_dir, own, measures)
     local = spread_of(data, spec.seed)
     spread = LocalSpread(n=local.n, k=local.k, coarse=local.coarse, **{
         key: float(getattr(local, key)) for key in ("s_min", "s_med", "se_min", "se_med")})
@@ -60,6 +62,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
     few = SampleMetrics(data, long_chains(spec.evaluation.samples), spec.evaluation.split, cache_dir)
     long = long_name(spec.primary)
     floors[long] = few.floors(FLOOR_DRAWS, np.random.default_rng(spec.seed), primary_only=True)[few.primary]
+    if bad := next((name for name, floor in floors.items() if not math.isfinite(floor.mean + floor.sd)), ""):
+        raise MeasureError(f"measure {bad}: found {floors[bad].mean} of real data against real data, expected a number")
     sizes = estimate(spec)
     return Plan(
         study=spec.study, study_version=study_version(spec.resolved(), data.content_hash), question=spec.question,
@@ -79,10 +83,12 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
                for c in design_configurations(spec)],
         estimate=sizes.model_copy(update={"seconds": tuple(_seconds(spec, data, sizes, end) / cpus for end in (0, 1)),
                                           "cpus": cpus}),
+        measures={name: PlannedMeasure(label=m.label or m.family, direction=m.direction, unit=m.unit)
+                  for m in measures for name in metrics.named(m)},
         search=None if spec.search is None else PlannedSearch(
             sampler=spec.search.sampler, arguments=dict(sampler_arguments(spec.search.sampler)),
             prune=spec.search.prune, objectives=list(spec.search.objectives),
-            directions=["maximize" if larger_is_better(name) else "minimize" for name in spec.search.objectives],
+            directions=list(spec.search.directions),
             diverged_value={arm: diverged_values(spec, arm, data, metrics) for arm in spec.arms}))
 
 
@@ -115,6 +121,9 @@ def diverged_values(spec: StudySpec, arm: str, data: Data, metrics: SampleMetric
         from models.measures.quality import grid_kl
 
         known["kl_grid"] = grid_kl(lambda x: -np.square(x).sum(1) / (2 * sigma**2), data.density).kl
+    if bad := next((name for name in spec.search.objectives if not math.isfinite(known.get(name, 0.0))), ""):
+        raise MeasureError(f"measure {bad}: found {known[bad]} of the reference's samples, expected a number: it "
+                           "stands for a diverged replicate (search.diverged_value)")
     return [known.get(name) if value == "reference" else float(value)
             for name, value in zip(spec.search.objectives, spec.search.diverged_value, strict=True)]
 

@@ -16,7 +16,7 @@ from study.schema.columns import DELTA_MED, DELTA_MIN, LIMITS
 from study.schema.plan import Limit, LocalSpread, Plan
 from study.schema.unit import Configuration
 from study.spec import Arm, StudySpec
-from study.spec.knobs import METHODS
+from study.spec.knobs import METHODS, hparams
 from study.spec.model import cells_of
 
 Z = 1.96  # two-sided 95 %
@@ -80,5 +80,5 @@ def arm_limits(spec: StudySpec, arm: Arm, spread: LocalSpread) -> list[Limit]:
 
 def predicted(plan: Plan, configuration: Configuration) -> dict[str, float | None]:
     """LIMITS of a configuration's own knobs, by the plan's spread; empty where the law is silent."""
-    found = limits(plan.spread, METHODS[configuration.method](**configuration.knobs))
+    found = limits(plan.spread, hparams(configuration.method, configuration.knobs))
     return {name: found[name] for name in LIMITS} if found else {}

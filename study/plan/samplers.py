@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from models.registry import find
+
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
@@ -14,13 +16,19 @@ REDUCTION = 3  # successive halving keeps the better third at each rung
 
 def sampler_arguments(name: str) -> Mapping[str, Any]:
     """What the sampler is made with, beside its seed: stated, since Optuna's defaults change between releases."""
+    if ":" in name:
+        return {}
     return {"tpe": {"n_startup_trials": 10, "n_ei_candidates": 24, "multivariate": True, "constant_liar": True},
             "random": {}, "gp": {"n_startup_trials": 10, "deterministic_objective": False},
             "nsga2": {"population_size": 20}}[name]
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
-    """An Optuna sampler by the spec's word for it."""
+    """An Optuna sampler by the spec's word for it, or from outside."""
+    if ":" in name:
+        found: BaseSampler = find("sampler", name)(seed=seed)
+        return found
+
     from optuna import samplers
 
     kinds = {"tpe": samplers.TPESampler, "random": samplers.RandomSampler, "gp": samplers.GPSampler,

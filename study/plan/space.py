@@ -13,7 +13,7 @@ from study.schema.canonical import canonical
 from study.schema.plan import ArmCost, Estimate, PhaseCost
 from study.schema.unit import PHASES, Configuration
 from study.spec import StudySpec
-from study.spec.knobs import METHODS, Range, coerce
+from study.spec.knobs import METHODS, Range, coerce, with_network
 from study.spec.model import cells_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def configuration(spec: StudySpec, phase: str, arm: str, values: Mapping[str, An
     evaluation = spec.evaluation
     if phase == "search" and spec.search and not any(name.endswith("_long") for name in spec.search.objectives):
         evaluation = replace(evaluation, long_run=0)
-    return Configuration(phase, arm, spec.arms[arm].method, dict(spec.data), spec.arms[arm].full(values), evaluation)
+    method, knobs = spec.arms[arm].method, spec.arms[arm].full(values)
+    own = any(":" in str(name) for name in (method, knobs["network"], *evaluation.measures))
+    return Configuration(phase, arm, method, dict(spec.data), knobs, evaluation, spec.checksums if own else {})
 
 
 def design_configurations(spec: StudySpec) -> list[Configuration]:
@@ -61,8 +63,9 @@ def suggest(spec: StudySpec, arm: str, trial: BaseTrial) -> Configuration:
     """What an Optuna trial of `arm`'s study proposes. Only freed knobs of that arm are suggested."""
     assert spec.search is not None
     values = dict(spec.search.fixed[arm])
+    kind = with_network(spec.arms[arm].method, {**spec.arms[arm].knobs, **values}.get("network"))
     for knob, values_of in spec.search.free[arm].items():
-        values[knob] = coerce(spec.arms[arm].method, knob, _suggest_one(trial, knob, values_of))
+        values[knob] = coerce(kind, knob, _suggest_one(trial, knob, values_of))
     return configuration(spec, "search", arm, values)
 
 

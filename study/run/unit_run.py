@@ -15,7 +15,7 @@ import numpy as np
 
 import study.schema.columns as col
 from models.measures.naming import long_name
-from models.measures.table import MEASURES
+from models.measures.table import MEASURES, own_measure
 from study.plan.identity import config_hash
 from study.run.safeguards import exact_on_gpu, is_out_of_memory, watched
 from study.run.unit_progress import UnitProgress, pack, unpack
@@ -118,14 +118,17 @@ class UnitRun:
             exact_on_gpu()
         c, seeds = self.unit.configuration, self.unit.seeds
         self._data = load(c.data, cache_dir=self.cache_dir)
-        if kind_of(c.data) and config_hash(c, self._data.content_hash) != self.unit.config_hash:
-            raise DataError((), f"found other images on {platform.node()} than the study was launched with "
-                                f"({self._data.notes}), expected the same data on every machine as long as it runs")
+        is_outside = bool(kind_of(c.data)) or ":" in c.data["name"]
+        if is_outside and config_hash(c, self._data.content_hash) != self.unit.config_hash:
+            raise DataError((), f"found other data on {platform.node()} than the study was launched with "
+                                f"({self._data.notes or self._data.name}), expected the same data on every machine as "
+                                "long as it runs")
         self._method = build(c.method, self._data, **c.knobs)
         e = c.evaluation
         self._evaluator = Evaluator(self._method, self._data, samples=e.samples, long_run=e.long_run,
                                     split=e.split, cache_dir=self.cache_dir, ais_steps=e.ais_steps,
-                                    own=own_extractor(e.features, self._data.extent))
+                                    own=own_extractor(e.features, self._data.extent),
+                                    measures=[own_measure(place) for place in e.measures])
         self.objective = self.objective or self._evaluator.primary
         self._points = evaluation_points(self._method.hp.updates, e.points)
         self._gradients = self._method.hp.gradient_evaluations()

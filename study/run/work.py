@@ -127,8 +127,7 @@ class Work:
             from study.run.search.export import sqlite
 
             studies = {f"{self.spec.study} {arm.arm}": arm.study for arm in self._search.arms}
-            assert self.spec.search is not None
-            store.write(path, sqlite(studies, self.spec.search.objectives))
+            store.write(path, sqlite(studies, self.plan.signs))
 
     def notes(self) -> list[str]:
         """What a person should know about the searches that ran."""

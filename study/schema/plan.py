@@ -73,6 +73,14 @@ class Floor(_Part):
     m: int
 
 
+class PlannedMeasure(_Part):
+    """A measure from outside, for a report. direction: minimize | maximize; None: neither is better."""
+
+    label: str
+    direction: str | None
+    unit: str
+
+
 class Planned(_Part):
     """How much of a phase."""
 
@@ -171,11 +179,19 @@ class Plan(_Part):
     estimate: Estimate
     search: PlannedSearch | None = None
     space: Space | None = None
+    measures: dict[str, PlannedMeasure] = {}  # name -> those from outside
 
     @property
     def objectives(self) -> list[str]:
         """What the search minimizes; none without one."""
         return self.search.objectives if self.search else []
+
+    @property
+    def signs(self) -> dict[str, int]:
+        """Objective -> 1, or -1 where larger is better: a search minimizes the product."""
+        return {} if self.search is None else {
+            name: -1 if way == "maximize" else 1
+            for name, way in zip(self.search.objectives, self.search.directions, strict=True)}
 
     @property
     def diverged_values(self) -> dict[str, list[float | None]]:

@@ -19,6 +19,7 @@ class Evaluation:
     split: str
     ais_steps: int = 0  # temperatures of annealed importance sampling after the last update; 0: none
     features: Mapping[str, Any] | None = None  # the user's extractor: file, sha256, size, channels, mean, sd
+    measures: list[str] = field(default_factory=list)  # of the user: package.module:name
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,11 @@ class Configuration:
     data: Mapping[str, Any]  # as in the resolved spec
     knobs: Mapping[str, Any]  # every knob of the method
     evaluation: Evaluation
+    imports: Mapping[str, str] = field(default_factory=dict)  # of one that names code from outside: module -> checksum
 
     def plain(self) -> dict[str, Any]:
         """As JSON: what is hashed, and what config.json and MLflow's tag `config` hold."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if value or key != "imports"}
 
     @classmethod
     def read(cls, found: Any) -> Configuration:

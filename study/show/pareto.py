@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from models.measures.table import larger_is_better
 from study.plan.identity import knobs_text
 from study.schema.pareto import unbeaten
 from study.store.results import Result
@@ -21,16 +20,16 @@ def pareto_set(results: Sequence[Result]) -> list[Result]:
     return sorted(found, key=lambda r: (r.told, r.unit.config_hash))
 
 
-def pareto_lines(results: Sequence[Result], objectives: Sequence[str], factors: Sequence[str]) -> list[str]:
-    """The Pareto set of a search with several objectives, a line each; none where there is one objective."""
+def pareto_lines(results: Sequence[Result], objectives: Mapping[str, int], factors: Sequence[str]) -> list[str]:
+    """The Pareto set of a search with several objectives, a line each; none where there is one objective.
+    objectives: `Plan.signs`."""
     told = sum(bool(r.told) and not r.pruned for r in results)
     if len(objectives) < 2 or not told:
         return []
     found = pareto_set(results)
     more = [f"  and {len(found) - MAX_ROWS} more"] if len(found) > MAX_ROWS else []
-    signs = [-1 if larger_is_better(name) else 1 for name in objectives]
     rows = [f"  {r.unit.configuration.arm} {knobs_text(r.unit.configuration.knobs, factors)}: "
-            + ", ".join(f"{sign * value:.4g}" for sign, value in zip(signs, r.told, strict=True))
+            + ", ".join(f"{sign * value:.4g}" for sign, value in zip(objectives.values(), r.told, strict=True))
             + (f" | {r.verdicts}" if r.verdicts else "")
             for r in found[:MAX_ROWS]]
     return [f"Pareto set of the search, {len(found)} of {told} ({', '.join(objectives)}):", *rows, *more]

@@ -65,7 +65,7 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
     console.print(Text(f"floor: real against real data, {plan.primary} = {floor.mean:.3g} +- {floor.sd:.2g} "
                        f"(sd over splits, n = {floor.n})"), soft_wrap=True)
     console.print(Text(f"estimated cost: roughly {cost} on {plan.estimate.cpus} CPUs, beside the start of Ray"))
-    if data.shape == [2]:
+    if not plan.spread.n:
         console.print(Text("in the plane both limits come from the density's own local standard deviation"))
 
 

@@ -57,7 +57,7 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
         if phase in sizes:
             table.add_row(phase, *_counts([r for r in results if r.unit.configuration.phase == phase], sizes[phase]))
     console.print(table)
-    for line in pareto_lines(results, plan.objectives, plan.factors):
+    for line in pareto_lines(results, plan.signs, plan.factors):
         say(line)
     say(f"{found.work.left_in_words} units are left" + (" of the last launch's" if other else ""))
     for begun in found.begun:

@@ -55,7 +55,7 @@ def show_summary(monitor: Monitor, console: Console) -> None:
             table.add_row(*row)
         console.print(table)
     objectives = monitor.plan.objectives
-    for line in pareto_lines(results, objectives, monitor.plan.factors):
+    for line in pareto_lines(results, monitor.plan.signs, monitor.plan.factors):
         console.print(Text(line), soft_wrap=True)
     best = best_of(monitor)
     if best is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, Report, missing
+from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, WITH, Report, missing
 from study.spec.places import unknown
 from study.spec.problems import Path, dotted
 
@@ -28,7 +28,8 @@ class Placed:
 
 
 class Section:
-    """Reads one section for arms (name -> method). `found[arm][knob]` is the outcome; problems go to `report`."""
+    """Reads one section for arms (name -> key in METHODS). `found[arm][knob]` is the outcome; problems go to `report`.
+    """
 
     def __init__(self, arms: Mapping[str, str], read: Read, report: Report, zips: bool = False) -> None:
         self.arms, self.read, self._report, self.zips = arms, read, report, zips
@@ -49,7 +50,7 @@ class Section:
         self._knobs(path, shared, self.arms, other_keys, is_shared=True)
         for key in sorted(branches, key=lambda key: key not in METHODS):
             members = {arm: method for arm, method in self.arms.items()
-                       if (method == key if key in METHODS else arm == key)}
+                       if (method.partition(WITH)[0] == key if key in METHODS else arm == key)}
             value, where = branches[key], (*path, key)
             if not isinstance(value, dict):
                 self.report(where, f"found {value!r}, expected a mapping of knobs: {key} is a "
@@ -76,10 +77,12 @@ class Section:
     def _knob(self, path: Path, knob: str, raw: Any, arms: Mapping[str, str], is_shared: bool,
               zipped: Path | None = None) -> int:
         """Returns the number of levels read; 0 where something is wrong."""
-        lacking = next((m for method in arms.values() if (m := missing(knob, method))), None)
-        methods = list(dict.fromkeys(method for method in arms.values() if knob in KNOBS[method]))
+        lacking = next((m for method in arms.values() if (m := missing(knob, method, arms.values()))), None)
+        having = {arm: method for arm, method in arms.items() if knob in KNOBS[method]}
+        methods = list(dict.fromkeys(having.values()))
         if lacking:
-            hint = f"; move it into a branch, such as {methods[0]}: {{{knob}: ...}}" if is_shared and methods else ""
+            branch = methods[0] if methods and methods[0] in METHODS else next(iter(having), "")
+            hint = f"; move it into a branch, such as {branch}: {{{knob}: ...}}" if is_shared and branch else ""
             self.report(path, lacking + hint)
             return 0
         before = self.problems
@@ -107,7 +110,7 @@ class Section:
         sizes = {}
         for knob, levels in raw.items():
             where = (*path, knob)
-            if knob not in ALL_KNOBS:
+            if knob not in ALL_KNOBS and not any(knob in KNOBS[method] for method in arms.values()):
                 self.report(where, unknown(knob, ALL_KNOBS, "knob"))
             elif knob in beside:
                 self.report(where, f"also given at {dotted((*path[:-1], knob))}; keep one")

@@ -22,8 +22,10 @@ from study.spec.cross import (
     wrong_networks,
     wrong_together,
 )
+from study.spec.imports import Imported, read_imports
 from study.spec.knobs import is_number, read_levels, read_range, read_value
 from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Resources, Search, StudySpec, cells_of
+from study.spec.networks import kinds_of, torn
 from study.spec.objectives import primary
 from study.spec.places import SECTIONS, unknown
 from study.spec.problems import MAX_PROBLEMS, SpecError
@@ -42,7 +44,9 @@ def check(document: Document) -> StudySpec:
     reader = Reader(document)
     spec = None
     with suppress(TooManyError):
-        spec = _study(reader, base_of(document))
+        imports = read_imports(reader, base_of(document, "import"))
+        if not any(path[:1] == ("import",) for path, _ in reader.problems):  # else what lies there is not known
+            spec = _study(reader, base_of(document), imports)
     if reader.problems or spec is None:
         ordered = sorted(reader.problems[:MAX_PROBLEMS], key=lambda problem: document.rank(problem[0]))
         more = [f"{document.name}: these are the first {MAX_PROBLEMS} problems; there may be more"]
@@ -51,27 +55,30 @@ def check(document: Document) -> StudySpec:
     return spec
 
 
-def _study(reader: Reader, base: str) -> StudySpec | None:
+def _study(reader: Reader, base: str, imports: dict[str, Imported]) -> StudySpec | None:
     for key in reader.raw:
         if key not in KEYS:
             reader.report((key,), unknown(key, KEYS))
     name, question, (data, kind, sizes) = _name(reader), _question(reader), read_data(reader, base)
     methods = read_methods(reader)
     baseline, seed = read_baseline(reader, methods), reader.whole((), "seed", 0, 0, MAX_SEED)
-    entries = read_entries(reader, methods)
-    train = Section(methods, read_value, reader.report).take(("train",), reader.mapping(("train",)))
+    kinds = kinds_of(reader, methods)
+    entries = read_entries(reader, kinds)
+    train = Section(kinds, read_value, reader.report).take(("train",), reader.mapping(("train",)))
     fixed = {arm: {**train[arm], **entries[arm]} for arm in methods}
     phases = _phases(reader, methods)
     confirm = _confirm(reader)
     evaluation = read_evaluation(reader, kind, sizes, confirm is not None, least_particles(methods, fixed, phases),
                                  base)
-    search = (read_search(reader, phases["search"], methods, kind, evaluation.samples)
+    search = (read_search(reader, phases["search"], methods, kind, evaluation)
               if "search" in phases else None)
     replicates = reader.whole(("design",), "replicates", 6, 1, MAX_REPLICATES)
     resources = _resources(reader)
     for places in phases.values():
         for problem in arm_conflicts(entries, places):
             reader.report(*problem)
+    for problem in torn(methods, fixed, phases):
+        reader.report(*problem)
     if any(path[:1] in {("train",), ("arms",), ("method",), ("design",), ("search",)} for path, _ in reader.problems):
         return None  # a knob's value is unknown, so what follows might report what is not so
     arms = {arm: Arm(arm, method, {knob: placed.value for knob, placed in fixed[arm].items()})
@@ -90,7 +97,7 @@ def _study(reader: Reader, base: str) -> StudySpec | None:
     if reader.problems:
         return None
     return StudySpec(name, question, data, arms, baseline, compare_at, seed, design, search, confirm, evaluation,
-                     resources, primary(kind, evaluation.samples))
+                     resources, primary(kind, evaluation.samples), imports)
 
 
 def _name(reader: Reader) -> str:
@@ -114,10 +121,10 @@ def _phases(reader: Reader, methods: dict[str, str]) -> dict[str, Places]:
     """The knobs of design and search, for those that the spec has."""
     found = {}
     if reader.raw.get("design") is not None:
-        section = Section(methods, read_levels, reader.report, zips=True)
+        section = Section(kinds_of(reader, methods, "design"), read_levels, reader.report, zips=True)
         found["design"] = section.take(("design",), reader.mapping(("design",)), ("replicates",))
     if reader.raw.get("search") is not None:
-        section = Section(methods, read_range, reader.report)
+        section = Section(kinds_of(reader, methods, "search", "space"), read_range, reader.report)
         found["search"] = section.take(("search", "space"), reader.mapping(("search", "space")))
     if not found:
         reader.report((), "no phase; expected design (a grid, for claims) or search (Optuna, for finding), or both")

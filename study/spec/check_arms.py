@@ -82,7 +82,7 @@ def _is_method(reader: Reader, where: Path, name: Any, may_be_list: bool = False
 
 
 def read_entries(reader: Reader, methods: Mapping[str, str]) -> dict[str, dict[str, Placed]]:
-    """arm -> what it fixes beside its method."""
+    """arm -> what it fixes beside its method. methods: arm -> key in METHODS."""
     places: dict[str, dict[str, Placed]] = {arm: {} for arm in methods}
     for arm, entry in reader.mapping(("arms",)).items():
         if arm in methods and isinstance(entry, dict):

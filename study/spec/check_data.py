@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from models.data.datasets import DATASETS
+from models.data.datasets import DATASETS, info_of
 from models.data.disk.options import HELD_OUT, KINDS, kind_of, problems, resolved
+from models.registry import FindError
 from study.spec.places import unknown
 from study.spec.problems import nearest
 from study.spec.reading import Reader
@@ -18,10 +19,10 @@ SPLITS = ("train", "search", "confirm")
 NUMBERS = ("size", "channels", "refuse_broken")  # keys of images on disk that take one
 
 
-def base_of(document: Document) -> str:
-    """What paths of data are relative to: the study's file, so that both may move together; with --set, where it is
-    typed."""
-    typed = any(path[:1] == ("data",) for path in document.options)
+def base_of(document: Document, key: str = "data") -> str:
+    """What paths of a section are relative to: the study's file, so that both may move together; with --set, where it
+    is typed."""
+    typed = any(path[:1] == (key,) for path in document.options)
     return "" if typed else os.path.dirname(document.name)
 
 
@@ -49,12 +50,17 @@ def read_data(reader: Reader, base: str) -> tuple[dict[str, Any], str, dict[str,
     if name is None:
         if not any(path[:1] == ("data",) for path, _ in reader.problems):
             reader.report(where, f"missing; expected {_choices()}")
-    elif not isinstance(name, str) or name not in DATASETS:
+    elif not isinstance(name, str) or (name not in DATASETS and ":" not in name):
         near = nearest(name, DATASETS, 0.7)
         reader.report(where, f"unknown data set {name!r}; " + (f"did you mean {near}?" if near else
                                                                f"expected {_choices(name)}"))
     else:
-        info = DATASETS[name]
+        try:
+            info = info_of(name)
+        except FindError as wrong:
+            reader.report(where, str(wrong))
+            return {"name": "", "size": None}, "", {}
+        assert info is not None
         if problem := info.size_problem(size):
             reader.report(("data", "size"), problem + (as_number(size, whole=True) if info.sizes else ""))
         return ({"name": name, "size": info.default_size if size is None else size}, name,
@@ -64,7 +70,8 @@ def read_data(reader: Reader, base: str) -> tuple[dict[str, Any], str, dict[str,
 
 def shape_of(kind: str, data: Mapping[str, Any]) -> tuple[int, ...]:
     """(C, H, W) or (2,), of data that `read_data` found to be of this name or kind."""
-    return DATASETS[kind].shape(data["size"]) if kind in DATASETS else (data["channels"], data["size"], data["size"])
+    info = info_of(kind)
+    return info.shape(data["size"]) if info else (data["channels"], data["size"], data["size"])
 
 
 def _choices(name: Any = None) -> str:
@@ -72,4 +79,5 @@ def _choices(name: Any = None) -> str:
     name = name if isinstance(name, str) else ""
     path = name if os.sep in name else "PATH"
     kind = name if name in KINDS else "parquet" if path.endswith(".parquet") else "folder"
-    return f"one of {', '.join(DATASETS)}, or images on disk, such as {{{kind}: {path}, size: 32, channels: 3}}"
+    return (f"one of {', '.join(DATASETS)}, package.module:Name, or images on disk, such as "
+            f"{{{kind}: {path}, size: 32, channels: 3}}")

@@ -7,11 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from models.data.datasets import DATASETS
+from models.data.datasets import info_of
+from models.measures.table import Measure, own_measure
+from models.registry import FindError
 from study.schema.unit import Evaluation
 from study.spec.check_data import SPLITS
 from study.spec.knobs import is_number
 from study.spec.places import SECTIONS
+from study.spec.problems import Path
 from study.spec.reading import Reader
 
 WHERE = ("evaluation",)
@@ -35,12 +38,41 @@ def read_evaluation(reader: Reader, data: str, sizes: Mapping[str, int], has_con
     if arm and chains[arm] < samples <= room:
         reader.report((*WHERE, "samples"), f"found {samples}, expected at most particles = {chains[arm]} of "
                                            f"arm {arm} (chain: persistent)")
-    if given.get("features") is not None and data in DATASETS and not DATASETS[data].sizes:
+    if given.get("features") is not None and (info := info_of(data)) and not info.sizes:
         reader.report(FEATURES, f"found an extractor of images, expected none: {data} is data in the plane")
     return Evaluation(points=reader.whole(WHERE, "points", 20, 1), samples=samples,
                       long_run=reader.whole(WHERE, "long_run", 10, 1), split=split,
                       ais_steps=reader.whole(WHERE, "ais_steps", 0, 0, MOST_AIS_STEPS),
-                      features=_features(reader, base) if given.get("features") is not None else None)
+                      features=_features(reader, base) if given.get("features") is not None else None,
+                      measures=_measures(reader, given.get("measures"), data, samples))
+
+
+def _measures(reader: Reader, value: Any, data: str, samples: int) -> list[str]:
+    """Those from outside that data of this name or kind can have."""
+    found: dict[str, Measure] = {}
+    for i, place in enumerate(value if isinstance(value, list) else [] if value is None else [value]):
+        where: Path = (*WHERE, "measures", i) if isinstance(value, list) else (*WHERE, "measures")
+        if not isinstance(place, str) or ":" not in place:
+            reader.report(where, f"found {place!r}, expected package.module:name: built-in ones are taken anyway")
+            continue
+        try:
+            one = own_measure(place)
+        except FindError as problem:
+            reader.report(where, str(problem))
+            continue
+        info = info_of(data)
+        here = "plane" if info and not info.sizes else "images"
+        if twin := next((other for other, m in found.items() if m.family == one.family), ""):
+            reader.report(where, f"found {place!r}, expected another family than {one.family}, which {twin} has")
+        elif data and here not in one.places:
+            reader.report(where, f"found {place!r}, expected a measure of {here}, what {data} is: it states places "
+                                 f"{', '.join(one.places)}")
+        elif data and "data's density" in one.needs and not (info and info.density):
+            reader.report(where, f"found {place!r}, which needs the data's density: that of {data} is not known")
+        elif one.least > samples:
+            reader.report(where, f"found {place!r}, which needs evaluation.samples >= {one.least}, found {samples}")
+        found[place] = one
+    return list(found)
 
 
 def _features(reader: Reader, base: str) -> dict[str, Any]:

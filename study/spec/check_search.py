@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from models.measures.table import own_measure
+from models.registry import FindError, find
+from study.schema.unit import Evaluation
 from study.spec.branches import Placed
 from study.spec.knobs import METHODS, is_number
 from study.spec.model import MAX_REPLICATES, Search
@@ -22,18 +25,20 @@ UNKNOWN = Objective("", "")  # stands for an objective that there is not, so tha
 
 
 def read_search(reader: Reader, space: Mapping[str, Mapping[str, Placed]], methods: Mapping[str, str], data: str,
-                samples: int) -> Search:
+                evaluation: Evaluation) -> Search:
     """The whole section. `space`: what was read of search.space; `data` is "" where the data set is unknown."""
+    samples = evaluation.samples
     given = reader.mapping(("search",), KEYS)
-    chosen = _objectives(reader, given.get("objective", "primary"), methods, data, samples)
+    chosen = _objectives(reader, given.get("objective", "primary"), methods, data, evaluation)
     _check_direction(reader, given.get("direction"), chosen)
     diverged = given.get("diverged_value", "reference")
     return Search(
         replicates=reader.whole(("search",), "replicates", 2, 1, MAX_REPLICATES),
-        sampler=reader.word(("search", "sampler"), given.get("sampler", "tpe"), SAMPLERS, noun="sampler"),
+        sampler=_sampler(reader, given.get("sampler", "tpe")),
         trials=reader.whole(("search",), "trials", 16, 1),
         equal=reader.word(("search", "equal"), given.get("equal", "gradients"), BUDGETS, noun="kind of budget"),
         objectives=tuple(measure.name or primary(data, samples) for measure in chosen),
+        directions=tuple(measure.direction for measure in chosen),
         prune=_prune(reader, given.get("prune"), chosen),
         diverged_value=_diverged_value(reader, diverged, len(chosen)),
         fixed={arm: {k: p.value[0] for k, p in knobs.items() if isinstance(p.value, tuple)}
@@ -42,11 +47,25 @@ def read_search(reader: Reader, space: Mapping[str, Mapping[str, Placed]], metho
               for arm, knobs in space.items()})
 
 
-def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], data: str, samples: int) -> list[Objective]:
+def _sampler(reader: Reader, value: Any) -> str:
+    """A built-in one's word, or `package.module:Name` of one that can be made."""
+    where = ("search", "sampler")
+    if isinstance(value, str) and ":" in value:
+        try:
+            find("sampler", value)
+        except FindError as problem:
+            reader.report(where, str(problem))
+        return value
+    return reader.word(where, value, SAMPLERS, noun="sampler")
+
+
+def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], data: str,
+                evaluation: Evaluation) -> list[Objective]:
     words = value if isinstance(value, list) else [value]
     if not data:
         return [Objective("primary", "primary")] * len(words)
-    known = measures(data, samples)
+    samples = evaluation.samples
+    known = measures(data, samples, map(own_measure, evaluation.measures))
     named = {"primary": known[0], **{m.family: m for m in known}, **{m.name: m for m in known}}
     chosen: list[Objective] = []
     for i, word in enumerate(words):

@@ -11,7 +11,7 @@ from models.methods.hparams import HParams
 from models.networks.choice import network_problem
 from study.schema.canonical import canonical
 from study.spec.branches import Placed
-from study.spec.knobs import METHODS, Range, coerce
+from study.spec.knobs import METHODS, Range, coerce, with_network
 from study.spec.model import Arm, Design, Factor, Search, cells_of
 from study.spec.problems import Path
 
@@ -129,7 +129,7 @@ def _may_meet(a: Arm, b: Arm, search: Search) -> bool:
     if any(r.kind == "float" for ranges in free for r in ranges.values()):
         return False
     sides = [arm.full(search.fixed[arm.name]) for arm in (a, b)]
-    return all(_meet(*(_finite(arm.method, knob, ranges.get(knob), side[knob])
+    return all(_meet(*(_finite(with_network(arm.method, side["network"]), knob, ranges.get(knob), side[knob])
                        for arm, ranges, side in zip((a, b), free, sides, strict=True))) for knob in sides[0])
 
 

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import math
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 from models import registry
 from models.knobs import expected, knob_problem
 from models.methods.hparams import HParams
+from models.methods.method import knobs_of
 from study.spec.problems import Path, nearest
 from study.spec.written import as_number
 
 Report = Callable[[Path, str], None]
 
 
-class _Methods(dict[str, type[HParams]]):
-    """Method -> the class of its knobs. Holds the built-in ones; `package.module:Name` is looked up, too."""
+WITH = " with network "
 
-    def __missing__(self, name: str) -> type[HParams]:
-        found: type[HParams] = registry.find("method", name).Knobs
-        return found
+
+def with_network(method: str, network: Any) -> str:
+    """The key in METHODS of a method with this network: the method's own where the network states no knobs."""
+    try:
+        own = isinstance(network, str) and ":" in network and knobs_of(method, network) is not knobs_of(method)
+    except registry.FindError:  # said where the knob `network` is checked
+        own = False
+    return f"{method}{WITH}{network}" if own else method
+
+
+class _Methods(dict[str, type[HParams]]):
+    """Method -> the class of its knobs. Holds the built-in ones; `package.module:Name` is looked up, and so is either
+    `with_network`."""
+
+    def __missing__(self, key: str) -> type[HParams]:
+        method, _, network = key.partition(WITH)
+        return knobs_of(method, network or None)
 
 
 class _Knobs(dict[str, tuple[str, ...]]):
@@ -35,6 +50,11 @@ class _Knobs(dict[str, tuple[str, ...]]):
 METHODS = _Methods({name: registry.find("method", name).Knobs for name in registry.METHODS})
 KNOBS = _Knobs({name: tuple(f.name for f in fields(cls)) for name, cls in METHODS.items()})
 ALL_KNOBS: tuple[str, ...] = tuple(dict.fromkeys(knob for knobs in KNOBS.values() for knob in knobs))
+
+
+def hparams(method: str, knobs: Mapping[str, Any]) -> HParams:
+    """These knobs of a method, and of the network that they name; the others at their defaults."""
+    return METHODS[with_network(method, knobs.get("network"))](**knobs)
 
 
 def is_number(value: Any) -> bool:
@@ -67,12 +87,12 @@ class Range:
         return {self.kind: [self.low, self.high], "log": self.log}
 
 
-def missing(knob: str, method: str) -> str | None:
-    """Why `method` has no such knob, given that some method has it; or None."""
+def missing(knob: str, method: str, others: Iterable[str]) -> str | None:
+    """Why `method` has no such knob, given that some method has it, be it one of `others`; or None."""
     if knob in KNOBS[method]:
         return None
     return (f"knob {knob!r} does not exist in method {method}; it exists in "
-            + ", ".join(m for m, knobs in KNOBS.items() if knob in knobs))
+            + ", ".join(m for m in dict.fromkeys([*KNOBS, *others]) if knob in KNOBS[m]))
 
 
 def value_problem(method: str, knob: str, value: Any) -> str | None:
@@ -196,13 +216,12 @@ def _end_problem(methods: list[str], knob: str, form: str | None, end: Any) -> s
     return next((problem for method in methods if (problem := value_problem(method, knob, end))), None)
 
 
-_HINTS: dict[tuple[str, str], tuple[tuple[type, ...], tuple[Any, ...]]] = {}
-
-
 def _hint(knob: str, method: str) -> tuple[tuple[type, ...], tuple[Any, ...]]:
     """Accepted types and words of a knob."""
-    if (knob, method) not in _HINTS:
-        cls = METHODS[method]
-        field = next(f for f in fields(cls) if f.name == knob)
-        _HINTS[knob, method] = expected(field, typing.get_type_hints(cls))[:2]
-    return _HINTS[knob, method]
+    return _hint_of(typing.cast(Any, METHODS[method]), knob)  # mypy: a class is hashable
+
+
+@cache
+def _hint_of(cls: Any, knob: str) -> tuple[tuple[type, ...], tuple[Any, ...]]:
+    field = next(f for f in fields(cls) if f.name == knob)
+    return expected(field, typing.get_type_hints(cls))[:2]

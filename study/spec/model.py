@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any
 
 from models.methods.hparams import HParams
 from study.schema.unit import Evaluation
-from study.spec.knobs import METHODS, Range
+from study.spec.imports import Imported
+from study.spec.knobs import Range, hparams
 
 MAX_REPLICATES = 1000  # of a phase: the seeds of the phases are this far apart
 
@@ -27,8 +28,8 @@ class Arm:
         return asdict(self.hparams(values))
 
     def hparams(self, values: Mapping[str, Any]) -> HParams:
-        """The same as the method's own dataclass."""
-        return METHODS[self.method](**{**self.knobs, **values})
+        """The same as the dataclass of the method, and of its network."""
+        return hparams(self.method, {**self.knobs, **values})
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Search:
     sampler: str
     trials: int  # of the costliest arm
     equal: str  # gradients: cheaper arms get as many more trials as cost the same; trials: all arms have as many
-    objectives: tuple[str, ...]  # names of measures, each with the direction of its row in models.measures.table
+    objectives: tuple[str, ...]  # names of measures
+    directions: tuple[str, ...]  # of each: minimize | maximize
     prune: str | None
     diverged_value: tuple[float | str, ...]  # an objective; "reference": the objective of samples from the reference
     fixed: Mapping[str, Mapping[str, Any]]  # arm -> knob -> value
@@ -102,11 +104,17 @@ class StudySpec:
     evaluation: Evaluation
     resources: Resources
     primary: str
+    imports: Mapping[str, Imported] = field(default_factory=dict)  # the user's own modules
 
     def replicates(self, phase: str) -> int:
         """How many seeds a configuration of this phase gets; 0 where the study has no such phase."""
         found: Design | Search | Confirm | None = getattr(self, phase)
         return found.replicates if found else 0
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """Of the user's own modules, by name."""
+        return {name: one.checksum for name, one in self.imports.items()}
 
     def resolved(self) -> dict[str, Any]:
         """Everything as plain JSON values, defaults filled in: for display, spec.json and MLflow."""
@@ -126,4 +134,5 @@ class StudySpec:
                                 **{knob: r.plain() for knob, r in self.search.free[arm].items()}}
                           for arm in self.arms}},
             "confirm": self.confirm and asdict(self.confirm),
-            "evaluation": asdict(self.evaluation), "resources": asdict(self.resources)}
+            "evaluation": asdict(self.evaluation), "resources": asdict(self.resources),
+            **({"import": self.checksums} if self.imports else {})}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.data.datasets import DATASETS
+from models.data.datasets import info_of
 from models.data.disk.options import LABELLED
 from models.measures import table
 from models.measures.naming import long_name
@@ -30,17 +31,18 @@ def primary(data_name: str, samples: int) -> str:
     return measures(data_name, samples)[0].name
 
 
-def measures(data_name: str, samples: int) -> tuple[Objective, ...]:
+def measures(data_name: str, samples: int, own: Iterable[table.Measure] = ()) -> tuple[Objective, ...]:
     """All objectives on a data set, the primary one first. `data_name`: its name, or the kind of images on disk.
 
-    `samples`: how many are drawn for each evaluation.
+    `samples`: how many are drawn for each evaluation. own: measures from outside.
     """
-    info = DATASETS.get(data_name)
+    info = info_of(data_name)
     place: table.Place = "plane" if info and not info.sizes else "images"
     extractor = f"{'clf' if (info.labels if info else data_name in LABELLED) else 'rnd'}{FEATURES}"
     first = table.primary(place)
-    rest = [_objective(m, extractor, samples) for m in table.MEASURES
-            if m.objective and place in m.places and m is not first]
+    rest = [_objective(m, extractor, samples) for m in (*table.MEASURES, *own)
+            if m.objective and place in m.places and m is not first
+            and (info is None or info.density or "data's density" not in m.needs)]
     head = _objective(first, extractor, samples)
     long = Objective(f"{head.family}_long", long_name(head.name), head.direction, at_end_only=True)
     return (head, long, *rest)

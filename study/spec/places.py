@@ -10,13 +10,13 @@ from study.spec.knobs import ALL_KNOBS
 from study.spec.problems import nearest
 
 SECTIONS: dict[str, tuple[str, ...]] = {  # "": the top level; beside knobs, where a section has them
-    "": ("study", "question", "data", "method", "arms", "baseline", "compare_at", "seed", "train", "design", "search",
-         "confirm", "evaluation", "resources"),
+    "": ("study", "question", "import", "data", "method", "arms", "baseline", "compare_at", "seed", "train", "design",
+         "search", "confirm", "evaluation", "resources"),
     "design": ("replicates", "zip"),
     "search": ("replicates", "sampler", "trials", "equal", "objective", "direction", "prune", "diverged_value",
                "space"),
     "confirm": ("top", "replicates"),
-    "evaluation": ("points", "samples", "long_run", "split", "ais_steps", "features"),
+    "evaluation": ("points", "samples", "long_run", "split", "ais_steps", "features", "measures"),
     "evaluation.features": ("file", "sha256", "size", "channels", "mean", "sd"),
     "resources": ("cpu", "gpu"),
     "data": ("name", *options.KINDS, *options.KEYS, "column"),
@@ -86,6 +86,7 @@ OTHER_NAMES: dict[str, str] = {
     "range": "value_range data_range pixel_range",
     "study": "name study_name experiment experiment_name exp_name project",
     "question": "description title hypothesis",
+    "import": "imports modules py_modules packages plugins",
     "method": "model algorithm algo methods",
     "arms": "variants treatments conditions",
     "baseline": "control",

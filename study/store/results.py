@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.measures.table import larger_is_better
 from study.schema.columns import CPU, DIVERGED_AT, GRADIENTS, KAPPA, LONG_RUN, SPENT, WALL
 from study.schema.counted import Counted
 from study.schema.manifest import Manifest
@@ -53,14 +52,14 @@ class Result:
 class Results:
     """Finished replicates by (config_hash, seed).
 
-    objectives: of the search. diverged_values: arm -> what a diverged replicate counts as, an objective each; None: its
-    own value counts.
+    objectives: of the search, each with its sign (`Plan.signs`). diverged_values: arm -> what a diverged replicate
+    counts as, an objective each; None: its own value counts.
     """
 
-    def __init__(self, store: Store, primary: str, objectives: Sequence[str] = (),
+    def __init__(self, store: Store, primary: str, objectives: Mapping[str, int] | None = None,
                  diverged_values: Mapping[str, Sequence[float | None]] | None = None) -> None:
         self._store, self.primary = store, primary
-        self._objectives, self._diverged_values = tuple(objectives), dict(diverged_values or {})
+        self._signs, self._diverged_values = dict(objectives or {}), dict(diverged_values or {})
         self._final: dict[tuple[str, int], Row] = {}
         self._rungs: dict[str, dict[int, float]] = {}  # unit's key -> update -> what was reported there
         self._pruned: set[str] = set()  # units' keys
@@ -205,15 +204,15 @@ class Results:
     def _told(self, unit: Unit, rows: Sequence[Row]) -> tuple[float, ...]:
         if unit.configuration.phase != "search":
             return ()
-        told = []
-        for name, stated in zip(self._objectives, self._diverged_values[unit.configuration.arm], strict=True):
+        told, diverged_values = [], self._diverged_values[unit.configuration.arm]
+        for (name, sign), stated in zip(self._signs.items(), diverged_values, strict=True):
             total = 0.0
             for row in rows:
                 own = row.get(name) if stated is None or row[DIVERGED_AT] is None else None
                 value = stated if own is None else own
                 assert value is not None, f"{name} is absent and nothing stands for it"
                 total += value
-            told.append(-total / len(rows) if larger_is_better(name) else total / len(rows))
+            told.append(sign * total / len(rows))
         return tuple(told)
 
 

@@ -121,7 +121,7 @@ def test_loading_again_gives_the_same_hash_and_touches_no_global_generator(name)
 def test_the_hash_depends_on_size_values_and_labels(monkeypatch):
     hashes = {load("digits").content_hash, load("digits", 16).content_hash, load("faces").content_hash}
     array, labels = np.zeros((2, 2), np.float32), np.zeros(2, np.int64)
-    hashes |= {builtin._content_hash("a", {}, arrays) for arrays in
+    hashes |= {builtin.content_hash("a", {}, arrays) for arrays in
                ([array, labels], [array + 1, labels], [array, labels + 1], [array.reshape(4), labels])}
     from sklearn.datasets import load_digits
 

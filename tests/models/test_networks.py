@@ -105,7 +105,8 @@ def test_a_network_from_outside_brings_its_own_knobs_and_keeps_the_balance() -> 
     assert len(f.layers) == 4
     assert network_problem(name, (1, 8, 8)) == "Deep sees points only" and network_problem(name, (2,)) is None
     assert knob_problem(KLKnobs, "network", "mylab.nets:Deep") == (
-        "found 'mylab.nets:Deep', expected a module that can be imported: ModuleNotFoundError: No module named 'mylab'")
+        "found 'mylab.nets:Deep', expected a module that can be imported: ModuleNotFoundError: No module named 'mylab'"
+        "; a spec names it under import: mylab")
     assert knob_problem(KLKnobs, "network", None) is None
     assert knob_problem(KLKnobs, "network", "resnet") == (
         "found 'resnet', expected one of mlp, convnet, package.module:Name or null")

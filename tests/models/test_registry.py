@@ -29,7 +29,8 @@ UNNAMED = f"expected one of {', '.join(METHODS)}, or package.module:Name"
 @pytest.mark.parametrize(("name", "problem"), [
     ("jco", UNNAMED), ("1:30", UNNAMED), (":KL", UNNAMED), ("..kl:KL", UNNAMED), ("models.methods.kl:", UNNAMED),
     ("models.methods.kl:KL:KL", UNNAMED),
-    ("mylab.tempered:Tempered", f"{NO_MODULE} 'mylab'"), ("models.lost:Lost", f"{NO_MODULE} 'models.lost'"),
+    ("mylab.tempered:Tempered", f"{NO_MODULE} 'mylab'; a spec names it under import: mylab"),
+    ("models.lost:Lost", f"{NO_MODULE} 'models.lost'"),
     ("models.methods.jko:Lost", "expected a method: models.methods.jko has no Lost"),
     ("models.methods.jko:JKOKnobs", "expected a method: it is no subclass of models.methods.method.Method"),
     ("models.methods.jko:jko_flow", "expected a method: it is no subclass of models.methods.method.Method")])

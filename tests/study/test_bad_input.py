@@ -138,8 +138,8 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
 @pytest.mark.parametrize("more, sentence", [
     ("serch: {}", "5: serch: unknown key; did you mean search?"),
     ("step_size: 0.1", "5: step_size: unknown key; step_size belongs under train, design or search.space"),
-    ("xyz: 1", "5: xyz: unknown key; expected one of study, question, data, method, arms, baseline, compare_at, seed, "
-               "train, design, search, confirm, evaluation, resources"),
+    ("xyz: 1", "5: xyz: unknown key; expected one of study, question, import, data, method, arms, baseline, "
+               "compare_at, seed, train, design, search, confirm, evaluation, resources"),
     ("train: {betta: 1}", "5: train.betta: unknown knob; did you mean beta?"),
     ("train: {kl: {lr: 1}}", "5: train.kl.lr: unknown knob; did you mean lr_f?"),
     ("train: 5", "5: train: found 5, expected a mapping"),
@@ -314,7 +314,8 @@ def test_a_problem_in_a_search(search: str, sentence: str) -> None:
     ("study: ../up\ndata: digits\nmethod: kl", "1: study: found '../up', expected a name of letters, digits, '.', '_' "
                                                "and '-', beginning with a letter or digit, at most 100 long"),
     ("study: s\nmethod: kl", "1: data: missing; expected one of digits, faces, patches, gaussians8, gaussians25, "
-                             "moons, rings, or images on disk, such as {folder: PATH, size: 32, channels: 3}"),
+                             "moons, rings, package.module:Name, or images on disk, such as {folder: PATH, size: 32, "
+                             "channels: 3}"),
     ("study: s\nmethod: kl\ndata: digit", "3: data: unknown data set 'digit'; did you mean digits?"),
     ("study: s\nmethod: kl\ndata: {name: digits, size: 9}", "3: data.size: found 9, expected one of 8, 16"),
     ("study: s\nmethod: kl\ndata: {name: moons, size: 8}",
@@ -510,7 +511,7 @@ def test_a_network_that_the_data_cannot_have_or_that_is_nowhere() -> None:
         f"s.yaml:4: search.space.network: {sentence}"]
     assert problems(plane + "train: {network: mylab.nets:Deep}\ndesign: {step_size: [0.1]}") == [
         "s.yaml:4: train.network: found 'mylab.nets:Deep', expected a module that can be imported: "
-        "ModuleNotFoundError: No module named 'mylab'"]
+        "ModuleNotFoundError: No module named 'mylab'; a spec names it under import: mylab"]
     assert loads(GRID + "train: {network: mlp}\n").arms["kl"].hparams({}).network == "mlp"
 
 
@@ -529,7 +530,8 @@ def test_a_method_from_outside_is_an_arm_with_its_own_knobs_or_a_sentence() -> N
     assert problems(text + f"method: '{OUTSIDE}'\ntrain: {{centering: 1}}\n") == [
         "s.yaml:5: train.centering: unknown knob; did you mean centring?"]
     assert problems(text + f"method: [kl, '{OUTSIDE}s']\n") == [
-        f"s.yaml:4: method[1]: found '{OUTSIDE}s', expected a method: tests.models.test_new_method has no Centreds"]
+        f"s.yaml:4: method[1]: found '{OUTSIDE}s', expected a method: tests.models.test_new_method has no Centreds; "
+        "did you mean Centred?"]
     assert problems(text + "arms: {lost: {method: 'mylab.tempered:Tempered'}}\n") == [
         "s.yaml:4: arms.lost.method: found 'mylab.tempered:Tempered', expected a module that can be imported: "
-        "ModuleNotFoundError: No module named 'mylab'"]
+        "ModuleNotFoundError: No module named 'mylab'; a spec names it under import: mylab"]

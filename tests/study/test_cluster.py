@@ -176,6 +176,17 @@ def test_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch
         cluster._start(1, True, 0)
 
 
+@pytest.mark.parametrize("modules", [[], ["/lab/mylab", "/lab/one.py"]])
+def test_a_local_instance_copies_the_user_s_modules_alone(modules: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without them no runtime environment is made, which would cost every launch."""
+    asked: list[Any] = []
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=lambda **options: asked.append(options)))
+    monkeypatch.setattr(cluster, "_job", lambda *folders: None)
+    monkeypatch.setattr(cluster, "_own_group", nullcontext)
+    cluster._start(1, False, 0, modules)
+    assert asked[0]["runtime_env"] == ({"py_modules": modules} if modules else None)
+
+
 def test_workers_look_for_modules_in_no_folder_of_the_driver() -> None:
     """Ray itself adds the working directory, first of all, where a models/ or a random.py may lie."""
     job = cluster._job("/ours")

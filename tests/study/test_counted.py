@@ -21,7 +21,7 @@ __all__ = ["launch"]
 
 
 def results(tmp_path: Path) -> Results:
-    return Results(Store(str(tmp_path), "study"), "kid", (), {"a": ()})
+    return Results(Store(str(tmp_path), "study"), "kid", {}, {"a": ()})
 
 
 def finish(found: Results, unit: Unit) -> None:

@@ -218,7 +218,7 @@ def test_a_unit_trains_on_the_folder_and_refuses_other_images(study: Path) -> No
     report = UnitRun(unit, Store(str(study / "runs"), "s"), cache_dir="cache").advance()
     assert report["status"] == "finished" and np.isfinite(report["kid_rnd64_8"])
     (study / "digits" / "3" / "3.png").unlink()
-    with pytest.raises(DataError, match=r"found other images on .*\(399 images\)"):
+    with pytest.raises(DataError, match=r"found other data on .*\(399 images\)"):
         UnitRun(unit, Store(str(study / "runs2"), "s"), cache_dir="cache").advance()
 
 

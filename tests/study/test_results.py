@@ -43,7 +43,7 @@ def test_a_search_is_told_the_mean_over_all_replicates(tmp_path: Path, dead: int
          "cpu_seconds": 1.0, **({} if i < dead else {"kid": 0.25 * (i + 1)})} for i, seed in enumerate(SEEDS)]
     store.write(f"{unit.key}/records.parquet", records(rows))
     manifest = store.write_done(unit, Manifest(status="finished", primary="kid"))
-    results = Results(store, "kid", ["kid", "particle_gradients"], {"a": [1.5, None]})
+    results = Results(store, "kid", {"kid": 1, "particle_gradients": 1}, {"a": [1.5, None]})
     result = results.add_done(unit, manifest)
     assert (result.diverged, result.replicates, result.told) == (dead, 2, ()) and results.all() == []
     results.expect(unit)
@@ -59,7 +59,7 @@ def test_a_cost_has_one_meaning_in_the_search_in_mlflow_and_in_the_report(tmp_pa
             for seed, block in ((1000, "1000-1000"), (1001, "1001-1001"))]
     of_trial = {"phase": "search", "arm": "a", "step_size": 0.1, "mcmc_steps": 5, "config_hash": "h", "diverged": False}
     costs = ["particle_gradients", "cpu_seconds", "wall_seconds"]
-    results = Results(Store(str(tmp_path), "study"), "kid", costs, {"a": [None] * 3})
+    results = Results(Store(str(tmp_path), "study"), "kid", dict.fromkeys(costs, 1), {"a": [None] * 3})
     unit = unit_of("a", 0.1)
     results.expect(unit)
     for row in rows:
@@ -122,14 +122,14 @@ def final(seed: int, kid: float, diverged: bool = False) -> dict[str, Any]:
 
 def test_a_unit_of_an_older_search_may_have_an_arm_or_an_objective_that_there_is_no_more(tmp_path: Path) -> None:
     """`--set search=null` after a search, an arm removed, another objective: it is kept, and worth nothing here."""
-    for objectives, diverged in (([], {}), (["kid"], {"b": [1.5]}), (["kid_long"], {"a": [None]})):
+    for objectives, diverged in (({}, {}), ({"kid": 1}, {"b": [1.5]}), ({"kid_long": 1}, {"a": [None]})):
         results = Results(Store(str(tmp_path), "study"), "kid", objectives, diverged)
         result = results.add(unit_of("a", 0.1), "finished", [final(1000, 0.25), final(1001, 0.01)], {})
         assert result.told == () and result.value == pytest.approx(0.13) and results.all() == []
 
 
 def test_a_masked_replicate_counts_as_diverged_though_its_samples_look_fine(tmp_path: Path) -> None:
-    results = Results(Store(str(tmp_path), "study"), "kid", ["kid"], {"a": [1.5]})
+    results = Results(Store(str(tmp_path), "study"), "kid", {"kid": 1}, {"a": [1.5]})
     results.expect(unit_of("a", 0.1))
     result = results.add(unit_of("a", 0.1), "finished", [final(1000, 0.25), final(1001, 0.01, diverged=True)], {})
     assert result.told == ((0.25 + 1.5) / 2,) and (result.value, result.diverged) == (0.25, 1)
@@ -151,7 +151,8 @@ def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path)
     spec = loads("study: s\ndata: digits\nmethod: kl\nconfirm: {top: 3}\nsearch: {trials: 9, replicates: 2, "
                  "objective: [primary, particle_gradients], space: {step_size: {log: [0.01, 0.9]}}}\n")
     assert spec.search is not None
-    results = Results(Store(str(tmp_path), "study"), spec.primary, spec.search.objectives, {"kl": [None, None]})
+    results = Results(Store(str(tmp_path), "study"), spec.primary, dict.fromkeys(spec.search.objectives, 1),
+                      {"kl": [None, None]})
     told = [(0.1, 9.0, 0), (0.15, 9.5, 0), (0.2, 9.1, 0), (0.3, 4.0, 0), (0.01, 1.0, 2), (0.4, 5.0, 0)]
     for number, (value, cost, diverged) in enumerate(told):
         unit = configurations.unit(SEEDS, str(number), phase="search", n=number)
@@ -164,8 +165,9 @@ def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path)
 def test_a_measure_that_is_better_larger_is_told_negated_and_shown_as_it_is(tmp_path: Path) -> None:
     spec = loads("study: s\ndata: digits\nmethod: kl\nconfirm: {top: 1}\nsearch: {trials: 3, replicates: 2, "
                  "objective: [recall_clf64, particle_gradients], space: {step_size: {log: [0.01, 0.9]}}}\n")
-    assert spec.search is not None and spec.search.objectives == ("recall_clf64_256", "particle_gradients")
-    results = Results(Store(str(tmp_path), "study"), spec.primary, spec.search.objectives, {"kl": [0.0, None]})
+    assert spec.search is not None and spec.search.directions == ("maximize", "minimize")
+    signs = {"recall_clf64_256": -1, "particle_gradients": 1}
+    results = Results(Store(str(tmp_path), "study"), spec.primary, signs, {"kl": [0.0, None]})
     for number, (recall, cost) in enumerate([(0.2, 1.0), (0.9, 5.0), (0.1, 2.0)]):
         unit = configurations.unit(SEEDS, str(number), phase="search", n=number)
         results.expect(unit)
@@ -173,7 +175,7 @@ def test_a_measure_that_is_better_larger_is_told_negated_and_shown_as_it_is(tmp_
                                        for seed in SEEDS], {})
     assert [r.told for r in results.all()] == [(-0.2, 1.0), (-0.9, 5.0), (-0.1, 2.0)]
     assert [c.knobs["n"] for c in best(spec, "kl", results)] == [1, 0, 2]
-    shown = pareto_lines(results.all(), spec.search.objectives, ["n"])
+    shown = pareto_lines(results.all(), signs, ["n"])
     assert [line.split(" | ")[0] for line in shown[1:]] == ["  kl n=1: 0.9, 5", "  kl n=0: 0.2, 1"]
 
 

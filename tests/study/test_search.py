@@ -31,7 +31,7 @@ class Shelf(Results):
     """Results whose every unit is worth a bowl in x and k, whatever its seeds."""
 
     def __init__(self, folder: Path, objectives: int = 1) -> None:
-        super().__init__(Store(str(folder), "study"), "kid", ["kid", "k"][:objectives],
+        super().__init__(Store(str(folder), "study"), "kid", dict.fromkeys(["kid", "k"][:objectives], 1),
                          dict.fromkeys("ab", [None] * objectives))
 
     def train(self, unit: Unit, rungs: dict[int, float] | None = None) -> None:

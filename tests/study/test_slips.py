@@ -82,7 +82,7 @@ def test_a_wrong_section_is_one_problem() -> None:
 
 
 @pytest.mark.parametrize(("data", "end"), [
-    ("mnist", "rings, or images on disk, such as {folder: PATH, size: 32, channels: 3}"),
+    ("mnist", "rings, package.module:Name, or images on disk, such as {folder: PATH, size: 32, channels: 3}"),
     ("/my/images", "such as {folder: /my/images, size: 32, channels: 3}"),
     ("a/b.parquet", "such as {parquet: a/b.parquet, size: 32, channels: 3}"),
     ("cifar10", "such as {cifar10: PATH, size: 32, channels: 3}"),

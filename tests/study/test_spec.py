@@ -34,7 +34,7 @@ def test_defaults_are_filled_in() -> None:
     assert (found.question, found.seed, found.baseline, found.primary) == ("", 0, "kl", "kid_clf64_256")
     assert found.data == {"name": "digits", "size": 8}
     assert dataclasses.asdict(found.evaluation) == {"points": 20, "samples": 256, "long_run": 10, "split": "search",
-                                                    "ais_steps": 0, "features": None}
+                                                    "ais_steps": 0, "features": None, "measures": []}
     assert dataclasses.asdict(found.resources) == {"cpu": 1, "gpu": "auto"}
     assert found.search is None and found.confirm is None
     assert {name: arm.method for name, arm in found.arms.items()} == {"kl": "kl", "jko": "jko"}

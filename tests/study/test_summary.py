@@ -85,14 +85,14 @@ def test_what_lies_behind_the_pareto_set_is_ranked_as_optuna_does(objectives: in
 
 def test_a_search_with_several_objectives_tells_its_pareto_set() -> None:
     results = [result(1, (0.5, 2.0)), result(2, (0.25, 3.0)), result(3, (0.75, 2.5)), result(4, (), "pruned")]
-    assert pareto_lines(results, ["kid", "cpu_seconds"], ["step_size"]) == [
+    assert pareto_lines(results, {"kid": 1, "cpu_seconds": 1}, ["step_size"]) == [
         "Pareto set of the search, 2 of 3 (kid, cpu_seconds):", "  kl step_size=0.02: 0.25, 3",
         "  kl step_size=0.01: 0.5, 2"]
     noise = replace(results[1], verdicts="2 stable; poor quality (2)")
-    assert pareto_lines([noise], ["kid", "fd"], [])[1].endswith(": 0.25, 3 | 2 stable; poor quality (2)")
-    assert pareto_lines(results, ["kid"], ["step_size"]) == [] == pareto_lines([], ["kid", "fd"], [])
+    assert pareto_lines([noise], {"kid": 1, "fd": 1}, [])[1].endswith(": 0.25, 3 | 2 stable; poor quality (2)")
+    assert pareto_lines(results, {"kid": 1}, ["step_size"]) == [] == pareto_lines([], {"kid": 1, "fd": 1}, [])
     many = [result(i, (float(i), -float(i))) for i in range(25)]
-    assert pareto_lines(many, ["kid", "fd"], [])[-1] == "  and 5 more"
+    assert pareto_lines(many, {"kid": 1, "fd": 1}, [])[-1] == "  and 5 more"
 
 
 @pytest.mark.parametrize(("spent", "said"), [

@@ -117,9 +117,10 @@ def test_what_a_driver_asks_ray_for_is_data(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.setattr(auth, "check_access", lambda address, insecure: (address, None))
-    with cluster.running("10.0.0.1:6379", 2):
+    with cluster.running("10.0.0.1:6379", 2, modules=["/lab/mylab"]):
         [environment] = [words["runtime_env"] for words in asked]
-    assert json.loads(json.dumps(environment))["py_modules"] == [str(ROOT / "models"), str(ROOT / "study")]
+    assert json.loads(json.dumps(environment))["py_modules"] == [
+        str(ROOT / "models"), str(ROOT / "study"), "/lab/mylab"]
 
 
 def test_versions_are_those_that_were_tested(rayjob: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,9 @@ def _job(*folders: str) -> Any:
     return job
 
 
-def _start(cpus: int, verbose: bool, level: int) -> None:
-    """A local instance. Its workers inherit this process's environment: a runtime environment costs more."""
+def _start(cpus: int, verbose: bool, level: int, modules: Sequence[str] = ()) -> None:
+    """A local instance. Its workers inherit this process's environment; a runtime environment, which costs more, is for
+    the user's modules alone."""
     import ray
 
     folder = _temporary()
@@ -137,7 +138,7 @@ def _start(cpus: int, verbose: bool, level: int) -> None:
         with _own_group():
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
                      configure_logging=True, logging_level=level, log_to_driver=verbose, job_config=_job(ROOT),
-                     _temp_dir=folder)
+                     _temp_dir=folder, runtime_env={"py_modules": [*modules]} if modules else None)
     except Exception as error:  # Ray raises a bare one where a part of it is not up in time
         if verbose:
             raise
@@ -147,11 +148,12 @@ def _start(cpus: int, verbose: bool, level: int) -> None:
 
 @contextmanager
 def running(address: str | None, cpus: int, threads: int = 1, verbose: bool = False,
-            insecure: bool = False) -> Iterator[None]:
+            insecure: bool = False, modules: Sequence[str] = ()) -> Iterator[None]:
     """Ray, from here to the end of the block: an own local instance of `cpus` CPUs, or the cluster at `address`.
 
-    threads: of a worker. insecure: also a cluster that asks for no token. Raises ClusterError where there is no such
-    cluster, or this launch may not go there, RunError where Ray does not start.
+    threads: of a worker. insecure: also a cluster that asks for no token. modules: paths of the user's own, a copy of
+    which every worker gets. Raises ClusterError where there is no such cluster, or this launch may not go there,
+    RunError where Ray does not start.
     """
     of_threads = dict.fromkeys(THREADS, str(threads))
     environment = {**WORKER_ENVIRONMENT, **of_threads}
@@ -170,10 +172,10 @@ def running(address: str | None, cpus: int, threads: int = 1, verbose: bool = Fa
     on_sigterm = signal.getsignal(signal.SIGTERM)
     level = logging.INFO if verbose else logging.CRITICAL
     if address is None:
-        _start(cpus, verbose, level)
+        _start(cpus, verbose, level, modules)
     else:
         # Paths, not modules: in a job of `ray job submit` Ray copies this, and a module cannot be copied.
-        packages = [os.path.join(ROOT, name) for name in ("models", "study")]
+        packages = [*(os.path.join(ROOT, name) for name in ("models", "study")), *modules]
         try:
             ray.init(address=where, logging_level=level, log_to_driver=verbose, job_config=_job(),
                      runtime_env={"py_modules": packages, "env_vars": environment})

@@ -89,7 +89,7 @@ def _serve(pipe: Connection) -> None:
 
 
 def _start_ray_once(stack: ExitStack) -> None:
-    """Launches share what the first one starts."""
+    """Launches share what the first one starts, with the module that some of them import."""
     from study.run import cluster
 
     start, started = cluster.running, list[None]()
@@ -97,7 +97,7 @@ def _start_ray_once(stack: ExitStack) -> None:
     @contextmanager
     def running(*arguments: Any) -> Iterator[None]:
         if not started:
-            started.append(stack.enter_context(start(*arguments)))
+            started.append(stack.enter_context(start(*arguments[:5], [os.path.abspath("promised.py")])))
         yield
 
     cluster.running = running

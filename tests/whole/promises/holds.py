@@ -12,8 +12,7 @@ import optuna
 import pandas as pd
 import pytest
 
-from study.spec import loads
-from study.spec.yaml_text import as_yaml
+from study.spec import StudySpec
 from tests.faults.holdings import Holdings
 
 STATES = {"told": "COMPLETE", "pruned": "PRUNED", "repeated": "FAIL"}
@@ -30,9 +29,8 @@ def finals(folder: Path) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def units_are_as_planned(tree: Mapping[str, Any], plan: Mapping[str, Any], held: Holdings) -> None:
+def units_are_as_planned(spec: StudySpec, plan: Mapping[str, Any], held: Holdings) -> None:
     """Each phase has as many as the plan said; a search fewer where its sampler repeated itself."""
-    spec = loads(as_yaml(dict(tree)))
     for phase, planned in plan["planned"].items():
         units = [unit for unit, (of, _) in held.phases.items() if of == phase]
         asked = sum(entry["state"] != "repeated" for journal in held.journals.values() for entry in journal)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
 from models.measures.naming import long_name
+from models.measures.table import own_measure
+from study.spec import StudySpec, loads
 from study.spec.objectives import measures
+from study.spec.yaml_text import as_yaml
 from tests.models.images import archive, cifar_batches, cifar_files, encoded, noise, parquet
 from tests.whole.promises.rows import FEW, Row
 
 Tree = dict[str, Any]
 HELD = {"search": 130, "confirm": 130}  # images: the Frechet distance of 64 features needs 128
 SAMPLES, FEWER = 128, 20
+OWN = "promised:spread"  # a measure
 # Trials that a sampler draws at random (study/run/phases.py); tests/study/test_search.py comes to NSGA-II's second
 # generation.
-STARTS = {"tpe": 10, "gp": 10, "nsga2": 0, "random": 0}
+STARTS = {"tpe": 10, "gp": 10}
 COMMON = {"updates": 9, "batch_size": 16, "width": 1, "mcmc_steps": 2}  # rungs of the pruner: 1, 3 and 9
 WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one after the other
     "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1},
@@ -57,6 +62,8 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
         "evaluation": {"points": 9 if row.get("prune") else 4, "samples": samples, "long_run": 2,
                        "split": row["split"], "ais_steps": row["ais_steps"]},
         "resources": {"cpu": row["cpu"], "gpu": row["gpu"]}}
+    if row["measures"]:
+        tree["evaluation"]["measures"] = OWN
     if row["features"]:
         tree["evaluation"]["features"] = features_in(folder)
     if "design" in row["phases"]:
@@ -65,7 +72,12 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
         tree["search"] = _search(row, number, name, samples)
     if "confirm" in row["phases"]:
         tree["confirm"] = {"top": 1, "replicates": 2}
-    return tree
+    return tree | ({"import": "promised"} if "promised:" in str(tree) else {})
+
+
+def spec_of(tree: Tree, folder: Path) -> StudySpec:
+    """The study, as read from a file beside the data's folder, where `promised` lies, too."""
+    return loads(as_yaml(tree), str(folder.parent / "spec.yaml"))
 
 
 def _design(row: Row) -> Tree:
@@ -81,17 +93,19 @@ def _design(row: Row) -> Tree:
 def _search(row: Row, number: int, name: str, samples: int) -> Tree:
     """With a knob that makes some trials diverge. In the plane a sampler comes to choose."""
     known = measures(name, samples)
+    own = [own_measure(OWN)] if row["measures"] else []
     first, long = known[0], known[1]
-    way = {"primary": "minimize", **{word: m.direction for m in known for word in (m.name, m.family)}}
+    way = {"primary": "minimize", **{word: m.direction for m in known for word in (m.name, m.family)},
+           **{m.family: m.direction for m in own}}
     assert long.name == long_name(first.name)
     at_end = [m for m in known if m.at_end_only and not (m.needs_density and "hidden" in row["methods"])]
-    three = [m.name for m in at_end[3:6]] or [first.family, "particle_gradients", "wall_seconds"]
-    forms = {"primary": [["primary"]], "at end": [[m.name] for m in reversed(at_end)],
-             "several": [[m.name for m in at_end[:3]], three]}
+    most = [*(m.name for m in at_end), "particle_gradients", "wall_seconds", first.family]
+    forms = {"primary": [["primary"]], "several": [most[:3], most[3:6]],
+             "at end": [*([m.family] for m in own), *([m.name] for m in reversed(at_end))]}
     words = forms[row["objective"]][row["nth"]["objective"] % len(forms[row["objective"]])]
     diverged = {"reference": "reference", "number": [0.5] * len(words), "each": [0.5, *["reference"] * len(words[1:])]}
     given = diverged[row["diverged_value"]]
-    start = STARTS[row["sampler"]] if row["place"] == "plane" else 0
+    start = STARTS.get(row["sampler"], 0) if row["place"] == "plane" else 0
     return {
         "replicates": 2, "trials": start + 3, "sampler": row["sampler"], "equal": row["equal"],
         "objective": words[0] if len(words) == 1 else words, "prune": row["prune"],
@@ -113,8 +127,12 @@ def data_of(name: str, number: int, folder: Path) -> Any:
 
 
 def data_in(folder: Path) -> None:
-    """Images on disk, one of them broken, and an extractor of one's own."""
+    """Images on disk, one of them broken, and an extractor of one's own; beside the folder code from outside."""
     import torch
+
+    shutil.copy(Path(__file__).with_name("promised.py"), folder.parent)
+    any_study = {"study": "any", "import": "promised", "data": "moons", "method": "kl", "design": {"step_size": 0.1}}
+    spec_of(any_study, folder)  # from now on it is found in this process
 
     images = [encoded(noise(seed, 8, 8, 3)) for seed in range(400)]
     (folder / "images/class").mkdir(parents=True)

@@ -16,7 +16,7 @@ from tests.faults.holdings import faults, holdings
 from tests.whole.promises import extremes, holds
 from tests.whole.promises.commands import Commands
 from tests.whole.promises.rows import matrix
-from tests.whole.promises.studies import data_in, study_of
+from tests.whole.promises.studies import data_in, spec_of, study_of
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
@@ -70,7 +70,7 @@ def holds_from_spec_to_report(home: Path, commands: Commands, tree: dict[str, An
     assert faults(held) == []
     first = min(os.stat(path).st_mtime_ns for path in home.glob(f"reports/{name}/tables/*"))
     assert max(path.stat().st_mtime_ns for path in folder.glob("*/*/done.json")) < first
-    holds.units_are_as_planned(tree, plan, held)
+    holds.units_are_as_planned(spec_of(tree, home / "data"), plan, held)
     diverged = holds.told_values_follow(plan, held, last)
     if "search" in tree:
         assert diverged or len(last) < SURELY or name == "smoke", "no diverged replicate was told to a search"

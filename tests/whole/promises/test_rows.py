@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,23 +12,29 @@ import pytest
 from models.data.datasets import DATASETS
 from models.data.disk.options import KINDS
 from models.knobs import expected
+from models.measures.table import own_measure
 from models.registry import NETWORKS
-from study.spec import loads
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, _hint
 from study.spec.objectives import measures
+from study.spec.places import SECTIONS
 from study.spec.reading import Reader
-from study.spec.yaml_text import as_yaml
 from tests.whole.promises.extremes import SMALL, ends, extremes
 from tests.whole.promises.rows import FACTORS, TOGETHER, matrix
-from tests.whole.promises.studies import data_in, study_of
+from tests.whole.promises.studies import data_in, spec_of, study_of
 
 Path_ = tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
-def trees(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("data")
-    data_in(folder)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("home") / "data"
+    found.mkdir()
+    data_in(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def trees(folder: Path) -> list[dict[str, Any]]:
     return [study_of(row, k, folder) for k, row in enumerate(matrix())]
 
 
@@ -42,7 +49,7 @@ def said(tree: Any, path: Path_ = ()) -> Iterable[tuple[Path_, Any]]:
             yield from said(value, path)
 
 
-def test_every_key_and_word_that_the_spec_reads_is_in_a_row(trees: list[dict[str, Any]],
+def test_every_key_and_word_that_the_spec_reads_is_in_a_row(trees: list[dict[str, Any]], folder: Path,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     keys: set[tuple[Path_, str]] = set()
     words: set[tuple[Path_, str]] = set()
@@ -59,22 +66,24 @@ def test_every_key_and_word_that_the_spec_reads_is_in_a_row(trees: list[dict[str
     monkeypatch.setattr(Reader, "mapping", reads_keys)
     monkeypatch.setattr(Reader, "word", reads_word)
     for tree in trees:
-        loads(as_yaml(tree))
+        spec_of(tree, folder)
     found = [pair for tree in trees for pair in said(tree)]
     places = {path for path, _ in found}
     values = {(path, value) for path, value in found if isinstance(value, str)}
+    keys.update(((), key) for key in SECTIONS[""])
     assert {(*path, key) for path, key in keys} - places == set()
     assert {(path, one) for path, one in words if path != ("evaluation", "split")} - values == set()
     assert len(keys) > 30 and len(words) > 8, "the reader does not read through these any more"
 
 
-def test_every_data_set_method_measure_and_knob_is_in_a_row(trees: list[dict[str, Any]]) -> None:
-    specs = [loads(as_yaml(tree)) for tree in trees]
+def test_every_data_set_method_measure_and_knob_is_in_a_row(trees: list[dict[str, Any]], folder: Path) -> None:
+    specs = [spec_of(tree, folder) for tree in trees]
     used = {next((kind for kind in KINDS if kind in spec.data), spec.data.get("name")) for spec in specs}
-    assert used == {*DATASETS, *KINDS}
+    assert used == {*DATASETS, *KINDS, "promised:Square"}
     objectives = {name for spec in specs if spec.search for name in spec.search.objectives}
     wanted = {m.name for spec in specs for m in measures(
-        next((kind for kind in KINDS if kind in spec.data), spec.data.get("name", "")), spec.evaluation.samples)
+        next((kind for kind in KINDS if kind in spec.data), spec.data.get("name", "")), spec.evaluation.samples,
+        map(own_measure, spec.evaluation.measures))
         if spec.evaluation.samples == 128}
     assert wanted - objectives == set()
     knobs: dict[str, dict[str, set[Any]]] = {method: {} for method in METHODS}
