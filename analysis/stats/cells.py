@@ -76,9 +76,10 @@ def grid(study: Study) -> pd.DataFrame:
 
 
 def in_plan_order(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells by arm, as the plan has these, then by step size and MCMC steps."""
+    """The cells of the study's arms, by arm as the plan has these, then by step size and MCMC steps."""
     order = {arm: i for i, arm in enumerate(study.arms)}
-    return cells.sort_values(["arm", *CELL], key=lambda c: c.map(order) if c.name == "arm" else c, ignore_index=True)
+    return cells[cells["arm"].isin(study.arms)].sort_values(
+        ["arm", *CELL], key=lambda c: c.map(order) if c.name == "arm" else c, ignore_index=True)
 
 
 def ran(study: Study) -> pd.DataFrame:

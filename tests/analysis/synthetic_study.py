@@ -11,6 +11,7 @@ import functools
 import itertools
 import json
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import copy
@@ -62,11 +63,21 @@ def value(arm: str, step: float, mcmc: int, seed: int) -> float:
 
 @functools.cache
 def shared(root: Path) -> str:
-    """The tracking URI of one such store under `root`, written once a session."""
-    root.mkdir(parents=True, exist_ok=True)
-    uri = f"sqlite:///{copy(template(), root / 'mlflow.db')}"
-    write(uri, root / "artifacts")
-    return uri
+    """The tracking URI of one such store under `root`, written by the first process that asks: it takes 8 CPU
+    seconds."""
+    file, whole = root / "mlflow.db", root / "whole"
+    try:
+        root.mkdir(parents=True)
+    except FileExistsError:
+        for _ in range(1200):  # another worker of pytest writes it
+            if whole.exists():
+                break
+            time.sleep(0.1)
+    else:
+        write(f"sqlite:///{copy(template(), file)}", root / "artifacts")
+        whole.touch()
+    assert whole.exists(), f"{root} was begun and is not whole"
+    return f"sqlite:///{file}"
 
 
 def write(uri: str, artifacts: Path, name: str = "toy", arms: tuple[str, ...] = tuple(ARMS),
@@ -76,14 +87,15 @@ def write(uri: str, artifacts: Path, name: str = "toy", arms: tuple[str, ...] = 
     names = dict(zip(ARMS, arms, strict=True))
     MlflowClient(uri).create_experiment(name, artifact_location=artifacts.as_uri())
     with tempfile.TemporaryDirectory() as folder, mock.patch("time.time", lambda: START):
-        Writer(uri, name, names, Store(folder, "toy", {"study_version": "v1", "commit": COMMIT})).all(cells)
+        Writer(uri, name, names, Store(folder, "toy", {"study_version": "v1", "commit": COMMIT}), cells).all()
 
 
 class Writer:
     """Shows units of work in MLflow as a launch does."""
 
-    def __init__(self, uri: str, name: str, names: dict[str, str], store: Store) -> None:
-        self.plan, self.names, self.store = plan(name, names), names, store
+    def __init__(self, uri: str, name: str, names: dict[str, str], store: Store,
+                 cells: Sequence[tuple[float, int]] = CELLS) -> None:
+        self.plan, self.names, self.store, self.cells = plan(name, names, cells), names, store, cells
         self.tracking = Tracking(uri, name, "v1", CELL, self.plan["seeds"])
 
     def launch(self) -> None:
@@ -92,9 +104,9 @@ class Writer:
             Provenance(COMMIT, host="node", packages="numpy==2.4.0\ntorch==2.13.0\nray==2.60.0\n"), "here",
             sheet(pictures("data", "", 0)))
 
-    def all(self, cells: Sequence[tuple[float, int]]) -> None:
+    def all(self) -> None:
         self.launch()
-        for arm, step, mcmc in [(a, s, t) for a in ARMS for s, t in cells]:
+        for arm, step, mcmc in [(a, s, t) for a in ARMS for s, t in self.cells]:
             if (arm, step, mcmc) != NOT_RUN:
                 unit = self.unit("design", arm, step, mcmc, SEEDS[:4] if (arm, step, mcmc) == SHORT else SEEDS)
                 self.show(unit, "finished")

@@ -31,6 +31,7 @@ SEARCH = {"sampler": "tpe", "arguments": {"n_startup_trials": 10, "multivariate"
           "diverged_value": {"kl": [1.667], "jko": [None]}}
 SPACE = {"file": "my toy.yaml", "text": "study: toy\nmethod: [kl, jko]  # </pre><script>alert(1)</script>\n",
          "overrides": ["design.replicates=6"]}
+CELLS = [(0.1, 5), (0.4, 5), (0.4, 20)]
 DIFF = "+a </pre><script>alert(2)</script>\n" + "x" * DIFF_SHOWN
 
 
@@ -41,11 +42,11 @@ def root(toy_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("page")
     uri = f"sqlite:///{copy(toy_uri.removeprefix('sqlite:///'), root / 'mlflow.db')}"
     client = MlflowClient(uri)
-    toy.write(uri, root / "artifacts", "dirty")
+    toy.write(uri, root / "artifacts", "dirty", cells=CELLS)
     [run] = client.search_runs([client.get_experiment_by_name("dirty").experiment_id], "tags.kind = 'launch'")
     for key, value in {"dirty": "true", "cpu": "EPYC <1>", "gpus": "H100, H100", "python": "3.12.1"}.items():
         client.set_tag(run.info.run_id, key, value)
-    plan = toy.plan("dirty", dict(zip(toy.ARMS, toy.ARMS, strict=True))) | {"search": SEARCH, "space": SPACE}
+    plan = toy.plan("dirty", dict(zip(toy.ARMS, toy.ARMS, strict=True)), CELLS) | {"search": SEARCH, "space": SPACE}
     client.log_dict(run.info.run_id, plan, "plan.json")
     client.log_text(run.info.run_id, DIFF, "git.diff")
     with pytest.MonkeyPatch.context() as patch:
@@ -67,7 +68,7 @@ def test_the_launch_is_told_with_changes_hardware_and_sampler(html):
                   f"{toy.PRIMARY}; pruning: successive halving; a diverged replicate counts as kl: 1.67 and jko: its "
                   "own value",
                   "search: 1 crashed, 3 finished, 1 pruned", "Failed: kl at step size 0.110, 14 MCMC steps (search: ",
-                  "3 of 24 planned design cells are missing or short"):
+                  "3 of 9 planned design cells are missing or short"):
         assert words in said, words
 
 
