@@ -10,7 +10,7 @@ import torch
 
 from models.data.data import Data
 from models.methods.hparams import HParams
-from models.methods.method import Method
+from models.methods.method import Method, knobs_of
 from models.registry import METHODS, find
 from models.training.step import TrainState, init_state, train_step
 
@@ -28,7 +28,7 @@ def data(shape: tuple[int, ...], n: int = 48) -> Data:
 
 
 def knobs(name: str, **changes: Any) -> HParams:
-    kind: type[HParams] = find("method", name).Knobs
+    kind = knobs_of(name, changes.get("network"))
     names = {f.name for f in dataclasses.fields(kind)}
     some: dict[str, Any] = {**KNOBS, "particles": 12, "latent_dim": 3, "latent_steps": 2}
     return kind(**{k: v for k, v in some.items() if k in names} | changes)

@@ -18,6 +18,7 @@ from models.networks.choice import network_problem
 from models.networks.convnet import ConvScore
 from models.networks.mlp import MLPScore
 from models.testing import tiny
+from models.testing.network import NetworkContract
 from models.training.step import init_state, train_step
 
 SPAN = (0.0, 255.0)
@@ -92,6 +93,49 @@ class Deep(MLPScore):
     @classmethod
     def make(cls, shape: Sequence[int], hp: Any, generators: Any, *, dtype: torch.dtype, fuse: Any) -> Deep:
         return cls([*shape, *[hp.width] * hp.blocks, 1], generators, dtype, hp.spectral_norm, hp.score_scale)
+
+
+class TestMLP(NetworkContract):
+    network = "mlp"
+
+
+class TestConvNet(NetworkContract):
+    network = "convnet"
+
+
+class TestDeep(NetworkContract):
+    network = f"{__name__}:Deep"
+
+
+class Leaky(Deep):
+    """Broken: every replicate sees the first one's points."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + x[:1].flatten(2).sum(-1)
+
+
+class Straight(Deep):
+    """Broken: linear in x."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * torch.einsum("rni,ri->rn", x.flatten(2), self.layers[0].weight[:, 0])
+
+
+class Deaf(Deep):
+    """Broken: its knob does nothing."""
+
+    @classmethod
+    def make(cls, shape: Sequence[int], hp: Any, generators: Any, *, dtype: torch.dtype, fuse: Any) -> Deaf:
+        return cls([*shape, hp.width, 1], generators, dtype, hp.spectral_norm, hp.score_scale)
+
+
+@pytest.mark.parametrize(("network", "check"), [
+    (Leaky, "test_replicates_are_those_of_solo_networks_and_never_touch"), (Straight, "test_it_curves"),
+    (Leaky, "test_score_scale_multiplies"), (Deaf, "test_every_knob_of_its_own_changes_it")])
+def test_a_broken_network_fails_where_it_should(network: type, check: str) -> None:
+    contract = type("Contract", (NetworkContract,), {"network": f"{__name__}:{network.__name__}"})()
+    with pytest.raises((AssertionError, RuntimeError)):
+        getattr(contract, check)()
 
 
 def test_a_network_from_outside_brings_its_own_knobs_and_keeps_the_balance() -> None:

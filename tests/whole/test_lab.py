@@ -51,6 +51,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+CONTRACTS = """
+from models.testing import MethodContract
+from models.testing.network import NetworkContract
+
+class TestCentred(MethodContract):
+    method = "mylab.centred:Centred"
+
+class TestResidual(NetworkContract):
+    network = "mylab.residual:Residual"
+"""
+
+
+def test_its_method_and_its_network_keep_the_contracts(lab: Path) -> None:
+    (lab / "test_contracts.py").write_text(CONTRACTS)
+    assert re.search(r"^\d\d passed", run(lab, "-m", "pytest", "-q", "-p", "no:xdist", "test_contracts.py"), re.M)
+
+
 def test_what_was_trained_is_the_lab_s(lab: Path) -> None:
     plan = json.loads((lab / "runs/lab/plan.json").read_text())
     assert plan["data"]["name"] == "mylab.stripes:Stripes" and plan["data"]["n"] == {
