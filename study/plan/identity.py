@@ -67,6 +67,8 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         parts, of = key.split("."), ""
         if parts[0] in ("arms", "design") and parts[1] in (*gone, *added):
             continue
+        if parts[0] == "import":
+            parts = [f"the code of {parts[1]}"]
         if parts[0] == "arms":
             of, parts = parts[1], [part for part in parts[2:] if part != "knobs"]
         was, now = (canonical(side[key]) if key in side else "absent" for side in (before, after))

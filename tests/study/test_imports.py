@@ -140,7 +140,7 @@ def test_what_the_code_says_makes_the_version_and_what_is_trained_again(lab: Pat
     assert hashes(after)["kl"] == hashes(before)["kl"] and hashes(after)["Tempered"] != hashes(before)["Tempered"]
     assert version(after) != version(before)
     [told] = changes(before.resolved(), after.resolved())
-    assert told == f'import.mylab: "{before.checksums["mylab"]}", now "{after.checksums["mylab"]}"'
+    assert told == f'the code of mylab: "{before.checksums["mylab"]}", now "{after.checksums["mylab"]}"'
     assert sys.modules["mylab.tempered"].Tempered.temper == 2, "the module that was loaded before"
 
 

@@ -33,18 +33,21 @@ evaluation: {points: 60, samples: 64, long_run: 1}
 """
 UNITS = 4
 LOOK = """
+import os
 import sys
 from study.run import cluster
 from study.run.cluster import capacity
 from study.store.units import Store
 
 def where():
-    import models, study
-    return study.__file__, models.__file__
+    import models, mylab, one, study
+    return study.__file__, models.__file__, mylab.__file__, one.__file__
 
 address, storage, insecure = sys.argv[1:]
+own = os.path.dirname(os.environ["PYTHONPATH"])  # the head's own disk
+modules = [os.path.join(own, "mylab"), os.path.join(own, "one.py")]
 try:
-    with cluster.running(address, 1, insecure=insecure == "insecure"):
+    with cluster.running(address, 1, insecure=insecure == "insecure", modules=modules):
         import ray
         print("resources", capacity.prepare(address, storage, Store(storage, "tiny"), 1, 0, print))
         print(*ray.get(ray.remote(num_cpus=1)(where).remote()))  # not on the head
@@ -58,6 +61,9 @@ def equip(cluster: Nodes) -> Path:
     code = cluster.folder / "of-0" / "code"
     for package in ("study", "models"):
         shutil.copytree(ROOT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (code.parent / "mylab").mkdir()
+    (code.parent / "mylab/__init__.py").touch()
+    (code.parent / "one.py").touch()
     worker = code / "study" / "run" / "unit_run.py"
     worker.write_text(worker.read_text().replace("CHECKPOINT_SECONDS = 20.0", "CHECKPOINT_SECONDS = 0.3"))
     assert "CHECKPOINT_SECONDS = 0.3" in worker.read_text()

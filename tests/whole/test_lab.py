@@ -52,6 +52,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 CONTRACTS = """
+import sys
+
+sys.path.append("..")
+
 from models.testing import MethodContract
 from models.testing.network import NetworkContract
 
@@ -64,8 +68,9 @@ class TestResidual(NetworkContract):
 
 
 def test_its_method_and_its_network_keep_the_contracts(lab: Path) -> None:
-    (lab / "test_contracts.py").write_text(CONTRACTS)
-    assert re.search(r"^\d\d passed", run(lab, "-m", "pytest", "-q", "-p", "no:xdist", "test_contracts.py"), re.M)
+    (lab / "tests").mkdir()
+    (lab / "tests/test_contracts.py").write_text(CONTRACTS)
+    assert re.search(r"^\d\d passed", run(lab / "tests", "-m", "pytest", "-q", "-p", "no:xdist"), re.M)
 
 
 def test_what_was_trained_is_the_lab_s(lab: Path) -> None:
@@ -102,5 +107,5 @@ def test_a_change_of_the_code_is_told_and_makes_another_version(lab: Path) -> No
     look = ("-m", "study.launch", "--space", "lab.yaml", "--dry-run")
     assert "is not the last launch's" not in run(lab, *look)
     code.write_text(before.replace("square()", "abs()"))
-    assert re.search(r"version \w+ is not the last launch's: import.mylab: \"\w+\", now \"\w+\"", run(lab, *look))
+    assert re.search(r"version \w+ is not the last launch's: the code of mylab: \"\w+\", now \"\w+\"", run(lab, *look))
     code.write_text(before)
