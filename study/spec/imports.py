@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def _found(name: str, folders: Sequence[str] | dict[str, None]) -> Imported | st
     installed = next((spec for finder in sys.meta_path if finder is not FINDER
                       and (spec := finder.find_spec(name, None)) is not None and spec.origin), None)
     own = next((spec for folder in folders if (spec := PathFinder.find_spec(name, [folder])) and spec.origin), None)
-    if own and installed and own.origin != installed.origin:
+    if own and installed and os.path.realpath(str(own.origin)) != os.path.realpath(str(installed.origin)):
         return f"found {own.origin}, expected another name: {installed.origin} is installed"
     spec = own or installed
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():

@@ -19,15 +19,11 @@ Places = Mapping[str, Mapping[str, Placed]]
 def kinds_of(reader: Reader, methods: Mapping[str, str], *phase: str) -> dict[str, str]:
     """arm -> its key in METHODS: that of its method with the one network that the spec gives it, in `train` and the arm
     itself, or in a phase. Where there are several, it has the method's knobs alone."""
-    raw = reader.raw
+    sections = [reader.mapping(path) for path in (("train",), phase) if path]
     found = {}
     for arm, method in methods.items():
-        inner: Any = raw
-        for part in phase:
-            inner = inner.get(part) if isinstance(inner, dict) else None
-        entry = raw["arms"].get(arm) if isinstance(raw.get("arms"), dict) else None
-        said = [one for place in (raw.get("train"), inner if phase else None)
-                for one in _said(place, arm, method)] + [*_own(entry)]
+        said = [one for section in sections for one in _networks(section, method, arm)]
+        said += _networks(reader.mapping(("arms", arm)))
         network = said[-1] if said else None
         if isinstance(network, list):
             network = network[0] if len(network) == 1 else None
@@ -35,20 +31,13 @@ def kinds_of(reader: Reader, methods: Mapping[str, str], *phase: str) -> dict[st
     return found
 
 
-def _said(section: Any, arm: str, method: str) -> Iterator[Any]:
-    """What a section says of an arm's network, the more specific last."""
-    for place in (section, *(section.get(key) for key in (method, arm))) if isinstance(section, dict) else ():
-        yield from _own(place)
-
-
-def _own(place: Any) -> Iterator[Any]:
-    if isinstance(place, dict):
-        zipped = place.get("zip")
-        for pairs in zipped if isinstance(zipped, list) else [zipped]:
-            if isinstance(pairs, dict) and "network" in pairs:
-                yield pairs["network"]
-        if "network" in place:
-            yield place["network"]
+def _networks(section: Mapping[str, Any], *branches: str) -> Iterator[Any]:
+    """What a section says of the network, the more specific last."""
+    for place in (section, *map(section.get, branches)):
+        if isinstance(place, dict):
+            zipped = place.get("zip")
+            pairs = zipped if isinstance(zipped, list) else [zipped]
+            yield from (one["network"] for one in (*pairs, place) if isinstance(one, dict) and "network" in one)
 
 
 def torn(methods: Mapping[str, str], fixed: Places, phases: Mapping[str, Places]) -> Iterator[tuple[Path, str]]:

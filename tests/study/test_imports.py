@@ -109,6 +109,21 @@ def test_a_name_that_something_installed_has_is_refused(lab: Path, monkeypatch: 
     assert line.endswith("/rich/__init__.py is installed")
 
 
+def test_what_is_importable_already_from_the_same_place_is_the_same(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lab that is installed in place, or on PYTHONPATH, by whatever path."""
+    (lab / "link").symlink_to(lab)
+    monkeypatch.syspath_prepend(lab / "link")
+    assert set(load(lab / "s.yaml").imports) == {"mylab", "one"}
+
+
+def test_an_installed_one_may_be_named_wherever_it_lies(lab: Path, tmp_path_factory: pytest.TempPathFactory,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(lab)
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "s.yaml"
+    elsewhere.write_text(SPEC)
+    assert load(elsewhere).imports == load(lab / "s.yaml").imports
+
+
 def test_a_package_that_is_data_is_refused(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of_spec, "MOST_BYTES", 1000)
     monkeypatch.chdir(lab)
