@@ -26,9 +26,9 @@ def _loaded(cls: type[DataSet], name: str, size: int | None) -> Data:
     counts = {split: getattr(info, split) for split in SPLITS}
     try:
         made = cls()
-        arrays = [np.asarray(made.rows(split, n, shape, generator(i + 1)), np.float32)
+        arrays = [np.array(made.rows(split, n, shape, generator(i + 1)), np.float32)
                   for i, (split, n) in enumerate(counts.items())]
-        labels = [np.asarray(made.labels(split, n), np.int64) for split, n in counts.items()] if info.labels else []
+        labels = [np.array(made.labels(split, n), np.int64) for split, n in counts.items()] if info.labels else []
         density = made.density() if info.density else None
     except Exception as error:  # whatever code from outside does
         raise DataError(("name",), f"found {name!r}, expected a data set: {type(error).__name__}: {error}") from error

@@ -42,6 +42,16 @@ class Square(DataSet):
         return rng.uniform(-1, 1, (n, *shape))
 
 
+KEPT = np.zeros((100, 2), np.float32)
+
+
+class Kept(Square):
+    info = DatasetInfo("one array", 100, 100, 100)
+
+    def rows(self, split: str, n: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        return KEPT
+
+
 class Known(Square):
     info = replace(Square.info, density=True)
 
@@ -102,6 +112,7 @@ def test_rows_are_the_same_every_time_and_make_the_content(tmp_path: Path) -> No
     assert images.shape == (1, 16, 16) and images.labels is not None and images.labels.tolist() == [0, 1] * 30
     with pytest.raises(ValueError, match="read-only"):
         data.train[0] = 0  # type: ignore[index]
+    assert load(f"{ME}:Kept").train is not KEPT and KEPT.flags.writeable, "the lab's own array is left alone"
 
 
 @pytest.mark.parametrize(("name", "said"), [
