@@ -19,11 +19,13 @@ def memory(study: optuna.Study) -> Memory:
 
 
 def what_is_new(before: Memory, after: Memory, units: Sequence[str]) -> dict[str, dict[str, list[str]]]:
-    """Of a journal entry: what its suggestion added. units: of each trial, in order; numbers may shift in a relaunch.
+    """Of a journal entry: the trials that its suggestion added. units: of each trial, in order; numbers may shift in a
+    relaunch.
 
     In the memory of a process, where these studies are, a trial's id is its number.
     """
-    new = {name: [units[number] for number in numbers] for name, numbers in after.items() if name not in before}
+    new = {name: [units[number] for number in numbers] for name, numbers in after.items()
+           if name not in before and isinstance(numbers, list) and all(isinstance(one, int) for one in numbers)}
     return {"noted": new} if new else {}
 
 
