@@ -13,7 +13,7 @@ from analysis.read.trials import VALID
 from analysis.stats.budget import GRADIENTS, budget
 from analysis.stats.cells import grid
 from analysis.text.findings import missing
-from analysis.text.formatting import count, listed, number
+from analysis.text.formatting import bounded, count, listed, number
 from study.schema.plan import Limit
 
 EQUAL = 1.25  # largest / smallest of what arms spent, up to which their searches are called equal
@@ -25,14 +25,9 @@ def facts(study: Study) -> list[tuple[str, str]]:
     cells = grid(study)
     done = int((cells["state"] == "complete").sum())
     data = study.plan.data
-    shape = " \u00d7 ".join(map(str, data.shape))
-    facts = [
-        ("design cells", f"{done} of {len(cells)}"),
-        ("replicates", f"{len(study.finals):,}"),
-        ("diverged", f"{int(study.finals['diverged'].sum()):,}"),
-        ("data", f"{data.name} {shape}"),
-    ]
-    return facts if len(cells) else facts[1:]
+    return [*([("design cells", f"{done} of {len(cells)}")] if len(cells) else []),
+            ("replicates", f"{len(study.finals):,}"), ("diverged", f"{int(study.finals['diverged'].sum()):,}"),
+            ("data", f"{data.name} " + " \u00d7 ".join(map(str, data.shape)))]
 
 
 def method(study: Study, origins: Sequence[Provenance]) -> list[tuple[str, list[str]]]:
@@ -117,14 +112,10 @@ def _failed(study: Study) -> list[str]:
 def _limit(limit: Limit) -> str:
     """`0.033 [0.032, 0.034] smallest, 0.36 [0.34, 0.37] median direction (jko_weight=0.1)`."""
 
-    def words(value: float | None, low: float | None, high: float | None) -> str:
-        if value is None:
-            return "none"
-        return number(value, 2) + ("" if low is None or high is None else f" [{number(low, 2)}, {number(high, 2)}]")
-
-    smallest = words(limit.delta_min, limit.delta_min_low, limit.delta_min_high)
-    median = words(limit.delta_med, limit.delta_med_low, limit.delta_med_high)
-    finite = limit.delta_min is not None or limit.delta_med is not None
+    smallest, median = ("none" if ends[0] is None else bounded(*ends) for ends in (
+        (limit.delta_min, limit.delta_min_low, limit.delta_min_high),
+        (limit.delta_med, limit.delta_med_low, limit.delta_med_high)))
     knobs = ", ".join(f"{k}={v}" for k, v in limit.knobs.items())
-    return (f"{smallest} smallest, {median} median direction" if finite else "no finite limit") + (
+    return (f"{smallest} smallest, {median} median direction" if (smallest, median) != ("none",) * 2 else
+            "no finite limit") + (
         f" ({knobs})" if knobs else "")

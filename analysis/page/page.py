@@ -35,38 +35,23 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
           given: Sequence[str] = (), panels: Sequence[Panel]) -> Path:
     """Writes everything under `out`; returns the page's path.
 
-    refresh: seconds after which a browser loads it again. parts: the studies that `study` pools. panels: what
-    the page shows, in their order. given: words of the
-    command line beside the studies' names, so that the page can say how to write it again.
+    refresh: seconds after which a browser loads it again. parts: the studies that `study` pools. panels: what the page
+    shows, in their order. given: words of the command line beside the studies' names, so that the page can say how to
+    write it again.
     """
     said = findings(study)
     origins = [provenance(part, store, out / "cache") for part in parts or [study]]
     shown, glyphs = _shown(sections(study, out, panels))
-    env = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    env = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+                      trim_blocks=True, lstrip_blocks=True)
     env.filters |= {"prose": prose, "cell": cell, "breakable": breakable, "slug": slug, "data_link": data_link}
     page = env.get_template("template.html").render(
-        study=study,
-        refresh=refresh,
-        theme=THEME,
-        findings=grouped(said),
-        missing=missing(study),
-        rule=rule(study),
-        facts=about.facts(study),
-        sections=shown,
-        glyphs=glyphs,
-        folded_from=FOLDED_FROM,
+        study=study, refresh=refresh, theme=THEME, findings=grouped(said), missing=missing(study), rule=rule(study),
+        facts=about.facts(study), sections=shown, glyphs=glyphs, folded_from=FOLDED_FROM,
         numbers=lambda name, frame: _numbers(out / "tables" / f"{name}.csv", frame),
-        method=about.method(study, origins),
-        commands=commands(origins, given),
+        method=about.method(study, origins), commands=commands(origins, given),
         documents=[(title if len(origins) == 1 else f"{of.study.name}: {title}", text)
-                   for of in origins for title, text in documents(of)],
-    )
+                   for of in origins for title, text in documents(of)])
     (out / ".index.html").write_text(page, encoding="utf-8")
     os.replace(out / ".index.html", out / "index.html")  # a browser that loads it again never sees half of it
     lines = [f"# {markdown_prose(study.name)}", "", markdown_prose(study.plan.question), "",

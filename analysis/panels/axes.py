@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
@@ -94,6 +95,13 @@ def round_levels(low: float, high: float) -> list[float]:
     every = [float(f"{a}e{k}") for k in tens for a in (1, 2, 5)]
     below, above = [v for v in every if v <= low], [v for v in every if v >= high]
     return [v for v in every if below[-1] <= v <= (above or every)[0]]
+
+
+def log_if_wide(axis: Axis, values: pd.Series, ratio: float) -> None:
+    """A logarithmic axis with round numbers where all values are positive and span more than `ratio`."""
+    if values.min() > 0 and values.max() > ratio * values.min():
+        (axis.axes.set_yscale if axis is axis.axes.yaxis else axis.axes.set_xscale)("log")
+        plain_log(axis)
 
 
 def plain_log(axis: Axis, upto: float = math.inf) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -70,12 +68,9 @@ def robust(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
 
 def robust_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
     """`robust` for a reader."""
-    def words(row: Any, estimate: str, of: str) -> str:
-        return interval(Interval(row[estimate], row[f"{of}_low"], row[f"{of}_high"], row["n"]))
-
     some = frame.to_dict("records")
     return pd.DataFrame({"arm": frame["arm"], "diverged": [share(r["diverged"], r["replicates"]) for r in some],
                          "n": [f"{r['n']}{flagged(r['poor'])}" for r in some],
-                         f"{study.primary}, mean [t]": [words(r, "mean", "t") for r in some],
-                         "mean [BCa]": [words(r, "mean", "bca") for r in some],
-                         "interquartile mean [BCa]": [words(r, "iqm", "iqm") for r in some]})
+                         **{words: [interval(Interval.of(r, estimate, f"{bounds}_")) for r in some]
+                            for words, estimate, bounds in ((f"{study.primary}, mean [t]", "mean", "t"), (
+                                "mean [BCa]", "mean", "bca"), ("interquartile mean [BCa]", "iqm", "iqm"))}})

@@ -42,9 +42,8 @@ def effect_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
         "cells": frame["cells"].map(str),
         "diverged": [share(r["diverged"], r["replicates"]) for r in some],
         "rate over seeds": [number(r["rate"], 2) + ("" if pd.isna(r["rate_low"]) else " " + bounds(
-            Interval(r["rate"], r["rate_low"], r["rate_high"], r["n"]))) for r in some],
-        study.primary: [f"{interval(Interval(r['mean'], r['low'], r['high'], r['n']))} (n = {r['n']}{_poor(r)})"
-                        if r["n"] else DASH for r in some]})
+            Interval.of(r, "rate", "rate_"))) for r in some],
+        study.primary: [f"{interval(Interval.of(r))} (n = {r['n']}{_poor(r)})" if r["n"] else DASH for r in some]})
 
 
 def _poor(row: Any) -> str:

@@ -38,8 +38,8 @@ def ladder_words(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
         out[part] = frame[part].map({True: "yes", False: DASH})
     out["full minus"] = frame["full_minus"].replace("", DASH)
     out["cell"] = [f"{d:g}, {t:g} steps" for d, t in zip(frame["step_size"], frame["mcmc_steps"], strict=True)]
-    out[study.primary] = [f"{interval(Interval(r['mean'], r['low'], r['high'], r['n']))} "
-                          f"(n = {r['n']}{flagged(r['poor'])})" for r in frame.to_dict("records")]
+    out[study.primary] = [f"{interval(Interval.of(r))} (n = {r['n']}{flagged(r['poor'])})"
+                          for r in frame.to_dict("records")]
     out["diverged"] = [share(int(r["diverged"]), int(r["replicates"])) for r in frame.to_dict("records")]
     for cost, name in (("particle_gradients", "particle gradients"), *DEVICE_TIME.items()):
         if cost in frame:

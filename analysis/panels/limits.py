@@ -22,7 +22,7 @@ from analysis.read.frames import rows
 from analysis.read.study import Study
 from analysis.stats.cells import ran
 from analysis.stats.limits import limits
-from analysis.text.formatting import DASH, brief, number, share
+from analysis.text.formatting import DASH, bounded, brief, number, share
 from analysis.text.outcomes import poor_at
 
 TICKS = 12  # step sizes that the axis has room for
@@ -157,7 +157,8 @@ def limit_words(frame: pd.DataFrame) -> pd.DataFrame:
             f"{row['stable_to']:g} ({share(0, row['stable_n'])}{poor_at(row, 'stable_to')})")
         found.append({
             "arm": row["arm"], "MCMC steps": f"{row['mcmc_steps']:g}",
-            "limit, smallest": _bounded(row, "delta_min"), "limit, median": _bounded(row, "delta_med"),
+            **{f"limit, {words}": bounded(row[name], row[f"{name}_low"], row[f"{name}_high"])
+               for words, name in (("smallest", "delta_min"), ("median", "delta_med"))},
             "half diverged from": _observed(row), "none up to": none,
             **{words: DASH if math.isnan(row[f"{name}_from"]) else
                f"{row[f'{name}_from']:g} ({share(row[f'{name}_k'], row[f'{name}_n'])}"
@@ -166,13 +167,6 @@ def limit_words(frame: pd.DataFrame) -> pd.DataFrame:
                for words, name in (("first at", "diverges"), ("most from", "mostly"))},
             "outcome": row["outcome"]})
     return pd.DataFrame(found)
-
-
-def _bounded(row: Mapping[Any, Any], name: str) -> str:
-    """A predicted limit with the bounds that the plan gives it."""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    known = math.isfinite(row[name]) and not (math.isnan(low) or math.isnan(high))
-    return number(row[name], 2) + (f" [{number(low, 2)}, {number(high, 2)}]" if known else "")
 
 
 def _observed(row: Mapping[Any, Any]) -> str:

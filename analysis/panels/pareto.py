@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 
 from analysis.panels import axes
-from analysis.panels.axes import plain_log, reach
+from analysis.panels.axes import log_if_wide, plain_log, reach
 from analysis.panels.groups import present
 from analysis.panels.palette import INK, PAPER, SOFT, colours, markers
 from analysis.panels.panel import Figure, Panel
@@ -113,9 +113,7 @@ def pareto(frame: pd.DataFrame, ax: Axes, *, measure: str, cost: str, label: str
     ax.plot(best[cost], best["mean"], color=INK, lw=1.0, drawstyle="steps-post", zorder=2, gid="front")
     ax.margins(x=0.14, y=0.1)
     ax.set(xscale="log", xlabel=label, ylabel=f"{measure}, mean over survivors")
-    if (frame["mean"] > 0).all() and frame["mean"].max() > 5 * frame["mean"].min():
-        ax.set_yscale("log")
-        plain_log(ax.yaxis)
+    log_if_wide(ax.yaxis, frame["mean"], 5)
     plain_log(ax.xaxis)
     return ax
 

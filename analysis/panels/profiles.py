@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.panels import axes
-from analysis.panels.axes import HATCHED, band, plain_log
+from analysis.panels.axes import HATCHED, band, log_if_wide
 from analysis.panels.groups import arm_groups, design, present
 from analysis.panels.palette import colours, dashes, hatches
 from analysis.panels.panel import Figure, Panel
@@ -89,9 +89,7 @@ def profiles(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]
         band(ax, own["threshold"], own["low"], own["high"], colour[arm], hatch[arm] if len(shown) <= HATCHED else "",
              step="post")
         ax.step(own["threshold"], own["share"], where="post", color=colour[arm], lw=1.8, ls=line[arm], gid="profile")
-    if (frame["threshold"] > 0).all() and frame["threshold"].max() > 8 * frame["threshold"].min():
-        ax.set_xscale("log")
-        plain_log(ax.xaxis)
+    log_if_wide(ax.xaxis, frame["threshold"], 8)
     if not lower_is_better:
         ax.invert_xaxis()
     ax.set(ylim=(-0.02, 1.02), xlabel=f"threshold of {measure}", ylabel="share of replicates within")

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.panels import axes
-from analysis.panels.axes import log_ticks, plain_log, round_levels
+from analysis.panels.axes import log_if_wide, log_ticks, round_levels
 from analysis.panels.groups import replicates
 from analysis.panels.palette import PAPER, SOFT, colours, markers
 from analysis.panels.panel import Figure, Panel
@@ -68,9 +68,7 @@ def search_trials(frame: pd.DataFrame, pruned: pd.DataFrame, ax: Axes, *, measur
         for part, shape, gid in ((gone, "x", "diverged"), (stopped, marker[arm], "pruned")):
             ax.plot(part["step_size"], np.full(len(part), 0.97), marker=shape, ls="", ms=6, mew=1.2, mfc="none",
                     color=colour[arm], gid=gid, transform=ax.get_xaxis_transform())
-    if (frame["mean"].dropna() > 0).all() and frame["mean"].max() > 10 * frame["mean"].min():
-        ax.set_yscale("log")
-        plain_log(ax.yaxis)
+    log_if_wide(ax.yaxis, frame["mean"], 10)
     low, high = ax.get_ylim()
     ax.set_ylim(low, high * (high / low) ** 0.12 if ax.get_yscale() == "log" else high + 0.12 * (high - low))
     ax.set(xscale="log", xlabel="step size (data units)", ylabel=f"{measure}, mean over survivors")

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.panels import axes
-from analysis.panels.axes import plain_log
+from analysis.panels.axes import log_if_wide
 from analysis.panels.groups import present
 from analysis.panels.palette import INK, PAPER, colours, markers
 from analysis.panels.panel import Figure, Panel, Table
@@ -74,10 +74,8 @@ def pareto_set(frame: pd.DataFrame, ax: Axes, *, across: str, up: str, arms: Seq
         best = frame[frame["front"]].sort_values([across, up])
         ax.plot(best[across], best[up], color=INK, lw=1.0, drawstyle="steps-post", zorder=2, gid="line")
     ax.margins(0.1)
-    for axis, name in ((ax.xaxis, across), (ax.yaxis, up)):
-        if (frame[name] > 0).all() and frame[name].max() > 5 * frame[name].min():
-            (ax.set_xscale if axis is ax.xaxis else ax.set_yscale)("log")
-            plain_log(axis)
+    log_if_wide(ax.xaxis, frame[across], 5)
+    log_if_wide(ax.yaxis, frame[up], 5)
     ax.set(xlabel=across, ylabel=up)
     return ax
 

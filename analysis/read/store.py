@@ -89,8 +89,8 @@ class Store:
 
     def has(self, run: Run, name: str) -> bool:
         """Whether the run holds an artifact of this name at its top."""
-        if beside := self._beside(run):
-            return (beside / name).is_file()
+        if folder := self._folder(run):
+            return (folder / name).is_file()
         return any(f.path == name for f in self.client.list_artifacts(run.info.run_id))
 
     def text(self, run: Run, name: str, cache: Path) -> str:
@@ -104,16 +104,17 @@ class Store:
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            beside = self._beside(run)
-            os.replace(shutil.copy(beside / name, scratch) if beside and (beside / name).is_file() else
+            folder = self._folder(run)
+            os.replace(shutil.copy(folder / name, scratch) if folder and (folder / name).is_file() else
                        self.client.download_artifacts(run.info.run_id, name, scratch), target)
         return target
 
-    def _beside(self, run: Run) -> Path | None:
-        """The run's artifacts beside an SQLite store, where a launch puts them. MLflow knows by an absolute path where
-        they once were; the folder may have been moved or copied since. None: ask MLflow."""
-        last = PurePosixPath(unquote(urlsplit(run.info.artifact_uri or "").path)).parts[-4:]  # mlruns/1/<id>/artifacts
-        if self._file is None or last[:1] != ("mlruns",):
-            return None
-        found = self._file.absolute().parent.joinpath(*last)
-        return found if found.is_dir() else None
+    def _folder(self, run: Run) -> Path | None:
+        """The run's artifacts on this disk: beside an SQLite store, where a launch puts them, else where MLflow says.
+        That is an absolute path, and the store may have been moved since. None: ask MLflow, which takes longer."""
+        uri = urlsplit(run.info.artifact_uri or "")
+        said = PurePosixPath(unquote(uri.path))
+        last = said.parts[-4:]  # mlruns/1/<id>/artifacts
+        places = [self._file.absolute().parent.joinpath(*last)] if self._file and last[:1] == ("mlruns",) else []
+        places += [Path(said)] if uri.scheme in ("", "file") and said.is_absolute() else []
+        return next((place for place in places if place.is_dir()), None)

@@ -49,21 +49,17 @@ def _planned(study: Study, arm: str) -> PlannedArm | None:
     return study.plan.arms.get(cells["base_arm"].iloc[0] if len(cells) else arm)
 
 
-def _fixed(study: Study, arm: str) -> dict[str, Any]:
-    planned = _planned(study, arm)
-    return planned.fixed if planned else {}
-
-
 def _knobs(study: Study, arm: str) -> dict[str, Any]:
     """An arm's knobs where its cells agree with the first; those that it fixes where it has no cell."""
-    cells = study.cells[study.cells["arm"] == arm]
-    return {**_fixed(study, arm), **(cells["knobs"].iloc[0] if len(cells) else {})}
+    cells, planned = study.cells[study.cells["arm"] == arm], _planned(study, arm)
+    return {**(planned.fixed if planned else {}), **(cells["knobs"].iloc[0] if len(cells) else {})}
 
 
 def _own_knobs(study: Study, arm: str) -> int:
     """How many knobs an arm fixes that the study does not fix alike for all arms, and that are not its flow."""
-    every, fixed = [planned.fixed for planned in study.plan.arms.values()], _fixed(study, arm)
-    return sum(k != "flow" and any(k not in other or other[k] != v for other in every) for k, v in fixed.items())
+    every, own = [planned.fixed for planned in study.plan.arms.values()], _planned(study, arm)
+    return sum(k != "flow" and any(k not in other or other[k] != v for other in every)
+               for k, v in (own.fixed.items() if own else ()))
 
 
 def ladder(study: Study) -> pd.DataFrame:

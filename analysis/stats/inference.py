@@ -26,6 +26,11 @@ class Interval:
     high: float
     n: int
 
+    @classmethod
+    def of(cls, row: Any, estimate: str = "mean", bounds: str = "") -> Interval:
+        """The one that stands in a row, with `low`, `high` and `n`; bounds: what these two begin with."""
+        return cls(row[estimate], row[f"{bounds}low"], row[f"{bounds}high"], row["n"])
+
 
 @dataclass(frozen=True)
 class RankComparison:

@@ -56,27 +56,18 @@ def limits(study: Study) -> pd.DataFrame:
         hit, most = seen[seen["diverged"] > 0], seen[seen["rate"] > 0.5]
         quiet = seen[seen["step_size"] < (hit["step_size"].min() if len(hit) else math.inf)]
         knobs = study.cells.loc[study.cells["config_hash"] == cells["config_hash"].iloc[0], "knobs"].iloc[0]
-        half = observed_limit(seen["step_size"].tolist(), seen["diverged"].tolist(), seen["replicates"].tolist()) if (
-            len(seen) > 1) else {}
+        half = dict.fromkeys(("limit", "low", "high"), math.nan) if len(seen) < 2 else observed_limit(
+            seen["step_size"].tolist(), seen["diverged"].tolist(), seen["replicates"].tolist())
         row = {
-            "arm": arm,
-            "mcmc_steps": steps,
-            **_predicted(study, cells["base_arm"].iloc[0], knobs),
-            "half": half.get("limit", math.nan),
-            "half_low": half.get("low", math.nan),
-            "half_high": half.get("high", math.nan),
-            "stable_to": quiet["step_size"].max(),
-            "stable_n": int(quiet["replicates"].sum()),
+            "arm": arm, "mcmc_steps": steps, **_predicted(study, cells["base_arm"].iloc[0], knobs),
+            "half": half["limit"], "half_low": half["low"], "half_high": half["high"],
+            "stable_to": quiet["step_size"].max(), "stable_n": int(quiet["replicates"].sum()),
             **_first(hit, "diverges"),
             "diverges_why": reasons(study.finals[study.finals["config_hash"].isin(hit["config_hash"].head(1))]),
             **_first(most, "mostly"),
             "strained_from": _strained_from(kappas[(kappas["arm"] == arm) & (kappas["mcmc_steps"] == steps)]),
-            "horizon": knobs.get("updates"),
-            "smallest": seen["step_size"].min(),
-            "largest": seen["step_size"].max(),
-            **_poor(study, seen),
-            "levels": len(seen),
-        }
+            "horizon": knobs.get("updates"), "smallest": seen["step_size"].min(), "largest": seen["step_size"].max(),
+            **_poor(study, seen), "levels": len(seen)}
         row |= {"inside": int(seen["step_size"].between(row["delta_min"], row["delta_med"]).sum()),
                 "agreeing": _agreeing(seen["step_size"].tolist(), row["delta_min"], row["delta_med"])}
         found.append({**row, "outcome": _outcome(row) + _strength(row)})

@@ -62,6 +62,12 @@ def bounds(i: Interval) -> str:
     return f"[{i.low + 0.0:.2f}, {i.high:.2f}]"
 
 
+def bounded(x: float | None, low: float | None, high: float | None) -> str:
+    """`0.033 [0.032, 0.034]`: a predicted limit, with its bounds where it is finite and they are known."""
+    known = x is not None and math.isfinite(x) and not any(v is None or math.isnan(v) for v in (low, high))
+    return number(x, 2) + (f" [{number(low, 2)}, {number(high, 2)}]" if known else "")
+
+
 def p_value(p: float) -> str:
     """A p value with two digits, never written as zero."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

@@ -45,7 +45,7 @@ def _measured(study: Study, cell: dict[Hashable, Any]) -> str:
     runs = study.finals[study.finals["config_hash"] == cell["config_hash"]]
     names = [m for m in (study.primary, study.primary_long) if m in runs]
     here = summaries(runs, names).set_index("measure")
-    words = {str(m): interval(Interval(s["mean"], s["low"], s["high"], s["n"])) for m, s in here.iterrows() if s["n"]}
+    words = {str(m): interval(Interval.of(s)) for m, s in here.iterrows() if s["n"]}
     judged = verdicts(runs)
     text = (f"{study.primary} {words.get(study.primary, DASH)} (n = {cell['n']}, "
             f"{gone(int(runs['diverged'].sum()), len(runs), reasons(runs))} diverged{'; ' if judged else ''}{judged})")
@@ -63,15 +63,10 @@ def searched(study: Study) -> list[Finding]:
         return []
     best = clean.sort_values("mean", ascending=study.lower_is_better).iloc[0]
     by = f" by {study.primary} alone" if len(study.plan.objectives) > 1 else ""
-    return [
-        Finding(
-            "search",
-            f"Search, not a claim: the best of {count(len(frame), 'finished trial')}{by} "
-            f"({pruned} more pruned) is {best['arm']} at {at(best)} with {study.primary} "
-            f"{number(best['mean'])} over {count(best['n'], 'seed')} {DASH} the winner of many draws.",
-        ),
-        *_pareto(study),
-    ]
+    said = (f"Search, not a claim: the best of {count(len(frame), 'finished trial')}{by} ({pruned} more pruned) is "
+            f"{best['arm']} at {at(best)} with {study.primary} {number(best['mean'])} over {count(best['n'], 'seed')} "
+            f"{DASH} the winner of many draws.")
+    return [Finding("search", said), *_pareto(study)]
 
 
 def _pareto(study: Study) -> list[Finding]:
@@ -92,10 +87,8 @@ def missing(study: Study) -> list[str]:
     absent = cells[cells["state"] != "complete"]
     if len(absent):
         some = [f"{c.arm} at step size {c.step_size:g}, {c.mcmc_steps:g} MCMC steps ({c.state})" for c in rows(absent)]
-        out.append(
-            f"{len(absent)} of {count(len(cells), 'planned design cell')} "
-            f"{'is' if len(absent) == 1 else 'are'} missing or short: {listed(some)}."
-        )
+        out.append(f"{len(absent)} of {count(len(cells), 'planned design cell')} "
+                   f"{'is' if len(absent) == 1 else 'are'} missing or short: {listed(some)}.")
     for phase in ("search", "confirm"):
         planned = study.plan.configurations(phase)
         of = study.trials[(study.trials["phase"] == phase) & study.trials["complete"]]

@@ -34,7 +34,7 @@ def confirmed(study: Study) -> list[Finding]:
         order = means[means["n"] > 0].sort_values(["rate", "mean"], ascending=[True, study.lower_is_better])
         best, how = order.iloc[0], "has the fewest diverged and then the best mean"
         rest = "; no test over so few seeds could tell it from others" if len(cells) > 1 else ""
-    value = interval(Interval(best["mean"], best["low"], best["high"], best["n"]))
+    value = interval(Interval.of(best))
     said = (f"On fresh seeds and held-out samples, of {count(len(cells), 'confirmed configuration')} {best['name']} "
             f"{how} (at {at(best)}: {study.primary} {value}, n = {best['n']}, "
             f"{share(best['diverged'], best['replicates'])} diverged){rest}.")

@@ -22,40 +22,23 @@ def law(study: Study) -> list[Finding]:
     frame = limits(study)
     out = []
     for arm in study.arms if len(frame) else []:
-        found = frame[
-            (frame["arm"] == arm) & frame["stable_to"].notna() | (frame["arm"] == arm) & frame["diverges_from"].notna()
-        ]
+        found = frame[(frame["arm"] == arm) & (frame["stable_to"].notna() | frame["diverges_from"].notna())]
         if found.empty:
             continue
         row = found.sort_values("mcmc_steps").iloc[-1]
-        if row["outcome"] == "no prediction":
+        if row["outcome"] == "no prediction" or (
+                row["smallest"] == row["largest"] and row["outcome"].startswith(HIT)):
             continue
-        if row["smallest"] == row["largest"] and row["outcome"].startswith(HIT):
-            continue
-        seen = [
-            f"none diverged up to {row['stable_to']:g}{_poor(row, 'stable_to')}"
-            if not math.isnan(row["stable_to"]) else "",
-            f"the first diverged at {row['diverges_from']:g}{_why(row)}{_poor(row, 'diverges_from')}"
-            if not math.isnan(row["diverges_from"]) else "",
-            f"most at {row['mostly_from']:g}" if not math.isnan(row["mostly_from"]) else "",
-        ]
-        out.append(
-            Finding(
-                "law",
-                f"Step-size limit of {arm} at {row['mcmc_steps']:g} MCMC steps: predicted "
-                f"{span(row)}; observed{_horizon(row)}: {listed([s for s in seen if s])}. {_verdict(row)}",
-            )
-        )
+        why = f" ({row['diverges_why']})" if row["diverges_why"] else ""
+        seen = {"stable_to": f"none diverged up to {row['stable_to']:g}{_poor(row, 'stable_to')}",
+                "diverges_from": f"the first diverged at {row['diverges_from']:g}{why}{_poor(row, 'diverges_from')}",
+                "mostly_from": f"most at {row['mostly_from']:g}"}
+        said = [words for level, words in seen.items() if not math.isnan(row[level])]
+        # Divergence near a limit takes hundreds to thousands of updates: without the horizon, "stable" says little.
+        horizon = "" if pd.isna(row["horizon"]) else f" within {row['horizon']:g} updates"
+        out.append(Finding("law", f"Step-size limit of {arm} at {row['mcmc_steps']:g} MCMC steps: predicted {span(row)}"
+                                  f"; observed{horizon}: {listed(said)}. {_verdict(row)}"))
     return out
-
-
-def _horizon(row: pd.Series) -> str:
-    """Divergence near a limit takes hundreds to thousands of updates: without the horizon, "stable" says little."""
-    return "" if pd.isna(row["horizon"]) else f" within {row['horizon']:g} updates"
-
-
-def _why(row: pd.Series) -> str:
-    return f" ({row['diverges_why']})" if row["diverges_why"] else ""
 
 
 def _poor(row: pd.Series, level: str) -> str:
