@@ -56,9 +56,7 @@ def test_a_sampler_that_fails_stops_the_launch_with_a_line(launch: Launch, name:
         assert launch("--quiet")[0] == 0 and len(done()) == 4 and set(before) < set(done())
 
 
-def test_what_is_no_number_of_a_trial_is_not_put_into_a_journal(launch: Launch) -> None:
-    Path("tiny.yaml").write_text(SEARCH.replace("SAMPLER", f"'{ME}:Notes'"))
-    assert launch("--quiet")[0] == 0 and len(done()) == 4
+def test_what_is_no_number_of_a_trial_is_not_put_into_a_journal() -> None:
     study = optuna.create_study(sampler=Notes())
     study.ask()
     assert memory(study) == {"mine": {"a": 1}} and what_is_new({}, memory(study), ["u"]) == {}
