@@ -30,7 +30,8 @@ def restore_parser() -> argparse.ArgumentParser:
     """Of `python -m study.restore`."""
     made = argparse.ArgumentParser(prog="python -m study.restore", description="Write finished units of work that the "
                                    "storage lost, or that are damaged there, again from what MLflow shows.",
-                                   epilog="Exit codes: 0 done, 2 bad input, or nothing that can be restored.")
+                                   epilog="Exit codes: 0 done, 2 bad input, or nothing that can be restored, "
+                                   "130 interrupted (the same command goes on).")
     made.add_argument("--space", required=True, metavar="FILE", help="the study, as YAML (see search_spaces/)")
     _add_places(made)
     return made

@@ -2,8 +2,8 @@
 
     python -m study.restore --space search_spaces/jko.yaml
 
-Records, manifests and configurations come back, each checked; images and networks do not. A journal of a search is made
-again by the next launch. Exit codes: 0 done, 2 bad input, or nothing that can be restored.
+Records, manifests and configurations come back, each checked; images do not. A journal of a search is made again by the
+next launch. Exit codes: 0 done, 2 bad input, or nothing that can be restored, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ if __name__ == "__main__":  # Python put the working directory first, whose mode
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 
 from study.arguments import restore_parser
+from study.run.interrupt import terminable
 from study.schema.canonical import unsealed
 from study.schema.manifest import Manifest
 from study.schema.output import lasting
@@ -32,7 +34,7 @@ from study.spec.problems import SpecError
 from study.store.lock import held
 from study.store.units import StorageError, Store
 
-RESTORED, BAD_INPUT = 0, 2
+RESTORED, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,8 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         shown.check_reachable(make=False)
         store = Store(arguments.storage, spec.study)
         store.check_writable()
-        with held(store, arguments.takeover, print):
+        with terminable(), held(store, arguments.takeover, print):
             return _restore(store, shown)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
     except SpecError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
     except (StorageError, TrackingError) as error:
@@ -57,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _restore(store: Store, shown: Shown) -> int:
     """Write what MLflow shows and the storage lacks. Raises TrackingError where MLflow does not answer any more."""
+    whole: defaultdict[str, set[int]] = defaultdict(set)  # config_hash -> seeds that are whole
+    for unit, manifest in store.done_units(tidy=True):
+        if not store.discard_if_damaged(unit, manifest):
+            whole[unit.config_hash] |= {*unit.seeds}
     restored = there = refused = 0
     for run_id, block in shown.units():
         try:
@@ -67,8 +76,7 @@ def _restore(store: Store, shown: Shown) -> int:
             refused += 1
             print(f"run {run_id} in MLflow, seeds {block}: {problem}", file=sys.stderr)
             continue
-        present = store.done(unit)
-        if present is not None and not store.discard_if_damaged(unit, present):
+        if whole[unit.config_hash].issuperset(unit.seeds):
             there += 1
             continue
         store.restore(unit, records, manifest)

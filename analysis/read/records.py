@@ -21,11 +21,11 @@ def records_of(store: Store, trials: pd.DataFrame, runs: dict[str, Run], cache: 
                prefix: str) -> tuple[pd.DataFrame, list[str]]:
     """Records of all valid, complete trials, each row with its trial's columns; a replicate is counted once.
 
-    A trial's tag `seeds` names its files (`records/0-6.parquet`), which never change: nothing is listed or fetched
-    again, and as long as no trial is added all are kept in one file, whose name begins with `prefix`.
+    A trial's tag `seeds` names its files (`records/0-6.parquet`), which change with its tag `content` alone: nothing is
+    listed or fetched again, and as long as no trial changes all are kept in one file, whose name begins with `prefix`.
     """
     wanted = trials[trials["complete"] & trials["status"].isin(VALID)]
-    said = wanted[["run_id", "seeds", "device", *OF_RECORDS]].to_json(orient="values")
+    said = wanted[["run_id", "seeds", "content", "device", *OF_RECORDS]].to_json(orient="values")
     whole = cache / f"{prefix}{hashlib.sha256(said.encode()).hexdigest()[:16]}.parquet"
     if whole.exists():
         return pd.read_parquet(whole), []
@@ -43,7 +43,7 @@ def _together(store: Store, wanted: pd.DataFrame, runs: dict[str, Run], cache: P
     parts, warnings = [], []
     for trial in wanted.to_dict("records"):
         for block in filter(None, trial["seeds"].split(",")):
-            part = _block(store, runs[trial["run_id"]], f"records/{block}.parquet", cache)
+            part = _block(store, runs[trial["run_id"]], f"records/{block}.parquet", cache / trial["content"])
             if part is None:
                 warnings.append(f"Trial {trial['config_hash']} is complete but its run holds no records of {block}.")
                 continue

@@ -20,7 +20,7 @@ VALID = ("finished", "diverged")  # statuses whose replicates count; pruned is c
 OF_RECORDS = ["config_hash", "arm", "base_arm", "method", "phase", *CELL]  # trial columns that each record carries
 PRUNED = ["last_rung", "spent_particle_gradients", "spent_wall_seconds"]  # of a pruned trial alone
 TRIAL = ["run_id", "config_hash", "arm", "base_arm", "method", "phase", "status", "complete", "commit", "seeds",
-         "device", *CELL, "settings", *PRUNED]
+         "content", "device", *CELL, "settings", *PRUNED]
 
 
 def trial_row(run: Run, labels: Mapping[str, str], arms: Mapping[str, str]) -> dict[str, Any]:
@@ -34,7 +34,8 @@ def trial_row(run: Run, labels: Mapping[str, str], arms: Mapping[str, str]) -> d
     tags = TrialTags.read(run.data.tags)
     arm = arms.get(tags.config_hash, tags.arm)
     return {
-        **{k: getattr(tags, k) for k in ("config_hash", "method", "phase", "status", "commit", "seeds", "device")},
+        **{k: getattr(tags, k) for k in (
+            "config_hash", "method", "phase", "status", "commit", "seeds", "content", "device")},
         "run_id": run.info.run_id,
         "base_arm": arm,
         "complete": tags.is_complete,

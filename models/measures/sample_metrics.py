@@ -55,7 +55,7 @@ class SampleMetrics:
                 second = features.random_convnet(data.train)
                 self.spaces[second.name] = second
         place: Place = "images" if self.extractor else "plane"
-        self._rows = [m for m in (*MEASURES, *measures) if m.by == "samples" and place in m.places
+        self.rows = [m for m in (*MEASURES, *measures) if m.by == "samples" and place in m.places
                       and ("data's density" not in m.needs or data.density is not None)]
         self._primary_row = primary(place)
         self.primary = self._primary_row.name(samples, self._space)
@@ -121,15 +121,16 @@ class SampleMetrics:
     def _measures(self, x: Rows, y: Rows, x_to_train: Rows, y_to_train: Rows) -> dict[str, float]:
         found: dict[str, float] = {}
         for space in self.spaces:
-            values: dict[str | Callable[..., Any], Any] = {}  # by function: some have several
-            for m in self._rows:
+            values: dict[tuple[Any, ...], Any] = {}  # by call: some functions have several measures
+            for m in self.rows:
                 here = self._kind(space) in m.spaces and m.takes(len(x[space]), len(y[space]), x[space].shape[1])
                 if not here or ("train split" in m.needs and space not in x_to_train):
                     continue
-                if m.function not in values:
-                    values[m.function] = self._value(m, *((x_to_train[space], y_to_train[space])
-                                                          if "train split" in m.needs else (x[space], y[space])))
-                found[m.name(self.n, space)] = getattr(values[m.function], m.field) if m.field else values[m.function]
+                call = m.function, m.reference, m.needs
+                if call not in values:
+                    values[call] = self._value(m, *((x_to_train[space], y_to_train[space])
+                                                  if "train split" in m.needs else (x[space], y[space])))
+                found[m.name(self.n, space)] = getattr(values[call], m.field) if m.field else values[call]
         return found
 
     def _value(self, m: Measure, x: np.ndarray, y: np.ndarray) -> Any:

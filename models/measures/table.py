@@ -19,6 +19,7 @@ Place = Literal["plane", "images"]
 Need = Literal["data's density", "model's density", "train split", "chance"]
 EVERYWHERE: tuple[Place, ...] = ("plane", "images")
 Better = Literal["minimize", "maximize"]
+SPACES = ("pixels", "judge", "second")
 JUDGES = ("judge",)  # of spaces: the features of the data set's extractor, and of the user's
 
 
@@ -67,7 +68,7 @@ class Measure:
         """Why it cannot be one from outside, which SampleMetrics takes at the end of training; or ""."""
         if not callable(self.function):
             return "its function cannot be called"
-        if not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", self.family):
+        if not isinstance(self.family, str) or not re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", self.family):
             return f"its family is {self.family!r}, expected small letters, digits and _"
         if alike := next((m.family for m in MEASURES if f"{m.family}_".startswith(f"{self.family}_")
                           or f"{self.family}_".startswith(f"{m.family}_")), ""):
@@ -76,6 +77,12 @@ class Measure:
             return "it is an objective and states no direction"
         if not self.spaces:
             return "it states no spaces, such as ('pixels',)"
+        if unknown := next((space for space in self.spaces if space not in SPACES), ""):
+            return f"it states the space {unknown!r}, expected one of {', '.join(SPACES)}"
+        if "plane" in self.places and "pixels" not in self.spaces:
+            return "it states the place plane, where there is no space but pixels"
+        if "model's density" in self.needs:
+            return "it needs the model's density, which only built-in ones are given"
         own = Measure(family=self.family)
         if said := next((key for key in ("by", "n", "in_training", "verdict", "field")
                          if getattr(self, key) != getattr(own, key)), ""):

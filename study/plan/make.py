@@ -121,6 +121,10 @@ def diverged_values(spec: StudySpec, arm: str, data: Data, metrics: SampleMetric
         from models.measures.quality import grid_kl
 
         known["kl_grid"] = grid_kl(lambda x: -np.square(x).sum(1) / (2 * sigma**2), data.density).kl
+    own = {name for m in metrics.rows if callable(m.function) for name in metrics.named(m)}
+    if lacking := next((name for name in spec.search.objectives if name in own and name not in known), ""):
+        raise MeasureError(f"measure {lacking}: found none of {spec.evaluation.samples} samples, expected one: it is "
+                           "an objective of the search")
     if bad := next((name for name in spec.search.objectives if not math.isfinite(known.get(name, 0.0))), ""):
         raise MeasureError(f"measure {bad}: found {known[bad]} of the reference's samples, expected a number: it "
                            "stands for a diverged replicate (search.diverged_value)")

@@ -29,7 +29,7 @@ def configuration(spec: StudySpec, phase: str, arm: str, values: Mapping[str, An
     if phase == "search" and spec.search and not any(name.endswith("_long") for name in spec.search.objectives):
         evaluation = replace(evaluation, long_run=0)
     method, knobs = spec.arms[arm].method, spec.arms[arm].full(values)
-    own = any(":" in str(name) for name in (method, knobs["network"], *evaluation.measures))
+    own = any(":" in str(name) for name in (method, knobs["network"], spec.data.get("name", ""), *evaluation.measures))
     return Configuration(phase, arm, method, dict(spec.data), knobs, evaluation, spec.checksums if own else {})
 
 

@@ -15,7 +15,7 @@ from study.schema.plan import Plan
 from study.schema.unit import Unit, block_seeds
 from study.show.progress import Outcome, Progress
 from study.show.redaction import redacted
-from study.show.tracking import Tracking
+from study.show.tracking import Tracking, TrackingError
 from study.show.tracking.upload_queue import UploadQueue
 from study.spec import StudySpec
 from study.spec.yaml_text import as_yaml
@@ -23,9 +23,9 @@ from study.store.losses import Losses
 from study.store.provenance import commit, provenance
 from study.store.results import Result, Results
 from study.store.sheet import DATA_SHEET
-from study.store.units import StorageError, Store
+from study.store.units import DamagedError, StorageError, Store
 
-UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts, and between two lines of the last drain
+UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts, and between two lines of the last uploads
 LAUNCH, LACKING = "this launch", "what the storage lacks"  # keys of the jobs that show and tell it
 
 
@@ -44,6 +44,7 @@ class Monitor:
         self._queue = UploadQueue(redacted(tracking.uri), progress.say)
         tracking.on_answer = self._queue.answered
         self._done: dict[str, dict[str, tuple[Unit, Manifest]]] = {}  # config_hash -> block of seeds -> what is done
+        self._keys: dict[str, str] = {}  # config_hash -> key of the job that shows it
         self._to_show: dict[str, set[str]] = {}  # key of a job -> the blocks that it shows
         self._started: dict[str, float] = {}
         self._start: Callable[..., None] | None = None  # makes this launch's run in MLflow, once it may have one
@@ -128,11 +129,10 @@ class Monitor:
 
     def show(self, unit: Unit, manifest: Manifest) -> None:
         """Show a done unit in MLflow, as soon as MLflow can take it."""
-        done = self._done.setdefault(unit.config_hash, {})
-        done[unit.block] = unit, manifest
-        key = self._name_of(unit)
+        self._done.setdefault(unit.config_hash, {})[unit.block] = unit, manifest
+        key = self._key_of(unit)
         self._to_show.setdefault(key, set()).add(unit.block)
-        self._queue.put(key, functools.partial(self._show, unit, [*done.values()]))
+        self._queue.put(key, functools.partial(self._show, unit))
 
     def close(self, status: str) -> bool:
         """Show what is not shown yet, as long as MLflow takes it, and end the launch's run (finished | failed |
@@ -165,12 +165,14 @@ class Monitor:
 
     # Jobs, in the queue's thread.
 
-    def _show(self, unit: Unit, done: Sequence[tuple[Unit, Manifest]]) -> None:
+    def _show(self, unit: Unit) -> None:
         try:
-            self.tracking.show(self.store, done)
-        except StorageError as error:
+            self.tracking.show(self.store, [*self._done[unit.config_hash].values()])
+        except DamagedError as error:
             self.lost_units.append((unit, str(error)))
             self.progress.say(str(error))
+        except StorageError as error:
+            raise TrackingError(str(error), away=True) from error
 
     def _tell_of_lacking(self, counted: Counted) -> None:
         lacking = [config_hash for config_hash, tags in self.tracking.shown().items() if config_hash in counted.arms
@@ -184,7 +186,7 @@ class Monitor:
         assert self._start
         self._start(counted=counted)
         if status:
-            self.tracking.end_launch(status, counts, counted)
+            self.tracking.end_launch("failed" if status == "finished" and self.lost_units else status, counts, counted)
         else:
             self.tracking.update_launch(counts, counted)
 
@@ -202,7 +204,11 @@ class Monitor:
 
     def _mark(self, unit: Unit, status: str, message: str) -> None:
         if unit.config_hash not in self._done:  # what is shown of other seeds stays
-            self._queue.put(self._name_of(unit), functools.partial(self.tracking.mark, unit, status, message))
+            self._queue.put(self._key_of(unit), functools.partial(self.tracking.mark, unit, status, message))
+
+    def _key_of(self, unit: Unit) -> str:
+        """Of the job that shows its configuration, one whatever its arm was called when its seeds were trained."""
+        return self._keys.setdefault(unit.config_hash, self._name_of(unit))
 
     # For people.
 

@@ -94,8 +94,9 @@ class Results:
         """What counts, for a reader of MLflow. A trial of two arms stays with the one that trained it; what another
         version pruned is none of this one's."""
         arms: dict[str, str] = {}
+        pruned = {key.partition("/")[0] for key in self._pruned}
         for (config_hash, arm), unit in self._expected.items():
-            if unit.key in self._pruned and self.result(unit) is None:
+            if config_hash in pruned and self.result(unit) is None:
                 continue
             done = self._done.get(config_hash)
             if config_hash not in arms or (done and done.configuration.arm == arm):
@@ -138,7 +139,7 @@ class Results:
     def add_done(self, unit: Unit, manifest: Manifest) -> Result:
         """A unit that is done in the storage. Raises StorageError for records that are not what the manifest says."""
         name = "records.parquet"
-        rows = read_records(self._store.read_verified(unit, name, manifest)) if name in manifest.files else []
+        rows = [] if manifest.status == "pruned" else read_records(self._store.read_verified(unit, name, manifest))
         return self.add(unit, manifest.status, rows, manifest.rungs)
 
     def result(self, unit: Unit) -> Result | None:

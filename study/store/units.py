@@ -69,7 +69,7 @@ class Store(Files):
         """Write done.json, the last file of a unit: the manifest, with its files, and with the stamp where it is open.
         Then its checkpoints go. Returns what was written. A pruned unit needs no other file."""
         self.write_config(unit)
-        names = [n for n in self._names(unit) if n != DONE and not n.startswith(CHECKPOINT) and not n.endswith(".tmp")]
+        names = [CONFIG] if manifest.status == PRUNED else self._files(unit)
         payloads = {name: self.read(f"{unit.key}/{name}") or b"" for name in names}
         files = {name: File(sha256=hashlib.sha256(p).hexdigest(), bytes=len(p)) for name, p in payloads.items()}
         stamped = {key: value for key, value in self.stamp.items() if not getattr(manifest, key)}
@@ -80,11 +80,19 @@ class Store(Files):
         return complete
 
     def restore(self, unit: Unit, records: bytes, manifest: Manifest) -> Manifest:
-        """Make a unit done again from its records alone (of a pruned one: none); what else lies there stays. Returns
-        the manifest."""
+        """Make a unit done again from its records alone (of a pruned one: none). What else lies there stays where it is
+        what `manifest` says. Returns the new manifest."""
+        for name in self._files(unit):
+            payload, file = self.read(f"{unit.key}/{name}") or b"", manifest.files.get(name)
+            if file is None or hashlib.sha256(payload).hexdigest() != file.sha256:
+                self.delete(f"{unit.key}/{name}")
         if records:
             self.write(f"{unit.key}/records.parquet", records)
         return self.write_done(unit, manifest.model_copy(update={"restored": True}))
+
+    def _files(self, unit: Unit) -> list[str]:
+        """Names of what a manifest lists."""
+        return [n for n in self._names(unit) if n != DONE and not n.startswith(CHECKPOINT) and not n.endswith(".tmp")]
 
     def done(self, unit: Unit) -> Manifest | None:
         """The manifest of a unit whose files are all there with their sizes, else None: then the unit runs again."""
@@ -94,7 +102,8 @@ class Store(Files):
         """Every unit that is done, with its manifest, in the order of their paths.
 
         tidy: remove the manifests of those whose configuration is damaged, and checkpoints that a worker left which was
-        killed at its very end (`_is_over`). Only a launch that holds the study may.
+        killed at its very end. Only a launch that holds the study may. Beside what a search stopped they stay: another
+        version of the study may be training it to its end.
         """
         from pyarrow.fs import FileSelector
 
@@ -114,7 +123,7 @@ class Store(Files):
                     if tidy:
                         self._discard(key, error)
                     continue
-                if tidy and self._is_over(manifest):
+                if tidy and manifest.status != PRUNED:
                     for left in leftovers.get(path.rpartition("/")[0], ()):
                         self.delete(f"{key}/{left}")
                 yield Unit.read(config), manifest

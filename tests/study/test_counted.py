@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from analysis import load
 from study.schema.counted import FILE, Counted
 from study.schema.unit import Unit
+from study.show.tracking import Tracking
 from study.store.results import Results
 from study.store.units import Store
 from tests.configurations import unit as unit_of
@@ -49,6 +51,8 @@ def test_what_another_version_pruned_counts_once_this_one_stopped_or_trained_it(
     found.stop(units[1])
     finish(found, units[2])
     assert set(found.counted.arms) == {"both", "trained"}
+    found.expect(unit_of((0, 1), "theirs", phase="search", arm="a"))
+    assert "theirs" not in found.counted.arms, "it is planned with more seeds now"
 
 
 def test_a_confirmation_of_an_earlier_choice_counts_no_more_until_it_is_chosen_again(tmp_path: Path) -> None:
@@ -89,3 +93,28 @@ def test_a_renamed_arm_keeps_its_results_in_the_report(launch: Launch, written: 
     study: Any = load("tiny", f"sqlite:///{Path.cwd()}/mlflow.db", "cache")
     assert len(study.finals) == (4 if written else 0)
     assert set(study.trials["base_arm"]) == ({"two"} if written else set())
+
+
+def test_seeds_that_two_names_of_an_arm_trained_are_shown_together(launch: Launch,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next launch asks MLflow for nothing."""
+    words: tuple[str, ...] = ("--set", "method=null", "--set")
+    assert launch(*words, "arms={one: {method: kl}}")[0] == 0
+    later = (*words, "arms={two: {method: kl}}", "--set", "design.replicates=3")
+    assert launch(*later)[0] == 0
+    asked: list[str] = []
+    monkeypatch.setattr(Tracking, "runs_of", lambda self, config_hash: asked.append(config_hash))
+    assert launch(*later)[0::2] == (0, []) and asked == []
+    assert {tags.seeds for tags in shown().shown().values()} == {"0-1,2-2"}
+
+
+def test_a_report_takes_from_its_cache_no_training_that_is_gone(launch: Launch) -> None:
+    def clocks(cache: str) -> list[float]:
+        study = load("tiny", f"sqlite:///{Path.cwd()}/mlflow.db", cache)
+        return [float(seconds) for seconds in study.finals.sort_values(["config_hash", "seed"])["wall_seconds"]]
+
+    assert launch()[0] == 0
+    before = clocks("cache")
+    shutil.rmtree("runs")
+    assert launch()[0] == 0
+    assert clocks("cache") == clocks("none") != before

@@ -16,7 +16,7 @@ import pytest
 from study.show import command
 from study.show.tracking import Tracking
 from study.show.tracking.upload_queue import UploadQueue
-from study.store.units import StorageError, Store
+from study.store.units import DamagedError, Store
 from tests.study.test_launch_whole import Launch, done, launch, launches, run_round, shown  # noqa: F401
 
 SEARCH = ("--set", "design=null", "--set",
@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_read_when_mlflow_wants_it_makes_its_unit_a_lost_o
         [(unit, _)] = done
         asked.append(unit.key)
         if unit.key == asked[0]:
-            raise StorageError("the file is gone")
+            raise DamagedError("the file is gone")
         show(self, store, done)
 
     show = Tracking.show

@@ -161,6 +161,9 @@ like_ours = replace(far, family="modes_of_mine")
 twin = replace(far, label="another")
 undirected = replace(far, direction=None)
 spaceless = replace(far, spaces=())
+misplaced = replace(far, spaces=("pixel",))
+judged = replace(far, spaces=("judge",))
+of_model = replace(far, needs=("model's density",))
 early = replace(far, in_training=True)
 shouting = replace(far, family="FAR")
 mute = replace(far, function="kid")
@@ -192,6 +195,12 @@ def planned(one: StudySpec, tmp_path: Path) -> Any:
                          "direction"),
     (f"{ME}:spaceless", f"measures: found '{ME}:spaceless', expected a measure: it states no spaces, such as "
                         "('pixels',)"),
+    (f"{ME}:misplaced", f"measures: found '{ME}:misplaced', expected a measure: it states the space 'pixel', expected "
+                        "one of pixels, judge, second"),
+    (f"{ME}:judged", f"measures: found '{ME}:judged', expected a measure: it states the place plane, where there is no "
+                     "space but pixels"),
+    (f"{ME}:of_model", f"measures: found '{ME}:of_model', expected a measure: it needs the model's density, which only "
+                       "built-in ones are given"),
     (f"{ME}:early", f"measures: found '{ME}:early', expected a measure: it states in_training, which only built-in "
                     "ones have"),
     (f"{ME}:shouting", f"measures: found '{ME}:shouting', expected a measure: its family is 'FAR', expected small "

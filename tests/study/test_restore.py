@@ -49,6 +49,29 @@ def test_what_a_lost_storage_had_finished_is_there_again_and_not_trained(
     assert capsys.readouterr().out.endswith("0 units of work are restored, 4 were whole\n")
 
 
+def test_what_a_manifest_does_not_say_is_not_certified_by_restoring_beside_it(
+        launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A damaged image goes; a whole one stays."""
+    assert launch()[0] == 0
+    folder = done()[0].parent
+    gone, kept = sorted(folder.glob("*.png"))
+    gone.write_bytes(b"noise")
+    assert restore() == 0
+    assert "1 units of work are restored, 3 were whole" in capsys.readouterr().out
+    assert {*manifests()[folder / "done.json"]["files"]} == {"config.json", "records.parquet", kept.name}
+    assert not gone.exists()
+
+
+def test_an_interrupt_is_a_sentence(launch: Launch, monkeypatch: pytest.MonkeyPatch,
+                                    capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(self: Experiment, *arguments: str) -> bytes:
+        raise KeyboardInterrupt
+
+    assert launch()[0] == 0
+    monkeypatch.setattr(Experiment, "read_artifact", interrupt)
+    assert restore() == 130 and capsys.readouterr().err == "interrupted; the same command goes on\n"
+
+
 def test_a_launch_says_what_could_be_restored_and_trains_it(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
     assert launch()[0] == 0
     for unit in done()[:2]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -13,9 +14,10 @@ import pytest
 from scipy import stats
 
 from models.methods.kl import KLKnobs
+from study.schema.counted import Counted
 from study.schema.manifest import Manifest, Status
 from study.schema.unit import Evaluation, Unit
-from study.show.tracking import Tracking, experiment
+from study.show.tracking import Tracking, TrackingError, experiment
 from study.show.tracking.experiment import metric
 from study.store.provenance import Provenance
 from study.store.records import records
@@ -331,6 +333,9 @@ def test_metrics_of_a_trial_are_over_the_seeds_of_the_plan(uri: str, store: Stor
     assert (trial.data.metrics["replicates"], trial.data.metrics["diverged"]) == (3, 1)
     assert trial.data.metrics[KID] == pytest.approx(np.sin([3, 5]).mean())
     assert trial.data.tags["seeds"] == "0-3,4-5"
+    fewer = Tracking(uri, "jko", "v1", seeds={"design": range(2)})
+    show(fewer, store, planned_unit())
+    assert runs(fewer, "trial")[0].data.metrics["replicates"] == 2, "though no unit has changed"
 
 
 def test_launch_run_holds_the_inputs_and_a_dead_one_is_closed(uri: str) -> None:
@@ -346,6 +351,20 @@ def test_launch_run_holds_the_inputs_and_a_dead_one_is_closed(uri: str) -> None:
     names = {"spec.yaml", "plan.json", "pip-freeze.txt", "git.diff"}
     assert set(tracking.artifacts(ended.info.run_id, "")) == names
     assert tracking.read_artifact(ended.info.run_id, "spec.yaml") == b"study: jko\n"
+
+
+def test_what_counts_is_told_to_the_run_that_is_kept(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two runs that were made of one launch the other may have had it."""
+    tracking, counted = Tracking(uri, "jko", "v1"), Counted({"a": "x"})
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracking, "log", lambda *words: (_ for _ in ()).throw(OSError("no answer")))
+        with pytest.raises(TrackingError):
+            tracking.start_launch("", PLAN, PROVENANCE, HERE, counted=counted)
+    [first] = runs(tracking, "launch")
+    tracking._client.delete_run(first.info.run_id)
+    tracking.start_launch("", PLAN, PROVENANCE, HERE, counted=counted)
+    [kept] = runs(tracking, "launch")
+    assert json.loads(tracking.read_artifact(kept.info.run_id, "counted.json"))["arms"] == {"a": "x"}
 
 
 def test_launch_of_another_storage_may_live_and_is_left_alone(uri: str, caplog: pytest.LogCaptureFixture) -> None:

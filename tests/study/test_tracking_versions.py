@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,3 +65,15 @@ def test_a_trial_that_was_pruned_and_is_trained_by_a_later_version_is_as_if_neve
         assert tracking.shown()["abc123"].status == "finished" and tracking.shown()["abc123"].seeds == unit.block
         assert shown(tracking) == shown(never)
         store.delete(f"{unit.key}/done.json")
+
+
+def test_what_one_arm_pruned_and_the_same_by_another_name_trained_is_shown(uri: str, store: Store) -> None:
+    """MLflow changes no parameter, and the arm's name is one."""
+    show(Tracking(uri, "jko", "v1"), store, pruned_unit(store))
+    unit = finished_unit(store, phase="search")
+    renamed = replace(unit, configuration=replace(unit.configuration, arm="renamed"))
+    store.write_done(renamed, Manifest(status="finished", primary=KID))
+    show(Tracking(uri, "jko", "v2"), store, renamed)
+    [trial] = runs(Tracking(uri, "jko", "v2"), "trial")
+    assert (trial.data.tags["status"], trial.data.tags["arm"]) == ("finished", "renamed")
+    assert trial.data.params["arm"] == "jko", "as it was made"

@@ -18,6 +18,7 @@ from study.schema.unit import Unit
 from study.store import files
 from study.store.cache import cache_dir
 from study.store.lock import held
+from study.store.results import Results
 from study.store.units import AGAIN, StorageError, Store
 from tests.configurations import unit
 
@@ -220,11 +221,11 @@ def test_a_checkpoint_of_what_another_version_pruned_is_work_in_progress(store: 
     store.stamp = {"study_version": "v1"}
     store.write_done(UNIT, Manifest(status="pruned"))
     store.write_checkpoint(UNIT, 3, b"state")
-    for version, kept in (("v2", [3]), ("v1", [])):
+    for version, begun in (("v2", [3]), ("v1", []), ("v2", [3])):
         store.stamp = {"study_version": version}
-        assert [begun.update for begun in store.begun()] == kept
+        assert [one.update for one in store.begun()] == begun
         list(store.done_units(tidy=True))
-        assert (store.latest_checkpoint(UNIT) is not None) == bool(kept)
+        assert store.latest_checkpoint(UNIT) is not None, "another version may come back to it"
 
 
 def test_a_damaged_config_of_a_begun_unit_costs_its_configuration_only(store: Store) -> None:
@@ -372,3 +373,12 @@ def test_relative_path_is_fixed_when_the_store_is_made(tmp_path: Path, monkeypat
     copy = pickle.loads(pickle.dumps(store))
     copy.write_json("spec.json", {"a": 1})
     assert json.loads((tmp_path / "runs" / "jko" / "spec.json").read_text()) == {"a": 1}
+
+
+def test_what_was_pruned_names_no_file_of_an_earlier_training(store: Store) -> None:
+    """That one may be damaged, and none of its seeds count."""
+    store.write(f"{UNIT.key}/records.parquet", b"rotten")
+    manifest = store.write_done(UNIT, Manifest(status="pruned", rungs={3: 0.5}))
+    assert {*manifest.files} == {"config.json"}
+    found = Results(store, "kid", ["kid"], {UNIT.configuration.arm: [None]})
+    assert found.add_done(UNIT, manifest).pruned

@@ -67,24 +67,25 @@ class Tracking(Launches):
     def show(self, store: Store, done: Sequence[Done]) -> None:
         """Bring a configuration's runs up to what the storage has of it: a trial, and below it a replicate per seed.
 
-        done: its units. Harmless when repeated; nothing is asked of MLflow where it is up to date. What the storage has
-        no more stays in MLflow, uncounted, for `study.restore`.
+        done: its units. Harmless when repeated; nothing is asked of MLflow where it is up to date. Of seeds that the
+        storage has no more the files stay in MLflow, for `study.restore`; the trial's tags name them no more.
         Raises TrackingError, and StorageError for a file that is not what its manifest says.
         """
         done = counting(done)
-        unit, digest = done[0][0], content(done)
+        unit = done[0][0]
+        planned = self._seeds.get(unit.configuration.phase)
+        digest = content(done, [seed for one, _ in done for seed in one.seeds if planned is None or seed in planned])
         known = self.shown().get(unit.config_hash)
         if known is not None and known.content == digest:
             return
         runs = self.runs_of(unit.config_hash)
-        trial = next((run.info.run_id for run in runs if run.data.tags[KIND] == "trial"), None)
+        run = next((run for run in runs if run.data.tags[KIND] == "trial"), None)
         started, ended = (milliseconds(pick(getattr(m, when) for _, m in done))
                           for pick, when in ((min, "started"), (max, "ended")))
-        trial = trial or self._create_trial(unit, started, self._versions(done))
+        trial = run.info.run_id if run else self._create_trial(unit, started, self._versions(done))
         final = self._log_units(store, done, trial, runs)
-        planned = self._seeds.get(unit.configuration.phase, final)
         # Units of an earlier plan show what they have.
-        own = [row for seed, row in final.items() if seed in planned] or list(final.values())
+        own = [row for seed, row in final.items() if planned is None or seed in planned] or list(final.values())
         measured, how = aggregates(own), verdicts(own)
         statuses = {manifest.status for _, manifest in done}
         tags = TrialTags.of(
@@ -96,7 +97,9 @@ class Tracking(Launches):
         self.end(trial, "FINISHED", ended)
         at = ended if known is None else milliseconds(time.time())  # of one step MLflow shows the last
         self.log(trial, [metric(name, value, at, 0) for name, value in measured.items()],
-                 {NOTE: note, **tags.plain()}, parameters(unit.configuration))
+                 {NOTE: note, **tags.plain()},
+                 {name: value for name, value in parameters(unit.configuration).items()
+                  if run is None or name not in run.data.params})  # MLflow changes none: an arm may have a new name
         self.shown()[unit.config_hash] = tags
 
     def _log_units(self, store: Store, done: Sequence[Done], trial: str, runs: Sequence[Run]) -> dict[int, Row]:

@@ -12,8 +12,7 @@ def first_contact(tracking: Tracking, store: Store) -> str:
     """Reach MLflow before a launch begins: "", or what a person should know when the launch goes on without it.
 
     A server that is away is refused where the study was never shown there: a person looks now, and the address may be
-    mistyped. A study that was shown there goes on, as it would had the server gone away a minute later. Without the
-    server this launch knows only of what is finished in the storage.
+    mistyped. A study that was shown there goes on, as it would had the server gone away a minute later.
 
     Raises TrackingError.
     """

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class TrackingError(Exception):
-    """The tracking store cannot be used; one sentence. Nothing is lost: storage remembers, a relaunch drains.
+    """The tracking store cannot be used; one sentence. Nothing is lost: storage remembers, a relaunch shows it.
 
     away: it does not answer, or its answer is that it cannot now; else it refuses what it was asked. A password in the
     message, such as the URI's, is left out.

@@ -68,6 +68,7 @@ class Launches(Experiment):
         """
         if self._is_started:
             return
+        self._counted = None  # of two runs that were made of this launch the other may have it
         self._commit = provenance.commit or "unknown"
         for run in self.delete_doubles():
             if run.data.tags.get(LAUNCH) == self._identity:

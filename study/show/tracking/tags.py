@@ -16,11 +16,12 @@ UNITS = "units"  # the folder of artifacts from which `study.restore` makes unit
 Done = tuple[Unit, Manifest]
 
 
-def content(done: Sequence[Done]) -> str:
-    """16 hex digits that change with what these units hold. Another training of the same seeds has other times."""
+def content(done: Sequence[Done], counted: Sequence[int] = ()) -> str:
+    """16 hex digits that change with what these units hold (another training of the same seeds has other times), and
+    with the seeds that count."""
     found = [[unit.block, manifest.status, manifest.study_version, manifest.rungs
               if manifest.status == "pruned" else manifest.files[RECORDS].sha256] for unit, manifest in done]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([found, counted]).encode()).hexdigest()[:16]
 
 
 def counting(done: Iterable[Done]) -> list[Done]:

@@ -119,6 +119,7 @@ class UploadQueue:
         with self._changed:
             if self._jobs[key] is job:
                 del self._jobs[key]
+            self._told.discard(key)
             self._failures, self._forward = 0, time.monotonic()
             left = len(self._jobs)
             self._changed.notify_all()
