@@ -91,8 +91,9 @@ def snapshot(tracking: Tracking) -> list[Any]:
     for run in [*runs(tracking, "trial"), *runs(tracking, "replicate")]:
         identity = run.info.run_id
         tags = {k: v for k, v in run.data.tags.items() if k not in ("mlflow.parentRunId", "study")}
+        curves = run.data.metrics if run.data.tags["kind"] == "replicate" else ()  # an aggregate is what it is now
         history = {key: [(m.step, m.timestamp, m.value) for m in tracking._client.get_metric_history(identity, key)]
-                   for key in run.data.metrics}
+                   for key in curves}
         paths = [*tracking.artifacts(identity, ""), *tracking.artifacts(identity, "records")]
         artifacts = {path: tracking.read_artifact(identity, path) for path in paths if "." in path}
         found.append((tags, history, run.data.metrics, run.data.params, artifacts, run.info.status,

@@ -380,5 +380,5 @@ def test_what_was_pruned_names_no_file_of_an_earlier_training(store: Store) -> N
     store.write(f"{UNIT.key}/records.parquet", b"rotten")
     manifest = store.write_done(UNIT, Manifest(status="pruned", rungs={3: 0.5}))
     assert {*manifest.files} == {"config.json"}
-    found = Results(store, "kid", ["kid"], {UNIT.configuration.arm: [None]})
+    found = Results(store, "kid", {"kid": 1}, {UNIT.configuration.arm: [None]})
     assert found.add_done(UNIT, manifest).pruned
