@@ -9,12 +9,15 @@ from pathlib import Path
 
 import matplotlib.figure
 from markupsafe import Markup
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from analysis.page.svg import inline
 from analysis.panels.palette import style
 from analysis.panels.panel import Figure
 
 TITLE = 0.080  # inches of a letter of a PNG's title
+SVG, PNG = 72, 160  # dots per inch
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,26 @@ def draw(of: Figure, folder: Path) -> Drawn:
     with style():
         figure = matplotlib.figure.Figure(figsize=of.size, layout="constrained")
         of.plot(figure.subplots())
+        _lay_out(figure)
         sink = io.StringIO()
         figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
-        figure.set_layout_engine("none")  # the layout is found; PNG takes the same one
         if of.heading:  # on the page it stands above the figure
             title = textwrap.fill(of.heading, max(20, int(of.size[0] / TITLE)))
             figure.suptitle(title, x=0.01, y=1.0, ha="left", va="bottom", fontsize=9, fontweight="bold")
-        figure.savefig(folder / f"{of.name}.png", dpi=160, metadata={"Software": None}, bbox_inches="tight",
-                       pad_inches=0.05)
+        figure.set_dpi(PNG)
+        box = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer()).padded(0.05)
+        figure.savefig(folder / f"{of.name}.png", dpi=PNG, metadata={"Software": None}, bbox_inches=box)
     csv = of.frame.to_csv(index=False)
     (folder / f"{of.name}.svg").write_text(sink.getvalue(), encoding="utf-8")
     (folder / f"{of.name}.csv").write_text(csv, encoding="utf-8")
     return Drawn(of.name, of.heading, inline(sink.getvalue(), of.name, of.alt), csv, 96 * of.size[0], of.folded)
+
+
+def _lay_out(figure: matplotlib.figure.Figure) -> None:
+    """The layout that both files take, found once: `savefig` draws a figure one time more for each that has none."""
+    FigureCanvasSVG(figure)
+    figure.set_dpi(SVG)
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
+    figure.set_layout_engine("none")

@@ -52,8 +52,10 @@ class Samples(Panel):
             group = _group(study, [_plain(row) for row in some.to_dict("records")])
             later = bool(found) or sum(not _is_joint(figure) for figure in group) > OPEN
             found += [replace(figure, folded=later and not _is_joint(figure)) for figure in group]
-        real = _real(study)
-        return [*([_figure(*real)] if real and found else []), *found]
+        real, name = _real(study), study.plan.data.name
+        first = [_figure("samples_data", f"{name}: training data", real, "real, drawn at random",
+                         pd.DataFrame([{"data": name}]))] if real and found else []
+        return [*first, *found]
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         return ("One seed for all arms, so that all start from the same noise: the smallest at which every arm shown "
@@ -151,7 +153,7 @@ def _joint(study: Study, found: list[dict[str, Any]]) -> Figure:
         row["verdict"] == "diverged") for row in found]
     real = _real(study)
     if real is not None:
-        columns.insert(0, sheets.Column("training data", sheets.cut(real[2], shape, CHAINS), []))
+        columns.insert(0, sheets.Column("training data", sheets.cut(real, shape, CHAINS), []))
     seeds = sorted({int(row["seed"]) for row in found if row["samples"]})
     heading = f"side by side, seed {seeds[0]}" if len(seeds) == 1 else "side by side, own seeds"
     name = f"joint_{slug(f'''{found[0]['step_size']:g}''')}_{found[0]['mcmc_steps']:g}"
@@ -159,13 +161,9 @@ def _joint(study: Study, found: list[dict[str, Any]]) -> Figure:
                   f"Samples of {len(found)} arms, {heading}, each beside its nearest training image")
 
 
-def _real(study: Study) -> tuple[str, str, Path, str, pd.DataFrame] | None:
-    """What `_figure` needs for the sheet of training data; None where the launch kept none."""
-    path = study.pictures.data() if study.pictures else None
-    if path is None:
-        return None
-    name = study.plan.data.name
-    return "samples_data", f"{name}: training data", path, "real, drawn at random", pd.DataFrame([{"data": name}])
+def _real(study: Study) -> Path | None:
+    """The sheet of training data; None where the launch kept none."""
+    return study.pictures.data() if study.pictures else None
 
 
 def _figure(name: str, heading: str, path: Path, note: str, frame: pd.DataFrame, alarm: bool = False) -> Figure:

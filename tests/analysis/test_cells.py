@@ -204,6 +204,12 @@ def test_records_are_fetched_once(study, toy_uri, tmp_path, monkeypatch):
     assert again.finals.equals(study.finals)
 
 
+def test_artifacts_on_this_disk_are_read_without_asking_mlflow(study, toy_uri, tmp_path, monkeypatch):
+    store = Store(toy_uri)
+    monkeypatch.setattr(store.client, "download_artifacts", None)
+    assert read(store, "toy", tmp_path).finals.equals(study.finals)
+
+
 def test_seeds_outside_the_plan_are_left_out():
     frame = pd.DataFrame({"phase": ["design", "design", "search"], "seed": [0, 9, 9], "value": [1.0, 2.0, 3.0]})
     kept = planned_seeds(frame, {"design": [0, 1], "search": [9]})
