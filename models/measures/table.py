@@ -73,6 +73,8 @@ class Measure:
         if alike := next((m.family for m in MEASURES if f"{m.family}_".startswith(f"{self.family}_")
                           or f"{self.family}_".startswith(f"{m.family}_")), ""):
             return f"its family is {self.family!r}, which reads like the built-in {alike}"
+        if self.direction not in (None, "minimize", "maximize"):
+            return f"its direction is {self.direction!r}, expected minimize or maximize"
         if self.objective and self.direction is None:
             return "it is an objective and states no direction"
         if not self.spaces:

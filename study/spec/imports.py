@@ -47,7 +47,8 @@ class _Finder(MetaPathFinder):
 
     def learn(self, name: str, found: Imported) -> None:
         """From now on `name` is this module: what is loaded of an earlier one goes."""
-        if self.known.get(name) != found:
+        here = getattr(sys.modules.get(name), "__file__", None) or ""
+        if self.known.get(name, found) != found or not Path(here).is_relative_to(found.path):
             for loaded in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
                 del sys.modules[loaded]
         self.known[name] = found
@@ -62,16 +63,21 @@ def read_imports(reader: Reader, base: str) -> dict[str, Imported]:
     """name -> module, each of which can be imported from now on. base: the folder of the study's file."""
     value = reader.raw.get("import")
     found: dict[str, Imported] = {}
+    places: dict[str, Place] = {}
     for i, name in enumerate(value if isinstance(value, list) else [] if value is None else [value]):
         where: Place = ("import", i) if isinstance(value, list) else ("import",)
         problem = _name_problem(name) or (f"{name} stands twice in the list" if name in found else "")
-        if not problem:
-            one = _found(name, dict.fromkeys([str(Path(base).resolve()), str(Path.cwd())]))
-            problem = one if isinstance(one, str) else _import_problem(name, one)
-        if problem:
+        one = problem or _found(name, dict.fromkeys([str(Path(base).resolve()), str(Path.cwd())]))
+        if isinstance(one, str):
+            reader.report(where, one)
+        else:
+            found[name], places[name] = one, where
+    for name, module in found.items():  # all of them before any is imported: one may import another
+        FINDER.learn(name, module)
+    for name, where in places.items():
+        if problem := _import_problem(name):
             reader.report(where, problem)
-        elif isinstance(one, Imported):
-            found[name] = one
+            del found[name]
     return found
 
 
@@ -132,8 +138,7 @@ def _checksum(path: Path, files: Sequence[Path]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _import_problem(name: str, found: Imported) -> str:
-    FINDER.learn(name, found)
+def _import_problem(name: str) -> str:
     try:
         importlib.import_module(name)
     except (Exception, SystemExit) as error:  # whatever a module from outside does when it is imported

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import importlib
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -278,3 +279,10 @@ def test_a_system_that_cannot_say_which_cpus_are_free_still_reads_images(
         found.train.prefetch(np.arange(5))
         assert np.array_equal(np.concatenate(everything(found)), expected(PNGS).astype(np.float32))
     importlib.reload(disk_index)
+
+
+def test_what_is_wrong_with_data_is_said_from_a_worker_too() -> None:
+    """An exception travels pickled."""
+    problem = DataError(("folder",), "found nothing")
+    again = pickle.loads(pickle.dumps(problem))
+    assert (again.key, str(again)) == (problem.key, str(problem)) == (("folder",), "data.folder: found nothing")

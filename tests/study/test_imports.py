@@ -163,3 +163,19 @@ def test_a_study_without_it_is_as_it_was() -> None:
     plain = loads(SPEC.replace("import: [mylab, one]\n", "").replace(", mylab.tempered:Tempered", ""))
     assert "import" not in plain.resolved() and not plain.imports
     assert all("imports" not in c.plain() for c in design_configurations(plain))
+
+
+@pytest.mark.parametrize("order", ["[mylab, one]", "[one, mylab]"])
+def test_modules_may_import_each_other_whatever_the_order_of_the_list(lab: Path, order: str) -> None:
+    (lab / "mylab/__init__.py").write_text("import one\n")
+    (lab / "s.yaml").write_text(SPEC.replace("[mylab, one]", order))
+    assert [*load(lab / "s.yaml").checksums] == order.strip("[]").split(", ")
+
+
+def test_a_module_that_is_loaded_from_there_already_stays(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook's: its classes are those that it knows."""
+    monkeypatch.syspath_prepend(lab)
+    import mylab  # type: ignore[import-not-found]
+
+    load(lab / "s.yaml")
+    assert sys.modules["mylab"] is mylab

@@ -161,6 +161,7 @@ like_ours = replace(far, family="modes_of_mine")
 twin = replace(far, label="another")
 undirected = replace(far, direction=None)
 spaceless = replace(far, spaces=())
+british = replace(far, direction="maximise")  # type: ignore[arg-type]
 misplaced = replace(far, spaces=("pixel",))
 judged = replace(far, spaces=("judge",))
 of_model = replace(far, needs=("model's density",))
@@ -195,6 +196,8 @@ def planned(one: StudySpec, tmp_path: Path) -> Any:
                          "direction"),
     (f"{ME}:spaceless", f"measures: found '{ME}:spaceless', expected a measure: it states no spaces, such as "
                         "('pixels',)"),
+    (f"{ME}:british", f"measures: found '{ME}:british', expected a measure: its direction is 'maximise', expected "
+                      "minimize or maximize"),
     (f"{ME}:misplaced", f"measures: found '{ME}:misplaced', expected a measure: it states the space 'pixel', expected "
                         "one of pixels, judge, second"),
     (f"{ME}:judged", f"measures: found '{ME}:judged', expected a measure: it states the place plane, where there is no "

@@ -101,8 +101,8 @@ def test_what_is_damaged_on_both_sides_is_said_and_left(launch: Launch, capsys: 
     lines = said.err.splitlines()
     assert len(lines) == 3 and all(line.startswith("run ") for line in lines)
     assert sum("is damaged" in line for line in lines) == 2
-    assert said.out.endswith(": 1 units of work are restored, 0 were whole, 3 cannot be restored and will be trained "
-                             "again\n") and records.read_bytes() == good
+    assert said.out.endswith(": 1 units of work are restored, 0 were whole, 3 cannot be had from MLflow\n")
+    assert records.read_bytes() == good
 
 
 @pytest.mark.parametrize(("words", "database", "sentence"), [
@@ -133,3 +133,19 @@ def test_a_server_that_goes_away_ends_it_with_a_sentence(launch: Launch, monkeyp
     monkeypatch.setattr(Experiment, "read_artifact", fails)
     assert restore() == 2
     assert "no artifacts today" in capsys.readouterr().err and done() == []
+
+
+def test_artifacts_that_are_gone_are_shown_again_from_the_storage_and_said_where_both_are_gone(
+        launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch()[0] == 0
+    before = {path.relative_to("mlruns").parts[2:] for path in Path("mlruns").rglob("*") if path.is_file()}
+    shutil.rmtree("mlruns")
+    assert launch()[0::2] == (0, [])
+    assert {path.relative_to("mlruns").parts[2:] for path in Path("mlruns").rglob("*") if path.is_file()} == before
+    assert len(shown().search("tags.kind = 'trial'")) == 4 and len(shown().search("tags.kind = 'replicate'")) == 8
+    shutil.rmtree("mlruns")
+    shutil.rmtree("runs")
+    assert restore() == 2
+    said = capsys.readouterr()
+    assert said.err.count(" in MLflow: its artifacts are gone\n") == 4
+    assert said.out.endswith(": 0 units of work are restored, 0 were whole, 4 cannot be had from MLflow\n")

@@ -65,6 +65,17 @@ def test_its_report_and_its_relaunch_know_it_where_it_is(
         assert tracking.read_artifact(run.info.run_id, "spec.yaml") == b"study: jko\n"
 
 
+def test_a_copy_without_its_artifacts_writes_nothing_into_the_folder_it_is_of(
+        uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = tmp_path / "a b", tmp_path / "c d"
+    shutil.copytree(old, new)
+    shutil.rmtree(new / "mlruns")
+    before = {path for path in old.rglob("*")}
+    monkeypatch.chdir(new)
+    launched(uri)
+    assert {path for path in old.rglob("*")} == before and [*new.rglob("plan.json")]
+
+
 def test_a_store_that_is_refused_is_not_written(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It was moved, and is of an earlier MLflow: whoever upgrades or copies it finds it as it was."""
     shutil.move(tmp_path / "a b", tmp_path / "c d")

@@ -46,6 +46,9 @@ class DataError(ValueError):
         self.key, self.message = key, message
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DataError, (self.key, self.message)  # an exception is pickled with its args alone, and workers' are
+
     def __str__(self) -> str:
         return f"data.{'.'.join(self.key)}: {self.message}"
 

@@ -57,10 +57,12 @@ class Tracking(Launches):
 
     @named
     def shown(self) -> dict[str, TrialTags]:
-        """config_hash -> tags of its trial run, of those that are complete, of whatever version. Asked once."""
+        """config_hash -> tags of its trial run, of those that are complete and have their files, of whatever version.
+        Asked once."""
         if self._shown is None:
             runs = self.search(f"tags.{KIND} = 'trial' and tags.{COMPLETE} = '{TRUE}'")
-            self._shown = {tags.config_hash: tags for tags in (TrialTags.read(run.data.tags) for run in runs)}
+            whole = [TrialTags.read(run.data.tags) for run in runs if not self.lacks(run, UNITS)]
+            self._shown = {tags.config_hash: tags for tags in whole}
         return self._shown
 
     @named
@@ -125,12 +127,15 @@ class Tracking(Launches):
                        run: Run | None) -> None:
         unit, manifest = done
         digest = content([done])
-        if run is not None and run.data.tags.get(CONTENT) != digest:  # trained again: curves cannot be taken back
+        sheets = [name for name in (f"samples_{seed}.png", f"nearest_{seed}.png") if name in manifest.files]
+        is_complete = run is not None and run.data.tags.get(COMPLETE) == TRUE
+        if run is not None and (run.data.tags.get(CONTENT) != digest or (  # trained again: curves cannot be taken back
+                is_complete and any(self.lacks(run, sheet) for sheet in sheets))):
             self.delete(run.info.run_id)
             run = None
         if run is not None and run.data.tags.get(PARENT) != trial:  # its trial was deleted by hand
             self.log(run.info.run_id, [], {PARENT: trial})
-        if run is not None and run.data.tags.get(COMPLETE) == TRUE:
+        if run is not None and is_complete:
             return
         started = manifest.started
         [final] = [row for row in rows if row[STAGE] == FINAL]
@@ -140,9 +145,8 @@ class Tracking(Launches):
                           content=digest)
         tags = {SEED: str(seed), **verdict_tags(final), NOTE: note, PARENT: trial, **replace(of, config="").plain()}
         run_id = run.info.run_id if run else self._create("replicate", f"seed {seed}", tags, milliseconds(started))
-        for sheet in (f"samples_{seed}.png", f"nearest_{seed}.png"):
-            if sheet in manifest.files:
-                self.log_bytes(run_id, sheet, store.read_verified(unit, sheet, manifest))
+        for sheet in sheets:
+            self.log_bytes(run_id, sheet, store.read_verified(unit, sheet, manifest))
         self.end(run_id, "FINISHED", ended)
         metrics = [metric(name, value, milliseconds(started + row[WALL]), row[UPDATE])
                    for name, value, row in curves(rows, manifest.primary)]

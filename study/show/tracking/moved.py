@@ -24,11 +24,14 @@ def follow(store: Path, name: str) -> tuple[Path, Path] | None:
             return None
         row = database.execute("SELECT experiment_id, artifact_location FROM experiments WHERE name = ?",
                                (name,)).fetchone()
-        before = _local(row[1]) if row else None
+        before = local_path(row[1]) if row else None
         if before is None or before.parent.name != ARTIFACTS:
             return None
         after = Path(os.path.abspath(store)).parent / ARTIFACTS / before.name
-        if before == after or not after.exists() or (before.exists() and before.samefile(after)):
+        if before == after or (before.exists() and after.exists() and before.samefile(after)):
+            return None
+        is_copy = (before.parent.parent / store.name).exists()  # of a store that is still where the artifacts were
+        if not after.exists() and not is_copy:
             return None
         there = after.as_uri() if row[1].startswith("file:") else str(after)
         database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (there, row[0]))
@@ -38,7 +41,7 @@ def follow(store: Path, name: str) -> tuple[Path, Path] | None:
     return before, after
 
 
-def _local(location: str) -> Path | None:
+def local_path(location: str) -> Path | None:
     """The path of an artifact location; None of one that is behind a server or in a bucket."""
     parts = urlsplit(location)
     if parts.scheme == "file":
