@@ -19,6 +19,7 @@ import pytest
 from study.launch import main
 from study.run import cluster
 from study.run.cluster import capacity
+from study.run.dispatch import Dispatch, Finished
 from study.show.tracking import Tracking, TrackingError
 from study.store.units import AGAIN, StorageError, Store
 from tests.stores import template
@@ -32,13 +33,13 @@ def run_round(source: Any, monitor: Any, store: Store, *, options: Callable[[Any
     """As rounds.run_round, without Ray."""
     from study.run.unit_run import UnitRun
 
-    while (unit := source.next()) is not None:
+    dispatch = Dispatch(source, monitor)
+    while (unit := dispatch.assign("the only worker")) is not None:
         monitor.started(unit)
         worker = UnitRun(unit, store, **options(unit))
         while not (report := worker.advance())["done"]:
             pass
-        assert monitor.finished(unit, None)
-        source.finished(unit, report["status"])
+        dispatch.ended("the only worker", Finished(report["status"]))
     return True
 
 

@@ -35,9 +35,10 @@ class Watcher:
         self.most = max(self.most, self.running)
 
     def __getattr__(self, name: str) -> Any:
-        def note(*event: Any) -> None:
+        def note(*event: Any) -> bool:
             self.running -= 1
             self.told.append(name)
+            return True
 
         return note
 
