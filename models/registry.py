@@ -87,9 +87,13 @@ def _network_lacks(found: Any) -> str:
 
 
 def _data_set_lacks(found: Any) -> str:
-    info = importlib.import_module("models.data.datasets").DatasetInfo
-    if not isinstance(getattr(found, "info", None), info):
+    datasets = importlib.import_module("models.data.datasets")
+    info = getattr(found, "info", None)
+    if not isinstance(info, datasets.DatasetInfo):
         return "its info is no models.data.datasets.DatasetInfo"
+    for part in ("labels", "density"):
+        if getattr(info, part) and getattr(found, part) is getattr(datasets.DataSet, part):
+            return f"its info says {part}, and it lacks that method"
     return _abstract(found)
 
 

@@ -8,12 +8,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from analysis.read.address import PassingError, ReportError, check, words
-from study.schema.address import resolved, sqlite_path
+from study.schema.address import local_path, resolved, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -112,9 +111,9 @@ class Store:
     def _folder(self, run: Run) -> Path | None:
         """The run's artifacts on this disk: beside an SQLite store, where a launch puts them, else where MLflow says.
         That is an absolute path, and the store may have been moved since. None: ask MLflow, which takes longer."""
-        uri = urlsplit(run.info.artifact_uri or "")
-        said = PurePosixPath(unquote(uri.path))
+        said = local_path(run.info.artifact_uri or "")
+        if said is None or not said.is_absolute():
+            return None
         last = said.parts[-4:]  # mlruns/1/<id>/artifacts
-        places = [self._file.absolute().parent.joinpath(*last)] if self._file and last[:1] == ("mlruns",) else []
-        places += [Path(said)] if uri.scheme in ("", "file") and said.is_absolute() else []
-        return next((place for place in places if place.is_dir()), None)
+        beside = [self._file.absolute().parent.joinpath(*last)] if self._file and last[:1] == ("mlruns",) else []
+        return next((place for place in (*beside, said) if place.is_dir()), None)

@@ -32,9 +32,8 @@ def profile(frame: pd.DataFrame, measure: str, lower_is_better: bool) -> pd.Data
 
     share: of an arm's replicates that are at least as good as the threshold; a diverged one never is. low, high:
     pointwise 95 % percentile bootstrap of seeds, each drawn with all of its cells: cells share their seeds, so that
-    replicates are no independent draws. frame: replicates of cells that all of its arms
-    ran; thresholds: 100 values between the best and the worst
-    survivor of all arms.
+    replicates are no independent draws. frame: replicates of cells that all of its arms ran. thresholds: 100 values
+    between the best and the worst survivor of all arms.
     """
     alive = frame.loc[~frame["diverged"], measure].dropna()
     if alive.empty:

@@ -75,13 +75,13 @@ class DataSet(ABC):
     def rows(self, split: str, n: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """The n rows of a split (train, search or confirm), (n, *shape). rng: the split's own, the same every time."""
 
-    def labels(self, split: str, n: int) -> np.ndarray:
+    def labels(self, split: str, n: int) -> np.ndarray | None:
         """Classes 0, 1, ... of these rows, (n,), where `info` says that there are labels."""
-        raise NotImplementedError
+        return None
 
-    def density(self) -> Density:
+    def density(self) -> Density | None:
         """Of points in the plane, where `info` says that it is known."""
-        raise NotImplementedError
+        return None
 
 
 def info_of(name: str) -> DatasetInfo | None:

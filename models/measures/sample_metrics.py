@@ -56,7 +56,7 @@ class SampleMetrics:
                 self.spaces[second.name] = second
         place: Place = "images" if self.extractor else "plane"
         self.rows = [m for m in (*MEASURES, *measures) if m.by == "samples" and place in m.places
-                      and ("data's density" not in m.needs or data.density is not None)]
+                     and ("data's density" not in m.needs or data.density is not None)]
         self._primary_row = primary(place)
         self.primary = self._primary_row.name(samples, self._space)
         self.direction = self._primary_row.direction
@@ -128,8 +128,8 @@ class SampleMetrics:
                     continue
                 call = m.function, m.reference, m.needs
                 if call not in values:
-                    values[call] = self._value(m, *((x_to_train[space], y_to_train[space])
-                                                  if "train split" in m.needs else (x[space], y[space])))
+                    sides = (x_to_train, y_to_train) if "train split" in m.needs else (x, y)
+                    values[call] = self._value(m, *(side[space] for side in sides))
                 found[m.name(self.n, space)] = getattr(values[call], m.field) if m.field else values[call]
         return found
 

@@ -1,4 +1,4 @@
-"""Every measure, a row each: what it is called, what it is taken of, which way is better, and what reads it. One from
+"""One row per measure: what it is called, what it is taken of, which way is better, and what reads it. One from
 outside is such a row, too.
 
 From it are read what an evaluation takes of samples, the objectives of a search, and the inputs of the verdict. Imports

@@ -22,7 +22,7 @@ from study.run.unit_progress import UnitProgress, pack, unpack
 from study.schema.manifest import Manifest
 from study.schema.unit import Unit
 from study.store.provenance import commit, versions
-from study.store.records import records
+from study.store.records import FILE, records
 from study.store.sheet import pairs, sheet
 from study.store.units import Store
 
@@ -226,7 +226,7 @@ class UnitRun:
             progress.rungs[state.update] = report[self.objective]
         from models.data.data import some
 
-        self.store.write(f"{unit.key}/records.parquet", records(progress.rows + final))
+        self.store.write(f"{unit.key}/{FILE}", records(progress.rows + final))
         extent = self._data.density.extent if self._data.density is not None else self._data.extent
         for seed, alive, images in zip(unit.seeds, state.alive.tolist(), samples, strict=True):
             if alive and np.isfinite(images).all():

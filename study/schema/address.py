@@ -1,10 +1,12 @@
-"""The address of MLflow's store: which one is meant, and why none can have it. Asks nobody."""
+"""The address of MLflow's store and of artifacts: which one is meant, and why none can have it. Asks nobody."""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 SERVER = ("http://", "https://")
 POSSIBLE = (r"https?://[^/]+.*", r"sqlite(\+\w+)?:///(?!:memory:).+", r"databricks(://.*)?",
@@ -38,6 +40,14 @@ def sqlite_path(uri: str) -> Path | None:
     from sqlalchemy.engine import make_url
 
     return Path(make_url(uri).database or "") if uri.startswith("sqlite") else None
+
+
+def local_path(location: str) -> Path | None:
+    """The path of an artifact location; None of one that is behind a server or in a bucket."""
+    parts = urlsplit(location)
+    if parts.scheme == "file":
+        return Path(url2pathname(parts.path))
+    return None if ":/" in location else Path(location)
 
 
 def problem(uri: str) -> str | None:

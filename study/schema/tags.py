@@ -20,8 +20,9 @@ class TrialTags:
     """Of a trial run. Empty: not known, or not yet.
 
     study_version, commit: of what trained it, several with commas. status: of `Manifest`, or of a unit that left none
-    (crashed | oom | interrupted). seeds: blocks, `0-5,6-9`. content: what it shows (`contents`). replicate_gradients:
-    particle-gradient evaluations of one that is trained to its end. last_rung: update at which a pruned one stopped.
+    (crashed | oom | interrupted). seeds: blocks, `0-5,6-9`. content: 16 hex digits of what it shows.
+    replicate_gradients: particle-gradient evaluations of one that is trained to its end. last_rung: update at which a
+    pruned one stopped.
     """
 
     config_hash: str = ""

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from models.registry import FindError, find
 from study.spec.branches import Placed, Section
 from study.spec.check_search import KEYS as SEARCH_KEYS
 from study.spec.knobs import ALL_KNOBS, METHODS, read_value
@@ -70,12 +69,8 @@ def _of_arms(reader: Reader) -> dict[str, str]:
 def _is_method(reader: Reader, where: Path, name: Any, may_be_list: bool = False) -> bool:
     """Whether it names a method, built in or from outside. Reports what does not."""
     if isinstance(name, str) and ":" in name:
-        try:
-            find("method", name)
-        except FindError as problem:
-            reader.report(where, str(problem))
-            return False
-    elif not isinstance(name, str) or name not in METHODS:
+        return reader.find(where, "method", name) is not None
+    if not isinstance(name, str) or name not in METHODS:
         reader.unknown(where, name, METHODS, "method", may_be_list=may_be_list)
         return False
     return True

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.data.datasets import info_of
-from models.measures.table import Measure, own_measure
-from models.registry import FindError
+from models.measures.table import Measure
 from study.schema.unit import Evaluation
 from study.spec.check_data import SPLITS
 from study.spec.knobs import is_number
@@ -55,10 +54,8 @@ def _measures(reader: Reader, value: Any, data: str, samples: int) -> list[str]:
         if not isinstance(place, str) or ":" not in place:
             reader.report(where, f"found {place!r}, expected package.module:name: built-in ones are taken anyway")
             continue
-        try:
-            one = own_measure(place)
-        except FindError as problem:
-            reader.report(where, str(problem))
+        one: Measure | None = reader.find(where, "measure", place)
+        if one is None:
             continue
         info = info_of(data)
         here = "plane" if info and not info.sizes else "images"

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.measures.table import own_measure
-from models.registry import FindError, find
 from study.schema.unit import Evaluation
 from study.spec.branches import Placed
 from study.spec.knobs import METHODS, is_number
@@ -51,10 +50,7 @@ def _sampler(reader: Reader, value: Any) -> str:
     """A built-in one's word, or `package.module:Name` of one that can be made."""
     where = ("search", "sampler")
     if isinstance(value, str) and ":" in value:
-        try:
-            find("sampler", value)
-        except FindError as problem:
-            reader.report(where, str(problem))
+        reader.find(where, "sampler", value)
         return value
     return reader.word(where, value, SAMPLERS, noun="sampler")
 

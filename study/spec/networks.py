@@ -58,4 +58,3 @@ def torn(methods: Mapping[str, str], fixed: Places, phases: Mapping[str, Places]
                     problems = [(here["network"].path, str(problem))]
                 yield from (one for one in problems if one[0] not in seen)
                 seen.update(path for path, _ in problems)
-

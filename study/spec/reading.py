@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from models.registry import FindError, find
 from study.spec.places import unknown
 from study.spec.problems import MAX_PROBLEMS, Path, dotted, nearest, suggestion
 from study.spec.written import as_list, as_number, unspaced
@@ -73,6 +74,14 @@ class Reader:
             self.report(path, f"found {value!r}, expected one of {', '.join((*words, *more))}"
                         + (f"; did you mean {near}?" if near else ""))
         return words[0]
+
+    def find(self, path: Path, kind: str, name: str) -> Any:
+        """What lies at `package.module:Name`; None, and a problem, where there is nothing of that kind."""
+        try:
+            return find(kind, name)
+        except FindError as problem:
+            self.report(path, str(problem))
+            return None
 
     def unknown(self, path: Path, value: Any, words: Iterable[str], noun: str, context: str = "",
                 may_be_list: bool = False) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from study.schema.columns import TEXT, WHOLE
 
+FILE = "records.parquet"
 Row = Mapping[str, Any]
 
 

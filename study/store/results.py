@@ -16,7 +16,7 @@ from study.schema.manifest import Manifest
 from study.schema.outcomes import verdicts
 from study.schema.unit import Unit
 from study.store.aggregates import aggregates, final_rows
-from study.store.records import read_records
+from study.store.records import FILE, read_records
 from study.store.units import Store
 
 Row = dict[str, Any]
@@ -138,8 +138,7 @@ class Results:
 
     def add_done(self, unit: Unit, manifest: Manifest) -> Result:
         """A unit that is done in the storage. Raises StorageError for records that are not what the manifest says."""
-        name = "records.parquet"
-        rows = [] if manifest.status == "pruned" else read_records(self._store.read_verified(unit, name, manifest))
+        rows = [] if manifest.status == "pruned" else read_records(self._store.read_verified(unit, FILE, manifest))
         return self.add(unit, manifest.status, rows, manifest.rungs)
 
     def result(self, unit: Unit) -> Result | None:

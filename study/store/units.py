@@ -17,6 +17,7 @@ from study.schema.canonical import sealed, unsealed
 from study.schema.manifest import File, Manifest
 from study.schema.unit import Configuration, Unit, block_name, block_seeds
 from study.store.files import Files, StorageError
+from study.store.records import FILE
 
 __all__ = ["DamagedError", "StorageError", "Store"]
 
@@ -87,7 +88,7 @@ class Store(Files):
             if file is None or hashlib.sha256(payload).hexdigest() != file.sha256:
                 self.delete(f"{unit.key}/{name}")
         if records:
-            self.write(f"{unit.key}/records.parquet", records)
+            self.write(f"{unit.key}/{FILE}", records)
         return self.write_done(unit, manifest.model_copy(update={"restored": True}))
 
     def _files(self, unit: Unit) -> list[str]:

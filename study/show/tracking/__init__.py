@@ -23,8 +23,9 @@ from study.schema.unit import Unit
 from study.show.tracking.errors import TrackingError, named
 from study.show.tracking.experiment import NOTE, metric
 from study.show.tracking.launches import NOTES, Launches, milliseconds
-from study.show.tracking.tags import RECORDS, UNITS, Done, content, counting, parameters, verdict_tags
+from study.show.tracking.tags import UNITS, Done, content, parameters, to_show, verdict_tags
 from study.store.aggregates import aggregates, curves, final_rows
+from study.store.records import FILE as RECORDS
 from study.store.records import read_records
 from study.store.units import Store
 
@@ -73,7 +74,7 @@ class Tracking(Launches):
         storage has no more the files stay in MLflow, for `study.restore`; the trial's tags name them no more.
         Raises TrackingError, and StorageError for a file that is not what its manifest says.
         """
-        done = counting(done)
+        done = to_show(done)
         unit = done[0][0]
         planned = self._seeds.get(unit.configuration.phase)
         digest = content(done, [seed for one, _ in done for seed in one.seeds if planned is None or seed in planned])

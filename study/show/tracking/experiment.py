@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.schema import address
 from study.show.tracking.errors import TrackingError, named
-from study.show.tracking.moved import follow, local_path
+from study.show.tracking.moved import follow
 from study.show.tracking.reach import check_database, check_server
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Experiment:
 
     def lacks(self, run: Run, name: str) -> bool:
         """Whether an artifact that lies on this disk is gone; of a server's or a bucket's nobody is asked."""
-        folder = local_path(run.info.artifact_uri or "")
+        folder = address.local_path(run.info.artifact_uri or "")
         return folder is not None and not (folder / name).exists()
 
     def read_artifact(self, run_id: str, path: str) -> bytes:

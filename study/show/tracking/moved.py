@@ -6,8 +6,8 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+
+from study.schema.address import local_path
 
 ARTIFACTS = "mlruns"  # beside the store; MLflow's own name
 
@@ -39,11 +39,3 @@ def follow(store: Path, name: str) -> tuple[Path, Path] | None:
                          "AND substr(artifact_uri, 1, ?) = ?",
                          (there, len(row[1]) + 1, row[0], len(row[1]) + 1, f"{row[1]}/"))
     return before, after
-
-
-def local_path(location: str) -> Path | None:
-    """The path of an artifact location; None of one that is behind a server or in a bucket."""
-    parts = urlsplit(location)
-    if parts.scheme == "file":
-        return Path(url2pathname(parts.path))
-    return None if "://" in location or ":/" in location else Path(location)

@@ -11,7 +11,8 @@ from study.schema.tags import COMPLETE, KIND, TRUE
 from study.schema.unit import Unit, block_name
 from study.show.tracking.errors import named
 from study.show.tracking.experiment import Experiment
-from study.show.tracking.tags import RECORDS, UNITS
+from study.show.tracking.tags import UNITS
+from study.store.records import FILE as RECORDS
 
 
 class Restorable(Experiment):

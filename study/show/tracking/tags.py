@@ -10,8 +10,8 @@ from typing import Any
 from study.schema.columns import FLAGS, VERDICT
 from study.schema.manifest import Manifest
 from study.schema.unit import Configuration, Unit
+from study.store.records import FILE as RECORDS
 
-RECORDS = "records.parquet"
 UNITS = "units"  # the folder of artifacts from which `study.restore` makes units done again
 Done = tuple[Unit, Manifest]
 
@@ -24,9 +24,11 @@ def content(done: Sequence[Done], counted: Sequence[int] = ()) -> str:
     return hashlib.sha256(json.dumps([found, counted]).encode()).hexdigest()[:16]
 
 
-def counting(done: Iterable[Done]) -> list[Done]:
-    """Of the units of one configuration those that are shown, in the order of their seeds: what a search stopped only
-    as long as none was trained to its end, by another version of the study or with more seeds."""
+def to_show(done: Iterable[Done]) -> list[Done]:
+    """Of the units of one configuration those that MLflow shows, in the order of their seeds.
+
+    What a search stopped counts only as long as none was trained to its end: another version may have done so.
+    """
     found = sorted(done, key=lambda one: one[0].seeds)
     return [one for one in found if one[1].status != "pruned"] or found[-1:]
 
