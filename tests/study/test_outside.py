@@ -136,8 +136,8 @@ def test_what_are_no_rows_is_one_sentence(name: str, said: str) -> None:
 
 @pytest.mark.parametrize(("data", "line"), [
     (f"{ME}:Rowless", f"data: found '{ME}:Rowless', expected a data set: it lacks rows"),
-    *((f"{ME}:{name}", f"data: found '{ME}:{name}', expected a data set: its info says {part}, and it lacks that method")
-      for name, part in (("Classless", "labels"), ("Dense", "density"))),
+    *((f"{ME}:{name}", f"data: found '{ME}:{name}', expected a data set: its info says {part}, and it lacks that "
+                       "method") for name, part in (("Classless", "labels"), ("Dense", "density"))),
     (f"{ME}:Infoless", f"data: found '{ME}:Infoless', expected a data set: its info is no "
                        "models.data.datasets.DatasetInfo"),
     (f"{ME}:Squares", f"data: found '{ME}:Squares', expected a data set: {ME} has no Squares; did you mean Square?"),
