@@ -44,7 +44,6 @@ class Monitor:
         self._queue = UploadQueue(redacted(tracking.uri), progress.say)
         tracking.on_answer = self._queue.answered
         self._done: dict[str, dict[str, tuple[Unit, Manifest]]] = {}  # config_hash -> block of seeds -> what is done
-        self._keys: dict[str, str] = {}  # config_hash -> key of the job that shows it
         self._to_show: dict[str, set[str]] = {}  # key of a job -> the blocks that it shows
         self._started: dict[str, float] = {}
         self._start: Callable[..., None] | None = None  # makes this launch's run in MLflow, once it may have one
@@ -130,7 +129,7 @@ class Monitor:
     def show(self, unit: Unit, manifest: Manifest) -> None:
         """Show a done unit in MLflow, as soon as MLflow can take it."""
         self._done.setdefault(unit.config_hash, {})[unit.block] = unit, manifest
-        key = self._key_of(unit)
+        key = self._name_of(unit)
         self._to_show.setdefault(key, set()).add(unit.block)
         self._queue.put(key, functools.partial(self._show, unit))
 
@@ -166,6 +165,7 @@ class Monitor:
     # Jobs, in the queue's thread.
 
     def _show(self, unit: Unit) -> None:
+        """With all that is done of its configuration by now, under whatever name its arm had then."""
         try:
             self.tracking.show(self.store, [*self._done[unit.config_hash].values()])
         except DamagedError as error:
@@ -204,11 +204,7 @@ class Monitor:
 
     def _mark(self, unit: Unit, status: str, message: str) -> None:
         if unit.config_hash not in self._done:  # what is shown of other seeds stays
-            self._queue.put(self._key_of(unit), functools.partial(self.tracking.mark, unit, status, message))
-
-    def _key_of(self, unit: Unit) -> str:
-        """Of the job that shows its configuration, one whatever its arm was called when its seeds were trained."""
-        return self._keys.setdefault(unit.config_hash, self._name_of(unit))
+            self._queue.put(self._name_of(unit), functools.partial(self.tracking.mark, unit, status, message))
 
     # For people.
 

@@ -23,6 +23,7 @@ from study.plan.make import make_plan
 from study.plan.samplers import make_sampler, sampler_arguments
 from study.plan.space import design_configurations
 from study.spec import StudySpec, loads
+from study.spec.imports import Imported
 from study.spec.objectives import measures
 from tests.study.test_bad_input import problems
 
@@ -162,6 +163,9 @@ far = Measure(family="far", label="share of points beyond 1", function=lambda x,
               places=("plane",), spaces=("pixels",), direction="maximize", unit="share", objective=True)
 plain = replace(far, family="plain", label="", direction=None, objective=False, unit="")
 with_density = replace(far, family="likely", function=lambda x, law: law.log_prob(x).mean(), needs=("data's density",))
+rows = replace(far, family="rows", function=lambda x, y: len(y))
+few_rows = replace(rows, family="few_rows", reference=1)
+hardly = replace(far, family="hardly", most=8)
 of_images = replace(far, family="grey", places=("images",))
 hungry = replace(far, family="hungry", least=65)
 raises = replace(far, family="raises", function=lambda x, y: x.sum(5))
@@ -244,9 +248,16 @@ def test_the_data_s_density_is_given_in_the_place_of_the_data() -> None:
     assert found["likely_8"] == density("rings").log_prob(data.search[:8]).mean()
 
 
+@pytest.mark.parametrize("order", [(rows, few_rows), (few_rows, rows)])
+def test_measures_of_one_function_each_have_their_own_reference(order: tuple[Measure, ...]) -> None:
+    found = SampleMetrics(load(f"{ME}:Square"), 4, measures=order).all(np.zeros((4, 2)))
+    assert (found["rows_4"], found["few_rows_4"]) == (100, 4)
+
+
 @pytest.mark.parametrize(("name", "said"), [
     ("raises", "measure raises: AxisError: axis 5 is out of bounds"),
     ("nowhere", "measure nowhere_64: found nan of real data against real data, expected a number"),
+    ("hardly", "measure hardly_64: found none of 64 samples, expected one: it is an objective of the search"),
     ("of_data_alone", "measure lacking_64: found nan of the reference's samples, expected a number: it stands for a "
                       "diverged replicate (search.diverged_value)")])
 def test_a_measure_that_fails_is_one_sentence_before_anything_is_trained(name: str, said: str, tmp_path: Path) -> None:
@@ -262,6 +273,16 @@ def test_no_pruner_looks_at_a_measure_of_the_end() -> None:
     assert problems(f"{PLANE}evaluation: {{measures: {ME}:far}}\n{pruned}") == [
         "s.yaml:7: search.prune: found successive_halving with far_64, which has no value before the end of training; "
         "take prune: null"]
+
+
+def test_the_code_of_a_data_set_is_a_part_of_the_identity() -> None:
+    """Its rows alone do not say its extent and its density."""
+    def hashes(text: str) -> set[str]:
+        one = loads(text)
+        return {config_hash(design_configurations(replace(one, imports={"mylab": Imported("mylab.py", checksum)}))[0],
+                            "abc") for checksum in ("one", "two")}
+
+    assert len(hashes(PLANE)) == 2 and len(hashes(f"{HEAD}data: rings\n")) == 1
 
 
 def test_what_is_measured_is_a_part_of_the_identity() -> None:
