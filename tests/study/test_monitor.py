@@ -16,7 +16,7 @@ import pytest
 from study.show import command
 from study.show.tracking import Tracking
 from study.show.tracking.upload_queue import UploadQueue
-from study.store.units import DamagedError, Store
+from study.store.units import DamagedError, StorageError, Store
 from tests.study.test_launch_whole import Launch, done, launch, launches, run_round, shown  # noqa: F401
 
 SEARCH = ("--set", "design=null", "--set",
@@ -60,22 +60,29 @@ def test_a_lost_unit_that_is_trained_by_the_next_launch_is_shown_as_finished(
     assert [run.data.tags["status"] for run in trials] == ["finished"] * 4
 
 
-def test_a_file_that_cannot_be_read_when_mlflow_wants_it_makes_its_unit_a_lost_one(
-        launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+@pytest.mark.parametrize("error", [DamagedError, StorageError])
+def test_a_damaged_file_that_mlflow_wants_makes_its_unit_a_lost_one_and_one_that_is_away_does_not(
+        launch: Launch, monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:  # noqa: F811
+    """What cannot be read now is shown later."""
     asked: list[Any] = []
 
     def damaged(self: Tracking, store: Store, done: Any) -> None:
         [(unit, _)] = done
         asked.append(unit.key)
         if unit.key == asked[0]:
-            raise DamagedError("the file is gone")
+            raise error("the file is gone")
         show(self, store, done)
 
     show = Tracking.show
     monkeypatch.setattr(Tracking, "show", damaged)
+    monkeypatch.setattr("study.show.tracking.upload_queue.PATIENCE", 2.0)
     code, _, errors = launch()
-    assert code == 1 and len(errors) == 1 and errors[0].endswith("the file is gone")
-    assert len(asked) == 4 and len(shown().shown()) == 3
+    is_lost = error is DamagedError
+    assert code == int(is_lost) and len(errors) == 1 and len(shown().shown()) == 3
+    assert errors[0].endswith(
+        "the file is gone" if is_lost else "1 units are not shown in MLflow; the same command adds them")
+    if is_lost:
+        assert len(asked) == 4 and launches() == ["FAILED"]
 
 
 def test_interrupting_the_last_uploads_ends_the_launch_in_order(

@@ -62,6 +62,15 @@ def test_jobs_run_in_order_once_and_the_newest_of_a_key_replaces_those_that_wait
     assert ran == ["start", "a", "new", "c"] and writer.waiting() == set()
 
 
+def test_what_was_refused_once_and_then_taken_is_refused_no_more(writer: UploadQueue) -> None:
+    """Should it wait again, it waits for a server that is away."""
+    writer.put("a", failing(1, TrackingError("no room")))
+    writer.start()
+    wait_until(lambda: not writer.waiting())
+    writer.put("a", failing(10**6))
+    assert writer.waiting() == {"a"} and writer.refused() == set()
+
+
 def test_a_job_that_is_replaced_while_it_runs_runs_again(writer: UploadQueue) -> None:
     begun, go_on, ran = threading.Event(), threading.Event(), []
 
