@@ -26,7 +26,7 @@ from study.store.sheet import DATA_SHEET
 from study.store.units import DamagedError, StorageError, Store
 
 UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts, and between two lines of the last uploads
-LAUNCH, LACKING = "this launch", "what the storage lacks"  # keys of the jobs that show and tell it
+LAUNCH, LACKING, END = "this launch", "what the storage lacks", "the end of this launch"  # keys of jobs
 
 
 class Monitor:
@@ -137,7 +137,7 @@ class Monitor:
         """Show what is not shown yet, as long as MLflow takes it, and end the launch's run (finished | failed |
         interrupted). False: a person did not want to wait."""
         if self._start:
-            self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), self.results.counted, status))
+            self._queue.put(END, functools.partial(self._show_launch, self.counts(), self.results.counted, status))
         wanted, said = self.not_shown, time.monotonic()
 
         def tell() -> None:

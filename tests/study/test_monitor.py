@@ -73,8 +73,13 @@ def test_a_damaged_file_that_mlflow_wants_makes_its_unit_a_lost_one_and_one_that
             raise error("the file is gone")
         show(self, store, done)
 
-    show = Tracking.show
+    def at_the_end(self: UploadQueue) -> None:
+        if self._closing:
+            start(self)
+
+    show, start = Tracking.show, UploadQueue.start
     monkeypatch.setattr(Tracking, "show", damaged)
+    monkeypatch.setattr(UploadQueue, "start", at_the_end)
     monkeypatch.setattr("study.show.tracking.upload_queue.PATIENCE", 2.0)
     code, _, errors = launch()
     is_lost = error is DamagedError
