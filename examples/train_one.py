@@ -9,7 +9,7 @@ UPDATES, SAMPLES = 400, 256
 
 
 def main(updates: int = UPDATES) -> None:
-    data = models.load("gaussians8")
+    data = models.load_data("gaussians8")
     method = models.build("jko", data, updates=updates, step_size=0.15)
     metrics = models.SampleMetrics(data, SAMPLES)
     for state, _ in models.fit(method, data, seeds=[0, 1, 2], points=[updates * k // 4 for k in (1, 2, 3, 4)]):

@@ -8,19 +8,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.data.load import load
+    from models.data.load import load as load_data
     from models.measures.sample_metrics import SampleMetrics
     from models.methods.method import build
     from models.training.fit import fit, sample
+    from models.training.kept import keep, load
 
-__all__ = ["SampleMetrics", "build", "fit", "load", "sample"]
+__all__ = ["SampleMetrics", "build", "fit", "keep", "load", "load_data", "sample"]
 
-_PUBLIC = {"load": "models.data.load", "build": "models.methods.method", "fit": "models.training.fit",
-           "sample": "models.training.fit", "SampleMetrics": "models.measures.sample_metrics"}
+_PUBLIC = {"load_data": "models.data.load:load", "build": "models.methods.method:build",
+           "fit": "models.training.fit:fit", "sample": "models.training.fit:sample",
+           "keep": "models.training.kept:keep", "load": "models.training.kept:load",
+           "SampleMetrics": "models.measures.sample_metrics:SampleMetrics"}
 
 
 def __getattr__(name: str) -> Any:
     """A public name, from the file that has it."""
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

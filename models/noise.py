@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-STREAMS = ("weights", "chain", "data", "evaluation")
+STREAMS = ("weights", "chain", "data", "evaluation", "samples")
 
 
 def generators_for(seeds: Sequence[int], stream: str, device: torch.device | str = "cpu",

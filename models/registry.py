@@ -69,6 +69,12 @@ def find(kind: str, name: str) -> Any:
     return found
 
 
+def name_of(kind: str, thing: type) -> str:
+    """By what name `find` finds this class."""
+    where = f"{thing.__module__}:{thing.__qualname__}"
+    return next((name for name, known in TABLES.get(kind, {}).items() if known == where), where)
+
+
 def _method_lacks(found: Any) -> str:
     """What every one of a kind states and this one does not; "" where it has all. So the others."""
     base = importlib.import_module("models.methods.hparams").HParams

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+MOST = 2**53  # whole numbers that are exact wherever they go
+DEFAULT_STORAGE = "./runs"
+
 
 def parser() -> argparse.ArgumentParser:
     """Of `python -m study.launch`."""
@@ -37,19 +40,73 @@ def restore_parser() -> argparse.ArgumentParser:
     return made
 
 
+def sample_parser() -> argparse.ArgumentParser:
+    """Of `python -m study.sample`."""
+    made = argparse.ArgumentParser(
+        prog="python -m study.sample", description="Sample from a network that a study has trained: by default from "
+        "the replicate with the best primary measure, of the configuration with the best mean. Writes samples.png "
+        "(the first 64), samples.npy (all) and samples.json (what they are of).",
+        epilog="Exit codes: 0 done, 2 bad input, 130 interrupted.")
+    _add_kept(made)
+    which = made.add_mutually_exclusive_group()
+    which.add_argument("--arm", metavar="NAME", help="the best of this arm (default: of all arms)")
+    which.add_argument("--trial", metavar="HASH", help="this configuration: the first digits of its hash, as MLflow "
+                       "and the report show it")
+    made.add_argument("--replicate", type=_whole, metavar="SEED", help="with --trial: of this training seed (default: "
+                      "the best)")
+    made.add_argument("-n", type=_positive, metavar="N", help="how many samples (default: 64, or as many as there are "
+                      "persistent chains)")
+    made.add_argument("--steps", type=_positive, metavar="T", help="of fresh chains from the reference (default: as "
+                      "training sees them: persistent chains as they stand, else fresh chains of mcmc_steps)")
+    made.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the samples' chance (default: "
+                      "%(default)s)")
+    made.add_argument("--out", default="samples", metavar="DIR", help="where to write (default: ./%(default)s)")
+    return made
+
+
+def measure_parser() -> argparse.ArgumentParser:
+    """Of `python -m study.measure`."""
+    made = argparse.ArgumentParser(
+        prog="python -m study.measure", description="Take measures of what a study has trained, where its networks are "
+        "kept, and add them to its records and to MLflow. What is there already is not taken again.",
+        epilog="Exit codes: 0 done, 2 bad input, 130 interrupted (the same command goes on).")
+    _add_kept(made)
+    made.add_argument("--add", nargs="+", required=True, metavar="MEASURE", help="names such as kid_clf64_512, with "
+                      "the number of samples (docs/metrics/table.md), or package.module:name, a measure of your own")
+    _add_stores(made)
+    return made
+
+
+def _add_kept(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--study", required=True, metavar="NAME", help="the study's name")
+    made.add_argument("--storage", default=DEFAULT_STORAGE, metavar="URI", help="where the study's launches left "
+                      "their files: a path or s3://... (default: %(default)s)")
+    made.add_argument("--modules", default=".", metavar="DIR", help="where your own modules lie, of a study that "
+                      "imports some (default: this folder)")
+    made.add_argument("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:1 (default: %(default)s)")
+
+
 def _add_places(made: argparse.ArgumentParser) -> None:
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
                         help="replace a value of the file, such as design.replicates=10; may be given again")
+    made.add_argument("--storage", default=DEFAULT_STORAGE, metavar="URI", help="where units of work leave "
+                      "their files: a path or s3://... (default: %(default)s)")
+    _add_stores(made)
+
+
+def _add_stores(made: argparse.ArgumentParser) -> None:
     made.add_argument("--tracking-uri", metavar="URI", help="MLflow's store or server (default: "
                         "MLFLOW_TRACKING_URI where that is set, else mlflow.db in this folder); a server has to answer "
                         "at a study's first launch, and may come and go afterwards")
-    made.add_argument("--storage", default="./runs", metavar="URI", help="where units of work leave their files: a "
-                        "path or s3://... (default: %(default)s)")
     made.add_argument("--takeover", action="store_true", help="take the study from a launch that seems to hold it on "
                         "an object store, at once (without it: after it has been silent for 30 s)")
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number >= 1")
+    return _whole(text, 1)
+
+
+def _whole(text: str, least: int = 0) -> int:
+    if not (text.isascii() and text.isdecimal()) or not least <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number >= {least}")
     return int(text)

@@ -133,8 +133,7 @@ def _run(one: _Launch, store: Store) -> int:
     if one.arguments.dry_run:
         return FINISHED
     with held(store, one.arguments.takeover, one.say) as lock:
-        extent = data.extent if data.density is None else data.density.extent
-        store.write(DATA_SHEET, data_sheet(some(data.train), extent))
+        store.write(DATA_SHEET, data_sheet(some(data.train), data.view))
         monitor, work = resume(one.spec, plan, store, one.console, tracking_uri=one.arguments.tracking_uri,
                                quiet=one.arguments.quiet)
         status, reason = _work(one, store, monitor, work, lock)
@@ -196,9 +195,11 @@ def _work(one: _Launch, store: Store, monitor: Monitor, work: Work, lock: Lock) 
             complete = _train(one, store, monitor, work)
             if not lock.is_lost:
                 work.export(store)
+                work.forget(store)
         else:
             complete = True
             work.export(store, renew=False)
+            work.forget(store)
             monitor.start()
         status = "interrupted" if not complete else "failed" if monitor.lost_units else "finished"
     except KeyboardInterrupt:
@@ -289,7 +290,8 @@ def _report(one: _Launch, status: str, reason: str, monitor: Monitor, work: Work
     if reason:
         raise SpecError([reason])
     for line in next_commands(monitor.spec.study, monitor.tracking.uri, monitor.tracking.known_id,
-                              one.arguments.tracking_uri, bool(os.environ.get("MLFLOW_TRACKING_URI"))):
+                              one.arguments.tracking_uri, bool(os.environ.get("MLFLOW_TRACKING_URI")),
+                              None if one.spec.keep == "none" else one.arguments.storage):
         one.say(line)
     return LOST if status == "failed" or monitor.lost_units else FINISHED
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,6 +15,25 @@ if TYPE_CHECKING:
 SPLITS = ("train", "search", "confirm")
 SAMPLE = 1000  # images on disk that stand for their train split: local spread, scale of features, search for copies
 SEED = 1910_14216  # of every split, crop and dequantisation
+
+
+class Space(Protocol):
+    """Where data lie, which is all that a network needs to know of them."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W), or (2,)."""
+        ...
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Of images: black and white."""
+        ...
+
+    @property
+    def view(self) -> tuple[float, float]:
+        """What a picture shows."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +56,11 @@ class Data:
     content_hash: str  # SHA-256 of name, size, quantum and the arrays; on disk of the encoded images, size and range
     extent: tuple[float, float] = (-1.0, 1.0)  # of images: black and white
     notes: str = ""  # what became of images on disk, for a person
+
+    @property
+    def view(self) -> tuple[float, float]:
+        """What a picture shows: of images their values, of the plane a square."""
+        return self.extent if self.density is None else self.density.extent
 
 
 def some(train: np.ndarray | DiskImages, most: int = SAMPLE) -> np.ndarray:

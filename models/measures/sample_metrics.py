@@ -5,7 +5,7 @@ A name carries the measure, the space in which it is taken and the number of sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,24 +73,36 @@ class SampleMetrics:
     def _primary(self, x: Rows, y: Rows) -> float:
         return float(self._value(self._primary_row, x[self._space], y[self._space]))
 
-    def all(self, samples: np.ndarray) -> dict[str, float]:
-        """Every measure of samples (n, *shape), by name, less those that these numbers of rows do not allow."""
-        x = self._embedded(samples)
-        return self._measures(x, self._held_out, self._to_train(x), self._held_out_to_train)
+    def all(self, samples: np.ndarray, only: Container[str] | None = None) -> dict[str, float]:
+        """Every measure of samples (n, *shape), by name, less those that these numbers of rows do not allow; or of them
+        `only` these."""
+        x, of_train = self._embedded(samples), self._looks_at_train(only)
+        return self._measures(x, self._held_out, self._to_train(x) if of_train else {},
+                              self._held_out_to_train if of_train else {}, only)
 
-    def floors(self, draws: int, rng: np.random.Generator, primary_only: bool = False) -> dict[str, quality.Floor]:
-        """Every measure, or the primary one, of real data against real data at the numbers of rows that `all` has.
+    def names(self) -> list[str]:
+        """Those that `all` has for n samples."""
+        return [name for space, points in self._held_out.items() for m in self.rows
+                if self._kind(space) in m.spaces and m.takes(self.n, len(points), points.shape[1])
+                for name in [m.name(self.n, space)]]
+
+    def _looks_at_train(self, only: Container[str] | None) -> bool:
+        """Whether any of these measures (None: all) needs distances to the train split, which cost much."""
+        return any("train split" in m.needs for m in self.rows
+                   for name in self.named(m) if only is None or name in only)
+
+    def floors(self, draws: int, rng: np.random.Generator,
+               only: Container[str] | None = None) -> dict[str, quality.Floor]:
+        """Every measure, or `only` these, of real data against real data at the numbers of rows that `all` has.
 
         The rows are those of both held-out splits in one: they choose nothing, and one split alone is too small to
         play both parts. Where splits differ in law (patches: other parts of the photographs) that is not in the floor.
         """
         pool = self._embedded(np.concatenate([self.data.search, self.data.confirm]))
-        to_train = {} if primary_only else self._to_train(pool)
+        to_train = self._to_train(pool) if self._looks_at_train(only) else {}
 
         def measures(i: np.ndarray, j: np.ndarray) -> dict[str, float]:
-            if primary_only:
-                return {self.primary: self._primary(_take(pool, i), _take(pool, j))}
-            return self._measures(_take(pool, i), _take(pool, j), _take(to_train, i), _take(to_train, j))
+            return self._measures(_take(pool, i), _take(pool, j), _take(to_train, i), _take(to_train, j), only)
 
         rows = len(self.data.search) + len(self.data.confirm)
         return quality.floors(measures, rows, self.n, len(self.reference), draws, rng)
@@ -118,13 +130,15 @@ class SampleMetrics:
     def _kind(self, space: str) -> str:
         return "pixels" if space == "pixels" else "judge" if space in self._judges else "second"
 
-    def _measures(self, x: Rows, y: Rows, x_to_train: Rows, y_to_train: Rows) -> dict[str, float]:
+    def _measures(self, x: Rows, y: Rows, x_to_train: Rows, y_to_train: Rows,
+                  only: Container[str] | None = None) -> dict[str, float]:
         found: dict[str, float] = {}
         for space in self.spaces:
             values: dict[tuple[Any, ...], Any] = {}  # by call: some functions have several measures
             for m in self.rows:
                 here = self._kind(space) in m.spaces and m.takes(len(x[space]), len(y[space]), x[space].shape[1])
-                if not here or ("train split" in m.needs and space not in x_to_train):
+                if not here or ("train split" in m.needs and space not in x_to_train) or not (
+                        only is None or m.name(self.n, space) in only):
                     continue
                 call = m.function, m.reference, m.needs
                 if call not in values:

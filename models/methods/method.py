@@ -20,7 +20,7 @@ from models.registry import FindError, find
 if TYPE_CHECKING:  # a spec is checked against the knobs in these files, without torch
     from torch import Tensor
 
-    from models.data.data import Data
+    from models.data.data import Space
     from models.langevin import ChainInfo
     from models.networks.layers import Network
     from models.noise import Noise
@@ -231,7 +231,7 @@ class ImageChain:
 Flow: TypeAlias = "Callable[[Method, Networks, Draw, Tensor, Noise], FlowLoss]"
 
 
-def build(method: str, data: Data, **knobs: Any) -> Method:
+def build(method: str, data: Space, **knobs: Any) -> Method:
     """The method of this name (models.registry) for this data's shape, with `knobs` over its defaults."""
     found: Method = find("method", method)(knobs_of(method, knobs.get("network"))(**knobs), tuple(data.shape))
     return found

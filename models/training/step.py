@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from models.data.data import Data
+from models.data.data import Data, Space
 from models.methods.method import Draw, FlowLoss, Method, Networks
 from models.networks.choice import score_network
 from models.networks.layers import Network, fuse_for
@@ -70,7 +70,8 @@ class Info(NamedTuple):
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
 
 
-def init_state(method: Method, data: Data, seeds: Sequence[int], device: torch.device | str = "cpu") -> TrainState:
+def init_state(method: Method, data: Space, seeds: Sequence[int],
+               device: torch.device | str = "cpu") -> TrainState:
     """The state before the first update: networks, optimisers, particles and chance of one replicate a seed."""
     hp, dtype = method.hp, DTYPES[method.hp.precision]
     weights = generators_for(seeds, "weights")  # drawn on the CPU, so that every device starts from the same networks

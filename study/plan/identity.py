@@ -23,7 +23,8 @@ DEFAULTS = {"hidden": 2, "amortized": 2, "ggcn": 2}
 # Knobs by which every report tells cells apart: another level of them, be it the second, never changes what is there.
 LEVELS = ("step_size", "mcmc_steps")
 # What extends a study, or only names, shows or places it; all else changes its meaning.
-EXTENDS = {"": {"study", "question", "baseline", "compare_at", "confirm", "resources"}, "search": {"trials", "equal"}}
+EXTENDS = {"": {"study", "question", "baseline", "compare_at", "confirm", "resources", "keep"},
+           "search": {"trials", "equal"}}
 
 
 def config_hash(configuration: Configuration, content_hash: str) -> str:

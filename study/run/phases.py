@@ -46,23 +46,23 @@ def confirm_units(spec: StudySpec, content_hash: str, results: Results, arm: str
     """The confirmation of an arm's best: of its search where there is one, else of its design. Only these count."""
     if spec.confirm is None:
         return []
-    chosen = [confirm_configuration(spec, c) for c in best(spec, arm, results)[:spec.confirm.top]]
+    phase = "search" if spec.search is not None else "design"
+    chosen = [confirm_configuration(spec, c) for c in best(spec, arm, results, phase)[:spec.confirm.top]]
     units = units_of(chosen, phase_seeds(spec, "confirm"), content_hash)
     results.choose(arm, units)
     return units
 
 
-def best(spec: StudySpec, arm: str, results: Results) -> list[Configuration]:
-    """An arm's configurations, best first: by the objective its search was told, else by the primary measure.
+def best(spec: StudySpec, arm: str, results: Results, phase: str) -> list[Configuration]:
+    """An arm's configurations of a phase, best first: by what its search was told, else by the primary measure.
 
     Of several objectives the Pareto set comes first, then that of the others, each by the first objective.
     Configurations of which more than half the replicates diverged come last, and push no other out of a set.
     """
-    phase = "search" if spec.search is not None else "design"
     found = [r for r in results.all() if not r.pruned and
              (r.unit.configuration.arm, r.unit.configuration.phase) == (arm, phase)]
     front: dict[str, int] = {}
-    if spec.search is not None and len(spec.search.objectives) > 1:
+    if phase == "search" and spec.search is not None and len(spec.search.objectives) > 1:
         for lost in (True, False):
             told = [r for r in found if r.told and _mostly_diverged(r) is lost]
             ranks = fronts([r.told for r in told])

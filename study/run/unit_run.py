@@ -19,10 +19,10 @@ from models.measures.table import MEASURES, own_measure
 from study.plan.identity import config_hash
 from study.run.safeguards import exact_on_gpu, is_out_of_memory, watched
 from study.run.unit_progress import UnitProgress, pack, unpack
-from study.schema.manifest import Manifest
+from study.schema.manifest import RECORDS, Manifest
 from study.schema.unit import Unit
 from study.store.provenance import commit, versions
-from study.store.records import FILE, records
+from study.store.records import records
 from study.store.sheet import pairs, sheet
 from study.store.units import Store
 
@@ -43,20 +43,21 @@ class UnitRun:
     extractor of a data set is kept. floor: the 95 % floor of the primary measure, without which no verdict but
     divergence can be given; floor_long: that of its long run, of fewer samples. limits: the step-size limits that the
     law predicts (col.LIMITS; None: no finite one), for the records. patience: seconds after which an
-    `advance` that has not returned ends the process, since it hangs (None: none). Whatever a unit needs lives in its
-    object, so that a worker may be used again.
+    `advance` that has not returned ends the process, since it hangs (None: none). keep: whether the networks stay.
+    Whatever a unit needs lives in its object, so that a worker may be used again.
     """
 
     def __init__(self, unit: Unit, store: Store, device: str = "cpu", cache_dir: str | None = None,
                  diverged_value: float | None = None, objective: str | None = None, floor: float | None = None,
                  floor_long: float = 0.0, checkpoint_seconds: float | None = None,
-                 limits: Mapping[str, float | None] | None = None, patience: float | None = None) -> None:
+                 limits: Mapping[str, float | None] | None = None, patience: float | None = None,
+                 keep: bool = True) -> None:
         """Does nothing costly yet. checkpoint_seconds: between two checkpoints, at least (None: 20)."""
         self.unit, self.store, self.device, self.cache_dir = unit, store, device, cache_dir
         self.diverged_value, self.objective = diverged_value, objective
         self.floor, self.floor_long = floor, floor_long
         self.limits = dict.fromkeys(col.LIMITS) | dict(limits or {})
-        self._patience = patience
+        self._patience, self._keep = patience, keep
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = UnitProgress()
         self._training: Iterator[tuple[TrainState, list[Info]]] | None = None
@@ -225,18 +226,21 @@ class UnitRun:
         if self.objective in report:
             progress.rungs[state.update] = report[self.objective]
         from models.data.data import some
+        from models.training.kept import keep
 
-        self.store.write(f"{unit.key}/{FILE}", records(progress.rows + final))
-        extent = self._data.density.extent if self._data.density is not None else self._data.extent
+        self.store.write(f"{unit.key}/{RECORDS}", records(progress.rows + final))
+        extent = self._data.view
         for seed, alive, images in zip(unit.seeds, state.alive.tolist(), samples, strict=True):
             if alive and np.isfinite(images).all():
                 self.store.write(f"{unit.key}/samples_{seed}.png", sheet(images, extent))
                 if images.ndim == 4:
                     self.store.write(f"{unit.key}/nearest_{seed}.png", pairs(images, some(self._data.train), extent))
+        kept = self.store.write_state(unit, keep(state, self._method, self._data)) if self._keep else None
         self.store.write_done(unit, Manifest(
             status=report["status"], report=report, rungs=progress.rungs, primary=self._evaluator.primary,
             started=progress.started, wall_seconds=progress.wall_seconds, cpu_seconds=progress.cpu_seconds,
-            device=self.device, host=platform.node(), commit=",".join(progress.commits), versions=versions()))
+            device=self.device, host=platform.node(), commit=",".join(progress.commits), versions=versions(),
+            state=kept))
         return report
 
     def _divergence(self, state: TrainState, replicate: int) -> tuple[str | None, int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from typing import Any, Protocol
 
 from study.plan.cost import cost
+from study.plan.identity import config_hash
 from study.plan.prediction import predicted
-from study.run.phases import confirm_units, design_units, left_of, make_search
+from study.run.phases import best, confirm_units, design_units, left_of, make_search
 from study.run.sources import Fixed, Phases, Source
 from study.schema.plan import Plan
 from study.schema.unit import Unit
@@ -82,7 +84,8 @@ class Work:
         floor, long = (max(f.high, f.sd) for f in (
             self.plan.floors[name] for name in (self.plan.primary, self.plan.primary_long)))
         found = {"objective": self.spec.primary, "floor": floor, "floor_long": long,
-                 "limits": predicted(self.plan, unit.configuration), "patience": self._patience(unit)}
+                 "limits": predicted(self.plan, unit.configuration), "patience": self._patience(unit),
+                 "keep": self.spec.keep != "none"}
         if unit.configuration.phase == "search":
             diverged = self.plan.diverged_values[unit.configuration.arm]
             found |= {"objective": self.objective, "diverged_value": diverged[0]}
@@ -128,6 +131,19 @@ class Work:
 
             studies = {f"{self.spec.study} {arm.arm}": arm.study for arm in self._search.arms}
             store.write(path, sqlite(studies, self.plan.signs))
+
+    def forget(self, store: Store) -> None:
+        """With `keep: best`, remove the networks of all but the best of each arm, and their confirmations."""
+        if self.spec.keep != "best":
+            return
+        kept = {unit.config_hash for unit in self._choose(self.spec.arms)}
+        top = self.spec.confirm.top if self.spec.confirm else 1
+        for phase, arm in product(("design", "search"), self.spec.arms):
+            kept |= {config_hash(c, self._content) for c in best(self.spec, arm, self.results, phase)[:top]}
+        counted = self.results.counted.arms.keys() - kept
+        for unit, manifest in store.done_units():
+            if manifest.state and unit.config_hash in counted:
+                store.drop_state(unit)
 
     def notes(self) -> list[str]:
         """What a person should know about the searches that ran."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+RECORDS = "records.parquet"  # what a unit measured, as its worker wrote it
 Status = Literal["finished", "diverged", "pruned"]  # diverged: all replicates; pruned: stopped by its search
 
 
@@ -39,3 +40,5 @@ class Manifest(BaseModel):
     versions: dict[str, str] = {}  # of the packages
     restored: bool = False  # from MLflow, which has its records alone
     files: dict[str, File] = {}
+    records: str = RECORDS  # of these its records; another name once `study.measure` has added to them
+    state: File | None = None  # what samples its replicates again; it may be gone since, and the unit stays done

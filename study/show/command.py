@@ -45,6 +45,11 @@ def mlflow() -> str:
     return _program(script) if script.is_file() else f"{python()} -m mlflow"
 
 
+def module(name: str) -> str:
+    """`python -m NAME`, of this Python."""
+    return f"{python()} -m {name}"
+
+
 def report() -> str:
     """The report's."""
     return f"{python()} {_file(Path(__file__).absolute().parents[2] / 'analysis' / 'report.py')}"

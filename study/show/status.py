@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 
@@ -13,13 +12,13 @@ from rich.text import Text
 from study.plan.identity import knobs_text, study_version
 from study.plan.space import estimate
 from study.run.found import find
-from study.schema.canonical import unsealed
 from study.schema.plan import Plan
 from study.schema.unit import PHASES, block_name
 from study.show.pareto import pareto_lines
 from study.show.progress import duration
 from study.spec import StudySpec, loads
 from study.spec.problems import SpecError
+from study.store.kept import NoPlanError, read_plan
 from study.store.lock import holder
 from study.store.results import Result
 from study.store.units import Begun, Store
@@ -30,12 +29,10 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
     def say(line: str) -> None:
         console.print(Text(line), soft_wrap=True)
 
-    if (written := store.read("plan.json")) is None:
-        say(f"study {spec.study} has not been started in {store.uri}")
-        return
-    if (plan := _plan(written)) is None:
-        say(f"{store.uri}/{spec.study}/plan.json is damaged, without which nothing can be counted; the next launch "
-            "makes it again")
+    try:
+        plan = read_plan(store)
+    except NoPlanError as problem:
+        say(str(problem))
         return
     by = holder(store)
     say(f"{spec.study} (version {plan.study_version}): " + (f"run by {by}" if by else "not running"))
@@ -62,14 +59,6 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
     say(f"{found.work.left_in_words} units are left" + (" of the last launch's" if other else ""))
     for begun in found.begun:
         say(f"begun: {_name(begun, plan)}, {duration(max(0.0, time.time() - begun.modified))} ago")
-
-
-def _plan(written: bytes) -> Plan | None:
-    """A whole plan.json; None: it is damaged."""
-    try:
-        return Plan.read(unsealed(json.loads(written)))
-    except (ValueError, RecursionError):
-        return None
 
 
 def _how_it_differs(spec: StudySpec, plan: Plan) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from study.arguments import DEFAULT_STORAGE
 from study.plan.budget import unequal
 from study.plan.cost import budgets, cost
 from study.plan.prediction import predicted
@@ -124,11 +125,13 @@ def best_of(monitor: Monitor) -> Outcome | None:
 
 
 def next_commands(study: str, uri: str, experiment_id: str | None, given: str | None,
-                  from_environment: bool) -> list[str]:
-    """What shows the study: MLflow's page, and the report, as they can be typed in this folder. experiment_id: None
-    where MLflow did not answer. given: --tracking-uri; from_environment: that MLflow's own variable names the store,
-    which `mlflow ui` does not read. The page's address is given since MLflow's first page is about agents. A password
-    is left out."""
+                  from_environment: bool, storage: str | None = None) -> list[str]:
+    """What shows the study: MLflow's page, the report, and samples, as they can be typed in this folder.
+
+    experiment_id: None where MLflow did not answer. given: --tracking-uri; from_environment: that MLflow's own variable
+    names the store, which `mlflow ui` does not read. The page's address is given since MLflow's first page is about
+    agents. storage: --storage, of a study that keeps networks. A password is left out.
+    """
     option = "" if given is None else f" --tracking-uri {shlex.quote(uri)}"
     runs = "" if experiment_id is None else f"#/experiments/{experiment_id}/runs"
     if uri.startswith(("http://", "https://")):
@@ -138,4 +141,9 @@ def next_commands(study: str, uri: str, experiment_id: str | None, given: str | 
         store = "" if given is None and not from_environment and not earlier else shlex.quote(uri)
         page = (f"{command.mlflow()} ui{store and f' --backend-store-uri {store}'}   "
                 f"# then open http://127.0.0.1:5000/{runs}")
-    return [redacted(line) for line in (page, f"{command.report()} --study {shlex.quote(study)}{option}")]
+    of = f" --study {shlex.quote(study)}"
+    lines = [page, f"{command.report()}{of}{option}"]
+    if storage is not None:
+        place = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(storage)}"
+        lines.append(f"{command.module('study.sample')}{of}{place}")
+    return [redacted(line) for line in lines]

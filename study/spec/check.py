@@ -24,7 +24,7 @@ from study.spec.cross import (
 )
 from study.spec.imports import Imported, read_imports
 from study.spec.knobs import is_number, read_levels, read_range, read_value
-from study.spec.model import MAX_REPLICATES, Arm, Confirm, Design, Resources, Search, StudySpec, cells_of
+from study.spec.model import KEEP, MAX_REPLICATES, Arm, Confirm, Design, Resources, Search, StudySpec, cells_of
 from study.spec.networks import kinds_of, torn
 from study.spec.objectives import primary
 from study.spec.places import SECTIONS, unknown
@@ -74,6 +74,8 @@ def _study(reader: Reader, base: str, imports: dict[str, Imported]) -> StudySpec
               if "search" in phases else None)
     replicates = reader.whole(("design",), "replicates", 6, 1, MAX_REPLICATES)
     resources = _resources(reader)
+    given = reader.raw.get("keep")
+    keep = reader.word(("keep",), KEEP[0] if given is None else given, KEEP)
     for places in phases.values():
         for problem in arm_conflicts(entries, places):
             reader.report(*problem)
@@ -97,7 +99,7 @@ def _study(reader: Reader, base: str, imports: dict[str, Imported]) -> StudySpec
     if reader.problems:
         return None
     return StudySpec(name, question, data, arms, baseline, compare_at, seed, design, search, confirm, evaluation,
-                     resources, primary(kind, evaluation.samples), imports)
+                     resources, primary(kind, evaluation.samples), imports, keep)
 
 
 def _name(reader: Reader) -> str:

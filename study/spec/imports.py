@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -31,6 +31,10 @@ class Imported:
 
     path: str  # of its file, or of the package's folder
     checksum: str
+
+
+class ImportedError(ValueError):
+    """A module of the user's that is not there; one sentence."""
 
 
 class _Finder(MetaPathFinder):
@@ -79,6 +83,20 @@ def read_imports(reader: Reader, base: str) -> dict[str, Imported]:
             reader.report(where, problem)
             del found[name]
     return found
+
+
+def learn_again(trained_with: Mapping[str, str], folder: str) -> list[str]:
+    """Make modules importable with which something was trained, name -> checksum ("": whatever it is), from this
+    folder; of those that say something else by now a sentence each. Raises ImportedError."""
+    notes = []
+    for name, checksum in trained_with.items():
+        one = _name_problem(name) or _found(name, [str(Path(folder).resolve())])
+        if isinstance(one, str):
+            raise ImportedError(f"--modules: {one}")
+        if checksum not in ("", one.checksum):
+            notes.append(f"{one.path} is not the {name} of the training: what it says has changed since")
+        FINDER.learn(name, one)
+    return notes
 
 
 def _name_problem(name: object) -> str:

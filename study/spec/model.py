@@ -12,6 +12,7 @@ from study.schema.unit import Evaluation
 from study.spec.imports import Imported
 from study.spec.knobs import Range, hparams
 
+KEEP = ("final", "best", "none")  # whose networks stay after training: all, of each arm the best alone, none
 MAX_REPLICATES = 1000  # of a phase: the seeds of the phases are this far apart
 
 
@@ -105,6 +106,7 @@ class StudySpec:
     resources: Resources
     primary: str
     imports: Mapping[str, Imported] = field(default_factory=dict)  # the user's own modules
+    keep: str = KEEP[0]
 
     def replicates(self, phase: str) -> int:
         """How many seeds a configuration of this phase gets; 0 where the study has no such phase."""
@@ -135,4 +137,5 @@ class StudySpec:
                           for arm in self.arms}},
             "confirm": self.confirm and asdict(self.confirm),
             "evaluation": asdict(self.evaluation), "resources": asdict(self.resources),
+            "keep": self.keep,
             **({"import": self.checksums} if self.imports else {})}

@@ -11,7 +11,7 @@ from study.spec.problems import nearest
 
 SECTIONS: dict[str, tuple[str, ...]] = {  # "": the top level; beside knobs, where a section has them
     "": ("study", "question", "import", "data", "method", "arms", "baseline", "compare_at", "seed", "train", "design",
-         "search", "confirm", "evaluation", "resources"),
+         "search", "confirm", "evaluation", "resources", "keep"),
     "design": ("replicates", "zip"),
     "search": ("replicates", "sampler", "trials", "equal", "objective", "direction", "prune", "diverged_value",
                "space"),

@@ -9,7 +9,6 @@ from typing import Any
 
 from study.schema.columns import TEXT, WHOLE
 
-FILE = "records.parquet"
 Row = Mapping[str, Any]
 
 

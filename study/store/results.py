@@ -16,7 +16,6 @@ from study.schema.manifest import Manifest
 from study.schema.outcomes import verdicts
 from study.schema.unit import Unit
 from study.store.aggregates import aggregates, final_rows
-from study.store.records import FILE, read_records
 from study.store.units import Store
 
 Row = dict[str, Any]
@@ -138,8 +137,7 @@ class Results:
 
     def add_done(self, unit: Unit, manifest: Manifest) -> Result:
         """A unit that is done in the storage. Raises StorageError for records that are not what the manifest says."""
-        rows = [] if manifest.status == "pruned" else read_records(self._store.read_verified(unit, FILE, manifest))
-        return self.add(unit, manifest.status, rows, manifest.rungs)
+        return self.add(unit, manifest.status, self._store.rows(unit, manifest), manifest.rungs)
 
     def result(self, unit: Unit) -> Result | None:
         """Of the unit's seeds that are done; None where none is. What another version pruned is to be trained here."""

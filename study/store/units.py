@@ -2,6 +2,7 @@
 
 <storage>/<study>/<config_hash>/<first>-<last seed>/ holds config.json, checkpoints, records.parquet, samples_<seed>.png
 and, written last, done.json: a unit is done when its manifest is there and every file that it names is there too.
+What samples its networks again, state.safetensors, may be removed at any time.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -17,11 +18,12 @@ from study.schema.canonical import sealed, unsealed
 from study.schema.manifest import File, Manifest
 from study.schema.unit import Configuration, Unit, block_name, block_seeds
 from study.store.files import Files, StorageError
-from study.store.records import FILE
+from study.store.records import read_records, records
 
 __all__ = ["DamagedError", "StorageError", "Store"]
 
 DONE, CONFIG, CHECKPOINT = "done.json", "config.json", "checkpoint-"
+STATE = "state.safetensors"  # networks and particles, where they are kept: `models.load` reads it
 PRUNED = "pruned"  # the status of a unit that its search stopped: another version's may want it whole
 CHECKPOINTS_KEPT = 2
 DIGEST_BYTES = hashlib.sha256().digest_size
@@ -72,7 +74,7 @@ class Store(Files):
         self.write_config(unit)
         names = [CONFIG] if manifest.status == PRUNED else self._files(unit)
         payloads = {name: self.read(f"{unit.key}/{name}") or b"" for name in names}
-        files = {name: File(sha256=hashlib.sha256(p).hexdigest(), bytes=len(p)) for name, p in payloads.items()}
+        files = {name: _file(payload) for name, payload in payloads.items()}
         stamped = {key: value for key, value in self.stamp.items() if not getattr(manifest, key)}
         complete = manifest.model_copy(update={**stamped, "files": files})
         self.write_json(f"{unit.key}/{DONE}", sealed(complete.model_dump(mode="json")))
@@ -80,20 +82,53 @@ class Store(Files):
             self.delete(f"{unit.key}/{name}")
         return complete
 
-    def restore(self, unit: Unit, records: bytes, manifest: Manifest) -> Manifest:
+    def rows(self, unit: Unit, manifest: Manifest) -> list[dict[str, Any]]:
+        """The records of a done unit; none of a pruned one. Raises DamagedError."""
+        return [] if manifest.status == PRUNED else read_records(self.read_verified(unit, manifest.records, manifest))
+
+    def replace_rows(self, unit: Unit, manifest: Manifest, rows: Sequence[Mapping[str, Any]]) -> Manifest:
+        """Give a done unit other records, under another name: until its new manifest is there, the old ones count.
+        Returns the new manifest."""
+        stem, _, number = manifest.records.removesuffix(".parquet").partition("-")
+        name, payload = f"{stem}-{int(number or 0) + 1}.parquet", records(rows)
+        self.write(f"{unit.key}/{name}", payload)
+        files = {kept: file for kept, file in manifest.files.items() if kept != manifest.records}
+        new = manifest.model_copy(update={"records": name, "files": files | {name: _file(payload)}})
+        self.write_json(f"{unit.key}/{DONE}", sealed(new.model_dump(mode="json")))
+        self.delete(f"{unit.key}/{manifest.records}")
+        return new
+
+    def write_state(self, unit: Unit, payload: bytes) -> File:
+        """Keep a unit's networks; for its manifest."""
+        self.write(f"{unit.key}/{STATE}", payload)
+        return _file(payload)
+
+    def read_state(self, unit: Unit, manifest: Manifest) -> bytes | None:
+        """What `write_state` wrote; None where nothing is kept. Raises DamagedError."""
+        payload = None if manifest.state is None else self.read(f"{unit.key}/{STATE}")
+        if payload is not None and _file(payload) != manifest.state:
+            raise DamagedError(f"{self.uri}/{self.study}/{unit.key}/{STATE} is not what done.json says")
+        return payload
+
+    def drop_state(self, unit: Unit) -> None:
+        """Keep a unit's networks no longer."""
+        self.delete(f"{unit.key}/{STATE}")
+
+    def restore(self, unit: Unit, written: bytes, manifest: Manifest) -> Manifest:
         """Make a unit done again from its records alone (of a pruned one: none). What else lies there stays where it is
         what `manifest` says. Returns the new manifest."""
         for name in self._files(unit):
             payload, file = self.read(f"{unit.key}/{name}") or b"", manifest.files.get(name)
             if file is None or hashlib.sha256(payload).hexdigest() != file.sha256:
                 self.delete(f"{unit.key}/{name}")
-        if records:
-            self.write(f"{unit.key}/{FILE}", records)
+        if written:
+            self.write(f"{unit.key}/{manifest.records}", written)
         return self.write_done(unit, manifest.model_copy(update={"restored": True}))
 
     def _files(self, unit: Unit) -> list[str]:
         """Names of what a manifest lists."""
-        return [n for n in self._names(unit) if n != DONE and not n.startswith(CHECKPOINT) and not n.endswith(".tmp")]
+        return [n for n in self._names(unit)
+                if n not in (DONE, STATE) and not n.startswith(CHECKPOINT) and not n.endswith(".tmp")]
 
     def done(self, unit: Unit) -> Manifest | None:
         """The manifest of a unit whose files are all there with their sizes, else None: then the unit runs again."""
@@ -239,6 +274,10 @@ class Store(Files):
 
     def _checkpoints(self, unit: Unit | Begun) -> list[str]:
         return [name for name in self._names(unit) if name.startswith(CHECKPOINT) and not name.endswith(".tmp")]
+
+
+def _file(payload: bytes) -> File:
+    return File(sha256=hashlib.sha256(payload).hexdigest(), bytes=len(payload))
 
 
 def _sizes(found: Iterable[Any]) -> dict[str, int]:

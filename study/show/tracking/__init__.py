@@ -25,7 +25,6 @@ from study.show.tracking.experiment import NOTE, metric
 from study.show.tracking.launches import NOTES, Launches, milliseconds
 from study.show.tracking.tags import UNITS, Done, content, parameters, to_show, verdict_tags
 from study.store.aggregates import aggregates, curves, final_rows
-from study.store.records import FILE as RECORDS
 from study.store.records import read_records
 from study.store.units import Store
 
@@ -114,7 +113,7 @@ class Tracking(Launches):
             self.log_bytes(trial, f"{UNITS}/{unit.block}.json", json.dumps(sealed(
                 {"unit": unit.plain(), "manifest": manifest.model_dump(mode="json")})).encode())
             if manifest.status != "pruned":
-                payload = store.read_verified(unit, RECORDS, manifest)
+                payload = store.read_verified(unit, manifest.records, manifest)
                 rows = read_records(payload)
                 final |= final_rows(rows, unit.block)
                 of |= {seed: ((unit, manifest), rows) for seed in unit.seeds}

@@ -12,7 +12,6 @@ from study.schema.unit import Unit, block_name
 from study.show.tracking.errors import named
 from study.show.tracking.experiment import Experiment
 from study.show.tracking.tags import UNITS
-from study.store.records import FILE as RECORDS
 
 
 class Restorable(Experiment):
@@ -44,6 +43,7 @@ class Restorable(Experiment):
         if manifest.status == "pruned":
             return unit, manifest, b""
         records = self.read_artifact(run_id, f"records/{block}.parquet")
-        if hashlib.sha256(records).hexdigest() != manifest.files[RECORDS].sha256 or block_name(unit.seeds) != block:
+        wanted = manifest.files[manifest.records].sha256
+        if hashlib.sha256(records).hexdigest() != wanted or block_name(unit.seeds) != block:
             raise ValueError(f"records/{block}.parquet is damaged")
         return unit, manifest, records

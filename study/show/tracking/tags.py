@@ -10,7 +10,6 @@ from typing import Any
 from study.schema.columns import FLAGS, VERDICT
 from study.schema.manifest import Manifest
 from study.schema.unit import Configuration, Unit
-from study.store.records import FILE as RECORDS
 
 UNITS = "units"  # the folder of artifacts from which `study.restore` makes units done again
 Done = tuple[Unit, Manifest]
@@ -20,7 +19,7 @@ def content(done: Sequence[Done], counted: Sequence[int] = ()) -> str:
     """16 hex digits that change with what these units hold (another training of the same seeds has other times), and
     with the seeds that count."""
     found = [[unit.block, manifest.status, manifest.study_version, manifest.rungs
-              if manifest.status == "pruned" else manifest.files[RECORDS].sha256] for unit, manifest in done]
+              if manifest.status == "pruned" else manifest.files[manifest.records].sha256] for unit, manifest in done]
     return hashlib.sha256(json.dumps([found, counted]).encode()).hexdigest()[:16]
 
 

@@ -37,7 +37,7 @@ class Commands:
         self._process: Any = None
 
     def run(self, folder: Path, *commands: Sequence[str]) -> list[Said]:
-        """Each command (`launch` or `report`, then its words) in this folder, until one does not end with 0."""
+        """Each command (`launch`, `report`, `sample`, and its words) in this folder, until one does not end with 0."""
         if self._process is None:
             context = multiprocessing.get_context("spawn")
             self._pipe, theirs = context.Pipe()
@@ -67,6 +67,7 @@ class Commands:
 def _serve(pipe: Connection) -> None:
     from analysis.report import main as report
     from study.launch import main as launch
+    from study.sample import main as sample
 
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     with ExitStack() as until_the_end, contextlib.suppress(EOFError):
@@ -78,7 +79,7 @@ def _serve(pipe: Connection) -> None:
                 out, err = io.StringIO(), io.StringIO()
                 with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                     try:
-                        code = {"launch": launch, "report": report}[name](words)
+                        code = {"launch": launch, "report": report, "sample": sample}[name](words)
                     except BaseException:
                         code = -1
                         traceback.print_exc()

@@ -46,6 +46,13 @@ def told_signs(plan: Mapping[str, Any]) -> dict[str, int]:
             for name, direction in zip(search["objectives"], search["directions"], strict=True)}
 
 
+def kept(folder: Path, keep: str) -> None:
+    """Of every unit that was trained to its end its networks; of `best` some of them."""
+    done = [path.parent for path in folder.glob("*/*/done.json") if (path.parent / "records.parquet").exists()]
+    there = [path for path in done if (path / "state.safetensors").exists()]
+    assert there == done if keep == "final" else not there if keep == "none" else 0 < len(there) <= len(done)
+
+
 def told_values_follow(plan: Mapping[str, Any], held: Holdings, last: pd.DataFrame) -> int:
     """Every told trial has the mean of its replicates, diverged ones as stated; how many diverged ones took part."""
     seen = 0

@@ -10,6 +10,7 @@ from typing import Any
 from models.measures.naming import long_name
 from models.measures.table import own_measure
 from study.spec import StudySpec, loads
+from study.spec.model import KEEP
 from study.spec.objectives import measures
 from study.spec.yaml_text import as_yaml
 from tests.models.images import archive, cifar_batches, cifar_files, encoded, noise, parquet
@@ -61,7 +62,7 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
                 {"network": "convnet"} if row["place"] != "plane" and "kl" not in methods else {}),
         "evaluation": {"points": 9 if row.get("prune") else 4, "samples": samples, "long_run": 2,
                        "split": row["split"], "ais_steps": row["ais_steps"]},
-        "resources": {"cpu": row["cpu"], "gpu": row["gpu"]}}
+        "resources": {"cpu": row["cpu"], "gpu": row["gpu"]}, "keep": KEEP[number % len(KEEP)]}
     if row["measures"]:
         tree["evaluation"]["measures"] = OWN
     if row["features"]:

@@ -59,9 +59,10 @@ def holds_from_spec_to_report(home: Path, commands: Commands, tree: dict[str, An
     name = tree["study"]
     (home / f"{name}.yaml").write_text(as_yaml(tree))
     command = ["launch", "--space", f"{name}.yaml", "--max-concurrent", "1", "--quiet"]
-    said = commands.run(home, command, [*command[:3], "--status"], command, ["report", "--study", name])
-    assert [one.code for one in said] == [0] * 4, said[-1:]
-    assert [one.err for one in said] == [""] * 4
+    samples = [["sample", "--study", name, "-n", "8"]] if tree.get("keep") in ("final", "best") else []
+    said = commands.run(home, command, [*command[:3], "--status"], command, ["report", "--study", name], *samples)
+    assert [one.code for one in said] == [0] * (4 + len(samples)), said[-1:]
+    assert [one.err for one in said] == [""] * len(said)
     assert "\n0 units are left" in said[1].out and "units of work are finished, 0 are left" in said[2].out
 
     folder = home / "runs" / name
@@ -76,4 +77,5 @@ def holds_from_spec_to_report(home: Path, commands: Commands, tree: dict[str, An
         assert diverged or len(last) < SURELY or name == "smoke", "no diverged replicate was told to a search"
         holds.optuna_opens(folder, held, plan)
     holds.mlflow_shows(held, last)
+    holds.kept(folder, tree.get("keep", "final"))
     holds.report_agrees(home / "reports" / name, last, plan, held)

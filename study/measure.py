@@ -1,0 +1,108 @@
+"""Take measures of what a study has trained, as if they had been asked for before.
+
+    python -m study.measure --study jko --add kid_clf64_128
+
+Exit codes: 0 done, 2 bad input, 130 interrupted (the same command goes on).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if __name__ == "__main__":  # Python put the working directory first, whose models/ or random.py would come before ours
+    sys.path[:not sys.flags.safe_path] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from study.arguments import measure_parser
+from study.run.interrupt import terminable
+from study.schema.output import lasting
+
+if TYPE_CHECKING:
+    import argparse
+
+    from study.run.later import Later
+    from study.schema.plan import Plan
+    from study.show.tracking import Tracking
+    from study.store.units import Store
+
+DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = measure_parser().parse_args(argv)
+    from models.measures.table import MeasureError
+    from study.show import command
+    from study.show.tracking import TrackingError
+    from study.spec.imports import ImportedError
+    from study.store.units import StorageError
+
+    try:
+        with terminable():
+            if problem := command.folder_problem():
+                raise StorageError(problem)
+            return _measure(arguments)
+    except (StorageError, ImportedError, MeasureError, TrackingError) as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    from study.run.later import Later
+    from study.show.tracking import Tracking
+    from study.store.kept import read_plan
+    from study.store.lock import held
+    from study.store.units import Store
+
+    store = Store(arguments.storage, arguments.study, may_begin=False)
+    plan = read_plan(store)
+    tracking = Tracking(arguments.tracking_uri, plan.study, plan.study_version, plan.factors, plan.seeds)
+    tracking.check_reachable(make=False)
+    later = Later(store, plan, arguments.add, arguments.modules, arguments.device)
+    with held(store, arguments.takeover, print):
+        return _add(store, plan, later, tracking)
+
+
+def _add(store: Store, plan: Plan, later: Later, tracking: Tracking) -> int:
+    """Measure unit by unit, each written before the next begins; then MLflow shows what is new."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from study.show.later import show_measures
+    from study.store.kept import trained
+    from study.store.units import StorageError
+
+    done = trained(store, plan)
+    wanted = [(config_hash, i) for config_hash, units in done.items() for i, (_, m) in enumerate(units) if m.state]
+    if not wanted:
+        raise StorageError(f"{store.uri}/{store.study}: no networks are kept of what is finished (keep in the study's "
+                           "file), and so nothing can be measured")
+    new = gone = 0
+    with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
+        for config_hash, i in bar.track(wanted, description="units"):
+            unit, manifest = done[config_hash][i]
+            payload = store.read_state(unit, manifest)
+            if payload is None:
+                gone += 1
+                continue
+            rows = later.rows(unit, payload, store.rows(unit, manifest))
+            if rows is not None:
+                done[config_hash][i] = unit, store.replace_rows(unit, manifest, rows)
+                new += 1
+            tracking.show(store, done[config_hash])
+    print(f"{new} units of work are measured, {len(wanted) - new - gone} were measured before"
+          + (f"; the networks of {gone} are not kept" if gone else ""))
+    finished = [(unit, store.rows(unit, manifest)) for units in done.values() for unit, manifest in units]
+    show_measures(plan, finished, later.names, later.floors(), Console(highlight=False))
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
+    sys.exit(main())

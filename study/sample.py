@@ -1,0 +1,158 @@
+"""Sample from a network that a study has trained.
+
+    python -m study.sample --study jko -n 64 --out samples
+
+Exit codes: 0 done, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if __name__ == "__main__":  # Python put the working directory first, whose models/ or random.py would come before ours
+    sys.path[:not sys.flags.safe_path] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study.arguments import sample_parser
+from study.run.interrupt import terminable
+from study.schema.output import lasting
+
+if TYPE_CHECKING:
+    import argparse
+
+    import numpy as np
+
+    from models.training.kept import Trained
+    from study.schema.plan import Plan
+    from study.store.kept import Replicate
+
+DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+FEW = 64  # samples on a sheet
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = sample_parser().parse_args(argv)
+    from study.show import command
+    from study.spec.imports import ImportedError
+    from study.store.units import StorageError
+
+    try:
+        with terminable():
+            if problem := command.folder_problem():
+                raise StorageError(problem)
+            return _sample(arguments)
+    except (StorageError, ImportedError) as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted; nothing is written", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    from study.spec.imports import learn_again
+    from study.store.kept import best_of, of_trial, read_plan, replicates
+    from study.store.units import StorageError, Store
+
+    if arguments.replicate is not None and arguments.trial is None:
+        raise StorageError("--replicate: expected --trial beside it, whose seed it is")
+    store = Store(arguments.storage, arguments.study, may_begin=False)
+    plan = read_plan(store)
+    found = replicates(store, plan)
+    one = (best_of(found, plan, arguments.arm) if arguments.trial is None
+           else of_trial(found, arguments.trial, arguments.replicate, plan))
+    payload = store.read_state(one.unit, one.manifest)
+    if payload is None:
+        raise StorageError(f"{_name(one, plan)}: its networks were not kept, or were removed; expected `keep: final` "
+                           "in the study's file when it was trained (`best` keeps those of each arm's best)")
+    for note in learn_again(one.unit.configuration.imports, arguments.modules):
+        print(note, file=sys.stderr)
+    trained = _loaded(payload, one, arguments.device)
+    print(f"sampling from {_name(one, plan)}")
+    samples = _drawn(trained, arguments)[0]
+    out = Path(arguments.out)
+    _write(out, samples, trained.view, _about(one, plan, len(samples), arguments))
+    print(f"{out}: samples.png (the first {min(len(samples), FEW)}), samples.npy {samples.shape}, samples.json"
+          if samples.ndim == 4 else f"{out}: samples.png, samples.npy {samples.shape}, samples.json")
+    return DONE
+
+
+def _loaded(payload: bytes, one: Replicate, device: str) -> Trained:
+    import torch
+
+    from models.training.checkpoint import CheckpointError
+    from models.training.kept import load
+    from study.store.units import StorageError
+
+    torch.set_num_threads(1)  # as in training: the same numbers
+    try:
+        return load(payload, [one.seed], device)
+    except CheckpointError as error:
+        raise StorageError(f"{one.unit.key}: {error}") from error
+    except (RuntimeError, AssertionError) as error:  # torch, of a device that is not there
+        raise StorageError(f"--device: found {device!r}: {str(error).partition(chr(10))[0]}") from error
+
+
+def _drawn(trained: Trained, arguments: argparse.Namespace) -> np.ndarray:
+    from rich.progress import Progress
+
+    from study.store.units import StorageError
+
+    pool = trained.state.pool
+    most = FEW if pool is None or arguments.steps else pool.shape[1]
+    n = arguments.n or min(FEW, most)
+    with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
+        task = bar.add_task("samples", total=n)
+        try:
+            return trained.sample(n, arguments.steps, arguments.seed,
+                                  lambda made: bar.update(task, completed=made))
+        except ValueError as error:  # more than there are persistent chains
+            raise StorageError(f"-n: {error}; with --steps fresh chains make as many as you like") from error
+
+
+def _name(one: Replicate, plan: Plan) -> str:
+    from study.plan.identity import knobs_text
+
+    c, value = one.unit.configuration, one.row.get(plan.primary)
+    quality = f"{plan.primary} {value:.4g}, " if value is not None else ""
+    name = " ".join(filter(None, (c.phase, c.arm, knobs_text(c.knobs, plan.factors), f"seed {one.seed}")))
+    return f"{name} ({one.unit.config_hash}): {quality}{one.verdict}"
+
+
+def _about(one: Replicate, plan: Plan, n: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Where the samples come from, so that another person can make them again."""
+    from study.store.provenance import commit, versions
+
+    assert one.manifest.state is not None
+    return {"study": plan.study, "study_version": plan.study_version, "config_hash": one.unit.config_hash,
+            "replicate": one.seed, "verdict": one.verdict, plan.primary: one.row.get(plan.primary),
+            "n": n, "steps": arguments.steps, "seed": arguments.seed, "device": arguments.device,
+            "state_sha256": one.manifest.state.sha256, "configuration": one.unit.configuration.plain(),
+            "trained_with": one.manifest.commit, "sampled_with": commit() or "", "versions": versions()}
+
+
+def _write(out: Path, samples: np.ndarray, view: tuple[float, float], about: dict[str, Any]) -> None:
+    """Raises StorageError where it cannot."""
+    import numpy as np
+
+    from study.store.sheet import sheet
+    from study.store.units import StorageError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        np.save(out / "samples.npy", samples)
+        (out / "samples.png").write_bytes(sheet(samples, view))
+        (out / "samples.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"--out {out}: cannot be written: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
+    sys.exit(main())

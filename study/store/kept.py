@@ -1,0 +1,116 @@
+"""What a study has trained, a replicate at a time, and which of them a person means: a trial's, or the best."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from study.schema.canonical import unsealed
+from study.schema.columns import DIVERGED_AT, FLAGS, SEED, VERDICT
+from study.schema.manifest import Manifest
+from study.schema.plan import Plan
+from study.schema.unit import Unit
+from study.store.aggregates import final_rows
+from study.store.units import StorageError, Store
+
+
+class NoPlanError(StorageError):
+    """A study that no launch has begun, or whose plan is damaged."""
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """A trained one. row: its last record."""
+
+    unit: Unit
+    manifest: Manifest
+    row: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """What it was trained with."""
+        return int(self.row[SEED])
+
+    @property
+    def verdict(self) -> str:
+        """In words, with its flags."""
+        return ", ".join(filter(None, (self.row[VERDICT], self.row.get(FLAGS))))
+
+
+def read_plan(store: Store) -> Plan:
+    """The last launch's. Raises NoPlanError."""
+    if (written := store.read("plan.json")) is None:
+        raise NoPlanError(f"study {store.study} has not been started in {store.uri}")
+    try:
+        return Plan.read(unsealed(json.loads(written)))
+    except (ValueError, RecursionError) as error:
+        raise NoPlanError(f"{store.uri}/{store.study}/plan.json is damaged, without which nothing can be counted; the "
+                          "next launch makes it again") from error
+
+
+def trained(store: Store, plan: Plan) -> dict[str, list[tuple[Unit, Manifest]]]:
+    """config_hash -> units that finished, of what the plan's version of the study has: cells of its design, whoever
+    trained them, and what its launches trained."""
+    found: dict[str, list[tuple[Unit, Manifest]]] = {}
+    for unit, manifest in store.done_units():
+        if manifest.status != "pruned":
+            found.setdefault(unit.config_hash, []).append((unit, manifest))
+    cells = {cell.config_hash for cell in plan.cells}
+    return {config_hash: units for config_hash, units in found.items()
+            if config_hash in cells or any(manifest.study_version == plan.study_version for _, manifest in units)}
+
+
+def replicates(store: Store, plan: Plan) -> list[Replicate]:
+    """Of what is `trained`. Raises StorageError for damaged records."""
+    return [Replicate(unit, manifest, row) for units in trained(store, plan).values() for unit, manifest in units
+            for row in final_rows(store.rows(unit, manifest), unit.block).values()]
+
+
+def of_trial(found: Iterable[Replicate], trial: str, seed: int | None, plan: Plan) -> Replicate:
+    """A configuration's replicate of this seed (None: its best), by the first digits of its hash. Raises StorageError.
+    """
+    mine = [one for one in found if one.unit.config_hash.startswith(trial)]
+    hashes = sorted({one.unit.config_hash for one in mine})
+    if not hashes:
+        raise StorageError(f"--trial: found {trial!r}, expected the first digits of a finished configuration's hash, "
+                           "as MLflow and the report show it")
+    if len(hashes) > 1:
+        raise StorageError(f"--trial: found {trial!r}, expected more of it: {', '.join(hashes[:4])} begin so")
+    if seed is None:
+        return min(mine, key=lambda one: _rank(one, plan))
+    if (chosen := next((one for one in mine if one.seed == seed), None)) is None:
+        raise StorageError(f"--replicate: found {seed}, expected one of the trial's seeds: "
+                           f"{', '.join(str(one.seed) for one in mine)}")
+    return chosen
+
+
+def best_of(found: Iterable[Replicate], plan: Plan, arm: str | None = None) -> Replicate:
+    """The replicate with the best primary measure in the best configuration: of an arm, or of all. Raises StorageError.
+
+    A configuration is judged by the mean of those of its replicates that did not diverge; one of which more than half
+    did comes last. Confirmed ones come before others, which were chosen from many.
+    """
+    if arm is not None and arm not in plan.arms:
+        raise StorageError(f"--arm: found {arm!r}, expected one of {', '.join(plan.arms)}")
+    configurations: dict[str, list[Replicate]] = {}
+    for one in found:
+        if arm in (None, one.unit.configuration.arm):
+            configurations.setdefault(one.unit.config_hash, []).append(one)
+
+    def rank(of: list[Replicate]) -> tuple[bool, bool, float]:
+        lived = [value for one in of if (value := _rank(one, plan)) < float("inf")]
+        return (2 * len(lived) < len(of), of[0].unit.configuration.phase != "confirm",
+                sum(lived) / len(lived) if lived else float("inf"))
+
+    chosen = min(configurations.values(), key=rank, default=[])
+    if not chosen:
+        raise StorageError(f"nothing of {'the study' if arm is None else f'the arm {arm}'} is finished yet")
+    return min(chosen, key=lambda one: _rank(one, plan))
+
+
+def _rank(one: Replicate, plan: Plan) -> float:
+    """Smaller is better; of one that diverged infinite."""
+    value = None if one.row[DIVERGED_AT] is not None else one.row.get(plan.primary)
+    return float("inf") if value is None else -value if plan.direction == "maximize" else float(value)

@@ -1,0 +1,191 @@
+"""What a study keeps, used: `python -m study.sample` and `python -m study.measure`, and what `keep` says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from analysis import load
+from study import measure, sample
+from study.schema.manifest import Manifest
+from study.schema.unit import Unit
+from study.store.kept import Replicate, best_of, of_trial, read_plan, replicates
+from study.store.units import StorageError, Store
+from tests.configurations import plan as a_plan
+from tests.configurations import unit
+from tests.study.test_launch_whole import Launch, launch, shown
+
+__all__ = ["launch"]
+ONE = ("--set", "method=kl", "--set", "design.step_size=0.1")  # configuration
+
+
+def states() -> list[Path]:
+    return sorted(Path("runs/tiny").glob("*/*/state.safetensors"))
+
+
+def finals(folder: Path) -> dict[int, dict[str, Any]]:
+    name = json.loads((folder / "done.json").read_text())["records"]
+    rows = pyarrow.parquet.read_table(folder / name).to_pylist()
+    return {row["seed"]: row for row in rows if row["stage"] == "final"}
+
+
+def taken(*words: str) -> int:
+    return measure.main(["--study", "tiny", "--tracking-uri", f"sqlite:///{Path.cwd()}/mlflow.db", *words])
+
+
+def test_after_a_study_its_best_network_gives_samples(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines, _ = launch()
+    assert code == 0 and lines[-1].endswith("study.sample --study tiny")
+    assert sample.main(["--study", "tiny", "-n", "20"]) == 0
+    about = json.loads(Path("samples/samples.json").read_text())
+    rows = [(folder.parent, seed, row) for folder in states() for seed, row in finals(folder.parent).items()]
+    primary = read_plan(Store("runs", "tiny")).primary
+    means: dict[Path, list[float]] = {}
+    for folder, _, row in rows:
+        means.setdefault(folder, []).append(row[primary])
+    best = min(means, key=lambda folder: np.mean(means[folder]))
+    assert about[primary] == min(means[best]) and about["config_hash"] == best.parent.name
+    assert f"seed {about['replicate']} ({about['config_hash']})" in capsys.readouterr().out
+    drawn = np.load("samples/samples.npy")
+    assert drawn.shape == (20, 2) and np.isfinite(drawn).all()
+    with Image.open("samples/samples.png") as picture:
+        assert picture.size == (256, 256)
+
+    words = ["--study", "tiny", "--trial", about["config_hash"][:6], "--replicate", str(about["replicate"])]
+    assert sample.main([*words, "-n", "20", "--out", "again"]) == 0
+    np.testing.assert_array_equal(np.load("again/samples.npy"), drawn)
+    assert sample.main([*words, "-n", "20", "--out", "other", "--steps", "3", "--seed", "5"]) == 0
+    assert not np.array_equal(np.load("other/samples.npy"), drawn)
+
+
+NOT_SAMPLED = [
+    (["--study", "nowhere"], "study nowhere has not been started in "),
+    (["--study", "tiny", "--arm", "kll"], "--arm: found 'kll', expected one of kl"),
+    (["--study", "tiny", "--trial", "zzz"], "--trial: found 'zzz', expected the first digits of "),
+    (["--study", "tiny", "--trial", "HASH", "--replicate", "9"], "--replicate: found 9, expected one of the trial's"),
+    (["--study", "tiny", "--replicate", "0"], "--replicate: expected --trial beside it"),
+    (["--study", "tiny", "-n", "9999"], "-n: samples: found 9999, expected at most particles = "),
+    (["--study", "tiny", "--device", "cuda:7"], "--device: found 'cuda:7': "),
+    (["--study", "tiny", "--out", "tiny.yaml/x", "-n", "5"], "--out tiny.yaml/x: cannot be written: Not a directory")]
+NOT_MEASURED = [
+    ("mmd", "--add: found 'mmd', expected a measure with the number of samples at its end, such as energy_distance_"),
+    ("mdd_100", "--add: found 'mdd_100', expected one of "),
+    ("kid_clf64_100", "--add: found 'kid_clf64_100', expected"),
+    ("mmd_9999", "found 9999, expected at most particles = "),
+    ("nowhere:x", "--modules: found 'nowhere', expected nowhere.py or a package nowhere/ in "),
+    ("models.measures.table:MEASURES", "--modules: found models, expected another name: this program has it")]
+
+
+def test_what_cannot_be_sampled_or_measured_is_one_sentence_and_changes_nothing(
+        launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    launch(*ONE)
+    config_hash = states()[0].parts[2]
+    before = {path: path.read_bytes() for path in Path("runs/tiny").rglob("*") if path.is_file()}
+    for words, said in NOT_SAMPLED:
+        assert sample.main([config_hash if word == "HASH" else word for word in words]) == 2
+        found = capsys.readouterr().err
+        assert found.startswith(said) and found.count("\n") == 1, found
+    for asked, said in NOT_MEASURED:
+        assert taken("--add", asked) == 2
+        found = capsys.readouterr().err
+        assert said in found and found.count("\n") == 1, found
+    after = {path: path.read_bytes() for path in Path("runs/tiny").rglob("*") if path.is_file()}
+    assert {path for path in after if after[path] != before.get(path)} <= {Path("runs/tiny/.lock")}
+
+
+def test_keep_says_whose_networks_stay_and_is_no_other_version(launch: Launch,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
+    """Networks that are gone leave their unit done, and a sentence to whoever asks for them."""
+    code, lines, _ = launch("--set", "keep=none")
+    assert code == 0 and states() == [] and not any("study.sample" in line for line in lines)
+    assert sample.main(["--study", "tiny"]) == 2
+    assert "its networks were not kept, or were removed; expected `keep: final`" in capsys.readouterr().err
+    shutil.rmtree("runs")
+    code, lines, _ = launch(database="new.db")
+    assert code == 0 and len(states()) == 4 and any("networks and particles are kept" in line for line in lines)
+    code, lines, _ = launch("--set", "keep=best", database="new.db")
+    assert code == 0 and len(states()) == 2 and not any("is not the last launch's" in line for line in lines)
+    assert sample.main(["--study", "tiny"]) == 0
+    said = capsys.readouterr().out
+    assert any(f"({path.parts[2]})" in said for path in states())
+    for path in states():
+        path.write_bytes(b"rotten")
+    assert sample.main(["--study", "tiny"]) == 2
+    assert "state.safetensors is not what done.json says" in capsys.readouterr().err
+    code, lines, _ = launch("--set", "keep=best", database="new.db")
+    assert code == 0 and any("4 units of work are finished, 0 are left" in line for line in lines)
+
+
+def test_a_measure_taken_later_is_what_it_would_have_been(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the records, in MLflow and for a report; taken once; and not in the way of launch and restore."""
+    assert launch(*ONE)[0] == 0
+    folder = states()[0].parent
+    asked = finals(folder)
+    known = [name for name in asked[0] if name.startswith(("mmd_", "near_mode_"))]
+    assert len(known) == 2
+    name, manifest = "records.parquet", json.loads((folder / "done.json").read_text())
+    table = pyarrow.parquet.read_table(folder / name).drop_columns(known)  # as if the study had not had them
+    store, (one, old) = Store("runs", "tiny"), next(iter(Store("runs", "tiny").done_units()))
+    store.replace_rows(one, old, table.to_pylist())
+    assert not (folder / name).exists() and manifest["records"] == name and finals(folder)[0].keys().isdisjoint(known)
+
+    assert taken("--add", *known, "energy_distance_24") == 0
+    said = capsys.readouterr().out
+    assert "1 units of work are measured, 0 were measured before" in said
+    assert "real against real data, energy_distance_24 = " in said
+    for seed, row in finals(folder).items():
+        assert {key: row[key] for key in asked[seed]} == asked[seed] and np.isfinite(row["energy_distance_24"])
+    payload = (folder / "done.json").read_bytes()
+    assert taken("--add", *known, "energy_distance_24") == 0
+    assert "0 units of work are measured, 1 were measured before" in capsys.readouterr().out
+    assert (folder / "done.json").read_bytes() == payload
+    [trial] = shown().search("tags.kind = 'trial'")
+    assert trial.data.metrics["energy_distance_24"] == np.mean([
+        row["energy_distance_24"] for row in finals(folder).values()])
+    assert len(shown().search("tags.kind = 'replicate'")) == len(asked)
+    frame = load("tiny", tracking_uri=f"sqlite:///{Path.cwd()}/mlflow.db").finals
+    assert sorted(frame["energy_distance_24"]) == sorted(row["energy_distance_24"] for row in finals(folder).values())
+    code, lines, _ = launch(*ONE)
+    assert code == 0 and any("1 units of work are finished, 0 are left" in line for line in lines)
+
+
+def replicate(arm: str, phase: str, config_hash: str, seed: int, value: float | None) -> Replicate:
+    c = unit((seed,), config_hash, phase=phase, arm=arm)
+    return Replicate(Unit(c.configuration, (seed,), config_hash), Manifest(status="finished"), {
+        "seed": seed, "verdict": "stable", "diverged_at": 7 if value is None else None, "kid": value})
+
+
+def test_the_best_is_the_best_seed_of_the_best_configuration() -> None:
+    """A mean over survivors; most of them diverged comes last, and what was confirmed first."""
+    arm = {"method": "kl", "fixed": {}, "limits": []}
+    plan = a_plan(primary="kid", arms={"kl": arm, "jko": arm})
+    found = [replicate("kl", "design", "aa", 0, 0.1), replicate("kl", "design", "aa", 1, 0.9),
+             replicate("kl", "design", "bb", 0, 0.3), replicate("kl", "design", "bb", 1, 0.4),
+             replicate("jko", "design", "cc", 0, None), replicate("jko", "design", "cc", 1, None),
+             replicate("jko", "design", "cc", 2, 0.01)]
+    chosen = best_of(found, plan)
+    assert (chosen.unit.config_hash, chosen.seed) == ("bb", 0)
+    assert best_of(found, plan, "jko").seed == 2
+    confirmed = [*found, replicate("kl", "confirm", "dd", 5, 0.5)]
+    assert best_of(confirmed, plan).unit.config_hash == "dd"
+    assert of_trial(found, "a", None, plan).seed == 0 and of_trial(found, "aa", 1, plan).seed == 1
+    with pytest.raises(StorageError, match="expected more of it: aa, ab begin so"):
+        of_trial([*found, replicate("kl", "design", "ab", 0, 0.1)], "a", None, plan)
+    with pytest.raises(StorageError, match="nothing of the arm kl is finished yet"):
+        best_of([], plan, "kl")
+
+
+def test_replicates_are_those_of_the_last_version(launch: Launch) -> None:
+    launch(*ONE)
+    launch(*ONE, "--set", "train.lr_f=0.004")
+    store = Store("runs", "tiny")
+    found = replicates(store, read_plan(store))
+    assert len(states()) == 2 and len({one.unit.config_hash for one in found}) == 1
+    assert {one.unit.configuration.knobs["lr_f"] for one in found} == {0.004}
