@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from study.store.files import DEFAULT_STORAGE
+
 MOST = 2**53  # whole numbers that are exact wherever they go
-DEFAULT_STORAGE = "./runs"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -20,6 +20,7 @@ from models.stability.divergence import REASONS
 from models.testing import tiny
 from models.training.batches import indices
 from models.training.checkpoint import load_state, save_state
+from models.training.kept import keep, load
 from models.training.step import init_state, train_step
 
 Shape = tuple[int, ...]
@@ -138,6 +139,7 @@ class MethodContract:
         straight = save_state(tiny.train(method, on, [0, 1], 2, half))
         resumed = save_state(tiny.train(method, on, [0, 1], 2, load_state(payload, method, on, [0, 1])))
         assert resumed == straight and resumed != payload
+        assert save_state(load(keep(half, method, on)).state) == straight
 
     def test_each_loss_moves_only_its_own_network(self) -> None:
         on = tiny.data(tiny.IMAGES)

@@ -131,5 +131,9 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 def knobs_text(knobs: Mapping[str, Any], factors: Sequence[str]) -> str:
     """`step_size=0.12 mcmc_steps=20`, of the knobs that the study varies and the method has."""
-    return " ".join(f"{k}={knobs[k]:.4g}" if isinstance(knobs[k], float) else f"{k}={knobs[k]}"
-                    for k in factors if k in knobs)
+    return " ".join(f"{k}={value}" for k, value in written(knobs, factors).items())
+
+
+def written(knobs: Mapping[str, Any], factors: Sequence[str]) -> dict[str, str]:
+    """Those of the knobs that the study varies, as a name shows them."""
+    return {k: f"{knobs[k]:.4g}" if isinstance(knobs[k], float) else f"{knobs[k]}" for k in factors if k in knobs}

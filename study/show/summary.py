@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from study.arguments import DEFAULT_STORAGE
 from study.plan.budget import unequal
 from study.plan.cost import budgets, cost
 from study.plan.prediction import predicted
@@ -23,6 +22,7 @@ from study.show.monitor import Monitor
 from study.show.pareto import pareto_lines
 from study.show.progress import Outcome, band, duration, is_better
 from study.show.redaction import redacted
+from study.store.files import DEFAULT_STORAGE
 from study.store.results import Result
 
 KAPPA_PAST = 2.0  # of kappa: the sampler is unstable there (E13), whatever has been seen in so many updates

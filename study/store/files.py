@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+DEFAULT_STORAGE = "./runs"  # of every command
 PAUSES = (0.2, 1.0, 3.0)  # seconds before another look at a disk
 PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # what a disk of the network says while its server starts again
 

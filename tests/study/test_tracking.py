@@ -113,7 +113,7 @@ def test_trial_shows_means_with_t_intervals_over_survivors(uri: str, store: Stor
     assert (measured["wall_seconds"], measured["cpu_seconds"], measured["particle_gradients"]) == (3.5, 1, 3000)
     spent = [measured[f"spent_{cost}"] for cost in ("wall_seconds", "cpu_seconds", "particle_gradients")]
     assert spent == [3.5, 4, 3 * 3000 + 1200] and "particle_gradients_low" not in measured
-    assert trial.info.run_name == "jko step_size=0.12 mcmc_steps=20" and trial.info.status == "FINISHED"
+    assert trial.info.run_name == "δ 0.12 T 20 jko · diverged 1/4" and trial.info.status == "FINISHED"
     assert trial.data.params["step_size"] == "0.12" and trial.data.params["data.name"] == "digits"
     tags = trial.data.tags
     expected = {"kind": "trial", "study": "jko", "study_version": "v1", "config_hash": "abc123", "method": "jko",

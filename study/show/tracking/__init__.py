@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from study.plan.cost import cost
-from study.plan.identity import knobs_text
 from study.schema.canonical import sealed
 from study.schema.columns import FINAL, SEED, STAGE, UPDATE, WALL
 from study.schema.manifest import Manifest
@@ -23,7 +22,7 @@ from study.schema.unit import Unit
 from study.show.tracking.errors import TrackingError, named
 from study.show.tracking.experiment import NOTE, metric
 from study.show.tracking.launches import NOTES, Launches, milliseconds
-from study.show.tracking.tags import UNITS, Done, content, parameters, to_show, verdict_tags
+from study.show.tracking.tags import UNITS, Done, content, parameters, to_show, trial_name, verdict_tags
 from study.store.aggregates import aggregates, curves, final_rows
 from study.store.records import read_records
 from study.store.units import Store
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tracking", "TrackingError"]
 
-PARENT = "mlflow.parentRunId"
+PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 LONGEST = 5000  # characters of a note
 Row = dict[str, Any]
 
@@ -99,9 +98,8 @@ class Tracking(Launches):
         self.end(trial, "FINISHED", ended)
         at = ended if known is None else milliseconds(time.time())  # of one step MLflow shows the last
         self.log(trial, [metric(name, value, at, 0) for name, value in measured.items()],
-                 {NOTE: note, **tags.plain()},
-                 {name: value for name, value in parameters(unit.configuration).items()
-                  if run is None or name not in run.data.params})  # MLflow changes none: an arm may have a new name
+                 {NOTE: note, NAME: trial_name(unit.configuration, self._factors, _outcome(tags, measured)),
+                  **tags.plain()}, _new(unit, run))
         self.shown()[unit.config_hash] = tags
 
     def _log_units(self, store: Store, done: Sequence[Done], trial: str, runs: Sequence[Run]) -> dict[int, Row]:
@@ -150,7 +148,7 @@ class Tracking(Launches):
         self.end(run_id, "FINISHED", ended)
         metrics = [metric(name, value, milliseconds(started + row[WALL]), row[UPDATE])
                    for name, value, row in curves(rows, manifest.primary)]
-        self.log(run_id, metrics, {COMPLETE: TRUE})
+        self.log(run_id, metrics, {COMPLETE: TRUE}, _new(unit, run) | {SEED: str(seed)})
 
     @named
     def mark(self, unit: Unit, status: str, message: str = "") -> None:
@@ -174,7 +172,20 @@ class Tracking(Launches):
 
     def _create_trial(self, unit: Unit, start: int, versions: str) -> str:
         c = unit.configuration
-        name = f"{c.arm} {knobs_text(c.knobs, self._factors)}".rstrip()
         full = f"{cost(unit) / len(unit.seeds):.0f}"
-        return self._create("trial", name, TrialTags.of(
+        return self._create("trial", trial_name(c, self._factors), TrialTags.of(
             unit, study_version=versions, replicate_gradients=full).plain(), start)
+
+
+def _outcome(tags: TrialTags, measured: Mapping[str, float]) -> str:
+    """What a person looks for at a trial's name; "" of one that was trained to its end."""
+    if tags.status == "pruned":
+        return f"pruned at {tags.last_rung}"
+    diverged, n = (int(measured.get(count, 0)) for count in ("diverged", "replicates"))
+    return f"diverged {diverged}/{n}" if diverged else ""
+
+
+def _new(unit: Unit, run: Run | None) -> dict[str, str]:
+    """The configuration's parameters that a run lacks: MLflow changes none, and an arm may have a new name."""
+    return {name: value for name, value in parameters(unit.configuration).items()
+            if run is None or name not in run.data.params}

@@ -7,10 +7,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from study.schema.columns import FLAGS, VERDICT
+from study.plan.identity import written
+from study.schema.columns import FLAGS, MCMC_STEPS, STEP_SIZE, VERDICT
 from study.schema.manifest import Manifest
 from study.schema.unit import Configuration, Unit
 
+SYMBOLS = {STEP_SIZE: "δ", MCMC_STEPS: "T"}
 UNITS = "units"  # the folder of artifacts from which `study.restore` makes units done again
 Done = tuple[Unit, Manifest]
 
@@ -35,6 +37,12 @@ def to_show(done: Iterable[Done]) -> list[Done]:
 def verdict_tags(final: Mapping[str, Any]) -> dict[str, str]:
     """The tags that say how a replicate ended: its verdict, and its flags where it has any."""
     return {name: final[name] for name in (VERDICT, FLAGS) if final.get(name)}
+
+
+def trial_name(configuration: Configuration, factors: Sequence[str], how: str = "") -> str:
+    """`δ 0.25 T 20 jko · diverged 7/7`: what differs first, since MLflow cuts long names."""
+    knobs = [f"{SYMBOLS.get(knob, knob)} {value}" for knob, value in written(configuration.knobs, factors).items()]
+    return " · ".join(filter(None, (" ".join([*knobs, configuration.arm]), how)))
 
 
 def parameters(configuration: Configuration) -> dict[str, str]:
