@@ -119,7 +119,7 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
 
 def _run(one: _Launch, store: Store) -> int:
     from models.data.data import some
-    from study.resume import resume, what_changed
+    from study.resume import resume, what_changed, what_is_left
     from study.show.plan import show
     from study.store.lock import held
     from study.store.sheet import DATA_SHEET, data_sheet
@@ -131,6 +131,8 @@ def _run(one: _Launch, store: Store) -> int:
     if changed := what_changed(one.spec, plan, store):
         one.say(f"version {plan.study_version} is not the last launch's: {'; '.join(changed)}")
     if one.arguments.dry_run:
+        if left := what_is_left(one.spec, plan, store):
+            one.say(left)
         return FINISHED
     with held(store, one.arguments.takeover, one.say) as lock:
         store.write(DATA_SHEET, data_sheet(some(data.train), data.view))

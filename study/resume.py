@@ -12,7 +12,7 @@ from study.run.work import Work
 from study.schema.canonical import sealed, unsealed
 from study.schema.plan import Plan
 from study.show.monitor import Monitor
-from study.show.progress import Progress
+from study.show.progress import Progress, duration
 from study.show.tracking import Tracking
 from study.spec import StudySpec
 from study.store.provenance import commit
@@ -36,6 +36,17 @@ def what_changed(spec: StudySpec, plan: Plan, store: Store) -> list[str]:
     if before is not None and not changed and last.study_version != plan.study_version:
         changed.append("how this release tells versions apart")
     return changed
+
+
+def what_is_left(spec: StudySpec, plan: Plan, store: Store) -> str:
+    """Of a study that has begun: how much is finished, and what the rest costs, as a sentence; "" of a new one."""
+    if store.read("spec.json") is None:
+        return ""
+    found, estimate = find(spec, plan, store, read_only=True), plan.estimate
+    whole = sum(sum(phase.gradients) / 2 for phase in estimate.phases.values())
+    low, high = (duration(seconds * found.work.cost / whole) for seconds in estimate.seconds)
+    done = f"{found.results.complete()} units of work are finished, {found.work.left_in_words} are left"
+    return f"{done}: roughly {low if low == high else f'{low} to {high}'}" if found.work.left else done
 
 
 def resume(spec: StudySpec, plan: Plan, store: Store, console: Console, *, tracking_uri: str | None,

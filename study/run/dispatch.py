@@ -62,6 +62,9 @@ class Watcher(Protocol):
     def started(self, unit: Unit) -> None:
         """A worker has begun."""
 
+    def advanced(self, unit: Unit, share: float) -> None:
+        """This share of its updates is done."""
+
     def finished(self, unit: Unit, rungs: Mapping[int, float] | None) -> bool:
         """The unit's worker says that it is done: read, once and before its source is told, what it left; whether it is
         there. rungs: what it had reported when it was pruned. Raises StorageError for what cannot be read."""

@@ -113,6 +113,7 @@ class _Judge(FIFOScheduler):
         if result["done"]:  # `on_trial_complete` follows
             return TrialScheduler.CONTINUE
         self._note(trial, result)
+        self._round.watcher.advanced(self._round.dispatch.running[trial.trial_id], result["update"] / result["updates"])
         rungs = dict(json.loads(result["rungs"]))
         if result["update"] not in rungs or not self._round.dispatch.should_prune(trial.trial_id, rungs):
             return TrialScheduler.CONTINUE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -12,6 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 from study.schema.columns import DELTA_MED, DELTA_MIN
+
+SILENCE = 60.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,20 @@ class Outcome:
 
 
 @dataclass
+class _UnderWay:
+    """A running unit: the share of it that is done, and since when; begun: at its worker's first word."""
+
+    cost: float
+    begun: tuple[float, float]
+    now: tuple[float, float]
+
+    @property
+    def measured(self) -> tuple[float, float]:
+        """(cost, seconds) between its worker's first word and its last; the start of a worker is no part of it."""
+        return self.cost * (self.now[0] - self.begun[0]), self.now[1] - self.begun[1]
+
+
+@dataclass
 class Progress:
     """Counts and prints. `total`: planned units; `cost`: their estimated cost, in any unit, for the time left."""
 
@@ -65,6 +82,8 @@ class Progress:
     replicates: int = 0
     diverged: int = 0
     best: Outcome | None = None
+    _under_way: dict[str, _UnderWay] = field(default_factory=dict)
+    _said: float = field(default_factory=lambda: time.monotonic())  # when the last line was
     _spent: float = 0.0
     _timed: tuple[float, float] = (0.0, 0.0)  # cost and seconds of the units whose time is known
     _at_once: int = 1  # units that ran at once, at most
@@ -83,6 +102,27 @@ class Progress:
             self._live.stop()
             self._live = None
 
+    def advanced(self, name: str, cost: float, share: float) -> None:
+        """A running unit has done this share. Without a live view a line says so, where there was none for a minute."""
+        now = share, time.monotonic()
+        if name in self._under_way:
+            self._under_way[name].now = now
+        else:
+            self._under_way[name] = _UnderWay(cost, now, now)
+        if self._live is None and not self.quiet and now[1] - self._said >= SILENCE:
+            self.say(f"[{self.done}/{self.total}] {self._running()}{self._rest()}")
+
+    def left(self, name: str) -> None:
+        """A unit runs no more."""
+        self._under_way.pop(name, None)
+
+    def _running(self) -> str:
+        return ", ".join(f"{name} {one.now[0]:.0%}" for name, one in self._under_way.items())
+
+    def _rest(self) -> str:
+        left = None if self._live else self.seconds_left()  # the live line says it
+        return "" if left is None or self.done >= self.total else f" | about {duration(left)} left"
+
     def finished(self, outcome: Outcome) -> None:
         """Count a unit and print its line."""
         self.done += 1
@@ -96,9 +136,7 @@ class Progress:
         if is_better(outcome, self.best):
             self.best = outcome
         if not self.quiet:
-            left = None if self._live else self.seconds_left()  # the live line below says it
-            rest = "" if left is None or self.done >= self.total else f" | about {duration(left)} left"
-            self.say(f"[{self.done}/{self.total}] {outcome.phase} {outcome.line()}{rest}")
+            self.say(f"[{self.done}/{self.total}] {outcome.phase} {outcome.line()}{self._rest()}")
 
     def expect(self, units: int, cost: float) -> None:
         """So many are still to come, of that cost: what was planned is known by now."""
@@ -106,24 +144,24 @@ class Progress:
 
     def say(self, line: str) -> None:
         """One plain line, above the live view if there is one."""
+        self._said = time.monotonic()
         self.console.print(Text(line), soft_wrap=True)
 
     def seconds_left(self) -> float | None:
-        """Remaining cost at the rate of a unit, so many at once as have run; None before the first unit has finished.
-
-        Not at the rate since the start: what the running units have done would be missing, at first most of it.
-        """
-        cost, seconds = self._timed
+        """Remaining cost at the rate of a unit, so many at once as have run; None before any has been measured."""
+        measured = [self._timed, *(one.measured for one in self._under_way.values())]
+        cost, seconds = sum(one[0] for one in measured), sum(one[1] for one in measured)
         if not cost:
             return None
-        rest = self.cost - self._spent
-        if rest <= 0:  # what is confirmed was planned at a mean cost
+        rest = self.cost - self._spent - sum(one.cost * one.now[0] for one in self._under_way.values())
+        if rest <= 0 and self.done:  # what is confirmed was planned at a mean cost
             rest = max(0, self.total - self.done - self.lost) * self._spent / self.done
-        return rest * seconds / cost / self._at_once
+        return rest * seconds / cost / max(self._at_once, self.running)
 
     def text(self) -> Text:
         """The live line."""
-        parts = [f"{self.done}/{self.total} done", f"{self.running} running",
+        shares = ", ".join(f"{one.now[0]:.0%}" for one in self._under_way.values())
+        parts = [f"{self.done}/{self.total} done", f"{self.running} running" + (f" ({shares})" if shares else ""),
                  f"{self.diverged}/{self.replicates} replicates diverged"]
         if self.lost:
             parts.append(f"{self.lost} lost")

@@ -24,7 +24,7 @@ def sheet(samples: np.ndarray, extent: tuple[float, float] | None = None) -> byt
     pixels = (_images(samples[:COLUMNS**2], extent or (-1.0, 1.0)) if samples.ndim == 4
               else _points(samples, extent or (-4.0, 4.0)))
     sink = io.BytesIO()
-    Image.fromarray(pixels).save(sink, format="PNG", optimize=True)
+    Image.fromarray(pixels).save(sink, format="PNG")  # optimize=True: a twentieth less, at ten times the time
     return sink.getvalue()
 
 

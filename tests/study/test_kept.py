@@ -154,6 +154,10 @@ def test_a_measure_taken_later_is_what_it_would_have_been(launch: Launch, capsys
     assert sorted(frame["energy_distance_24"]) == sorted(row["energy_distance_24"] for row in finals(folder).values())
     code, lines, _ = launch(*ONE)
     assert code == 0 and any("1 units of work are finished, 0 are left" in line for line in lines)
+    code, lines, _ = launch("--set", "method=kl", "--dry-run")
+    assert code == 0 and any(line.startswith("0 units of work are finished, 2 are left: roughly ") for line in lines)
+    code, lines, _ = launch("--set", "method=kl", "--set", "design.step_size=[0.1, 0.2, 0.3]", "--dry-run")
+    assert code == 0 and any(line.startswith("1 units of work are finished, 2 are left: roughly ") for line in lines)
 
 
 def replicate(arm: str, phase: str, config_hash: str, seed: int, value: float | None) -> Replicate:

@@ -34,6 +34,9 @@ class Watcher:
         self.running += 1
         self.most = max(self.most, self.running)
 
+    def advanced(self, unit: Unit, share: float) -> None:
+        """No end."""
+
     def __getattr__(self, name: str) -> Any:
         def note(*event: Any) -> bool:
             self.running -= 1

@@ -203,6 +203,24 @@ def test_the_time_left_is_right_from_the_first_unit_on() -> None:
     assert progress.seconds_left() == pytest.approx(4 * 9 / 4 * 10 / 2), "four are left, of what the others cost"
 
 
+def test_long_units_are_told_on_their_way_and_time_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four of equal cost, two at once, of 200 s each and a worker's start of 10 s, which is no part of the rate."""
+    clock = [0.0]
+    monkeypatch.setattr("study.show.progress.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    sink = io.StringIO()
+    progress = Progress(Console(file=sink, width=200), total=4, cost=4.0)
+    progress.running = 2
+    for clock[0], share in ((30.0, 0.1), (50.0, 0.2), (70.0, 0.3)):
+        for name in ("kl", "jko"):
+            progress.advanced(name, 1.0, share)
+    assert progress.seconds_left() == pytest.approx((4 - 0.6) * 200 / 2)
+    assert sink.getvalue() == "[0/4] kl 30%, jko 20% | about 5 min 50 s left\n", "once a minute"
+    assert "2 running (30%, 30%)" in progress.text().plain and "about 5 min 40 s left" in progress.text().plain
+    progress.left("jko")
+    progress.finished(Outcome("design", "jko", "", "kid", 0.01, 6, 0, 200.0, 1.0))
+    assert progress.seconds_left() == pytest.approx((4 - 1 - 0.3) * 200 / 2)
+
+
 def test_what_has_not_diverged_is_not_called_calm_where_kappa_is_past_its_limit() -> None:
     """jko at .5: nothing diverged in 300 updates, and kappa of 20 says that the chain is past its limit."""
     def of(step: float, diverged: int, kappa: float | None) -> Result:

@@ -60,7 +60,7 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
         "train": COMMON | {"precision": row["precision"]} | {
             method: WORDS[method][row["nth"][method] % len(WORDS[method])] for method in methods} | (
                 {"network": "convnet"} if row["place"] != "plane" and "kl" not in methods else {}),
-        "evaluation": {"points": 9 if row.get("prune") else 4, "samples": samples, "long_run": 2,
+        "evaluation": {"points": 9 if row.get("prune") else 3, "samples": samples, "long_run": 2,
                        "split": row["split"], "ais_steps": row["ais_steps"]},
         "resources": {"cpu": row["cpu"], "gpu": row["gpu"]}, "keep": KEEP[number % len(KEEP)]}
     if row["measures"]:
