@@ -217,6 +217,7 @@ def test_long_units_are_told_on_their_way_and_time_what_is_left(monkeypatch: pyt
     assert sink.getvalue() == "[0/4] kl 30%, jko 20% | about 5 min 50 s left\n", "once a minute"
     assert "2 running (30%, 30%)" in progress.text().plain and "about 5 min 40 s left" in progress.text().plain
     progress.left("jko")
+    progress.running = 1
     progress.finished(Outcome("design", "jko", "", "kid", 0.01, 6, 0, 200.0, 1.0))
     assert progress.seconds_left() == pytest.approx((4 - 1 - 0.3) * 200 / 2)
 
