@@ -164,6 +164,7 @@ def _plan(one: _Launch, store: Store) -> tuple[Data, Plan]:
     from models.data.load import load
     from models.measures.table import MeasureError
     from study.plan.make import make_plan
+    from study.plan.prediction import LawError
     from study.schema.plan import Space
     from study.store.cache import cache_dir
 
@@ -176,6 +177,8 @@ def _plan(one: _Launch, store: Store) -> tuple[Data, Plan]:
     at_once = min(arguments.max_concurrent or one.cpus, one.cpus, fit)
     try:
         plan = make_plan(spec, data, max(1, at_once), cache_dir(store))
+    except LawError as error:
+        raise one.refusal((), _one_line(error)) from error
     except MeasureError as error:
         raise one.refusal(("evaluation", "measures"), _one_line(error)) from error
     except (ValueError, OSError) as error:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from models.data import builtin, own
-from models.data.data import Data
+from models.data.data import SPLITS, Data
 from models.data.datasets import DATASETS, name_problem
-from models.data.disk.options import kind_of
+from models.data.disk.options import DataError, kind_of
 
 if TYPE_CHECKING:
     from models.data.disk.index import Say
@@ -28,11 +30,20 @@ def load(name: str | Mapping[str, Any], size: int | None = None, cache_dir: str 
         if kind_of(name):
             from models.data.disk.load import load_disk
 
-            return load_disk(name, cache_dir, say)
+            return _varied(load_disk(name, cache_dir, say))
         return load(str(name["name"]), name.get("size"))
     if ":" in name:
-        return own.load(name, size)
+        return _varied(own.load(name, size))
     problem = name_problem(name)
     if problem:
         raise ValueError(f"data: {problem}")
     return builtin.load(name, DATASETS[name].shape(size))
+
+
+def _varied(data: Data) -> Data:
+    """Raises DataError for a split of which all rows are the same: nothing can be learnt, or measured on it."""
+    for split in SPLITS:
+        rows = getattr(data, split)
+        if isinstance(rows, np.ndarray) and len(rows) > 1 and not np.ptp(rows, axis=0).any():
+            raise DataError((), f"found {len(rows)} {split} rows that are all the same, expected different ones")
+    return data

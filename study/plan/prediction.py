@@ -19,6 +19,11 @@ from study.spec import Arm, StudySpec
 from study.spec.knobs import METHODS, hparams
 from study.spec.model import cells_of
 
+
+class LawError(ValueError):
+    """The balance of a method from outside failed; one sentence."""
+
+
 Z = 1.96  # two-sided 95 %
 MAX_LIMITS = 200  # predictions for an arm in the plan: each costs about 8 ms, and nobody reads more
 
@@ -74,7 +79,12 @@ def arm_limits(spec: StudySpec, arm: Arm, spread: LocalSpread) -> list[Limit]:
         if set(spec.search.free[arm.name]) & enter:
             return []
         rows, shown = [{k: v for k, v in spec.search.fixed[arm.name].items() if k in enter}], [{}]
-    found = [(row, limits(spread, arm.hparams(given))) for row, given in zip(shown, rows, strict=True)]
+    try:
+        found = [(row, limits(spread, arm.hparams(given))) for row, given in zip(shown, rows, strict=True)]
+    except Exception as error:
+        if ":" not in arm.method:
+            raise
+        raise LawError(f"method {arm.method}: its balance failed: {type(error).__name__}: {error}") from error
     return [Limit(knobs=dict(row), **entry) for row, entry in found if entry]
 
 

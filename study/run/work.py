@@ -153,6 +153,9 @@ class Work:
             found.append(f"confirm: {len(old)} configurations that were confirmed earlier are no longer among the best "
                          "and do not count")
         for arm in self._search.arms if self._search else ():
+            found += [f"search {arm.arm}: {n} replicates that did not diverge have no {name}: it was no finite number; "
+                      "the search was told the diverged value (search.diverged_value) in its place"
+                      for name, n in self.results.lacking(arm.arm).items()]
             if arm.only_repeats:
                 found.append(f"search {arm.arm}: ended before its {arm.trials} trials, since its sampler only repeated "
                              "earlier suggestions")

@@ -196,6 +196,17 @@ class Results:
         """
         return self._told(unit, self._rows(unit))
 
+    def lacking(self, arm: str) -> dict[str, int]:
+        """Objective -> how many replicates of an arm's search survived and have no value of it: their search was told
+        the diverged value."""
+        found: dict[str, int] = {}
+        for unit in self._expected.values():
+            if (unit.configuration.phase, unit.configuration.arm) == ("search", arm):
+                for row in self._rows(unit):
+                    for name in self._signs if row[DIVERGED_AT] is None else ():
+                        found[name] = found.get(name, 0) + (row.get(name) is None)
+        return {name: n for name, n in found.items() if n}
+
     def _rows(self, unit: Unit) -> list[Row]:
         return [row for seed in unit.seeds if (row := self._final.get((unit.config_hash, seed))) is not None]
 

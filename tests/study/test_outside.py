@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from models.data.disk.options import DataError
 from models.data.load import load
 from models.measures.sample_metrics import SampleMetrics
 from models.measures.table import Measure, MeasureError, own_measure
+from models.methods.kl import KL, KLKnobs
+from models.stability.law import Balance
 from study.launch import main as launch
 from study.plan.identity import config_hash, study_version
 from study.plan.make import make_plan
@@ -43,7 +45,7 @@ class Square(DataSet):
         return rng.uniform(-1, 1, (n, *shape))
 
 
-KEPT = np.zeros((100, 2), np.float32)
+KEPT = np.arange(200, dtype=np.float32).reshape(100, 2)
 
 
 class Kept(Square):
@@ -83,6 +85,21 @@ class Broken(Square):
 class Raises(Square):
     def rows(self, split: str, n: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         raise OSError("no disk")
+
+
+class Same(Square):
+    def rows(self, split: str, n: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        return np.zeros((n, 2)) if split == "search" else rng.normal(size=(n, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawlessKnobs(KLKnobs):
+    def balance(self) -> Balance:
+        raise ZeroDivisionError("no law")
+
+
+class Lawless(KL):
+    Knobs = LawlessKnobs
 
 
 class Unlabelled(Labelled):
@@ -333,6 +350,10 @@ def test_what_is_no_sampler_is_one_line(name: str, said: str) -> None:
     (f"{HEAD}data: {ME}:Raises\n", f"s.yaml:5: data.name: found '{ME}:Raises', expected a data set: OSError: no disk"),
     (f"{HEAD}data:\n  name: {ME}:Short\n", f"s.yaml:6: data.name: found the shape (299, 2) of the train rows of "
                                            f"{ME}:Short, expected finite (300, 2)"),
+    (f"{HEAD}data: {ME}:Same\n",
+     "s.yaml:5: data: found 100 search rows that are all the same, expected different ones"),
+    (PLANE.replace("method: kl", f"method: {ME}:Lawless"),
+     f"s.yaml:1: method {ME}:Lawless: its balance failed: ZeroDivisionError: no law"),
     (f"{PLANE}evaluation:\n  measures: [{ME}:raises]\n",
      "s.yaml:7: evaluation.measures: measure raises: AxisError: axis 5 is out of bounds for array of dimension 2")])
 def test_the_command_ends_with_2_and_one_line(text: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

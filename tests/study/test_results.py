@@ -50,7 +50,11 @@ def test_a_search_is_told_the_mean_over_all_replicates(tmp_path: Path, dead: int
     [counted] = results.all()
     expected = sum([1.5, 1.5][:dead] + [0.25, 0.5][dead:]) / 2
     assert counted.told == pytest.approx((expected, 150.0)) == results.score(unit)
-    assert replace(counted, told=()) == result
+    assert replace(counted, told=()) == result and results.lacking("a") == {} == results.lacking("b")
+    for row in rows:
+        row.pop("kid", None)
+    results.add(unit, "finished", rows, {})
+    assert results.lacking("a") == ({"kid": 2 - dead} if dead < 2 else {})
 
 
 def test_a_cost_has_one_meaning_in_the_search_in_mlflow_and_in_the_report(tmp_path: Path) -> None:
@@ -109,7 +113,7 @@ def test_only_the_current_design_counts(tmp_path: Path, change: list[str]) -> No
     assert [(r.unit, r.unit.configuration, r.replicates) for r in sorted(now.all(), key=key)] == [
         (r.unit, r.unit.configuration, r.replicates) for r in sorted(alone.all(), key=key)]
     for arm in new.arms:
-        assert best(new, arm, now) == best(new, arm, alone)
+        assert best(new, arm, now, "design") == best(new, arm, alone, "design")
     assert {u.configuration.knobs["updates"] for u in confirm_units(new, "data", now, [*new.arms][-1])} == {
         new.arms[[*new.arms][-1]].hparams({}).updates}
 
@@ -143,7 +147,7 @@ def test_the_best_are_no_survivors_of_divergence_and_none_that_was_pruned(tmp_pa
     results.add(by_step[0.05], "finished", [final(seed, 0.5) for seed in range(3)], {})
     results.add(by_step[0.3], "finished", [final(seed, 0.1, diverged=seed > 0) for seed in range(3)], {})
     results.add(by_step[0.1], "pruned", [], {})
-    assert [c.knobs["step_size"] for c in best(spec, "kl", results)] == [0.05, 0.3]
+    assert [c.knobs["step_size"] for c in best(spec, "kl", results, "design")] == [0.05, 0.3]
 
 
 def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path) -> None:
@@ -159,7 +163,7 @@ def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path)
         results.expect(unit)
         results.add(unit, "finished", [{**final(seed, 0.0, diverged=i < diverged), spec.primary: value,
                                         "particle_gradients": cost} for i, seed in enumerate(SEEDS)], {})
-    assert [c.knobs["n"] for c in best(spec, "kl", results)] == [0, 3, 1, 2, 5, 4]
+    assert [c.knobs["n"] for c in best(spec, "kl", results, "search")] == [0, 3, 1, 2, 5, 4]
 
 
 def test_a_measure_that_is_better_larger_is_told_negated_and_shown_as_it_is(tmp_path: Path) -> None:
@@ -174,7 +178,7 @@ def test_a_measure_that_is_better_larger_is_told_negated_and_shown_as_it_is(tmp_
         results.add(unit, "finished", [{**final(seed, 0.0), "recall_clf64_256": recall, "particle_gradients": cost}
                                        for seed in SEEDS], {})
     assert [r.told for r in results.all()] == [(-0.2, 1.0), (-0.9, 5.0), (-0.1, 2.0)]
-    assert [c.knobs["n"] for c in best(spec, "kl", results)] == [1, 0, 2]
+    assert [c.knobs["n"] for c in best(spec, "kl", results, "search")] == [1, 0, 2]
     shown = pareto_lines(results.all(), signs, ["n"])
     assert [line.split(" | ")[0] for line in shown[1:]] == ["  kl n=1: 0.9, 5", "  kl n=0: 0.2, 1"]
 
