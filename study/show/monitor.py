@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from study.plan.cost import cost
 from study.plan.identity import knobs_text
 from study.plan.prediction import predicted
+from study.schema.columns import DIVERGED_AT
 from study.schema.counted import Counted
 from study.schema.manifest import Manifest
 from study.schema.plan import Plan
@@ -19,6 +20,8 @@ from study.show.tracking import Tracking, TrackingError
 from study.show.tracking.upload_queue import UploadQueue
 from study.spec import StudySpec
 from study.spec.yaml_text import as_yaml
+from study.store.aggregates import final_rows
+from study.store.kept import Replicate, best_of
 from study.store.losses import Losses
 from study.store.provenance import commit, provenance
 from study.store.results import Result, Results
@@ -138,6 +141,26 @@ class Monitor:
         key = self._name_of(unit)
         self._to_show.setdefault(key, set()).add(unit.block)
         self._queue.put(key, functools.partial(self._show, unit))
+
+    def register(self) -> None:
+        """Have the best confirmed network of each arm in MLflow's registry, where it is kept."""
+        counted = self.results.counted.arms
+        done = [one for config_hash in counted for one in self._done.get(config_hash, {}).values()]
+        confirmed = [Replicate(unit, manifest, row) for unit, manifest in done
+                     if unit.configuration.phase == "confirm" and manifest.state
+                     for row in final_rows(self.store.rows(unit, manifest), unit.block).values()
+                     if row[DIVERGED_AT] is None]
+        for arm in self.spec.arms:
+            mine = [one for one in confirmed if counted[one.unit.config_hash] == arm]
+            if mine:
+                one = best_of(mine, self.plan)
+                self._queue.put(f"the network of {arm}", functools.partial(self._register, arm, one))
+
+    def _register(self, arm: str, one: Replicate) -> None:
+        payload = self.store.read_state(one.unit, one.manifest)
+        if payload is not None:
+            modules = [self.spec.imports[name].path for name in one.unit.configuration.imports]
+            self.tracking.register(arm, one, payload, modules)
 
     def close(self, status: str) -> bool:
         """Show what is not shown yet, as long as MLflow takes it, and end the launch's run (finished | failed |

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +161,49 @@ def test_a_measure_taken_later_is_what_it_would_have_been(launch: Launch, capsys
     assert code == 0 and any(line.startswith("0 units of work are finished, 2 are left: roughly ") for line in lines)
     code, lines, _ = launch("--set", "method=kl", "--set", "design.step_size=[0.1, 0.2, 0.3]", "--dry-run")
     assert code == 0 and any(line.startswith("1 units of work are finished, 2 are left: roughly ") for line in lines)
+
+
+LOADED = """
+import sys
+import mlflow
+import numpy as np
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/tiny-kl@best")
+np.savez(sys.argv[2], stands=model.predict(20), walked=model.predict(7, params={"steps": 3, "seed": 5}))
+import models
+print(models.__file__)
+"""
+
+
+@pytest.mark.slow
+def test_the_best_confirmed_network_is_registered_and_loads_where_nothing_of_ours_is(
+        launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its samples are those of `study.sample`; launched again it is the same version, trained further a new one."""
+    words = ("--set", "confirm={top: 1, replicates: 2}")
+    code, lines, _ = launch(*words)
+    assert code == 0 and not any("not shown" in line for line in lines)
+    client, uri = shown()._client, f"sqlite:///{Path.cwd()}/mlflow.db"
+    assert {one.name for one in client.search_registered_models()} == {"tiny-kl", "tiny-jko"}
+    found = client.get_model_version_by_alias("tiny-kl", "best")
+    [trial] = [run for run in shown().search("tags.kind = 'trial'") if run.info.run_id == found.run_id]
+    assert (trial.data.tags["phase"], trial.data.tags["arm"]) == ("confirm", "kl")
+    assert len(trial.outputs.model_outputs) == 1
+    assert sample.main(["--study", "tiny", "--trial", found.tags["config_hash"], "-n", "20"]) == 0
+    assert f"seed {found.tags['seed']} " in capsys.readouterr().out
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-P", "-S", "-c", f"import sys\nsys.path += {site_packages()!r}\n{LOADED}",
+                           uri, "loaded.npz"], env=environment, capture_output=True, text=True, check=True)
+    assert "/artifacts/code/models/" in done.stdout
+    with np.load("loaded.npz") as loaded:
+        np.testing.assert_array_equal(loaded["stands"], np.load("samples/samples.npy"))
+        assert loaded["walked"].shape == (7, 2)
+    assert launch(*words)[0] == 0 and launch(*words, "--set", "train.lr_f=0.004")[0] == 0
+    assert [one.version for one in client.search_model_versions("name = 'tiny-kl'")] == [2, 1]
+
+
+def site_packages() -> list[str]:
+    """Where packages are that pip has installed; ours is found by a file there that `-S` leaves unread."""
+    return [path for path in sys.path if path.endswith("site-packages")]
 
 
 def replicate(arm: str, phase: str, config_hash: str, seed: int, value: float | None) -> Replicate:

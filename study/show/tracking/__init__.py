@@ -21,7 +21,8 @@ from study.schema.tags import COMPLETE, CONTENT, KIND, TRUE, TrialTags, blocks_t
 from study.schema.unit import Unit
 from study.show.tracking.errors import TrackingError, named
 from study.show.tracking.experiment import NOTE, metric
-from study.show.tracking.launches import NOTES, Launches, milliseconds
+from study.show.tracking.launches import NOTES, milliseconds
+from study.show.tracking.registered import Registered
 from study.show.tracking.tags import UNITS, Done, content, parameters, to_show, trial_name, verdict_tags
 from study.store.aggregates import aggregates, curves, final_rows
 from study.store.records import read_records
@@ -37,7 +38,7 @@ LONGEST = 5000  # characters of a note
 Row = dict[str, Any]
 
 
-class Tracking(Launches):
+class Tracking(Registered):
     """The experiment of one study. Only one process may hold one: the driver."""
 
     def __init__(self, uri: str | None, study: str, study_version: str, factors: Sequence[str] = (),
