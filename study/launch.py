@@ -298,7 +298,7 @@ def _report(one: _Launch, status: str, reason: str, monitor: Monitor, work: Work
         raise SpecError([reason])
     for line in next_commands(monitor.spec.study, monitor.tracking.uri, monitor.tracking.known_id,
                               one.arguments.tracking_uri, bool(os.environ.get("MLFLOW_TRACKING_URI")),
-                              None if one.spec.keep == "none" else one.arguments.storage):
+                              None if one.spec.keep == "none" else one.arguments.storage, monitor.plan):
         one.say(line)
     return LOST if status == "failed" or monitor.lost_units else FINISHED
 

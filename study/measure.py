@@ -62,7 +62,7 @@ def _measure(arguments: argparse.Namespace) -> int:
 
     store = Store(arguments.storage, arguments.study, may_begin=False)
     plan = read_plan(store)
-    tracking = Tracking(arguments.tracking_uri, plan.study, plan.study_version, plan.factors, plan.seeds)
+    tracking = Tracking(arguments.tracking_uri, plan.study, plan.study_version, plan.factors, plan.seeds, plan.data)
     tracking.check_reachable(make=False)
     later = Later(store, plan, arguments.add, arguments.modules, arguments.device)
     with held(store, arguments.takeover, print):

@@ -60,7 +60,7 @@ def resume(spec: StudySpec, plan: Plan, store: Store, console: Console, *, track
     store.write_json("spec.json", sealed(spec.resolved()))
     store.write_json("plan.json", sealed(plan.plain()))
     found = find(spec, plan, store)
-    tracking = Tracking(tracking_uri, spec.study, version, plan.factors, plan.seeds)
+    tracking = Tracking(tracking_uri, spec.study, version, plan.factors, plan.seeds, plan.data)
     monitor = Monitor(spec, plan, store, tracking, found.results, Progress(console, quiet=quiet))
     for unit, manifest in found.done:
         monitor.show(unit, manifest)

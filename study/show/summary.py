@@ -6,6 +6,7 @@ import math
 import shlex
 from collections import Counter
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from rich.console import Console
 from rich.table import Table
@@ -125,15 +126,16 @@ def best_of(monitor: Monitor) -> Outcome | None:
 
 
 def next_commands(study: str, uri: str, experiment_id: str | None, given: str | None,
-                  from_environment: bool, storage: str | None = None) -> list[str]:
+                  from_environment: bool, storage: str | None = None, plan: Plan | None = None) -> list[str]:
     """What shows the study: MLflow's page, the report, and samples, as they can be typed in this folder.
 
     experiment_id: None where MLflow did not answer. given: --tracking-uri; from_environment: that MLflow's own variable
     names the store, which `mlflow ui` does not read. The page's address is given since MLflow's first page is about
-    agents. storage: --storage, of a study that keeps networks. A password is left out.
+    agents; it opens the trials of the plan's last phase, the best first. storage: --storage, of a study that keeps
+    networks. A password is left out.
     """
     option = "" if given is None else f" --tracking-uri {shlex.quote(uri)}"
-    runs = "" if experiment_id is None else f"#/experiments/{experiment_id}/runs"
+    runs = "" if experiment_id is None else f"#/experiments/{experiment_id}/runs{_query(plan)}"
     if uri.startswith(("http://", "https://")):
         page = f"open {uri.rstrip('/')}/{runs}"
     else:
@@ -147,3 +149,14 @@ def next_commands(study: str, uri: str, experiment_id: str | None, given: str | 
         place = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(storage)}"
         lines.append(f"{command.module('study.sample')}{of}{place}")
     return [redacted(line) for line in lines]
+
+
+def _query(plan: Plan | None) -> str:
+    """What MLflow's page lists: the trials of the last phase, by the primary measure. It has other defaults without
+    workflowType."""
+    if plan is None:
+        return ""
+    phase = next((phase for phase in reversed(PHASES) if phase in plan.planned), "")
+    chosen = {"workflowType": "machine_learning", "searchFilter": f"tags.kind = 'trial' and tags.phase = '{phase}'",
+              "orderByKey": f"metrics.`{plan.primary}`", "orderByAsc": str(plan.direction == "minimize").lower()}
+    return "?" + urlencode(chosen, quote_via=quote)

@@ -82,8 +82,8 @@ def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
     assert code == 0, "\n".join(lines)
     assert any("it goes on in a new worker" in line for line in lines)
     assert not any("(raylet)" in line for line in lines)
-    assert lines[-2:] == [f"{command.mlflow()} ui   # then open http://127.0.0.1:5000/#/experiments/1/runs",
-                          f"{command.report()} --study tiny"]
+    assert lines[-3].startswith(f"{command.mlflow()} ui   # then open http://127.0.0.1:5000/#/experiments/1/runs?")
+    assert lines[-2:] == [f"{command.report()} --study tiny", f"{command.module('study.sample')} --study tiny"]
     assert len(done(folder)) == UNITS
     assert {path: path.stat().st_mtime_ns for path in first} == first  # what was finished was left alone
     journals = [json.loads(path.read_text())["entries"] for path in folder.glob("runs/tiny/search/*/*.json")]

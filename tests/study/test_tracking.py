@@ -16,6 +16,7 @@ from scipy import stats
 from models.methods.kl import KLKnobs
 from study.schema.counted import Counted
 from study.schema.manifest import Manifest, Status
+from study.schema.plan import PlannedData
 from study.schema.unit import Evaluation, Unit
 from study.show.tracking import Tracking, TrackingError, experiment
 from study.show.tracking.experiment import metric
@@ -85,6 +86,9 @@ def runs(tracking: Tracking, kind: str) -> list[Any]:
     return sorted(tracking.search(f"tags.kind = '{kind}'"), key=lambda run: run.data.tags.get("seed", ""))
 
 
+DATA = PlannedData(name="digits", shape=[1, 8, 8], content_hash="0123456789abcdef", n={"train": 1000})
+
+
 def snapshot(tracking: Tracking) -> list[Any]:
     """Everything that MLflow holds of the experiment, without the ids that it makes up."""
     found = []
@@ -96,7 +100,8 @@ def snapshot(tracking: Tracking) -> list[Any]:
                    for key in curves}
         paths = [*tracking.artifacts(identity, ""), *tracking.artifacts(identity, "records")]
         artifacts = {path: tracking.read_artifact(identity, path) for path in paths if "." in path}
-        found.append((tags, history, run.data.metrics, run.data.params, artifacts, run.info.status,
+        inputs = [(one.dataset.to_dictionary(), [tag.value for tag in one.tags]) for one in run.inputs.dataset_inputs]
+        found.append((tags, history, run.data.metrics, run.data.params, artifacts, run.info.status, inputs,
                       run.info.start_time, run.info.end_time, run.info.run_name))
     return found
 
@@ -180,17 +185,20 @@ class Faulty:
 def test_a_job_interrupted_at_any_call_then_repeated_equals_an_undisturbed_one(
         uri: str, store: Store, stride: int) -> None:
     units = [finished_unit(store, (0,)), finished_unit(store, (1,), diverged=(1,))]
-    whole = Tracking(uri, "whole", "v1")
+    whole = Tracking(uri, "whole", "v1", data=DATA)
     show(whole, store, units[0])
     expected = snapshot(whole)
     assert len(expected) == 3
+    [(said, context)], *none = [inputs for _, _, _, _, _, _, inputs, *_ in expected]
+    assert (said["name"], said["digest"], context) == ("digits", "0123456789ab", ["training"]) and none == [[], []]
+    assert expected[0][0]["mlflow.source.name"] == "study.launch" and expected[0][0]["mlflow.user"]
     for at in range(0, 1000, stride):
-        broken = Tracking(uri, f"broken at {at}", "v1")
+        broken = Tracking(uri, f"broken at {at}", "v1", data=DATA)
         broken._client = Faulty(broken._client, at)
         try:
             show(broken, store, units[0])
         except Interrupted:
-            again = Tracking(uri, f"broken at {at}", "v1")
+            again = Tracking(uri, f"broken at {at}", "v1", data=DATA)
             show(again, store, units[0])
             assert snapshot(again) == expected, f"call {at}"
         else:

@@ -17,13 +17,14 @@ from study.schema.canonical import sealed
 from study.schema.columns import FINAL, SEED, STAGE, UPDATE, WALL
 from study.schema.manifest import Manifest
 from study.schema.outcomes import ending, verdicts
+from study.schema.plan import PlannedData
 from study.schema.tags import COMPLETE, CONTENT, KIND, TRUE, TrialTags, blocks_tag, joined
 from study.schema.unit import Unit
 from study.show.tracking.errors import TrackingError, named
 from study.show.tracking.experiment import NOTE, metric
 from study.show.tracking.launches import NOTES, milliseconds
 from study.show.tracking.registered import Registered
-from study.show.tracking.tags import UNITS, Done, content, parameters, to_show, trial_name, verdict_tags
+from study.show.tracking.tags import UNITS, Done, content, dataset, parameters, to_show, trial_name, verdict_tags
 from study.store.aggregates import aggregates, curves, final_rows
 from study.store.records import read_records
 from study.store.units import Store
@@ -42,12 +43,12 @@ class Tracking(Registered):
     """The experiment of one study. Only one process may hold one: the driver."""
 
     def __init__(self, uri: str | None, study: str, study_version: str, factors: Sequence[str] = (),
-                 seeds: Mapping[str, Collection[int]] | None = None) -> None:
+                 seeds: Mapping[str, Collection[int]] | None = None, data: PlannedData | None = None) -> None:
         """uri: as of `Launches`. factors: the knobs that a trial's name shows. seeds: phase -> what a trial's metrics
-        are over (None: all seeds)."""
+        are over (None: all seeds). data: what trials were trained on."""
         super().__init__(uri, study, study_version)
         self._factors = tuple(factors)
-        self._seeds = dict(seeds or {})
+        self._seeds, self._data = dict(seeds or {}), data
         self._shown: dict[str, TrialTags] | None = None  # config_hash -> tags of its complete run
 
     @property
@@ -85,6 +86,8 @@ class Tracking(Registered):
         started, ended = (milliseconds(pick(getattr(m, when) for _, m in done))
                           for pick, when in ((min, "started"), (max, "ended")))
         trial = run.info.run_id if run else self._create_trial(unit, started, self._versions(done))
+        if self._data is not None and not (run and run.inputs and run.inputs.dataset_inputs):
+            self._ask("log_inputs", trial, [dataset(self._data)])
         final = self._log_units(store, done, trial, runs)
         # Units of an earlier plan show what they have.
         own = [row for seed, row in final.items() if planned is None or seed in planned] or list(final.values())

@@ -7,8 +7,10 @@ is shown, at the end of a launch in which the answer to a create_run was lost, a
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
+import os
 import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SOURCE, USER = {"mlflow.source.name": "study.launch", "mlflow.source.type": "LOCAL"}, "mlflow.user"
 IDENTITY = (KIND, LAUNCH, CONFIG_HASH, SEED)  # tags that no two runs share
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 NOTES = {
@@ -154,7 +157,15 @@ class Launches(Experiment):
         return list(kept.values())
 
     def _create(self, kind: str, name: str, tags: Mapping[str, str], start: int) -> str:
-        return self.create(name, {KIND: kind, "study": self.name, NOTE: NOTES[kind], **tags}, start)
+        known = {KIND: kind, "study": self.name, NOTE: NOTES[kind], **SOURCE, USER: _user()}
+        return self.create(name, {**known, **tags}, start)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return str(os.getuid())
 
 
 def milliseconds(seconds: float) -> int:

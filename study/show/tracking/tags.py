@@ -10,6 +10,7 @@ from typing import Any
 from study.plan.identity import written
 from study.schema.columns import FLAGS, MCMC_STEPS, STEP_SIZE, VERDICT
 from study.schema.manifest import Manifest
+from study.schema.plan import PlannedData
 from study.schema.unit import Configuration, Unit
 
 SYMBOLS = {STEP_SIZE: "δ", MCMC_STEPS: "T"}
@@ -52,3 +53,12 @@ def parameters(configuration: Configuration) -> dict[str, str]:
         prefix = "" if key == "knobs" else f"{key}."
         flat |= {prefix + k: str(v) for k, v in value.items()} if isinstance(value, dict) else {key: str(value)}
     return flat
+
+
+def dataset(data: PlannedData) -> Any:
+    """What trials are trained on, as MLflow's input of a run."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    said = {"shape": data.shape, **data.n}
+    return DatasetInput(Dataset(data.name[:500], data.content_hash[:12], "local", json.dumps({"name": data.name}),
+                                profile=json.dumps(said)), [InputTag("mlflow.data.context", "training")])
