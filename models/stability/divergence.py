@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.noise import Noise
-from models.stability.verdict import UNSTABLE, late
+from models.stability.verdict import UNSTABLE, late, window
 
 REASONS = ("non-finite", "runaway particles", "update norm")  # index: the code that `observe` returns; -1 for none
 
@@ -59,9 +59,9 @@ class Monitor(NamedTuple):
     @classmethod
     def start(cls, replicates: int, updates: int, *, dtype: torch.dtype = torch.float32,
               device: torch.device | str = "cpu") -> Monitor:
-        """A monitor that has seen nothing. Its window is W = max(50, updates // 20)."""
+        """A monitor that has seen nothing. W is the `window` of so many updates."""
         count = torch.zeros(replicates, dtype=torch.int64, device=device)
-        norms = torch.full((replicates, max(50, updates // 20)), torch.inf, dtype=dtype, device=device)
+        norms = torch.full((replicates, window(updates)), torch.inf, dtype=dtype, device=device)
         return cls(norms, count, count.clone(), count.clone())
 
 

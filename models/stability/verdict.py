@@ -63,6 +63,11 @@ def is_bad(t: Traces) -> bool:
     return float(np.median(late(t.quality))) > BAD * t.floor
 
 
+def window(updates: int) -> int:
+    """How many earlier updates the divergence rule compares one with."""
+    return max(50, updates // 20)
+
+
 def late(values: Array) -> Array:
     """The last quarter of the evaluations, three at least: of two, one alone would decide."""
     return values[-max(3, math.ceil(len(values) / 4)):]

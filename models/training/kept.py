@@ -4,12 +4,14 @@ from. Nothing else is needed to use it but the code of a method or network from 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import safetensors.torch
 import torch
 
 from models.data.data import Space
@@ -61,6 +63,14 @@ def keep(state: TrainState, method: Method, data: Space) -> bytes:
     """A state as one safetensors file, with what rebuilds it: method, knobs, and where the data lie."""
     return save_state(state, {"method": name_of("method", type(method)), "knobs": asdict(method.hp),
                               "shape": list(data.shape), "extent": list(data.extent), "view": list(data.view)})
+
+
+def prolonged(kept: bytes, updates: int) -> bytes:
+    """What `keep` wrote, as a checkpoint of a training of more updates."""
+    tensors, header = read_state(kept)
+    gaps = tensors["gaps"]
+    tensors["gaps"] = torch.cat([gaps, gaps.new_zeros(len(gaps), updates - gaps.shape[1])], 1)
+    return safetensors.torch.save(tensors, metadata={"state": json.dumps(header)})
 
 
 def load(kept: str | Path | bytes, seeds: Sequence[int] | None = None,

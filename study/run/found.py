@@ -43,6 +43,4 @@ def find(spec: StudySpec, plan: Plan, store: Store, read_only: bool = False) -> 
             begun.append(one)
         elif not read_only:  # trained in other blocks
             store.drop_checkpoints(one)
-    own = [one for one in done if one[1].study_version == plan.study_version]
-    trained = [unit for unit, _ in sorted(own, key=lambda one: one[1].started)]
-    return Found(results, Work(spec, plan, results, store, trained, read_only), done, begun)
+    return Found(results, Work(spec, plan, results, store, done, read_only), done, begun)

@@ -17,10 +17,11 @@ import study.schema.columns as col
 from models.measures.naming import long_name
 from models.measures.table import MEASURES, own_measure
 from study.plan.identity import config_hash
+from study.run.further import checkpoint_from
 from study.run.safeguards import exact_on_gpu, is_out_of_memory, watched
 from study.run.unit_progress import UnitProgress, pack, unpack
 from study.schema.manifest import RECORDS, Manifest
-from study.schema.unit import Unit
+from study.schema.unit import Unit, evaluation_points
 from study.store.provenance import commit, versions
 from study.store.records import records
 from study.store.sheet import pairs, sheet
@@ -44,20 +45,21 @@ class UnitRun:
     divergence can be given; floor_long: that of its long run, of fewer samples. limits: the step-size limits that the
     law predicts (col.LIMITS; None: no finite one), for the records. patience: seconds after which an
     `advance` that has not returned ends the process, since it hangs (None: none). keep: whether the networks stay.
-    Whatever a unit needs lives in its object, so that a worker may be used again.
+    begin_from: a shorter unit (`further.Further`), from which one without a checkpoint goes on. Whatever a unit needs
+    lives in its object, so that a worker may be used again.
     """
 
     def __init__(self, unit: Unit, store: Store, device: str = "cpu", cache_dir: str | None = None,
                  diverged_value: float | None = None, objective: str | None = None, floor: float | None = None,
                  floor_long: float = 0.0, checkpoint_seconds: float | None = None,
                  limits: Mapping[str, float | None] | None = None, patience: float | None = None,
-                 keep: bool = True) -> None:
+                 keep: bool = True, begin_from: Mapping[str, Any] | None = None) -> None:
         """Does nothing costly yet. checkpoint_seconds: between two checkpoints, at least (None: 20)."""
         self.unit, self.store, self.device, self.cache_dir = unit, store, device, cache_dir
         self.diverged_value, self.objective = diverged_value, objective
         self.floor, self.floor_long = floor, floor_long
         self.limits = dict.fromkeys(col.LIMITS) | dict(limits or {})
-        self._patience, self._keep = patience, keep
+        self._patience, self._keep, self._begin_from = patience, keep, begin_from
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._progress = UnitProgress()
         self._training: Iterator[tuple[TrainState, list[Info]]] | None = None
@@ -146,12 +148,13 @@ class UnitRun:
         from models.training.step import Info
 
         found = self.store.latest_checkpoint(self.unit, self._notes.append)
-        if found is None:
+        checkpoint = self._further() if found is None else found[1]
+        if checkpoint is None:
             if self._notes:
                 self._notes.append("it starts afresh")
             return None
         try:
-            progress, payload = unpack(found[1])
+            progress, payload = unpack(checkpoint)
             if progress.window and set(progress.window) != set(Info._fields):
                 raise ValueError("its checkpoint is of another release, which noted other things of an update")
             state = load_state(payload, self._method, self._data, self.unit.seeds, self.device)
@@ -161,6 +164,12 @@ class UnitRun:
         self._notes.append(f"it goes on from update {state.update} of {self.unit.configuration.knobs['updates']}")
         self._progress = progress
         return state
+
+    def _further(self) -> bytes | None:
+        """What a shorter unit leaves, as a checkpoint of this one."""
+        if self._begin_from is None:
+            return None
+        return checkpoint_from(self.store, Unit.read(self._begin_from), self._method.hp.updates)
 
     def _told_commit(self) -> None:
         self._progress.commits = sorted({*self._progress.commits, *filter(None, [commit()])})
@@ -294,7 +303,3 @@ class UnitRun:
         self._progress.cpu_seconds += tick[1] - self._tick[1]
         self._tick = tick
 
-
-def evaluation_points(updates: int, points: int) -> list[int]:
-    """At most `points` update numbers, equally spaced up to the last update."""
-    return sorted({round(updates * k / points) for k in range(1, points + 1)} - {0})

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from study.plan.cost import cost
 from study.plan.identity import config_hash
 from study.plan.prediction import predicted
+from study.run.further import Further
 from study.run.phases import best, confirm_units, design_units, left_of, make_search
 from study.run.sources import Fixed, Phases, Source
+from study.schema.manifest import Manifest
 from study.schema.plan import Plan
 from study.schema.unit import Unit
 from study.spec import StudySpec
@@ -39,10 +41,14 @@ class Work:
     """left: units that are not finished (of search and confirmation: as planned). cost: their gradient evaluations."""
 
     def __init__(self, spec: StudySpec, plan: Plan, results: Results, store: Store,
-                 trained: Sequence[Unit] = (), read_only: bool = False) -> None:
+                 done: Sequence[tuple[Unit, Manifest]] = (), read_only: bool = False) -> None:
+        """done: finished units of all versions."""
         self.spec, self.plan, self.results = spec, plan, results
         self._content = plan.data.content_hash
         self._waiting: list[str] = []  # arms that a lost unit keeps from their confirmation
+        self._further = Further(done, self._content)
+        own = sorted((m.started, i) for i, (_, m) in enumerate(done) if m.study_version == plan.study_version)
+        trained = [done[i][0] for _, i in own]
         self._design = design_units(spec, self._content, results)
         self._search = (make_search(spec, plan.study_version, self._content, results, store, trained, read_only)
                         if spec.search else None)
@@ -86,6 +92,8 @@ class Work:
         found = {"objective": self.spec.primary, "floor": floor, "floor_long": long,
                  "limits": predicted(self.plan, unit.configuration), "patience": self._patience(unit),
                  "keep": self.spec.keep != "none"}
+        if (shorter := self._further.of(unit)) is not None:
+            found["begin_from"] = shorter.plain()
         if unit.configuration.phase == "search":
             diverged = self.plan.diverged_values[unit.configuration.arm]
             found |= {"objective": self.objective, "diverged_value": diverged[0]}
@@ -149,6 +157,8 @@ class Work:
         """What a person should know about the searches that ran."""
         found = [f"confirm {arm}: waits for what was lost; the same command tries that once more, then confirms "
                  "the best" for arm in self._waiting]
+        found += [f"{len(keys)} units began anew, though shorter trainings of them are kept: {reason}"
+                  for reason, keys in self._further.anew.items()]
         if old := self.results.superseded:
             found.append(f"confirm: {len(old)} configurations that were confirmed earlier are no longer among the best "
                          "and do not count")

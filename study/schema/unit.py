@@ -60,6 +60,11 @@ def block_seeds(name: str) -> tuple[int, ...]:
     return tuple(range(int(first), int(last) + 1))
 
 
+def evaluation_points(updates: int, points: int) -> list[int]:
+    """At most `points` update numbers, equally spaced up to the last update."""
+    return sorted({round(updates * k / points) for k in range(1, points + 1)} - {0})
+
+
 @dataclass(frozen=True)
 class Unit:
     """One unit of work: a configuration and a block of consecutive seeds. Equal by (seeds, config_hash)."""

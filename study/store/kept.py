@@ -42,7 +42,9 @@ class Replicate:
 def read_plan(store: Store) -> Plan:
     """The last launch's. Raises NoPlanError."""
     if (written := store.read("plan.json")) is None:
-        raise NoPlanError(f"study {store.study} has not been started in {store.uri}")
+        known = sorted(path.parent.name for path in store.folder.glob("*/plan.json")) if store.local else []
+        raise NoPlanError(f"study {store.study!r} has not been started in {store.uri}"
+                          + (f"; {', '.join(known[:20])} {'has' if len(known) == 1 else 'have'}" if known else ""))
     try:
         return Plan.read(unsealed(json.loads(written)))
     except (ValueError, RecursionError) as error:

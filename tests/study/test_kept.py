@@ -69,7 +69,7 @@ def test_after_a_study_its_best_network_gives_samples(launch: Launch, capsys: py
 
 
 NOT_SAMPLED = [
-    (["--study", "nowhere"], "study nowhere has not been started in "),
+    (["--study", "nowhere"], "study 'nowhere' has not been started in "),
     (["--study", "tiny", "--arm", "kll"], "--arm: found 'kll', expected one of kl"),
     (["--study", "tiny", "--trial", "zzz"], "--trial: found 'zzz', expected the first digits of "),
     (["--study", "tiny", "--trial", "HASH", "--replicate", "9"], "--replicate: found 9, expected one of the trial's"),

@@ -29,7 +29,7 @@ def searched(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Launch
 
 def test_status_counts_from_the_storage_alone(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
     code, lines, errors = launch("--status")
-    assert (code, errors) == (0, []) and lines == [f"study tiny has not been started in {Path('runs').absolute()}"]
+    assert (code, errors) == (0, []) and lines == [f"study 'tiny' has not been started in {Path('runs').absolute()}"]
     assert not Path("runs").exists(), "a question leaves nothing behind"
     launch()
     done()[0].unlink()
