@@ -164,11 +164,15 @@ def _terminated(*_: object) -> None:
     raise KeyboardInterrupt  # so that a time limit ends it as Ctrl-C does
 
 
-if __name__ == "__main__":
+def command_line() -> int:
+    """As the console script calls it."""
     import signal
 
-    from study.schema.output import lasting
+    from study.schema.output import script
 
     signal.signal(signal.SIGTERM, _terminated)
-    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
-    sys.exit(main())
+    return script(main)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

@@ -26,7 +26,7 @@ from study.run.cluster import ClusterError, RunError, address_problem, connect_p
 from study.run.cluster.capacity import fits, gpu_problem
 from study.run.cluster.failure import is_of_ray, last_line, root
 from study.run.interrupt import terminable
-from study.schema.output import lasting
+from study.schema.output import script
 from study.show import command
 from study.show.redaction import redacted
 from study.spec import StudySpec, loads, located, text_of
@@ -303,6 +303,10 @@ def _report(one: _Launch, status: str, reason: str, monitor: Monitor, work: Work
     return LOST if status == "failed" or monitor.lost_units else FINISHED
 
 
+def command_line() -> int:
+    """As the console script calls it."""
+    return script(main)
+
+
 if __name__ == "__main__":
-    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
-    sys.exit(main())
+    sys.exit(command_line())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from study.arguments import measure_parser
 from study.run.interrupt import terminable
-from study.schema.output import lasting
+from study.schema.output import script
 
 if TYPE_CHECKING:
     import argparse
@@ -103,6 +103,10 @@ def _add(store: Store, plan: Plan, later: Later, tracking: Tracking) -> int:
     return DONE
 
 
+def command_line() -> int:
+    """As the console script calls it."""
+    return script(main)
+
+
 if __name__ == "__main__":
-    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
-    sys.exit(main())
+    sys.exit(command_line())

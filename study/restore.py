@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from study.arguments import restore_parser
 from study.run.interrupt import terminable
-from study.schema.output import lasting
+from study.schema.output import script
 
 if TYPE_CHECKING:
     import argparse
@@ -97,6 +97,10 @@ def _restore(store: Store, shown: Restorable) -> int:
     return RESTORED if restored or there else BAD_INPUT
 
 
+def command_line() -> int:
+    """As the console script calls it."""
+    return script(main)
+
+
 if __name__ == "__main__":
-    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
-    sys.exit(main())
+    sys.exit(command_line())

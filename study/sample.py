@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.arguments import sample_parser
 from study.run.interrupt import terminable
-from study.schema.output import lasting
+from study.schema.output import script
 
 if TYPE_CHECKING:
     import argparse
@@ -153,6 +153,10 @@ def _write(out: Path, samples: np.ndarray, view: tuple[float, float], about: dic
         raise StorageError(f"--out {out}: cannot be written: {error.strerror}") from error
 
 
+def command_line() -> int:
+    """As the console script calls it."""
+    return script(main)
+
+
 if __name__ == "__main__":
-    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
-    sys.exit(main())
+    sys.exit(command_line())

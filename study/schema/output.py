@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO
 
 STDERR = 2
@@ -36,3 +37,9 @@ def lasting(stream: TextIO | None) -> TextIO:
     stream.flush()
     raw = io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False))
     return io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=bool(stream.line_buffering))
+
+
+def script(main: Callable[[], int]) -> int:
+    """Run a command line with a standard output that lasts; its exit code."""
+    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
+    return main()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import study
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = ("import os, sys; from study.schema.output import lasting; "
@@ -65,3 +68,17 @@ def test_a_character_that_cannot_be_shown_is_escaped(encoding: str, shown: str) 
 @pytest.mark.parametrize("command", [["-m", "study.launch"], ["analysis/report.py"]])
 def test_both_commands_speak_so(command: list[str]) -> None:
     assert run(*command, "--help", unread=("stdout",)) == (0, "", GONE)
+
+
+def test_each_command_has_a_script_that_works_from_any_folder(tmp_path: Path) -> None:
+    """Also from one that has modules of the names of ours."""
+    (tmp_path / "study.py").write_text("raise SystemExit('not ours')\n")
+    scripts = {one.name: one.value for one in entry_points(group="console_scripts")
+               if one.value.endswith(":command_line")}
+    modules = [path.stem for path in Path(study.__path__[0]).glob("*.py") if "def command_line" in path.read_text()]
+    assert scripts == {"study-report": "analysis.report:command_line"} | {
+        "study" if name == "launch" else f"study-{name}": f"study.{name}:command_line" for name in modules}
+    for name in scripts:
+        done = subprocess.run([Path(sys.executable).with_name(name), "--help"], cwd=tmp_path, capture_output=True,
+                              text=True, check=False)
+        assert done.returncode == 0 and done.stdout.startswith("usage: ") and not done.stderr, done.stderr
