@@ -27,6 +27,10 @@ class HParams:
                                names="network")
     width: int = knob(16, "ConvNet channels w, 2w, 2w, ...; MLP layers 8w, 8w", low=1)
     lr_f: float = knob(2e-3, "Adam's learning rate of the score f", above=0)
+    warmup: int = knob(0, "updates over which the learning rates rise to their values", low=0)
+    decay: Literal["none", "cosine", "step"] = knob(
+        "none", "how the learning rates fall over `updates`: cosine to 0; step to a tenth at half, a hundredth at "
+        "three quarters", enters=("updates",))
     adam_beta1: float = knob(0.5, "Adam's first decay", low=0, below=1)
     adam_beta2: float = knob(0.999, "Adam's second decay", low=0, below=1)
     step_size: float = knob(0.1, "Langevin step size delta (E3)", above=0, enters=("conflicts",))

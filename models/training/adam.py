@@ -22,9 +22,9 @@ class Adam:
         self.second = [torch.zeros_like(p) for p in self.parameters]
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], update: int, alive: Tensor) -> None:
-        """One step of the living replicates, (R,) bool. update: its number, from 1. Frozen ones are put back as they
-        were: 0 * NaN would not hold them."""
+    def step(self, gradients: Sequence[Tensor], update: int, alive: Tensor, rate: float = 1.0) -> None:
+        """One step of the living replicates, (R,) bool. update: its number, from 1; rate: a factor of lr. Frozen ones
+        are put back as they were: 0 * NaN would not hold them."""
         held = [] if bool(alive.all()) else [*self.parameters, *self.first, *self.second]
         before = [t.clone() for t in held]
         beta1, beta2 = self.betas
@@ -34,6 +34,6 @@ class Adam:
         denominator = torch._foreach_sqrt(self.second)
         torch._foreach_div_(denominator, (1 - beta2**update) ** 0.5)
         torch._foreach_add_(denominator, EPSILON)
-        torch._foreach_addcdiv_(self.parameters, self.first, denominator, -self.lr / (1 - beta1**update))
+        torch._foreach_addcdiv_(self.parameters, self.first, denominator, -self.lr * rate / (1 - beta1**update))
         for t, b in zip(held, before, strict=True):
             t.copy_(torch.where(alive.reshape(-1, *[1] * (t.dim() - 1)), t, b))

@@ -23,6 +23,7 @@ from models.noise import Noise, generators_for
 from models.stability.divergence import REASONS, Monitor, observe
 from models.training.adam import Adam
 from models.training.batches import batch
+from models.training.schedules import rate
 
 
 @dataclass
@@ -122,7 +123,8 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
                                               particle_max=far, data_max=torch.ones_like(far))
     state.update += 1
     _freeze(state, diverged, reason)
-    state.adam_f.step(_clipped(gradients, norm_f, hp.grad_clip), state.update, state.alive)
+    factor = rate(hp, state.update)
+    state.adam_f.step(_clipped(gradients, norm_f, hp.grad_clip), state.update, state.alive, factor)
     nets.f.follow_spectrum(state.alive)
 
     learned = method.generator_loss(nets, draw)
@@ -130,7 +132,7 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
         gradients, norm_g = _gradients(learned, nets.upsampler)
         broken = ~(learned.isfinite() & norm_g.isfinite())
         _freeze(state, broken, torch.full_like(state.reason, REASONS.index("non-finite")))
-        state.adam_g.step(_clipped(gradients, norm_g, hp.grad_clip), state.update, state.alive)
+        state.adam_g.step(_clipped(gradients, norm_g, hp.grad_clip), state.update, state.alive, factor)
     if state.pool is not None and block is not None:
         state.pool[:, block] = torch.where(_rows(state.alive, kept), kept, state.pool[:, block])
     info = _info(method, nets, draw, x_data, flow, f_particles, norm_f, learned)

@@ -85,7 +85,6 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
                                           "cpus": cpus}),
         measures={name: PlannedMeasure(label=m.label or m.family, direction=m.direction, unit=m.unit)
                   for m in measures for name in metrics.named(m)},
-        kept=_kept(spec, data, sizes),
         search=None if spec.search is None else PlannedSearch(
             sampler=spec.search.sampler, arguments=dict(sampler_arguments(spec.search.sampler)),
             prune=spec.search.prune, objectives=list(spec.search.objectives),
@@ -131,25 +130,6 @@ def diverged_values(spec: StudySpec, arm: str, data: Data, metrics: SampleMetric
                            "stands for a diverged replicate (search.diverged_value)")
     return [known.get(name) if value == "reference" else float(value)
             for name, value in zip(spec.search.objectives, spec.search.diverged_value, strict=True)]
-
-
-def _kept(spec: StudySpec, data: Data, sizes: Estimate) -> int:
-    """Bytes of what stays: of each arm as much as one replicate at its own knobs leaves, before the first update."""
-    if spec.keep == "none":
-        return 0
-    from models.methods.method import build
-    from models.training.kept import keep
-    from models.training.step import init_state
-
-    total = 0.0
-    for name, arm in spec.arms.items():
-        method = build(arm.method, data, **arm.full({}))
-        one = len(keep(init_state(method, data, [0]), method, data))
-        for phase, arms in sizes.arms.items():
-            most = spec.confirm.top if spec.confirm else 1
-            n = arms[name].configurations if spec.keep == "final" else min(most, arms[name].configurations)
-            total += one * n * spec.replicates(phase)
-    return round(total)
 
 
 def _factors(spec: StudySpec) -> list[str]:

@@ -12,6 +12,7 @@ from study.schema.canonical import canonical
 from study.schema.columns import STAGE, TRAIN
 from study.schema.manifest import Manifest
 from study.schema.unit import Configuration, Unit, evaluation_points
+from study.spec.knobs import METHODS, with_network
 from study.store.units import Store
 
 
@@ -57,6 +58,10 @@ def _difference(short: Configuration, long: Configuration) -> str:
         same, rest = divmod(short.evaluation.points * all_updates, updates)
         return (f"their evaluations stand elsewhere than those of the {updates} updates that are kept"
                 + ("" if rest else f"; evaluation.points: {same} would go on from these"))
+    hp = METHODS[with_network(long.method, long.knobs.get("network"))]
+    follows = [knob for knob in sorted(hp.entering("updates")) if long.knobs.get(knob) not in (None, getattr(hp, knob))]
+    if follows:
+        return f"{follows[0]}: {long.knobs[follows[0]]} depends on how many updates there are"
     if window(updates) != window(all_updates):
         return (f"the divergence rule compares with the last {window(all_updates)} updates, in the {updates} that are "
                 f"kept with {window(updates)}")

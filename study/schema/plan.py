@@ -180,7 +180,6 @@ class Plan(_Part):
     search: PlannedSearch | None = None
     space: Space | None = None
     measures: dict[str, PlannedMeasure] = {}  # name -> those from outside
-    kept: int = 0  # bytes of networks and particles that stay after training, roughly
 
     @property
     def objectives(self) -> list[str]:

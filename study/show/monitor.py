@@ -187,6 +187,12 @@ class Monitor:
         return sum(len(self._to_show.get(key, ())) for key in self._queue.waiting())
 
     @property
+    def kept_bytes(self) -> int:
+        """Of the networks of what is finished."""
+        return sum(manifest.state.bytes for units in self._done.values() for _, manifest in units.values()
+                   if manifest.state is not None)
+
+    @property
     def is_refused(self) -> bool:
         """Whether MLflow, though it answers, has refused one of them."""
         return bool(self._queue.refused() & self._to_show.keys())

@@ -65,8 +65,6 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
     console.print(Text(f"floor: real against real data, {plan.primary} = {floor.mean:.3g} +- {floor.sd:.2g} "
                        f"(sd over splits, n = {floor.n})"), soft_wrap=True)
     console.print(Text(f"estimated cost: roughly {cost} on {plan.estimate.cpus} CPUs, beside the start of Ray"))
-    if plan.kept:
-        console.print(Text(f"networks and particles are kept: roughly {plan.kept / 1e6:,.1f} MB (keep: {spec.keep})"))
     if not plan.spread.n:
         console.print(Text("in the plane both limits come from the density's own local standard deviation"))
 

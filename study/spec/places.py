@@ -33,6 +33,8 @@ OTHER_NAMES: dict[str, str] = {
     "width": "hidden_dim hidden_size hidden_channels hidden_units units filters base_channels ngf ndf nf nef ch",
     "lr_f": "lr learning_rate lr_init init_lr base_lr d_lr des_lr lr_d e_lr lr_e ebm_lr lr_ebm energy_lr lr_energy",
     "lr_g": "g_lr gen_lr lr_gen generator_lr lr_generator",
+    "warmup": "warm_up warmup_steps warmup_iters warmup_updates lr_warmup warm_up_steps",
+    "decay": "lr_decay lr_schedule schedule lr_scheduler cosine annealing",
     "adam_beta1": "beta1 beta_1 b1 momentum betas adam_betas",
     "adam_beta2": "beta2 beta_2 b2 betas adam_betas",
     "step_size": "stepsize step eps epsilon delta dt alpha langevin_step langevin_step_size langevin_lr mcmc_step_size "

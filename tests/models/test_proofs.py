@@ -102,7 +102,7 @@ def test_the_virial_is_one_at_equilibrium_of_any_temperature() -> None:
 def test_streams_and_seeds_are_apart() -> None:
     draws = [torch.rand(4, generator=generators_for([seed], stream, index=index)[0]).tolist()
              for seed in (0, 1) for stream in STREAMS for index in (0, 1)]
-    assert len({tuple(draw) for draw in draws}) == len(draws) == 16
+    assert len({tuple(draw) for draw in draws}) == len(draws) == 4 * len(STREAMS)
     orders = [tuple(indices(seed, update, 16, 48)) for seed in (0, 1) for update in (0, 3)]  # two epochs
     assert len(set(orders)) == 4
 

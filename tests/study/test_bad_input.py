@@ -139,7 +139,7 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
     ("serch: {}", "5: serch: unknown key; did you mean search?"),
     ("step_size: 0.1", "5: step_size: unknown key; step_size belongs under train, design or search.space"),
     ("xyz: 1", "5: xyz: unknown key; expected one of study, question, import, data, method, arms, baseline, "
-               "compare_at, seed, train, design, search, confirm, evaluation, resources"),
+               "compare_at, seed, train, design, search, confirm, evaluation, resources, keep"),
     ("train: {betta: 1}", "5: train.betta: unknown knob; did you mean beta?"),
     ("train: {kl: {lr: 1}}", "5: train.kl.lr: unknown knob; did you mean lr_f?"),
     ("train: 5", "5: train: found 5, expected a mapping"),

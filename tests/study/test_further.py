@@ -67,6 +67,9 @@ def test_the_longest_beginning_is_taken_and_what_is_none_is_said() -> None:
         "on from these": 1}
     assert Further([(of(10, 2), Manifest(status="finished"))], "data").of(of(20, 4)) is None, "nothing is kept"
     assert Further([(of(10, 2), KEPT)], "other data").of(of(20, 4)) is None
+    decayed = Further([(of(10, 2, decay="cosine"), KEPT)], "data")
+    assert decayed.of(of(20, 4, decay="cosine")) is None
+    assert [*decayed.anew] == ["decay: cosine depends on how many updates there are"]
     far = Further([(of(1000, 2), KEPT)], "data")
     assert far.of(of(2000, 4)) is None
     assert [*far.anew] == ["the divergence rule compares with the last 100 updates, in the 1000 that are kept with 50"]

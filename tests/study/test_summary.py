@@ -189,7 +189,8 @@ def test_what_ranks_the_best_is_said_where_the_search_has_other_objectives() -> 
                               "directions": ["minimize"] * len(objectives),
                               "diverged_value": {}})
         outcome = SimpleNamespace(phase="search", measure="kid", line=lambda: "kl | kid 0.1")
-        monitor: Any = SimpleNamespace(results=SimpleNamespace(all=lambda: []), lost_units=[], plan=plan)
+        monitor: Any = SimpleNamespace(results=SimpleNamespace(all=lambda: []), lost_units=[], plan=plan,
+                                       spec=SimpleNamespace(keep="none"))
         console = Console(record=True, width=200, file=io.StringIO())
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(summary, "best_of", lambda monitor, outcome=outcome: outcome)

@@ -26,11 +26,12 @@ STARTS = {"tpe": 10, "gp": 10}
 COMMON = {"updates": 9, "batch_size": 16, "width": 1, "mcmc_steps": 2}  # rungs of the pruner: 1, 3 and 9
 WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one after the other
     "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1},
-           {"chain": "noise", "drift_clip": 0.5, "sigma": 0.9},
+           {"chain": "noise", "drift_clip": 0.5, "sigma": 0.9, "decay": "cosine"},
            {"chain": "data", "spectral_norm": True, "network": "mlp"}],
     "jko": [{"penalty_on": "synthesis", "penalty_of": "U", "jko_weight": 0.25, "particles": 128, "grad_clip": 5.0},
             {"penalty_on": "data", "penalty_of": "f", "beta": 0.01, "chain": "data", "lr_f": 0.001},
-            {"penalty_on": "both", "chain": "noise", "energy_l2": 0.01, "adam_beta1": 0.0},
+            {"penalty_on": "both", "chain": "noise", "energy_l2": 0.01, "adam_beta1": 0.0, "decay": "step",
+             "warmup": 3},
             {"penalty_on": "interpolates", "particles": 128, "temperature": 0.5, "score_scale": 2.0}],
     "hidden": [{"flow": "jko", "upsampler_loss": "potential", "penalty_on": "synthesis", "penalty_of": "U",
                 "particles": 128, "latent_dim": 3, "lr_g": 0.001},

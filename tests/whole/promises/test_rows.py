@@ -23,6 +23,7 @@ from tests.whole.promises.rows import FACTORS, TOGETHER, matrix
 from tests.whole.promises.studies import data_in, spec_of, study_of
 
 Path_ = tuple[str, ...]
+ALIKE = ("network", "decay")  # knobs that all methods take alike
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,9 @@ def test_every_data_set_method_measure_and_knob_is_in_a_row(trees: list[dict[str
         assert own.keys() == set(KNOBS[method])
         for knob in KNOBS[method]:
             choices = {"synthesis"} if (method, knob) == ("hidden", "penalty_on") else set(_hint(knob, method)[1])
-            if knob == "network":  # whichever f, methods see it alike
+            if knob in ALIKE:
+                choices = choices - set().union(*(of[knob] for of in knobs.values()))
+                assert not choices - {None}, knob
                 continue
             assert not choices or own[knob] == choices, (method, knob)
     assert {value for own in knobs.values() for value in own["spectral_norm"]} == {False, True}
