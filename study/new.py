@@ -151,9 +151,9 @@ class Seen:
 
     def __str__(self) -> str:
         low, middle, high = self.sides
-        sides = f"{low}" if low == high else f"{low} to {high}, mostly {middle},"
+        sides = f"{low} pixels" if low == high else f"{low} to {high} pixels (median {middle})"
         folders = f", in {self.folders} folders, which are not read as classes" if self.folders > 1 else ""
-        return f"{self.images:,} different images of {sides} pixels, {COLOURS[self.channels]}{folders}"
+        return f"{self.images:,} different images, shorter side {sides}, {COLOURS[self.channels]}{folders}"
 
 
 def _look(index: Index, chosen: DiskOptions) -> Seen:
@@ -193,7 +193,7 @@ def _written(seen: Seen, arguments: argparse.Namespace, name: str, place: dict[s
               if method in STEPPED]
     return TEXT.format(
         seen=seen, name=json.dumps(name),
-        question=json.dumps(f"Which of {', '.join(methods)} stays stable and gives the best samples of {name}?"),
+        question=json.dumps(f"How stable is training on {name}, and how good are samples: {', '.join(methods)}?"),
         data=_lines(data), size=arguments.size or max(SIZES[0], min(SIZE, seen.sides[1])), channels=seen.channels,
         held=seen.held, methods=f"[{', '.join(methods)}]", replicates=enough_replicates(max(1, len(methods) - 1)),
         design=_lines(design), samples=samples, features=RANDOM_FEATURES.replace("; ", ";\n  # "))

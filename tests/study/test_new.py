@@ -46,8 +46,8 @@ def test_what_is_written_fits_the_images_and_can_be_planned(capsys: pytest.Captu
         "cats", ["kl", "jko"], 9, 3, {"search": 50, "confirm": 50})
     assert (spec.evaluation.samples, spec.data["refuse_broken"], spec.data["folder"]) == (
         50, 0.01, str(Path("cats").absolute()))
-    assert lines[:4] == ["cats: 200 different images of 9 pixels, colour, in 2 folders, which are not read as classes",
-                         "200 images", "chosen: 3x9x9; 100 to train on, 50 and 50 held out; kl and jko",
+    assert lines[:4] == ["cats: 200 different images, shorter side 9 pixels, colour, in 2 folders, which are not read "
+                         "as classes", "200 images", "chosen: 3x9x9; 100 to train on, 50 and 50 held out; kl and jko",
                          RANDOM_FEATURES]
     assert lines[4].startswith("cats.yaml is written; next: ") and lines[4].endswith(
         " -m study.launch --space cats.yaml") and len(lines) == 5
@@ -68,7 +68,7 @@ def test_channels_size_and_broken_files_are_those_of_the_images(capsys: pytest.C
         Path(f"cats/{k}.png").touch()
     spec, lines = written(capsys)
     assert (spec.data["channels"], spec.data["size"], spec.data["refuse_broken"]) == (1, 16, 0.05)
-    assert "of 40 pixels, grey, in 3 folders" in lines[0] and "3 broken: 0.png (empty)" in lines[1]
+    assert "shorter side 40 pixels, grey, in 3 folders" in lines[0] and "3 broken: 0.png (empty)" in lines[1]
     spec, _ = written(capsys, "--images", "cats", "--force", "--size", "32", "--study", "others", "--out", "cats.yaml")
     assert (spec.study, spec.data["size"]) == ("others", 32)
 
