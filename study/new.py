@@ -189,7 +189,7 @@ def _written(seen: Seen, arguments: argparse.Namespace, name: str, place: dict[s
     data = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in place.items()]
     if seen.broken > BROKEN[0]:
         data.append(f"refuse_broken: {seen.broken}  # the share of files that may be broken; some are")
-    design = [f"{method}: {{step_size: [0.1, 0.2], particles: {max(PARTICLES, samples)}}}" for method in methods
+    design = [f"{method}: {{step_size: [0.05, 0.2], particles: {max(PARTICLES, samples)}}}" for method in methods
               if method in STEPPED]
     return TEXT.format(
         seen=seen, name=json.dumps(name),
