@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from study.arguments import new_parser
 from study.run.interrupt import terminable
-from study.schema.output import lasting
+from study.schema.output import script
 
 if TYPE_CHECKING:
     import argparse
@@ -50,11 +50,11 @@ data:
   channels: {channels}  # 1: grey, 3: colour
   splits: {{search: {held}, confirm: {held}}}  # held out, to judge samples by
 method: {methods}  # others, and all knobs: docs/knobs.md
-train: {{updates: 300, batch_size: 32, width: 8}}  # more updates and width: better samples
+train: {{updates: 300, batch_size: 32, width: 8}}  # more of updates and width: better samples
 design:
   replicates: {replicates}  # seeds of every cell: the fewest with which a comparison can be significant
 {design}evaluation:
-  points: 6
+  points: 6  # 12, with 600 updates, goes on from what is trained then (docs/trained.md)
   samples: {samples}  # at most as many as a split holds out, and as there are particles
   long_run: 2
   # {features}:
@@ -203,6 +203,10 @@ def _lines(items: list[str]) -> str:
     return "".join(f"  {item}\n" for item in items)
 
 
+def command_line() -> int:
+    """As the console script calls it."""
+    return script(main)
+
+
 if __name__ == "__main__":
-    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
-    sys.exit(main())
+    sys.exit(command_line())
