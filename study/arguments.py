@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from models.registry import METHODS
 from study.store.files import DEFAULT_STORAGE
 
 MOST = 2**53  # whole numbers that are exact wherever they go
@@ -62,6 +63,27 @@ def sample_parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the samples' chance (default: "
                       "%(default)s)")
     made.add_argument("--out", default="samples", metavar="DIR", help="where to write (default: ./%(default)s)")
+    return made
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Of `python -m study.new`."""
+    made = argparse.ArgumentParser(
+        prog="python -m study.new", description="Look at your own images, and write a small study of them that can be "
+        "launched as it is: size, channels and splits that fit.",
+        epilog="Exit codes: 0 done, 2 bad input, 130 interrupted.")
+    images = made.add_mutually_exclusive_group(required=True)
+    images.add_argument("--images", metavar="DIR", help="a folder of images, at any depth")
+    images.add_argument("--parquet", metavar="FILE", help="Parquet files with a column of encoded images: one, a "
+                        "folder of them, or a pattern")
+    made.add_argument("--column", default="image", help="with --parquet: the images' column (default: %(default)s)")
+    made.add_argument("--out", metavar="FILE", help="the study's file (default: its name with .yaml, in this folder)")
+    made.add_argument("--force", action="store_true", help="write it where there is such a file already")
+    made.add_argument("--study", metavar="NAME", help="the study's name (default: that of the images' folder or file)")
+    made.add_argument("--size", type=_positive, metavar="N", help="pixels a side, 8 to 64 (default: the images' own, "
+                      "at most 16, so that it ends in minutes; time grows with its square)")
+    made.add_argument("--method", nargs="+", default=["kl", "jko"], choices=METHODS, metavar="NAME", help="which to "
+                      f"compare, of {', '.join(METHODS)} (default: kl jko)")
     return made
 
 

@@ -21,6 +21,8 @@ from study.spec import StudySpec
 from study.spec.model import cells_of
 
 ALPHA = 0.05  # of the report's tests, after Holm
+RANDOM_FEATURES = ("these images have no labels, so measures are on a random ConvNet's features; evaluation.features "
+                   "adds those of a better network (docs/spec.md)")
 UNKNOWN = ("no prediction", "", "", "", "", "")  # columns of an arm that the law says nothing of
 MAX_ROWS = 20  # of an arm, in the table for people; plan.json has them all
 
@@ -31,7 +33,9 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
     console.print(Text(f"{plan.study} (version {plan.study_version})", style="bold"))
     local = (f"local spread s: {spread.s_min:.3g} +- {spread.se_min:.1g} in the smallest direction, "
              f"{spread.s_med:.3g} +- {spread.se_med:.1g} in the median one")
-    for line in (plan.question, _data_line(plan), data.notes, local, _coarse(spread)):
+    random = plan.extractor is not None and plan.extractor.accuracy is None and spec.evaluation.features is None
+    for line in (plan.question, _data_line(plan), data.notes, RANDOM_FEATURES if random else "", local,
+                 _coarse(spread)):
         if line:
             console.print(Text(line), soft_wrap=True)
     table = Table(title="Predicted limits of the step size (law E13): the smallest direction's, and the median one's, "
@@ -76,10 +80,14 @@ def too_few_replicates(comparisons: int, replicates: int) -> str:
     """
     if comparisons < 1 or replicates < 1 or comparisons * 2 / 2**replicates <= ALPHA:
         return ""
-    enough = math.ceil(math.log2(2 * comparisons / ALPHA))
     plural = "s" if comparisons > 1 else ""
     return (f"with {replicates} replicates and {comparisons} comparison{plural} with the baseline no p value can reach "
-            f"{ALPHA}; {enough} replicates would do (design.replicates)")
+            f"{ALPHA}; {enough_replicates(comparisons)} replicates would do (design.replicates)")
+
+
+def enough_replicates(comparisons: int) -> int:
+    """The fewest with which so many comparisons can be significant."""
+    return math.ceil(math.log2(2 * comparisons / ALPHA))
 
 
 def _coarse(spread: LocalSpread) -> str:

@@ -165,10 +165,10 @@ def test_a_dry_run_shows_what_is_in_the_folder(study: Path) -> None:
      "s.yaml:5: data.refuse_broken: found "),
     (lambda d: [shutil.rmtree(f) for f in d.iterdir() if f.name != "1"], [],
      "s.yaml:5: data.splits: found 40 different images, expected at least 164 (60 for search, 60 for confirm, 44 to "
-     "train on)\n"),
+     "train on); these are too few; with 56 write splits: {search: 6, confirm: 6}\n"),
     (lambda d: [shutil.rmtree(f) for f in d.iterdir() if f.name > "3"], [],
      "s.yaml:5: data.splits: found 160 different images, expected at least 164 (60 for search, 60 for confirm, 44 to "
-     "train on); write splits: {search: 20, confirm: 20}\n"),
+     "train on); for 160 images write splits: {search: 40, confirm: 40}\n"),
     (lambda d: [shutil.rmtree(f) for f in d.iterdir()] + [(d / "a.txt").touch()], [],
      "s.yaml:5: data.folder: found no image in HERE/digits, only files that are none by their names (1 .txt), "
      "expected images\n"),

@@ -18,6 +18,7 @@ LABELLED = ("cifar10",)  # kinds whose images have classes
 KEYS = ("size", "channels", "range", "splits", "refuse_broken")
 SIZES = (8, 64)  # pixels a side: what the networks are made for
 HELD_OUT = ("search", "confirm")
+EACH = 500  # images of each of them, where nothing else is said
 MAX_HELD_OUT = 20_000  # images of a split that stays in memory
 Unknown = Callable[[str, tuple[str, ...]], str]
 Problem = tuple[tuple[str, ...], str]  # the key below `data`, what was found and expected
@@ -67,7 +68,7 @@ def resolved(data: Mapping[str, Any], base: str = "") -> dict[str, Any]:
     full = {"range": [-1.0, 1.0], "refuse_broken": 0.01, **native, **given}
     found = {kind: _absolute(full[kind], base), **{key: full[key] for key in ("size", "channels")},
              "range": [float(end) for end in full["range"]],
-             "splits": {split: (given.get("splits") or {}).get(split, 500) for split in HELD_OUT},
+             "splits": {split: (given.get("splits") or {}).get(split, EACH) for split in HELD_OUT},
              "refuse_broken": float(full["refuse_broken"])}
     return found | ({"column": full.get("column", "image")} if kind == "parquet" else {})
 

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.data.disk.index import Index
-from models.data.disk.options import DataError, DiskOptions
+from models.data.disk.options import EACH, DataError, DiskOptions
 from models.data.disk.pixels import RECIPE, Fact
 from models.data.disk.sources import HELD_OUT
 from models.stability.local_sd import NEIGHBOURS
 
 NAMED = 3  # broken images that are named
 LEAST = 2 * NEIGHBOURS + 4  # images to train on: with fewer their local spread cannot be measured
+ROOM = 6  # images held out in a split: precision and recall are absent below
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,14 @@ def lay_out(index: Index, options: DiskOptions) -> Layout:
                   _content_hash(index, options, rows, ends))
 
 
+def fitting(images: int, least: int = LEAST) -> int:
+    """How many of so many images each held-out split should have, where at least `least` are trained on; 0 where there
+    are too few. A quarter each, EACH at most: of 520 images enough for `fd`, of 640 for `fdinf`, which needs most."""
+    fit = min(EACH, images // 4, (images - least) // 2)
+    fit -= fit % 10 ** max(0, len(str(fit)) - 2)  # a round number
+    return fit if fit >= ROOM else 0
+
+
 def _check_room(options: DiskOptions, held: int, train: int | None) -> None:
     """Raises DataError where the splits leave too few images to train on. held: images that they are cut from; train:
     those that are trained on whatever the splits are, None where these are the rest."""
@@ -80,12 +89,12 @@ def _check_room(options: DiskOptions, held: int, train: int | None) -> None:
     needed = options.search + options.confirm + least
     if held >= needed:
         return
-    fit = min(held // 8, (held - least) // 2)
-    fit -= fit % 10 ** (len(str(fit)) - 1)  # a round number
     parts = f"{options.search:,} for search, {options.confirm:,} for confirm" + (
         f", {least} to train on" if least else "")
-    raise DataError(("splits",), f"found {held:,} different images, expected at least {needed:,} ({parts})"
-                    + (f"; write splits: {{search: {fit}, confirm: {fit}}}" if fit >= 2 else ""))
+    enough = 2 * ROOM + least
+    cure = (f"for {held:,} images write splits: {{search: {fit}, confirm: {fit}}}" if (fit := fitting(held, least)) else
+            f"these are too few; with {enough} write splits: {{search: {ROOM}, confirm: {ROOM}}}")
+    raise DataError(("splits",), f"found {held:,} different images, expected at least {needed:,} ({parts}); {cure}")
 
 
 def _sorted(index: Index, good: np.ndarray) -> np.ndarray:
