@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 from models.cpus import usable_cpus
 from study.arguments import parser
+from study.ending import DONE, INTERRUPTED, ended
 from study.run.cluster import ClusterError, RunError, address_problem, connect_problem
 from study.run.cluster.capacity import fits, gpu_problem
 from study.run.cluster.failure import is_of_ray, last_line, root
-from study.run.interrupt import terminable
 from study.schema.output import script
 from study.show import command
 from study.show.redaction import redacted
@@ -42,23 +42,14 @@ if TYPE_CHECKING:
     from study.store.lock import Lock
     from study.store.units import Store
 
-FINISHED, LOST, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+FINISHED, LOST = DONE, 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_args(words)
-    try:
-        with terminable():
-            return _launch(arguments, words)
-    except SpecError as error:
-        for line in error.problems:
-            print(line, file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print(_how_to_continue(words), file=sys.stderr)
-        return INTERRUPTED
+    return ended(lambda: _launch(arguments, words), _how_to_continue(words))
 
 
 def _how_to_continue(words: Sequence[str]) -> str:
@@ -86,7 +77,7 @@ class _Launch:
 
 
 def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
-    if problem := command.folder_problem() or address_problem(arguments.address):
+    if problem := address_problem(arguments.address):
         raise SpecError([problem])
     text = text_of(arguments.space)  # once: a pipe gives it once, and a person may save the file meanwhile
     spec = loads(text, arguments.space, arguments.overrides)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from study.arguments import measure_parser
-from study.run.interrupt import terminable
+from study.ending import DONE, ended
 from study.schema.output import script
 
 if TYPE_CHECKING:
@@ -28,29 +28,12 @@ if TYPE_CHECKING:
     from study.show.tracking import Tracking
     from study.store.units import Store
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = measure_parser().parse_args(argv)
-    from models.measures.table import MeasureError
-    from study.show import command
-    from study.show.tracking import TrackingError
-    from study.spec.imports import ImportedError
-    from study.store.units import StorageError
-
-    try:
-        with terminable():
-            if problem := command.folder_problem():
-                raise StorageError(problem)
-            return _measure(arguments)
-    except (StorageError, ImportedError, MeasureError, TrackingError) as error:
-        print(error, file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return INTERRUPTED
+    return ended(lambda: _measure(arguments), "interrupted; the same command goes on")
 
 
 def _measure(arguments: argparse.Namespace) -> int:

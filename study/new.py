@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from study.arguments import new_parser
-from study.run.interrupt import terminable
+from study.ending import DONE, ended
 from study.schema.output import script
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from models.data.disk.index import Index
     from models.data.disk.options import DiskOptions
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 SIZE = 16  # pixels a side: what is trained in minutes on two cores
 COLOURS = {1: "grey", 3: "colour"}
 LOOKED_AT = 50  # images that are decoded to see whether they are in colour
@@ -65,27 +64,19 @@ design:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = new_parser().parse_args(argv)
+    return ended(lambda: _checked(arguments))
+
+
+def _checked(arguments: argparse.Namespace) -> int:
     from models.data.disk.options import DataError
-    from study.show import command
-    from study.spec.problems import SpecError
     from study.store.units import StorageError
 
     kind = "--parquet" if arguments.images is None else "--images"
     flags: dict[tuple[str, ...], str] = {("size",): "--size", ("column",): "--column"}
     try:
-        with terminable():
-            if problem := command.folder_problem():
-                raise StorageError(problem)
-            return _new(arguments)
+        return _new(arguments)
     except DataError as error:
-        print(f"{flags.get(error.key, kind)}: {error.message}", file=sys.stderr)
-        return BAD_INPUT
-    except (SpecError, StorageError) as error:
-        print(error, file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("interrupted; nothing is written", file=sys.stderr)
-        return INTERRUPTED
+        raise StorageError(f"{flags.get(error.key, kind)}: {error.message}") from error
 
 
 def _new(arguments: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from study.arguments import restore_parser
-from study.run.interrupt import terminable
+from study.ending import BAD_INPUT, DONE, ended
 from study.schema.output import script
 
 if TYPE_CHECKING:
@@ -28,44 +28,27 @@ if TYPE_CHECKING:
     from study.show.tracking.restorable import Restorable
     from study.store.units import Store
 
-RESTORED, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = restore_parser().parse_args(argv)
-    try:
-        with terminable():
-            return _run(arguments)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return INTERRUPTED
+    return ended(lambda: _run(arguments), "interrupted; the same command goes on")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from study.show import command
-    from study.show.tracking import TrackingError
     from study.show.tracking.restorable import Restorable
     from study.spec import loads, text_of
-    from study.spec.problems import SpecError
     from study.store.lock import held
-    from study.store.units import StorageError, Store
+    from study.store.units import Store
 
-    try:
-        if problem := command.folder_problem():
-            raise SpecError([problem])
-        spec = loads(text_of(arguments.space), arguments.space, arguments.overrides)
-        shown = Restorable(arguments.tracking_uri, spec.study)
-        shown.check_reachable(make=False)
-        store = Store(arguments.storage, spec.study)
-        store.check_writable()
-        with held(store, arguments.takeover, print):
-            return _restore(store, shown)
-    except SpecError as error:
-        print(*error.problems, sep="\n", file=sys.stderr)
-    except (StorageError, TrackingError) as error:
-        print(error, file=sys.stderr)
-    return BAD_INPUT
+    spec = loads(text_of(arguments.space), arguments.space, arguments.overrides)
+    shown = Restorable(arguments.tracking_uri, spec.study)
+    shown.check_reachable(make=False)
+    store = Store(arguments.storage, spec.study)
+    store.check_writable()
+    with held(store, arguments.takeover, print):
+        return _restore(store, shown)
 
 
 def _restore(store: Store, shown: Restorable) -> int:
@@ -94,7 +77,7 @@ def _restore(store: Store, shown: Restorable) -> int:
         restored += 1
     print(f"{store.uri}/{store.study}: {restored} units of work are restored, {there} were whole"
           + (f", {refused} cannot be had from MLflow" if refused else ""))
-    return RESTORED if restored or there else BAD_INPUT
+    return DONE if restored or there else BAD_INPUT
 
 
 def command_line() -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.arguments import sample_parser
-from study.run.interrupt import terminable
+from study.ending import DONE, ended
 from study.schema.output import script
 
 if TYPE_CHECKING:
@@ -31,28 +31,13 @@ if TYPE_CHECKING:
     from study.schema.plan import Plan
     from study.store.kept import Replicate
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 FEW = 64  # samples on a sheet
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = sample_parser().parse_args(argv)
-    from study.show import command
-    from study.spec.imports import ImportedError
-    from study.store.units import StorageError
-
-    try:
-        with terminable():
-            if problem := command.folder_problem():
-                raise StorageError(problem)
-            return _sample(arguments)
-    except (StorageError, ImportedError) as error:
-        print(error, file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("interrupted; nothing is written", file=sys.stderr)
-        return INTERRUPTED
+    return ended(lambda: _sample(arguments))
 
 
 def _sample(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,37 @@
+"""How the commands beside `study.launch` end: exit codes, and one line for whatever a person can mend."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from study.run.interrupt import terminable
+
+DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+
+
+def ended(work: Callable[[], int], interrupted: str = "interrupted; nothing is written") -> int:
+    """The exit code of `work`. interrupted: what to say after Ctrl-C or SIGTERM."""
+    try:
+        with terminable():
+            return _answered(work)
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return INTERRUPTED
+
+
+def _answered(work: Callable[[], int]) -> int:
+    from models.measures.table import MeasureError
+    from study.show import command
+    from study.show.tracking.errors import TrackingError
+    from study.spec.imports import ImportedError
+    from study.spec.problems import SpecError
+    from study.store.units import StorageError
+
+    try:
+        if problem := command.folder_problem():
+            raise StorageError(problem)
+        return work()
+    except (SpecError, StorageError, TrackingError, ImportedError, MeasureError) as error:  # a SpecError has many lines
+        print(error, file=sys.stderr)
+        return BAD_INPUT
