@@ -24,7 +24,7 @@ from analysis.panels.panel import Panel
 from analysis.read.provenance import provenance
 from analysis.read.store import Store
 from analysis.read.study import Study
-from analysis.text.findings import Finding, findings, missing, rule
+from analysis.text.findings import Finding, answer, findings, missing, rule
 from analysis.text.formatting import slug
 
 FOLDED_FROM = 15  # rows; a longer table is shown when asked for
@@ -46,8 +46,8 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
                       trim_blocks=True, lstrip_blocks=True)
     env.filters |= {"prose": prose, "cell": cell, "breakable": breakable, "slug": slug, "data_link": data_link}
     page = env.get_template("template.html").render(
-        study=study, refresh=refresh, theme=THEME, findings=grouped(said), missing=missing(study), rule=rule(study),
-        facts=about.facts(study), sections=shown, glyphs=glyphs, folded_from=FOLDED_FROM,
+        study=study, refresh=refresh, theme=THEME, answer=answer(study), findings=grouped(said), missing=missing(study),
+        rule=rule(study), facts=about.facts(study), sections=shown, glyphs=glyphs, folded_from=FOLDED_FROM,
         numbers=lambda name, frame: _numbers(out / "tables" / f"{name}.csv", frame),
         method=about.method(study, origins), commands=commands(origins, given),
         documents=[(title if len(origins) == 1 else f"{of.study.name}: {title}", text)
@@ -55,6 +55,7 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
     (out / ".index.html").write_text(page, encoding="utf-8")
     os.replace(out / ".index.html", out / "index.html")  # a browser that loads it again never sees half of it
     lines = [f"# {markdown_prose(study.name)}", "", markdown_prose(study.plan.question), "",
+             f"**{markdown_prose(answer(study))}**", "",
              *(f"- {markdown_prose(f.text)}" for f in said)]
     (out / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return out / "index.html"

@@ -20,13 +20,14 @@ SHORTENED = f"A name with {ELLIPSIS} is shortened; the CSV files have it whole."
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with figures or tables under it, and a caption with n. wide, late, folded: as of `Panel`."""
+    """A heading with figures or tables under it, and a caption with n. wide, lead, late, folded: as of `Panel`."""
 
     title: str
     caption: str
     figures: list[Drawn]
     tables: list[Table]  # those with words
     wide: bool
+    lead: bool
     late: bool
     folded: str
 
@@ -52,7 +53,8 @@ def sections(study: Study, out: Path, panels: Sequence[Panel]) -> list[Section]:
             if figures or own:
                 found.append(Section(
                     panel.heading(study, frame), panel.caption(study, frame) + (shortened if figures else ""), figures,
-                    [table for table in own if table.words is not None], panel.wide, panel.late, panel.folded))
+                    [table for table in own if table.words is not None], panel.wide, panel.lead, panel.late,
+                    panel.folded))
     write_tables(tables, out / "tables")
     drawn = {figure.name for section in found for figure in section.figures}
     for file in folder.glob("*.*"):

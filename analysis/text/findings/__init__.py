@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analysis.read.study import Study
 from analysis.stats.comparisons import ALPHA
+from analysis.text.findings.answer import answer
 from analysis.text.findings.cells import best, missing, searched
 from analysis.text.findings.confirm import confirmed
 from analysis.text.findings.divergence import apart_rule, divergence
@@ -12,7 +13,7 @@ from analysis.text.findings.law import law
 from analysis.text.findings.quality import quality
 from analysis.text.findings.verdicts import verdicts
 
-__all__ = ["Finding", "findings", "missing", "rule"]
+__all__ = ["Finding", "answer", "findings", "missing", "rule"]
 
 
 def rule(study: Study) -> str:
@@ -25,7 +26,8 @@ def rule(study: Study) -> str:
         "any result; and one on the predicted limit at the largest number of MCMC steps. Quality is compared by ranks, "
         "paired by seed, with divergence as the worst rank (sign-flip permutation test); the difference of means is "
         "over seeds that survived in both arms and describes. Significant: Holm's p, over the comparisons that the "
-        f"plan declares in the phase, is at most {ALPHA}. What ranks best is found on the seeds on which it is tested."
+        f"plan declares in the phase, is at most {ALPHA}. What ranks best is found on the seeds on which it is tested. "
+        "The answer at the top says whose intervals are apart, then these tests; many arms are counted there."
     )
 
 

@@ -47,11 +47,16 @@ def divergence(study: Study) -> list[Finding]:
     return [*said, *apart, *(Finding("divergence", _alone(study, base, arms)) for base, arms in alone.items())]
 
 
+def widest(study: Study) -> list[pd.Series]:
+    """For each arm that shares cells with its baseline (`base`) the cell where the two differ most."""
+    return [pd.concat([_widest(both), pd.Series({"base": base})]) for _, base, both in _beside_baseline(study)
+            if len(both)]
+
+
 def widest_cells(study: Study) -> list[tuple[str, float, int]]:
     """(baseline, step size, MCMC steps): where `divergence` finds that an arm differs most from the baseline."""
-    widest = [(base, _widest(both)) for _, base, both in _beside_baseline(study)
-              if len(both) and (both["rate"] != both["rate_base"]).any()]
-    return list(dict.fromkeys((base, float(cell["step_size"]), int(cell["mcmc_steps"])) for base, cell in widest))
+    return list(dict.fromkeys((str(cell["base"]), float(cell["step_size"]), int(cell["mcmc_steps"]))
+                              for cell in widest(study) if cell["rate"] != cell["rate_base"]))
 
 
 def chance_apart(study: Study) -> tuple[float, int]:
@@ -62,7 +67,7 @@ def chance_apart(study: Study) -> tuple[float, int]:
     if not cells or not n:
         return math.nan, cells
     each = [wilson(k, n) for k in range(n + 1)]
-    apart = np.array([[_are_apart(a, b) for b in each] for a in each], float)
+    apart = np.array([[are_apart(a, b) for b in each] for a in each], float)
     counts = [stats.binom.pmf(np.arange(n + 1), n, p) for p in np.linspace(0.02, 0.5, 25)]
     return max(1 - (1 - float(pmf @ apart @ pmf)) ** cells for pmf in counts), cells
 
@@ -87,7 +92,7 @@ def _widest(both: pd.DataFrame) -> pd.Series:
     return cell
 
 
-def _are_apart(a: Interval, b: Interval) -> bool:
+def are_apart(a: Interval, b: Interval) -> bool:
     return a.high < b.low or b.high < a.low
 
 
@@ -135,7 +140,7 @@ def _sentence(base: str, groups: dict[Any, list[pd.Series]], law: pd.DataFrame) 
     text = f"At {at(cell)}, {base} diverged on {lost} {bounds(a)}"
     for (k, n, why), same in groups.items():
         b = wilson(k, n)
-        apart = "intervals apart" if _are_apart(a, b) else "intervals overlap"
+        apart = "intervals apart" if are_apart(a, b) else "intervals overlap"
         each = " each" if len(same) > 1 else ""
         text += f", {named([c['arm'] for c in same])} on {gone(k, n, why)}{each} {bounds(b)} ({apart})"
     row = law[(law["arm"] == base) & (law["mcmc_steps"] == cell["mcmc_steps"])].iloc[0]
