@@ -61,15 +61,15 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
     return out / "index.html"
 
 
-def grouped(said: Sequence[Finding]) -> list[tuple[str, list[str], list[str], list[str]]]:
+def grouped(said: Sequence[Finding]) -> list[tuple[str, list[Finding], list[Finding], list[Finding]]]:
     """The sentences by what they are about, as (about, first ones, folded ones, last one); nothing is folded of five.
 
     With many arms the first three and the last, which sums up where one does, stand for all; the rest is a click away.
     """
     out = []
     for kind, group in groupby((f for f in said if f.about != "progress"), key=lambda f: f.about):
-        texts = [f.text for f in group]
-        out.append((kind, texts[:3], texts[3:-1], texts[-1:]) if len(texts) > 5 else (kind, texts, [], []))
+        own = list(group)
+        out.append((kind, own[:3], own[3:-1], own[-1:]) if len(own) > 5 else (kind, own, [], []))
     return out
 
 

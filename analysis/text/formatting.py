@@ -68,11 +68,6 @@ def bounded(x: float | None, low: float | None, high: float | None) -> str:
     return number(x, 2) + (f" [{number(low, 2)}, {number(high, 2)}]" if known else "")
 
 
-def p_value(p: float) -> str:
-    """A p value with two digits, never written as zero."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
-
-
 def count(n: int, noun: str) -> str:
     """`1 replicate`, `6 replicates`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -20,8 +20,9 @@ def rule(study: Study) -> str:
     """Which sentences are written, and what their words are worth in this study."""
     return (
         "Each arm gets one sentence on divergence: the design cell where its count differs most from the baseline's "
-        f"(of equals the smallest step size, then the most MCMC steps).{apart_rule(study)} Verdicts stand where arms "
-        "are compared: at the declared cells, at those cells of largest difference, and in the confirm phase; they are "
+        f"(of equals the smallest step size, then the most MCMC steps).{apart_rule(study)} "
+        "Intervals and p values stand in the tables to which the sentences lead. Verdicts stand where arms are "
+        "compared: at the declared cells, at those cells of largest difference, and in the confirm phase; they are "
         "counted, not tested. Each arm gets one sentence on quality at its declared cell, which the plan chose before "
         "any result; and one on the predicted limit at the largest number of MCMC steps. Quality is compared by ranks, "
         "paired by seed, with divergence as the worst rank (sign-flip permutation test); the difference of means is "
