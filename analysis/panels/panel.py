@@ -47,7 +47,7 @@ class Panel(ABC):
 
     name: ClassVar[str]  # of its files; letters, digits, - and _
     title: ClassVar[str]
-    size: ClassVar[tuple[float, float]] = (6.4, 3.8)  # inches
+    size: ClassVar[tuple[float, float]] = (4.6, 3.5)  # inches; as wide as a phone
     wide: ClassVar[bool] = False  # one figure per row
     lead: ClassVar[bool] = False  # at the top of the page, its caption folded
     late: ClassVar[bool] = False  # long tables, which are folded
