@@ -40,11 +40,20 @@ class Plane:
     def is_crowded(self) -> bool:
         return len(self.levels) > CROWDED
 
+    @property
+    def names(self) -> float:
+        """Inches that the rows' names need."""
+        return LETTER * max(len(f"{name}, {steps} steps") for (steps, _), name in
+                            zip(self.rows, self._names(), strict=True))
+
+    @property
+    def across(self) -> float:
+        """Inches that the cells need."""
+        return max(min(len(self.levels), CROWDED) * COLUMN, 2.2)
+
     def size(self, high: float) -> tuple[float, float]:
         """Inches at which the cells hold their words. high: of a row."""
-        names = max(len(f"{name}, {steps} steps") for (steps, _), name in zip(self.rows, self._names(), strict=True))
-        across = min(len(self.levels), CROWDED) * COLUMN
-        return 0.45 + names * LETTER + max(across, 2.2), 0.95 + high * len(self.rows)
+        return 0.45 + self.names + self.across, 0.95 + high * len(self.rows)
 
     def place(self, step: Any) -> Any:
         """Where a step size stands: level k at k + 1/2; between two levels by its logarithm, and on the edge beyond."""

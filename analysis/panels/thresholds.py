@@ -42,11 +42,10 @@ def draw(ax: Axes, plane: Plane, ran: Mapping[tuple[int, str], tuple[float, floa
         handles.append(Line2D([], [], color=INK, marker=">", ms=6, ls="", label="observed beyond"))
     none = len(limits) and np.isinf(limits["delta_min"]).all()
     if handles or none:
-        figure = ax.get_figure(root=True)
-        assert figure is not None
-        figure.legend(handles=handles, loc="outside upper left", ncols=2, borderpad=0.2, fontsize=7.5, handlelength=1.6,
-                      columnspacing=1.0, title="no finite limit predicted" if none else None, title_fontsize=7.5,
-                      alignment="left")
+        left = -min(0.4, plane.names / plane.across)  # over the names of the rows, unless these are long
+        ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(left, 1.0), ncols=2, borderpad=0.2, fontsize=7.5,
+                  handlelength=1.6, columnspacing=1.0, alignment="left", title_fontsize=7.5,
+                  title="no finite limit predicted" if none else None)
     return ax
 
 

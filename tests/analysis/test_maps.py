@@ -168,8 +168,8 @@ def test_cells_hold_their_words_and_the_key_fits_over_them():
     ax = divergence.divergence_map(frame, figure.subplots(), arms=[frame["arm"].iloc[0]], limits=limits,
                                    observed=observed)
     FigureCanvasAgg(figure).draw()
-    [key] = figure.legends
-    assert key.get_window_extent().x1 < figure.bbox.x1
+    key = ax.get_legend().get_window_extent()
+    assert 0 <= key.x0 and key.x1 < figure.bbox.x1 and key.y0 >= ax.get_window_extent().y1
     assert ax.get_window_extent().width > 2 * plane.COLUMN * figure.dpi
     boxes = sorted((t.get_window_extent() for t in ax.texts if t.get_gid() == "cell"), key=lambda box: box.x0)
     assert max(box.width for box in boxes) < plane.COLUMN * figure.dpi
