@@ -11,23 +11,38 @@ from analysis.read.provenance import Provenance
 from analysis.read.study import Study
 from analysis.read.trials import VALID
 from analysis.stats.budget import GRADIENTS, budget
-from analysis.stats.cells import grid
+from analysis.stats.cells import best_cells, grid, ran
 from analysis.text.findings import missing
-from analysis.text.formatting import bounded, count, listed, number
+from analysis.text.findings.finding import at
+from analysis.text.formatting import bounded, count, listed, number, plus_minus, share
 from study.schema.plan import Limit
 
 EQUAL = 1.25  # largest / smallest of what arms spent, up to which their searches are called equal
+NAMED = 4  # arms whose counts stand at the top; of more the lowest and the highest
 FAILED_NAMED = 12  # trials that are named; beyond these they are counted
 
 
 def facts(study: Study) -> list[tuple[str, str]]:
-    """The few counts under the title, as (name, text) pairs."""
-    cells = grid(study)
-    done = int((cells["state"] == "complete").sum())
-    data = study.plan.data
-    return [*([("design cells", f"{done} of {len(cells)}")] if len(cells) else []),
-            ("replicates", f"{len(study.finals):,}"), ("diverged", f"{int(study.finals['diverged'].sum()):,}"),
-            ("data", f"{data.name} " + " \u00d7 ".join(map(str, data.shape)))]
+    """The numbers at the top, as (text, what it is) pairs: replicates, diverged at the largest step, the best cell."""
+    lost = int(study.finals["diverged"].sum())
+    found = [(f"{len(study.finals):,}", f"replicates trained; {lost:,} of them diverged")]
+    cells, best = ran(study), best_cells(study)
+    if len(cells):
+        step = cells["step_size"].max()
+        sums = cells[cells["step_size"] == step].groupby("arm", sort=False)[["diverged", "replicates"]].sum()
+        each = [(arm, share(int(row["diverged"]), int(row["replicates"]))) for arm, row in sums.iterrows()]
+        if len(each) > NAMED:
+            order = (sums["diverged"] / sums["replicates"]).to_numpy().argsort(kind="stable")
+            each = [each[order[0]], each[order[-1]]]
+        found.append((", ".join(f"{arm} {of}" for arm, of in each),
+                      f"diverged at the largest step size, {step:g}" + (f" (ends of {len(sums)} arms)" if len(sums) >
+                                                                      NAMED else "")))
+    if len(best):
+        cell = best.sort_values(["rate", "mean"], ascending=[True, study.lower_is_better], kind="stable").iloc[0]
+        floor = study.plan.floors.get(study.primary)
+        found.append((number(cell["mean"]), f"{study.primary} of {cell['arm']} at {at(cell)}, the best design cell "
+                      "(picked on these seeds)" + (f"; floor {plus_minus(floor.mean, floor.sd)}" if floor else "")))
+    return found
 
 
 def method(study: Study, origins: Sequence[Provenance]) -> list[tuple[str, list[str]]]:
@@ -35,8 +50,10 @@ def method(study: Study, origins: Sequence[Provenance]) -> list[tuple[str, list[
     plan = study.plan
     data, spread, extractor = plan.data, plan.spread, plan.extractor
     sizes = ", ".join(f"{k} {v:,}" for k, v in data.n.items())
+    cells = grid(study)
     rows = [
-        ("data", f"{data.name}, {sizes}; content {data.content_hash[:12]}"),
+        ("data", f"{data.name} of {'x'.join(map(str, data.shape))}, {sizes}; content {data.content_hash[:12]}"),
+        ("design cells", f"{int((cells['state'] == 'complete').sum())} of {len(cells)}" if len(cells) else ""),
         ("primary measure", f"{study.primary}, {'lower' if study.lower_is_better else 'higher'} is better"),
         *((f"measure {name}", text) for name, text in study.described(study.measures).items()),
         ("extractor", f"{extractor.name}, accuracy {number(extractor.accuracy)}" if extractor else ""),

@@ -24,7 +24,7 @@ from analysis.panels.panel import Panel
 from analysis.read.provenance import provenance
 from analysis.read.store import Store
 from analysis.read.study import Study
-from analysis.text.findings import Finding, findings, missing, rule
+from analysis.text.findings import Finding, answer, findings, missing, rule
 from analysis.text.formatting import slug
 
 FOLDED_FROM = 15  # rows; a longer table is shown when asked for
@@ -46,8 +46,8 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
                       trim_blocks=True, lstrip_blocks=True)
     env.filters |= {"prose": prose, "cell": cell, "breakable": breakable, "slug": slug, "data_link": data_link}
     page = env.get_template("template.html").render(
-        study=study, refresh=refresh, theme=THEME, findings=grouped(said), missing=missing(study), rule=rule(study),
-        facts=about.facts(study), sections=shown, glyphs=glyphs, folded_from=FOLDED_FROM,
+        study=study, refresh=refresh, theme=THEME, answer=answer(study), findings=grouped(said), missing=missing(study),
+        rule=rule(study), facts=about.facts(study), sections=shown, glyphs=glyphs, folded_from=FOLDED_FROM,
         numbers=lambda name, frame: _numbers(out / "tables" / f"{name}.csv", frame),
         method=about.method(study, origins), commands=commands(origins, given),
         documents=[(title if len(origins) == 1 else f"{of.study.name}: {title}", text)
@@ -55,20 +55,21 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
     (out / ".index.html").write_text(page, encoding="utf-8")
     os.replace(out / ".index.html", out / "index.html")  # a browser that loads it again never sees half of it
     lines = [f"# {markdown_prose(study.name)}", "", markdown_prose(study.plan.question), "",
+             f"**{markdown_prose(answer(study))}**", "",
              *(f"- {markdown_prose(f.text)}" for f in said)]
     (out / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return out / "index.html"
 
 
-def grouped(said: Sequence[Finding]) -> list[tuple[str, list[str], list[str], list[str]]]:
+def grouped(said: Sequence[Finding]) -> list[tuple[str, list[Finding], list[Finding], list[Finding]]]:
     """The sentences by what they are about, as (about, first ones, folded ones, last one); nothing is folded of five.
 
     With many arms the first three and the last, which sums up where one does, stand for all; the rest is a click away.
     """
     out = []
     for kind, group in groupby((f for f in said if f.about != "progress"), key=lambda f: f.about):
-        texts = [f.text for f in group]
-        out.append((kind, texts[:3], texts[3:-1], texts[-1:]) if len(texts) > 5 else (kind, texts, [], []))
+        own = list(group)
+        out.append((kind, own[:3], own[3:-1], own[-1:]) if len(own) > 5 else (kind, own, [], []))
     return out
 
 

@@ -20,13 +20,14 @@ SHORTENED = f"A name with {ELLIPSIS} is shortened; the CSV files have it whole."
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with figures or tables under it, and a caption with n. wide, late, folded: as of `Panel`."""
+    """A heading with figures or tables under it, and a caption with n. wide, lead, late, folded: as of `Panel`."""
 
     title: str
     caption: str
     figures: list[Drawn]
     tables: list[Table]  # those with words
     wide: bool
+    lead: bool
     late: bool
     folded: str
 
@@ -38,6 +39,7 @@ def sections(study: Study, out: Path, panels: Sequence[Panel]) -> list[Section]:
     found: list[Section] = []
     tables: list[Table] = [Table("all_measures", None, summaries(study.finals, study.measures))]
     shortened = f" {SHORTENED}" if any(len(arm) > LONGEST for arm in study.arms) else ""
+    captions: dict[str, str] = {}
     taken: dict[str, set[str]] = {"figure": set(), "table": {table.name for table in tables}}
     for panel in panels:
         with guarded(panel):
@@ -49,11 +51,14 @@ def sections(study: Study, out: Path, panels: Sequence[Panel]) -> list[Section]:
             named_well(panel, [table.name for table in own], taken["table"], "table")
             figures = [draw(figure, folder) for figure in wanted]
             tables += own
+            heading, caption = panel.heading(study, frame), panel.caption(study, frame)
+            captions |= {table.name: f"{heading}. {caption}" for table in own}
             if figures or own:
                 found.append(Section(
-                    panel.heading(study, frame), panel.caption(study, frame) + (shortened if figures else ""), figures,
-                    [table for table in own if table.words is not None], panel.wide, panel.late, panel.folded))
-    write_tables(tables, out / "tables")
+                    heading, caption + (shortened if figures else ""), figures,
+                    [table for table in own if table.words is not None], panel.wide, panel.lead, panel.late,
+                    panel.folded))
+    write_tables(tables, out / "tables", captions)
     drawn = {figure.name for section in found for figure in section.figures}
     for file in folder.glob("*.*"):
         if file.suffix in (".svg", ".png", ".csv") and file.stem not in drawn:

@@ -36,7 +36,7 @@ from analysis.panels.survival import Survival
 from analysis.read.address import ReportError
 
 PANELS: tuple[Panel, ...] = (
-    Declared(), Compared(), Best(), Confirmed(), Limits(), Divergence(), Horizon(), Survival(), Kappa(), Quality(),
+    Divergence(), Declared(), Compared(), Best(), Confirmed(), Limits(), Horizon(), Survival(), Kappa(), Quality(),
     Samples(), Profiles(), Pareto(), Ladder(), Path(), Importance(), Curves(), Replicates(), Search(), SearchPareto(),
     Budget(), Effects(), DesignCells(), SearchCells())
 

@@ -48,7 +48,7 @@ class Curves(Panel):
                 heading = group.heading + (f": {words}" if words else "")
                 found.append(Figure(f"curves_{slug(group.name)}{end}", heading,
                                     cell[["arm", *CELL, "seed", "update", "diverged", study.primary]],
-                                    partial(_plot, study, cell, group.said), (4.4, 3.3),
+                                    partial(_plot, study, cell, frame, group.said), (4.4, 3.3),
                                     f"{study.primary} against update at {heading}", not group.declared))
         return unfolded(found)
 
@@ -60,27 +60,31 @@ class Curves(Panel):
                 f"every one of the arm's replicates lives, up to a bar ({replicates(study, 'design')} a cell).")
 
 
-def _plot(study: Study, cell: pd.DataFrame, said: dict[str, str], ax: Axes) -> None:
-    learning_curves(cell, ax, measure=study.primary, arms=study.arms)
+def _plot(study: Study, cell: pd.DataFrame, frame: pd.DataFrame, said: dict[str, str], ax: Axes) -> None:
+    learning_curves(cell, ax, measure=study.primary, arms=study.arms, within=frame)
     lost = [axes.mark("x", "diverged")] if cell["diverged"].any() else []
     axes.legend(study.arms, ax, present=present(study, cell), dots=False, extra=lost, said=said)
     axes.say_n(ax, cell.groupby("arm")["seed"].nunique(), "replicates an arm")
 
 
-def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
+def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str],
+                    within: pd.DataFrame | None = None) -> Axes:
     """Every replicate a thin line, with a cross where it diverges; mean and t band while all replicates of the arm
     live, ending in a bar where one diverges: after that the mean would be one over survivors only.
 
-    frame: curves of one cell with `arm`, `seed`, `update`, `diverged`, `measure`. The axis is logarithmic, since the
+    frame: curves of one cell with `arm`, `seed`, `update`, `diverged`, `measure`; within: of the cells of all figures,
+    with `config_hash`, whose axes are one. The axis is logarithmic, since the
     first evaluations are tens of times the last; where values are not positive (an unbiased estimate near 0) it is
     linear up to the size that the last ones have, which its label says. Its upper end is the survivors'
     largest value or, where all diverged, the first evaluations': one replicate on its way to infinity would flatten
     all others; it leaves through the top, its cross on the edge.
     """
     colour, line, hatch = colours(arms), dashes(arms), hatches(arms)
-    calm = frame.loc[~frame["diverged"].astype(bool), measure]
-    first = frame.sort_values("update").groupby(["arm", "seed"])[measure].first()
-    log = bool((frame[measure] > 0).all())
+    within = frame.assign(config_hash=frame["arm"]) if within is None else within
+    calm = within.loc[~within["diverged"].astype(bool), measure]
+    by_replicate = within.sort_values("update").groupby(["config_hash", "seed"])[measure]
+    first = by_replicate.first()
+    log = bool((within[measure] > 0).all())
     top = (1.5 if log else 1.08) * max([*calm.dropna(), *first.dropna()], default=math.inf)
     thin = frame.groupby(["arm", "seed"]).ngroups <= CROWDED
     shown = [a for a in arms if a in set(frame["arm"])]
@@ -98,14 +102,14 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
         if len(whole) and wide.shape[1] > 1:
             found = [t_interval(row) for row in whole.to_numpy()]
             low, high, middle = ([getattr(i, k) for i in found] for k in ("low", "high", "estimate"))
-            band(ax, whole.index, np.maximum(low, frame[measure].min()) if log else low, high, colour[arm],
+            band(ax, whole.index, np.maximum(low, within[measure].min()) if log else low, high, colour[arm],
                  hatch[arm] if len(shown) <= HATCHED else "")
             ax.plot(whole.index, middle, color=colour[arm], lw=2, ls=line[arm], label=arm, gid="mean")
             if gone:
                 ax.plot(whole.index[-1], min(middle[-1], top), marker="|", ms=12, mew=2.2, ls="", color=colour[arm],
                         clip_on=False)
-    ax.set(xlabel="update", ylabel=measure)
-    last = frame.sort_values("update").groupby(["arm", "seed"])[measure].last().abs().median()
+    ax.set(xlabel="update", ylabel=measure, xlim=(0, 1.03 * within["update"].max()))
+    last = by_replicate.last().abs().median()
     quiet = float(f"{last:.0e}") if len(frame) else 0.0
     if log:
         ax.set_yscale("log")
@@ -117,7 +121,7 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
         ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
         ax.set_ylabel(f"{measure}\n(linear up to {quiet:g})")
     if math.isfinite(top):
-        ax.set_ylim(0.85 * frame[measure].min() if log else min(0.0, frame[measure].min()), top)
+        ax.set_ylim(0.85 * within[measure].min() if log else min(0.0, within[measure].min()), top)
     if log:
         plain_log(ax.yaxis)
     return ax

@@ -41,15 +41,16 @@ class Horizon(Panel):
         return len(frame) > 0 and bool(frame["diverged"].any())
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
-        cells, colour, found = ran(study), colours(study.arms), []
+        colour, found = colours(study.arms), []
+        cells = ran(study).merge(frame[["arm", "mcmc_steps"]].drop_duplicates())
+        ends = float(cells["step_size"].min()), float(cells["step_size"].max())  # of all figures
         for i, arm in enumerate(present(study, frame)):
             own = frame[frame["arm"] == arm]
             if not own["diverged"].any():
                 continue
-            steps = own["mcmc_steps"].iloc[0]
-            levels = cells.loc[(cells["arm"] == arm) & (cells["mcmc_steps"] == steps), "step_size"].tolist()
-            found.append(Figure(f"horizon_{i}_{slug(arm)}", f"{arm}, {steps:g} MCMC steps", own,
-                                partial(_plot, own, colour[arm], levels), (3.6, 3.0),
+            levels = cells.loc[cells["arm"] == arm, "step_size"].tolist()
+            found.append(Figure(f"horizon_{i}_{slug(arm)}", f"{arm}, {own['mcmc_steps'].iloc[0]:g} MCMC steps", own,
+                                partial(_plot, own, colour[arm], levels, ends), (3.6, 3.0),
                                 f"Observed step-size limit of {arm} by the number of updates; its CSV file holds it"))
         return found
 
@@ -66,23 +67,25 @@ class Horizon(Panel):
                 f"at the smallest already.{none}")
 
 
-def _plot(own: pd.DataFrame, colour: str, levels: list[float], ax: Axes) -> None:
+def _plot(own: pd.DataFrame, colour: str, levels: list[float], ends: tuple[float, float], ax: Axes) -> None:
     predicted = (float(own["delta_min"].iloc[0]), float(own["delta_med"].iloc[0]))
-    limit_by_horizon(own, ax, predicted=predicted, colour=colour, levels=levels)
+    limit_by_horizon(own, ax, predicted=predicted, colour=colour, levels=levels, ends=ends)
     axes.say_n(ax, own["replicates"].unique(), f"replicates over {count(len(levels), 'step size')}")
 
 
 def limit_by_horizon(
-    frame: pd.DataFrame, ax: Axes, *, predicted: tuple[float, float], colour: str, levels: Sequence[float]
+    frame: pd.DataFrame, ax: Axes, *, predicted: tuple[float, float], colour: str, levels: Sequence[float],
+    ends: tuple[float, float] | None = None,
 ) -> Axes:
     """The step size at which half of one arm's replicates have diverged against the horizon, within its bounds.
 
     frame: `horizons.limits_by_horizon` of one arm and number of MCMC steps. predicted: the law's limit in the smallest
     and the median direction; infinite where it has none, NaN where it says nothing. levels: step sizes that this arm
-    ran. A triangle on the upper edge: the limit lies beyond the largest of them; on the lower: half of the replicates
-    diverge at the smallest already.
+    ran; ends: the smallest and the largest of all figures. A triangle on the upper edge: the limit lies beyond the
+    largest of the levels; on the lower: half of the replicates diverge at the smallest already.
     """
-    low, high = min(levels) / 1.15, max(levels) * 1.25
+    start, end = ends or (min(levels), max(levels))
+    low, high = start / 1.15, end * 1.25
     x = frame["horizon"]
     ax.fill_between(x, frame["low"].clip(low, high), frame["high"].clip(low, high), color=colour, alpha=0.18, lw=0)
     above, below = np.isinf(frame["limit"]), frame["limit"] <= min(levels)

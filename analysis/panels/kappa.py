@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.panels import axes
-from analysis.panels.axes import log_ticks
 from analysis.panels.groups import arm_groups, present
 from analysis.panels.palette import ALARM, PAPER, colours, markers
 from analysis.panels.panel import Figure, Panel
@@ -53,24 +52,26 @@ def kappa(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
     """
     colour, marker = colours(arms), markers(arms)
     shown, levels = [a for a in arms if a in set(frame["arm"])], np.sort(frame["step_size"].unique())
-    room = 0.85 * min([*np.diff(np.log(levels)), 0.35]) / len(shown)  # of an arm, so that levels stay apart
+    room = 0.85 / len(shown)  # of an arm, so that levels stay apart
     for k, arm in enumerate(shown):
         own = frame[(frame["arm"] == arm) & (frame["kappa"] > 0)]
         turn = own.groupby("step_size")["seed"].rank(method="first")
-        x = own["step_size"] * np.exp(room * (k - (len(shown) - 1) / 2 + 0.6 * (turn / turn.max() - 0.5)))
+        x = np.searchsorted(levels, own["step_size"]) + room * (
+            k - (len(shown) - 1) / 2 + 0.6 * (turn / turn.max() - 0.5))
         for gone in (False, True):
             here = own["diverged"] == gone
             ax.plot(x[here], own.loc[here, "kappa"], marker=marker[arm], ls="", ms=5, color=colour[arm],
                     mfc="none" if gone else colour[arm], mec=colour[arm] if gone else PAPER, mew=1.2 if gone else 0.4,
                     label=None if gone else arm, gid="replicate")
-    ax.set(xscale="log", yscale="log", xlabel="step size (data units)", ylabel="\u03ba, median of the last quarter")
+    ax.set(yscale="log", xlim=(-0.5, len(levels) - 0.5), xlabel="step size (data units)",
+           ylabel="\u03ba, median of the last quarter")
     low, high = ax.get_ylim()
     ax.set_ylim(low, max(high, 2.6))
     for level, text in ((1, "\u03ba = 1: training feedback inverts"), (2, "\u03ba = 2: sampler breaks")):
         ax.axhline(level, color=ALARM, lw=1, dashes=(4, 3), zorder=0)
         ax.annotate(text, (0.01, level), xycoords=("axes fraction", "data"), xytext=(0, 3),
                     textcoords="offset points", fontsize=7.5, color=ALARM)
-    log_ticks(ax, sorted(frame["step_size"].unique()))
+    ax.set_xticks(range(len(levels)), [f"{v:g}" for v in levels])
     low, high = ax.get_ylim()
     ticks = [t for e in range(-6, 7) for t in (10.0**e, 3 * 10.0**e) if low <= t <= high]
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])

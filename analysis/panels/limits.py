@@ -47,7 +47,7 @@ class Limits(Panel):
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
         n = len(_bracketed(frame))
-        return [self.figure(study, frame, size=(8.2, 1.5 + (0.46 if n < 13 else 0.36) * n),
+        return [self.figure(study, frame, size=(4.6, 1.8 + (0.46 if n < 13 else 0.36) * n),
                             alt=f"Predicted and observed step-size limits of {n} rows; the table below holds them")]
 
     def tables(self, study: Study, frame: pd.DataFrame) -> list[Table]:
@@ -144,7 +144,7 @@ def limit_key(frame: pd.DataFrame, ax: Axes) -> Axes:
                     Patch(color=RULE, label="run beyond")]
     if np.isfinite(frame["delta_min"]).any():
         handles.append(Line2D([], [], color=ALARM, lw=3, marker="|", ms=8, mew=2, label="predicted limit"))
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, borderpad=0.2,
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderpad=0.2,
               handlelength=1.4, handletextpad=0.5, columnspacing=1.2)
     return ax
 

@@ -47,8 +47,9 @@ class Panel(ABC):
 
     name: ClassVar[str]  # of its files; letters, digits, - and _
     title: ClassVar[str]
-    size: ClassVar[tuple[float, float]] = (6.4, 3.8)  # inches
+    size: ClassVar[tuple[float, float]] = (4.6, 3.5)  # inches; as wide as a phone
     wide: ClassVar[bool] = False  # one figure per row
+    lead: ClassVar[bool] = False  # at the top of the page, its caption folded
     late: ClassVar[bool] = False  # long tables, which are folded
     folded: ClassVar[str] = ""  # what the folded figures show
 
@@ -78,10 +79,11 @@ class Panel(ABC):
         return [] if type(self).plot is Panel.plot else [self.figure(study, frame)]
 
     def figure(self, study: Study, frame: pd.DataFrame, suffix: str = "", heading: str = "", *, alt: str = "",
-               size: tuple[float, float] | None = None, numbers: pd.DataFrame | None = None) -> Figure:
+               size: tuple[float, float] | None = None, numbers: pd.DataFrame | None = None, folded: bool = False
+               ) -> Figure:
         """`plot` of some rows of the frame. suffix: of its name; alt: else the title; numbers: else these rows."""
         return Figure(f"{self.name}{suffix}", heading, frame if numbers is None else numbers,
-                      partial(self.plot, study, frame), size or self.size, alt or self.title)
+                      partial(self.plot, study, frame), size or self.size, alt or self.title, folded)
 
     def tables(self, study: Study, frame: pd.DataFrame) -> Sequence[Table]:
         """Its tables."""

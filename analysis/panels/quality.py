@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,44 +12,43 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from analysis.panels.axes import plain_log
-from analysis.panels.palette import PAPER, SOFT
 from analysis.panels.panel import Figure, Panel
-from analysis.panels.plane import CROWDED, blank, each, size
+from analysis.panels.plane import Plane, each, parts
 from analysis.read.frames import rows
 from analysis.read.study import Study
 from analysis.stats.cells import grid
-from analysis.text.formatting import count, number, share, slug
+from analysis.stats.comparisons import gaps
+from analysis.text.formatting import count, number
 
 COLOURS = "crest"  # seaborn's, perceptually uniform
 WORSE = "#f2ddc9"  # of cells beyond the scale: no colour of COLOURS
 CLIPPED = 3.0  # how many times the end of the scale the worst cell may be without an end before it
+ROW = 0.6  # inches
 WIDE = 4.0  # ratio of the ends of a scale from which it is logarithmic
 
 
 class Quality(Panel):
     """F1: the mean of the primary measure in every cell, one colour scale for all arms."""
 
-    name, title = "quality", "Quality"
+    name, title, wide = "quality", "Quality", True
+    folded = "all numbers of MCMC steps"
 
     def frame(self, study: Study) -> pd.DataFrame:
-        return grid(study)
+        return grid(study).assign(gap=gaps(study, grid(study)))
 
     def is_shown(self, study: Study, frame: pd.DataFrame) -> bool:
         return bool(frame["replicates"].any())
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
-        scale, clipped = _scale(study, frame)
-        found = []
-        for i, arm in enumerate(study.arms):
-            own: pd.DataFrame = frame[frame["arm"] == arm]
-            if len(own) < 2:  # no plane; its cell stands in the tables
-                continue
-            draw = partial(quality_map, own, scale=scale, measure=study.primary,
-                           lower_is_better=study.lower_is_better, clipped=clipped > 0)
-            wide, high = size(own, even=True)
-            found.append(Figure(f"quality_{i}_{slug(arm)}", arm, own, draw, (wide + 0.9, high),
-                                f"{study.primary} of {arm} by step size and MCMC steps; the table of all cells holds "
-                                "it"))
+        found: list[Figure] = []
+        scale = _scale(study, frame)
+        for end, heading, own in parts(study, frame):
+            draw = partial(quality_map, own, scale=scale[0], measure=study.primary, arms=study.arms,
+                           lower_is_better=study.lower_is_better, clipped=scale[1] > 0)
+            wide, high = Plane.of(own, study.arms).size(ROW)
+            found.append(Figure(f"quality{end}", heading, own, draw, (wide, high + 0.5),
+                                f"{study.primary} by step size and MCMC steps {heading}".strip() +
+                                "; the table of all cells holds it", bool(found)))
         return found
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
@@ -56,9 +56,10 @@ class Quality(Panel):
         low = study.lower_is_better
         end = (f", which ends at {number(scale[1] if low else scale[0], 2)}: {count(clipped, 'cell')} beyond share one "
                "pale colour of their own, the arrow of the colour bar" if clipped else "")
-        return (f"{study.primary} ({'lower' if low else 'higher'} is better): mean over surviving replicates, n of "
-                f"them, and how many diverged. One colour scale for all arms, darker is better{end}; few survivors "
-                f"flatter their cell. Hatched: all diverged. {each(study)}")
+        return (f"{study.primary} ({'lower' if low else 'higher'} is better): mean over surviving replicates; below it "
+                "the mean difference to the baseline in the same cell, over the seeds on which both survived; n where "
+                f"some diverged, since few survivors flatter their cell. One colour scale, darker is better{end}. "
+                f"Hatched: all diverged. {each(study)}")
 
 
 def _scale(study: Study, frame: pd.DataFrame) -> tuple[tuple[float, float], int]:
@@ -80,9 +81,10 @@ def scale_of(means: pd.Series, lower_is_better: bool) -> tuple[float, float]:
     return (fence, high) if low < fence - CLIPPED * (high - fence) else (low, high)
 
 
-def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], measure: str,
+def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], measure: str, arms: Sequence[str],
                 lower_is_better: bool, clipped: bool = False) -> Axes:
-    """Mean of the primary over survivors; each cell says the mean, n and k/n diverged. frame: one arm of `grid`.
+    """Mean of the primary over survivors; each cell says it, its difference to the baseline (`gap`) and n where some
+    diverged. frame: rows of `grid`.
 
     scale: `scale_of` all arms, logarithmic from a ratio of WIDE on; clipped: whether some arm has a cell beyond it;
     such cells have the colour WORSE, as the end of the colour bar says. Hatched: ran, but none survived; grey: no
@@ -90,45 +92,28 @@ def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], me
     """
     import seaborn as sns
 
-    words = [
-        cell.state
-        if not cell.replicates
-        else (f"{number(cell.mean, 2)}\nn = {cell.n}" if cell.n else "no survivor")
-        + f"\n{share(cell.diverged, cell.replicates)} div."
-        for cell in rows(frame)
-    ]
-    low, high = scale
+    (low, high), plane = scale, Plane.of(frame, arms)
     log = 0 < WIDE * low < high
     end = "max" if clipped and lower_is_better else "min" if clipped else "neither"
-    wide = frame.assign(words=words).pivot(index="mcmc_steps", columns="step_size")
-    mean, text = wide["mean"], wide["words"].fillna("not planned")
-    crowded = text.size > CROWDED  # colours alone; the table of all cells has the numbers
-    sns.heatmap(mean, mask=mean.isna(), ax=ax, vmin=low, vmax=high, norm=LogNorm(low, high) if log else
-                Normalize(low, max(high, low + 1e-12)), linewidths=2, linecolor=PAPER, fmt="",
-                cmap=sns.color_palette(COLOURS + ("_r" if lower_is_better else ""), as_cmap=True).with_extremes(
-                    over=WORSE, under=WORSE),
-                annot=False if crowded else text, annot_kws={"fontsize": 8, "linespacing": 1.35, "gid": "cell"},
-                cbar_kws={"pad": 0.02, "aspect": 14, "label": measure, "extend": end},
-                yticklabels=[f"{v:g}" for v in mean.index], xticklabels=_some(mean.columns, crowded))
-    ran = frame.pivot(index="mcmc_steps", columns="step_size", values="replicates").fillna(0)
-    for i, j in np.argwhere(mean.isna().to_numpy()):
-        blank(ax, (j, i, 1, 1), "" if crowded else text.to_numpy()[i, j], bool(ran.to_numpy()[i, j]))
-    ax.invert_yaxis()
-    ax.grid(False)
-    ax.tick_params(axis="both", rotation=0)
-    ax.set(xlabel="step size (data units)", ylabel="MCMC steps")
-    bar = ax.collections[0].colorbar
-    assert bar is not None
+    mesh = plane.draw(
+        frame, ax, "mean", [_words(cell) for cell in rows(frame)],
+        LogNorm(low, high) if log else Normalize(low, max(high, low + 1e-12)),
+        sns.color_palette(COLOURS + ("_r" if lower_is_better else ""), as_cmap=True).with_extremes(
+            over=WORSE, under=WORSE))
+    bar = ax.figure.colorbar(mesh, ax=ax, location="bottom", pad=0.02, aspect=28, shrink=0.8, extend=end,
+                             label=f"{measure}; {'right' if lower_is_better else 'left'} of the end: worse" if clipped
+                             else measure)
     if log:
-        plain_log(bar.ax.yaxis)
+        plain_log(bar.ax.xaxis)
     bar.outline.set_visible(False)
     bar.ax.grid(False)
-    if clipped:
-        bar.ax.set_title("worse", fontsize=7.5, fontweight="normal", color=SOFT, loc="center") if lower_is_better else (
-            bar.ax.set_xlabel("worse", fontsize=7.5, color=SOFT))
     return ax
 
 
-def _some(levels: Any, crowded: bool) -> list[str]:
-    """Labels of the step sizes; of many every third alone."""
-    return [f"{v:g}" if not crowded or k % 3 == 0 else "" for k, v in enumerate(levels)]
+def _words(cell: Any) -> str:
+    """`0.108`, its difference to the baseline, and `n = 5 of 7` where some diverged."""
+    if not cell.n:
+        return "no survivor" if cell.replicates else str(cell.state)
+    gap = "" if np.isnan(cell.gap) else f"{'+' if cell.gap > 0 else ''}{number(cell.gap, 2)}"
+    few = f"n = {cell.n} of {cell.replicates}" if cell.diverged else ""
+    return "\n".join(filter(None, (number(cell.mean, 2), gap, few)))

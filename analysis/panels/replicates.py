@@ -38,7 +38,7 @@ class Replicates(Panel):
         return found
 
     def plot(self, study: Study, frame: pd.DataFrame, ax: Axes) -> None:
-        replicate_dots(frame, ax, measure=study.primary, arms=study.arms)
+        replicate_dots(frame, ax, measure=study.primary, arms=study.arms, within=self.frame(study))
         beyond = any(line.get_gid() == "beyond" and np.size(line.get_xdata()) for line in ax.lines)
         axes.legend(study.arms, ax, present=present(study, frame),
                     extra=[axes.mark(UP, "beyond the axis")] if beyond else [])
@@ -49,17 +49,20 @@ class Replicates(Panel):
                 "the line above; arrows: beyond the axis.")
 
 
-def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
+def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str],
+                   within: pd.DataFrame | None = None) -> Axes:
     """Every replicate a dot at its step size, arms side by side; the diverged as crosses on their own line on top.
 
     Arrows: survivors beyond the axis' `reach`.
 
-    frame: finals of one number of MCMC steps. Logarithmic where all values are positive and span more than WIDE.
+    frame: finals of one number of MCMC steps; within: of all figures, whose axes are one. Logarithmic where all values
+    are positive and span more than WIDE.
     """
     colour, marker = colours(arms), markers(arms)
-    steps = sorted(frame["step_size"].unique())
+    within = frame if within is None else within
+    steps = sorted(within["step_size"].unique())
     shown = [a for a in arms if a in set(frame["arm"])]
-    alive = frame.loc[~frame["diverged"], measure].dropna()
+    alive = within.loc[~within["diverged"], measure].dropna()
     most_seen = reach(alive)
     alive = alive.clip(upper=most_seen)
     room, most = 0.84 / len(shown), int(frame.groupby(["arm", "step_size"]).size().max())
@@ -88,6 +91,9 @@ def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequenc
     ax.set_xlim(-0.5, len(steps) - 0.5)
     if log:
         ax.set_yscale("log")
+    if len(alive):  # as far below the best as the axis' margin would be
+        low, high = float(alive.min()), float(alive.max())
+        ax.set_ylim(low * (low / high) ** 0.05 if log else low - 0.05 * (end - low))
     ax.set_ylim(top=end)
     if log:  # what lies above the survivors is no value
         plain_log(ax.yaxis, upto=float(alive.max()))

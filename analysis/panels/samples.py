@@ -14,25 +14,27 @@ from analysis.panels import sheets
 from analysis.panels.groups import OPEN
 from analysis.panels.panel import Figure, Panel
 from analysis.read.study import CELL, Study
-from analysis.stats.cells import common_cell, ran
+from analysis.stats.cells import best_cells, common_cell, ran
 from analysis.stats.comparisons import compared_cells
 from analysis.text.formatting import slug
 from study.schema.outcomes import ending
 
 SAID = ("seed", "verdict", "flags", "reason")  # of the replicate that a sheet shows
+BEST = 2  # the group of the best cells
 CHAINS = 6  # rows of the joint figure
 TRIES = 3  # common seeds looked at for one whose sheets were all kept
 
 
 class Samples(Panel):
-    """Sheets of one seed, at each arm's declared cell and at the cell with the widest span of divergence rates."""
+    """Sheets of one seed: at each arm's declared cell, at the cell with the widest span of divergence rates, at each
+    arm's best design cell."""
 
     name, title, folded = "samples", "Samples", "the sheets of single arms"
 
     def frame(self, study: Study) -> pd.DataFrame:
-        """A row per sheet: a configuration's replicate, `group` (0 at the declared cells, 1 at the widest span), paths
-        of `samples` and `nearest` (None where not kept), `common` (it has the seed of its group), `own` (its group
-        has no common seed)."""
+        """A row per sheet: a configuration's replicate, `group` (0 at the declared cells, 1 at the widest span, BEST),
+        paths of `samples` and `nearest` (None where not kept), `common` (it has the seed of its group), `own` (its
+        group has no common seed)."""
         cells = ran(study)
         if common_cell(study) is None or cells.empty or study.pictures is None:
             return pd.DataFrame()
@@ -40,27 +42,30 @@ class Samples(Panel):
         widest = cells.set_index(CELL).loc[[span.index[0]]] if span.iloc[0] > 0 else cells.iloc[:0]
         declared = list(compared_cells(study)["config_hash"])
         other = [h for h in widest["config_hash"] if h not in declared]
-        return pd.DataFrame([{**row, "group": k} for k, hashes in enumerate((declared, other))
-                             for row in _sheets(study, hashes)])
+        best = list(best_cells(study)["config_hash"])
+        groups = (declared, other, best if set(best) not in (set(declared), set(other)) else [])
+        return pd.DataFrame([{**row, "group": k} for k, hashes in enumerate(groups) for row in _sheets(study, hashes)])
 
     def is_shown(self, study: Study, frame: pd.DataFrame) -> bool:
         return len(frame) > 0 and bool(frame["samples"].notna().any())
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
         found: list[Figure] = []
-        for _, some in frame.groupby("group"):
-            group = _group(study, [_plain(row) for row in some.to_dict("records")])
+        for k, some in frame.groupby("group"):
+            known = {figure.name for figure in found}
+            group = [figure for figure in _group(study, [_plain(row) for row in some.to_dict("records")], k == BEST)
+                     if figure.name not in known]
             later = bool(found) or sum(not _is_joint(figure) for figure in group) > OPEN
             found += [replace(figure, folded=later and not _is_joint(figure)) for figure in group]
         real, name = _real(study), study.plan.data.name
-        first = [_figure("samples_data", f"{name}: training data", real, "real, drawn at random",
+        first = [_figure(study, "samples_data", f"{name}: training data", real, "real, drawn at random",
                          pd.DataFrame([{"data": name}]))] if real and found else []
         return [*first, *found]
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         return ("One seed for all arms, so that all start from the same noise: the smallest at which every arm shown "
-                "survived that has a survivor, not the best. At the declared cells, then at the cell where the arms' "
-                "divergence rates differ most."
+                "survived that has a survivor, not the best. At the declared cells, at the cell where the arms' "
+                "divergence rates differ most, and at each arm's best design cell, with verdict and flags."
                 + (" Where no seed survived in all arms each shows its own first survivor, as the note says."
                    if frame["own"].any() else "")
                 + (" Nearest: training images that are nearest in pixels, right of a sample in the joint figure, else "
@@ -122,16 +127,16 @@ def _is_joint(figure: Figure) -> bool:
     return figure.name.startswith("joint")
 
 
-def _group(study: Study, found: list[dict[str, Any]]) -> list[Figure]:
+def _group(study: Study, found: list[dict[str, Any]], best: bool) -> list[Figure]:
     """The joint figure of these sheets, in which an arm that has none is named, then each alone."""
     there = [sheet for sheet in found if sheet["samples"] is not None]
-    figures = [_joint(study, found)] if there and len(found) > 1 else []
+    figures = [_joint(study, found, best)] if there and len(found) > 1 else []
     for row in there:
         heading = f"{row['arm']} at {row['step_size']:.4g}, {row['mcmc_steps']:g} steps"
         note = f"{'' if row.get('common') else 'own '}seed {int(row['seed'])}, {ending(row)}"
         step, i = slug(f"{row['step_size']:g}"), study.arms.index(row["arm"])
         end = f"{step}_{row['mcmc_steps']:g}_{i}_{slug(row['arm'])}"
-        figures += [_figure(f"{kind}_{end}", title, row[kind], note, _said([row]), row["verdict"] == "diverged")
+        figures += [_figure(study, f"{kind}_{end}", title, row[kind], note, _said([row]), row["verdict"] == "diverged")
                     for kind, title in (("samples", heading), ("nearest", f"{heading}: nearest training images"))
                     if row[kind] is not None]
     return figures
@@ -141,7 +146,7 @@ def _said(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([{k: row.get(k) for k in ("arm", *CELL, *SAID)} for row in found])
 
 
-def _joint(study: Study, found: list[dict[str, Any]]) -> Figure:
+def _joint(study: Study, found: list[dict[str, Any]], best: bool) -> Figure:
     """One column per arm, one row per chain: as it goes into a paper."""
     shape = study.plan.data.shape
     columns = [sheets.Column(
@@ -150,13 +155,14 @@ def _joint(study: Study, found: list[dict[str, Any]]) -> Figure:
            "" if row.get("common") else f"\nseed {int(row['seed'])}"),
         sheets.cut(row["samples"], shape, CHAINS) if row["samples"] else [],
         sheets.cut(row["nearest"], shape, CHAINS, nearest=True) if row["nearest"] and len(shape) == 3 else [],
-        row["verdict"] == "diverged") for row in found]
+        row["verdict"] == "diverged", ending(row)) for row in found]
     real = _real(study)
     if real is not None:
         columns.insert(0, sheets.Column("training data", sheets.cut(real, shape, CHAINS), []))
     seeds = sorted({int(row["seed"]) for row in found if row["samples"]})
-    heading = f"side by side, seed {seeds[0]}" if len(seeds) == 1 else "side by side, own seeds"
-    name = f"joint_{slug(f'''{found[0]['step_size']:g}''')}_{found[0]['mcmc_steps']:g}"
+    heading = ("each arm at its best design cell, " if best else "side by side, ") + (
+        f"seed {seeds[0]}" if len(seeds) == 1 else "own seeds")
+    name = "joint_best" if best else f"joint_{slug(f'''{found[0]['step_size']:g}''')}_{found[0]['mcmc_steps']:g}"
     return Figure(name, heading, _said(found), partial(sheets.side_by_side, columns), sheets.joint_size(columns),
                   f"Samples of {len(found)} arms, {heading}, each beside its nearest training image")
 
@@ -166,6 +172,7 @@ def _real(study: Study) -> Path | None:
     return study.pictures.data() if study.pictures else None
 
 
-def _figure(name: str, heading: str, path: Path, note: str, frame: pd.DataFrame, alarm: bool = False) -> Figure:
-    return Figure(name, heading, frame, partial(sheets.sample_sheet, path, note=note, alarm=alarm), (3.0, 3.2),
-                  f"{heading}; {note}")
+def _figure(study: Study, name: str, heading: str, path: Path, note: str, frame: pd.DataFrame, alarm: bool = False
+            ) -> Figure:
+    plot = partial(sheets.sample_sheet, path, shape=study.plan.data.shape, note=note, alarm=alarm)
+    return Figure(name, heading, frame, plot, (3.0, 3.2), f"{heading}; {note}")

@@ -15,7 +15,7 @@ from analysis.panels.palette import ALARM, INK, SOFT
 
 ACROSS, GAP = 8, 4  # images a row of a sheet and pixels between them, as study/store/sheet.py lays it out
 NOTE = 44  # letters of a line under a sheet
-WIDE, NARROW, TITLE = 6, 2, 3  # columns a band; pixels between an image and its nearest; lines over a column
+WIDE, NARROW, TITLE, UNDER = 6, 2, 3, 6  # columns a band; pixels between an image and its nearest; lines over, under
 LINE, COLUMN, PICTURE, PLANE = 0.14, 0.8, 0.42, 1.25  # inches: a line of a title, a column, an image, a plane
 
 
@@ -27,12 +27,31 @@ class Column:
     images: list[np.ndarray]  # (h, w) or (h, w, 3) uint8
     nearest: list[np.ndarray]
     alarm: bool = False
+    note: str = ""  # under it
 
 
-def sample_sheet(path: Path, ax: Axes, *, note: str, alarm: bool = False) -> Axes:
-    """A sample sheet (PNG), pixel for pixel, and a note under it; in the colour of an alarm where it diverged."""
-    _bare(_pixels(path), ax).set_xlabel(textwrap.fill(note, NOTE), color=ALARM if alarm else SOFT, fontsize=8.5)
+def sample_sheet(path: Path, ax: Axes, *, shape: Sequence[int], note: str, alarm: bool = False) -> Axes:
+    """A sample sheet (PNG), pixel for pixel, without the white between its images, and a note under it; in the colour
+    of an alarm where it diverged. shape: of one datum, (C, H, W)."""
+    bare = _bare(_between_cleared(_pixels(path), shape), ax)
+    bare.set_xlabel(textwrap.fill(note, NOTE), color=ALARM if alarm else SOFT, fontsize=8.5)
     return ax
+
+
+def _between_cleared(page: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """The page with an alpha of 0 between the images, where the reader's paper is seen; of points as it is."""
+    wide, high = _tile(page, shape)
+    if not wide:
+        return page
+    image = [np.arange(n) % (tile + GAP) >= GAP for n, tile in zip(page.shape, (high, wide), strict=False)]
+    colours = page if page.ndim == 3 else page[..., None].repeat(3, 2)
+    return np.dstack([colours, np.outer(*image).astype(np.uint8) * 255])
+
+
+def _tile(page: np.ndarray, shape: Sequence[int]) -> tuple[int, int]:
+    """Width and height of an image of a sheet; 0 where it is none of images."""
+    wide = (page.shape[1] - GAP) // ACROSS - GAP
+    return (wide, wide // shape[2] * shape[1]) if len(shape) == 3 and wide >= shape[2] else (0, 0)
 
 
 def cut(path: Path, shape: Sequence[int], count: int, nearest: bool = False) -> list[np.ndarray]:
@@ -41,10 +60,9 @@ def cut(path: Path, shape: Sequence[int], count: int, nearest: bool = False) -> 
     nearest: of a sheet of pairs the training images, which stand in its second row.
     """
     page = _pixels(path)
-    wide = (page.shape[1] - GAP) // ACROSS - GAP
-    if len(shape) != 3 or wide < shape[2]:
+    wide, high = _tile(page, shape)
+    if not wide:
         return [page]
-    high = wide // shape[2] * shape[1]
     top = GAP + (high + GAP if nearest else 0)
     lefts = [GAP + k * (wide + GAP) for k in range(min(count, ACROSS))]
     return [page[top:top + high, left:left + wide] for left in lefts]
@@ -54,9 +72,11 @@ def side_by_side(columns: Sequence[Column], ax: Axes) -> Axes:
     """One column per method, one row per chain: the same index of the same noise, beside each image its nearest."""
     page, places, _ = _layout(columns)
     _bare(page, ax)
-    for column, (x, y) in zip(columns, places, strict=True):
-        ax.text(x, y, "\n".join(_lines(column.title)), ha="left", va="bottom", fontsize=7.5, linespacing=1.15,
+    for column, (x, y, under) in zip(columns, places, strict=True):
+        ax.text(x, y, "\n".join(_lines(column.title, TITLE)), ha="left", va="bottom", fontsize=7.5, linespacing=1.15,
                 color=ALARM if column.alarm else INK, gid="title")
+        ax.text(x, under, "\n".join(_lines(column.note, UNDER)), ha="left", va="top", fontsize=7, linespacing=1.15,
+                color=ALARM if column.alarm else SOFT, gid="note")
     return ax
 
 
@@ -66,9 +86,9 @@ def joint_size(columns: Sequence[Column]) -> tuple[float, float]:
     return page.shape[1] * inch + 0.1, page.shape[0] * inch + 0.1
 
 
-def _layout(columns: Sequence[Column]) -> tuple[np.ndarray, list[tuple[float, float]], float]:
+def _layout(columns: Sequence[Column]) -> tuple[np.ndarray, list[tuple[float, float, float]], float]:
     """The page (h, w, 4) with every image at its place and nothing elsewhere (titles are read on the paper, light or
-    dark), where the columns' titles stand, and inches a pixel."""
+    dark), where the columns' titles and notes stand, and inches a pixel."""
     first = next(c.images for c in columns if c.images)
     (high, wide), chains = first[0].shape[:2], max(len(c.images) for c in columns)
     inch = (PICTURE if chains > 1 else PLANE) / wide
@@ -76,12 +96,14 @@ def _layout(columns: Sequence[Column]) -> tuple[np.ndarray, list[tuple[float, fl
     spans = [max(wide + (wide + NARROW if c.nearest else 0), least) + gap for c in columns]
     bands = [range(i, min(i + WIDE, len(columns))) for i in range(0, len(columns), WIDE)]
     across = max(sum(spans[k] for k in band) for band in bands)
-    page = np.zeros((len(bands) * (over + chains * row), across, 4), np.uint8)
+    under = max(len(_lines(c.note, UNDER)) for c in columns)
+    deep = over + chains * row + round((under + 0.5) * LINE / inch if under else 0)
+    page = np.zeros((len(bands) * deep, across, 4), np.uint8)
     places = []
     for b, band in enumerate(bands):
-        x, y = 0, b * (over + chains * row) + over
+        x, y = 0, b * deep + over
         for k in band:
-            places.append((float(x), y - 3.0))
+            places.append((float(x), y - 3.0, y + chains * row + 2.0))
             for at, images in ((x, columns[k].images), (x + wide + NARROW, columns[k].nearest)):
                 for i, image in enumerate(images):
                     place = page[y + i * row:y + i * row + high, at:at + wide]
@@ -90,9 +112,9 @@ def _layout(columns: Sequence[Column]) -> tuple[np.ndarray, list[tuple[float, fl
     return page, places, inch
 
 
-def _lines(title: str) -> list[str]:
-    """At most three lines that a column is wide enough for."""
-    return [line for part in title.split("\n") for line in textwrap.wrap(part, 15)][:TITLE]
+def _lines(words: str, most: int) -> list[str]:
+    """At most so many lines that a column is wide enough for."""
+    return [line for part in words.split("\n") for line in textwrap.wrap(part, 15)][:most]
 
 
 def _pixels(path: Path) -> np.ndarray:

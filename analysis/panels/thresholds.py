@@ -12,24 +12,26 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis.panels.palette import ALARM, INK, PAPER
+from analysis.panels.plane import Plane
 from analysis.read.frames import rows
 
 STYLES = {"delta_min": "-", "delta_med": (0, (1.6, 1.0))}
 BOX = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
 
 
-def draw(ax: Axes, levels: Sequence[float], borders: np.ndarray, ran: Mapping[float, float], *,
-         limits: pd.DataFrame, observed: pd.DataFrame) -> Axes:
+def draw(ax: Axes, plane: Plane, ran: Mapping[tuple[int, str], tuple[float, float]], *, limits: pd.DataFrame,
+         observed: pd.DataFrame) -> Axes:
     """Predicted limits in the lower third of each row, the observed one along its top, and a key above.
 
-    levels: the step sizes of the columns; borders: of their cells; ran: each row's number of MCMC steps and the right
-    border of the largest step size that ran with it, beyond which an observed limit that was not reached lies.
+    ran: the smallest and the largest step size that ran in each row, beyond which an observed limit may lie.
     """
-    chains, ends = list(ran), borders[[0, -1]]
+    limits, observed = (of[np.array([key in ran for key in zip(of["mcmc_steps"], of["arm"], strict=True)], bool)]
+                        for of in (limits, observed))
     for limit in rows(limits):
-        _predicted(ax, limit, chains.index(limit.mcmc_steps), ends)
+        _predicted(ax, limit, plane.rows[limit.mcmc_steps, limit.arm], plane)
     for seen in rows(observed):
-        _observed(ax, seen, chains.index(seen.mcmc_steps) + 0.89, levels, (ends[0], ran[seen.mcmc_steps]))
+        key = seen.mcmc_steps, seen.arm
+        _observed(ax, seen, plane.rows[key] + 0.89, plane, ran[key])
     handles: list[Any] = []
     if np.isfinite(limits["delta_min"].astype(float)).any():
         handles = [Line2D([], [], color=ALARM, lw=2, label="predicted, smallest"),
@@ -40,9 +42,10 @@ def draw(ax: Axes, levels: Sequence[float], borders: np.ndarray, ran: Mapping[fl
         handles.append(Line2D([], [], color=INK, marker=">", ms=6, ls="", label="observed beyond"))
     none = len(limits) and np.isinf(limits["delta_min"]).all()
     if handles or none:
-        ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, borderpad=0.2, fontsize=7.5,
-                  handlelength=1.6, columnspacing=1.0, title="no finite limit predicted" if none else None,
-                  title_fontsize=7.5, alignment="left")
+        left = -min(0.4, plane.names / plane.across)  # over the names of the rows, unless these are long
+        ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(left, 1.0), ncols=2, borderpad=0.2, fontsize=7.5,
+                  handlelength=1.6, columnspacing=1.0, alignment="left", title_fontsize=7.5,
+                  title="no finite limit predicted" if none else None)
     return ax
 
 
@@ -65,36 +68,37 @@ def arrow(ax: Axes, side: str, at: float, y: float, values: Sequence[float]) -> 
                 ha="left" if side == "<" else "right", fontsize=7, color=ALARM, zorder=6, bbox=BOX)
 
 
-def _predicted(ax: Axes, limit: Any, y: int, ends: np.ndarray) -> None:
+def _predicted(ax: Axes, limit: Any, y: int, plane: Plane) -> None:
     beyond: dict[str, list[float]] = {"<": [], ">": []}
     for name, style in STYLES.items():
-        at = getattr(limit, name)
-        if not math.isfinite(at):
+        value = getattr(limit, name)
+        if not math.isfinite(value):
             continue
-        side = outside(at, ends[0], ends[1])
-        if side:
-            beyond[side].append(at)
+        at, end = float(plane.place(value)), len(plane.levels)
+        if at in (0, end):
+            beyond[">" if at else "<"].append(value)
             continue
-        low, high = np.clip([_or(getattr(limit, f"{name}_{end}"), at) for end in ("low", "high")], *ends)
+        low, high = plane.place([_or(getattr(limit, f"{name}_{bound}"), value) for bound in ("low", "high")])
         ax.fill_between([low, high], y + 0.02, y + 0.29, color=ALARM, alpha=0.3, lw=0, zorder=3)
         ax.plot([at, at], [y + 0.02, y + 0.29], color=PAPER, lw=4.5, solid_capstyle="butt", zorder=4)
         ax.plot([at, at], [y + 0.02, y + 0.29], color=ALARM, lw=2.2, ls=style, zorder=5, gid=name)
     for side, values in beyond.items():
         if values:
-            arrow(ax, side, ends[0] if side == "<" else ends[1], y + 0.39, values)
+            arrow(ax, side, 0 if side == "<" else len(plane.levels), y + 0.2, values)
 
 
-def _observed(ax: Axes, seen: Any, height: float, levels: Sequence[float], ends: tuple[float, float]) -> None:
+def _observed(ax: Axes, seen: Any, height: float, plane: Plane, ran: tuple[float, float]) -> None:
     """A diamond with its bar; an arrow where half diverge at the smallest level already, or at none."""
-    if not math.isfinite(seen.limit) or seen.limit <= min(levels):
-        side = "<" if seen.limit <= min(levels) else ">"
-        ax.plot(ends[0] * 1.02 if side == "<" else ends[1] / 1.02, height, marker=side, ms=6, ls="", color=INK,
-                mec=PAPER, zorder=6, gid="below" if side == "<" else "beyond")
+    start, end = float(plane.place(ran[0])) - 0.5, float(plane.place(ran[1])) + 0.5
+    below = seen.limit <= ran[0]
+    if below or not math.isfinite(seen.limit):
+        ax.plot(start + 0.05 if below else end - 0.05, height, marker="<" if below else ">", ms=6, ls="", color=INK,
+                mec=PAPER, zorder=6, gid="below" if below else "beyond")
         return
-    low, high = np.clip([seen.low, seen.high], *ends)
+    low, high = np.clip(plane.place(np.maximum([seen.low, seen.high], 1e-300)), start, end)
     for colour, width in ((PAPER, 3.4), (INK, 1.4)):
         ax.plot([low, high], [height, height], color=colour, lw=width, solid_capstyle="butt", zorder=5)
-    ax.plot(seen.limit, height, marker="D", ms=5.5, ls="", color=INK, mec=PAPER, zorder=6, gid="observed")
+    ax.plot(plane.place(seen.limit), height, marker="D", ms=5.5, ls="", color=INK, mec=PAPER, zorder=6, gid="observed")
 
 
 def _or(value: float, other: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -43,6 +44,15 @@ def comparisons(study: Study) -> pd.DataFrame:
     found = paired_tests({str(a): v for a, v in values.items()}, pairs, family=len(study.family),
                          lower_is_better=study.lower_is_better)
     return _with_cells(found, cells)
+
+
+def gaps(study: Study, cells: pd.DataFrame) -> list[float]:
+    """Of each of these rows of `grid` the mean difference to its baseline at the same step size and MCMC steps, over
+    the seeds on which both survived; NaN where there is none."""
+    known = dict(zip(zip(cells["arm"], *(cells[k] for k in CELL), strict=True), cells["config_hash"], strict=True))
+    base = [known.get((study.baseline_of(c["arm"]), *(c[k] for k in CELL))) for c in cells.to_dict("records")]
+    return [math.nan if other is None else float((values_of(study, own) - values_of(study, other)).mean())
+            for own, other in zip(cells["config_hash"], base, strict=True)]
 
 
 def _with_cells(found: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from analysis.stats.inference import Interval
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+SHORT = 3  # letters of a measure's family that is an abbreviation: KID, FD, GPU
 LONGEST = 28  # letters of an arm's name in a figure, where two of them have room in one row of a key
 MOST_DECIMALS, SMALL = 6, 1e-4  # more decimals than these, of numbers below: `1.0e-07`
 
@@ -68,11 +70,6 @@ def bounded(x: float | None, low: float | None, high: float | None) -> str:
     return number(x, 2) + (f" [{number(low, 2)}, {number(high, 2)}]" if known else "")
 
 
-def p_value(p: float) -> str:
-    """A p value with two digits, never written as zero."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
-
-
 def count(n: int, noun: str) -> str:
     """`1 replicate`, `6 replicates`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
@@ -98,6 +95,23 @@ def brief(names: Sequence[str], most: int = LONGEST) -> dict[str, str]:
 def size_of(x: float) -> str:
     """A cost in words that fit beside others: `874`, `21,300`, `21.3 million`."""
     return number(x) if x < 1e6 else f"{x / 1e6:.3g} million" if x < 1e9 else f"{x / 1e9:,.3g} billion"
+
+
+def spoken(column: Any) -> str:
+    """A column's name for people: `kid_clf64_64_long` is `KID (clf64, n = 64, longer chains)`."""
+    return re.sub(r"\b[a-z0-9]+(?:_[a-z0-9]+)+\b", lambda found: _spoken(found[0].split("_")), str(column))
+
+
+def _spoken(parts: list[str]) -> str:
+    *family, last = parts
+    long = ["longer chains"] if last == "long" else []
+    words = family if long else parts
+    n = [f"n = {words[-1]}"] if words[-1].isdigit() else []
+    words = words[:-1] if n else words
+    features = [w for w in words[1:] if re.search(r"\d", w)]
+    said = " ".join(w.upper() if len(w) <= SHORT else w for w in words if w not in features)
+    beside = ", ".join([*features, *n, *long])
+    return f"{said} ({beside})" if beside else said
 
 
 def slug(name: str) -> str:

@@ -137,8 +137,8 @@ def test_an_arm_that_is_not_finished_takes_no_bold_from_the_others():
 def test_the_best_is_named_first_wherever_it_stands_in_the_plan():
     toy = study({("a", 0.1, 5): flat(2), ("b", 0.1, 5): flat(2.0005), ("c", 0.1, 5): [1.9, 1.9, *flat(1.9999, 8)[2:]]})
     assert not_separable_from_best(toy, compared_cells(toy), "kid", True).strong[0] == "c"
-    text = next(f.text for f in quality(toy) if "Of all arms" in f.text)
-    assert text.startswith("Of all arms at their declared cells c ranks best")
+    text = next(f.text for f in quality(toy) if "ranks best" in f.text)
+    assert text.startswith("At their declared cells c ranks best, found on these seeds")
 
 
 def test_a_declared_cell_stays_whatever_became_of_it():

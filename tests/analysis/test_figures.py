@@ -64,6 +64,19 @@ def test_a_mean_ends_where_a_replicate_diverges(ax):
     assert [c.get_hatch() for c in ax.collections if c.get_gid() == "hatch"] == [hatches(ARMS)["jko"]]
 
 
+def test_figures_side_by_side_have_the_axes_of_all():
+    def ends(plot, frame, within):
+        ax = plot(frame, matplotlib.figure.Figure().subplots(), measure="kid", arms=ARMS, within=within)
+        return [*ax.get_xlim(), *ax.get_ylim()]
+
+    every = pd.concat([learning().assign(config_hash=k, kid=lambda f, k=k: f["kid"] * 9.0**k) for k in (0, 1)])
+    one, other = (ends(curves.learning_curves, part, every) for _, part in every.groupby("config_hash"))
+    assert one == other and one[3] > every["kid"].max() > one[3] / 2
+    dots = pd.concat([finals().assign(mcmc_steps=5), finals().assign(mcmc_steps=9, kid=lambda f: 9 * f["kid"])])
+    one, other = (ends(replicates.replicate_dots, part, dots) for _, part in dots.groupby("mcmc_steps"))
+    assert one == other and one[2] < dots["kid"].min() < dots["kid"].max() < one[3]
+
+
 def test_kappa_has_a_dot_a_replicate_open_where_it_diverged(ax):
     kappa.kappa(finals().assign(kappa=0.5), ax, arms=ARMS)
     opened = [len(line.get_xdata()) for line in ax.lines if line.get_gid() == "replicate" and line.get_mfc() == "none"]

@@ -22,7 +22,7 @@ from tests.analysis import synthetic_study as toy
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {  # figures of the issue -> what their files begin with
-    "F1": "quality_0_kl", "F2": "divergence_0_kl", "F3 gradients": "pareto_particle_gradients",
+    "F1": "quality", "F2": "divergence", "F3 gradients": "pareto_particle_gradients",
     "F3 time": "pareto_cpu_seconds", "F4": "curves_0-1", "F5": "profiles", "F6 importance": "importance",
     "F6 path": "path", "F7": "replicates_5", "F8 alone": "samples_0-1_5_0_kl", "F8 nearest": "nearest_0-1_5_0_kl",
     "F8 joint": "joint_0-1_5", "F8 data": "samples_data", "F9": "survival_0-2"}
@@ -70,8 +70,9 @@ def test_every_figure_has_a_name_and_ids_are_unique(written, html):
     assert used and set(used) <= set(ids)
 
 
-def test_findings_come_first_and_missing_work_is_said(html):
-    order = ("3 of 24 planned design cells", "Findings", "<table", "<figure", "How it was measured</h2>")
+def test_the_answer_comes_first_and_missing_work_is_said(html):
+    order = ("<h1>Does the", 'class="answer">At step size', "3 of 24 planned design cells", "<figure", "<b>142</b>",
+             ">Findings</h2>", "<table", "How it was measured</h2>")
     assert sorted(order, key=html.index) == list(order)
     assert "c0ffee123456" in html and "torch 2.13.0" in html and "python analysis/report.py --study toy" in html
 

@@ -12,6 +12,8 @@ from analysis.panels.groups import CROWD, arm_groups
 from analysis.panels.palette import with_methods
 from analysis.panels.pareto import Pareto
 from analysis.panels.survival import Survival
+from analysis.read.study import CELL
+from analysis.stats.cells import best_cells
 from study.schema.plan import PlannedArm
 
 
@@ -27,6 +29,18 @@ def test_a_sheet_of_noise_is_not_called_stable_without_its_flags(study):
     assert {figure.alt.partition("; ")[2].removeprefix("own ") for figure in alone} == said
     data = pd.concat([figure.frame for figure in alone])
     assert set(data["flags"].dropna()) == {"poor quality, kappa > 2"} and set(data["reason"].dropna()) == {"masked"}
+
+
+def test_each_arm_stands_at_its_best_cell_with_verdict_and_flags(study):
+    panel, best = samples.Samples(), best_cells(study).set_index("arm")
+    frame = panel.frame(study)
+    found = {figure.name: figure for figure in panel.figures(study, frame)}
+    shown = found["joint_best"].frame.set_index("arm")
+    assert shown[CELL].to_dict("index") == best[CELL].to_dict("index") and not found["joint_best"].folded
+    assert shown["verdict"].notna().all() and len(found) == len(panel.figures(study, frame))
+    alike = frame[frame["group"] == 0].assign(group=samples.BEST)
+    assert len({f.name for f in panel.figures(study, pd.concat([frame[frame["group"] == 0], alike]))}) == len(
+        panel.figures(study, frame[frame["group"] == 0])) + 1  # a sheet of its own is not drawn twice
 
 
 def finals(alive):

@@ -5,53 +5,39 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-import pandas as pd
-
 from analysis.read.frames import rows
 from analysis.read.study import Study
 from analysis.read.trials import VALID
 from analysis.stats.cells import best_cells, grid, summaries
-from analysis.stats.inference import Interval
 from analysis.stats.objectives import objective_values
-from analysis.stats.outcomes import reasons
+from analysis.stats.outcomes import poor
 from analysis.text.findings.finding import Finding, at
-from analysis.text.formatting import DASH, count, interval, listed, number, plus_minus
-from analysis.text.outcomes import gone, verdicts
+from analysis.text.formatting import count, listed, number, plus_minus, share
 
 SAID = 3  # best cells that the sentence names; the table has all
 
 
 def best(study: Study) -> list[Finding]:
-    """The best of the arms' best design cells in one sentence, with their verdicts and long runs, and the floor."""
+    """The best of the arms' best design cells in one sentence, with what is bad in them, and the floor."""
     cells = best_cells(study)
     if cells.empty:
         return []
     cells = cells.sort_values(["rate", "mean"], ascending=[True, study.lower_is_better], kind="stable")
-    shown = "; ".join(f"{cell['arm']} at {at(pd.Series(cell))}: {_measured(study, cell)}"
-                      for cell in cells.head(SAID).to_dict("records"))
-    picked, few = study.cells["arm"].duplicated().any(), min(SAID, len(cells))
-    rest = f"; table best_cells has all {len(cells)}" if few < len(cells) else ""
-    of = f"The best {few} of the arms'" if few < len(cells) else "The arms'"
-    text = f"{of} {'best' if picked else 'single'} design cells (fewest diverged, then the mean{rest}): {shown}"
+    shown = [f"{cell['arm']} {number(cell['mean'])}{_bad(study, cell)}" for cell in cells.head(SAID).to_dict("records")]
+    picked = study.cells["arm"].duplicated().any()
+    of = f" of {SAID} of {len(cells)} arms" if len(cells) > SAID else ""
     floor = study.plan.floors.get(study.primary)
-    if floor:
-        text += f". The floor of {study.primary} is {plus_minus(floor.mean, floor.sd)} (sd)"
-    return [Finding("best cell", text + (". Cells were picked on these same seeds, so their values are optimistic."
-                                         if picked else "."))]
+    known = f" (floor {plus_minus(floor.mean, floor.sd)})" if floor else ""
+    return [Finding("best cell", f"{'Best' if picked else 'Single'} design cells{of} by {study.primary}{known}: "
+                                 f"{', '.join(shown)}{'; picked on these seeds' if picked else ''}.", "best_cells")]
 
 
-def _measured(study: Study, cell: dict[Hashable, Any]) -> str:
-    """The primary measure of one configuration with n, counts, verdicts and its long run."""
-    runs = study.finals[study.finals["config_hash"] == cell["config_hash"]]
-    names = [m for m in (study.primary, study.primary_long) if m in runs]
-    here = summaries(runs, names).set_index("measure")
-    words = {str(m): interval(Interval.of(s)) for m, s in here.iterrows() if s["n"]}
-    judged = verdicts(runs)
-    text = (f"{study.primary} {words.get(study.primary, DASH)} (n = {cell['n']}, "
-            f"{gone(int(runs['diverged'].sum()), len(runs), reasons(runs))} diverged{'; ' if judged else ''}{judged})")
-    if study.primary_long in words:
-        text += f", after longer chains {study.primary_long} {words[study.primary_long]}"
-    return text
+def _bad(study: Study, cell: dict[Hashable, Any]) -> str:
+    """` (1/7 diverged, 4 poor)`, where a replicate is so."""
+    lost = f"{share(cell['diverged'], cell['replicates'])} diverged" if cell["diverged"] else ""
+    bad = poor(study.finals[study.finals["config_hash"] == cell["config_hash"]])
+    said = ", ".join(filter(None, (lost, f"{bad}/{cell['n']} poor" if bad else "")))
+    return f" ({said})" if said else ""
 
 
 def searched(study: Study) -> list[Finding]:
@@ -63,10 +49,9 @@ def searched(study: Study) -> list[Finding]:
         return []
     best = clean.sort_values("mean", ascending=study.lower_is_better).iloc[0]
     by = f" by {study.primary} alone" if len(study.plan.objectives) > 1 else ""
-    said = (f"Search, not a claim: the best of {count(len(frame), 'finished trial')}{by} ({pruned} more pruned) is "
-            f"{best['arm']} at {at(best)} with {study.primary} {number(best['mean'])} over {count(best['n'], 'seed')} "
-            f"{DASH} the winner of many draws.")
-    return [Finding("search", said), *_pareto(study)]
+    said = (f"Search, not a claim: best of {count(len(frame), 'finished trial')}{by} ({pruned} pruned) is "
+            f"{best['arm']} at {at(best)}: {study.primary} {number(best['mean'])} ({count(best['n'], 'seed')}).")
+    return [Finding("search", said, "search_cells"), *_pareto(study)]
 
 
 def _pareto(study: Study) -> list[Finding]:
@@ -77,7 +62,7 @@ def _pareto(study: Study) -> list[Finding]:
     arms = frame[frame["front"]].groupby("arm", sort=False).size()
     parts = listed([f"{arm} {n}" for arm, n in arms.items()])
     return [Finding("search", f"{int(arms.sum())} of {count(len(frame), 'finished trial')} are beaten by no other in "
-                              f"{listed(study.plan.objectives)}: {parts}. Table search_pareto names them.")]
+                              f"{listed(study.plan.objectives)}: {parts}.", "search_pareto")]
 
 
 def missing(study: Study) -> list[str]:

@@ -13,19 +13,17 @@ from analysis.read.study import CELL, Study
 from analysis.stats.cells import ran
 from analysis.stats.comparisons import compared_cells
 from analysis.stats.inference import Interval, wilson
-from analysis.stats.limits import limits
 from analysis.stats.outcomes import reasons
-from analysis.text.findings.finding import Finding, at, named, span
-from analysis.text.formatting import bounds, number, share
+from analysis.text.findings.finding import Finding, at, named
+from analysis.text.formatting import number, share
 from analysis.text.outcomes import gone
 
 
 def divergence(study: Study) -> list[Finding]:
     """For each arm the cell where its count differs most from the baseline's; arms with one cell share a sentence."""
-    law = limits(study)
     found: dict[tuple[Any, ...], dict[Any, list[pd.Series]]] = {}
     equal: dict[tuple[str, int], list[str]] = {}
-    apart: list[Finding] = []
+    apart: list[str] = []
     alone: dict[str, list[str]] = {}
     for arm, base, both in _beside_baseline(study):
         if both.empty:
@@ -33,25 +31,31 @@ def divergence(study: Study) -> list[Finding]:
             if near.empty:
                 alone.setdefault(base, []).append(arm)
             else:
-                apart.append(Finding("divergence", _apart(arm, base, near)))
+                apart.append(_apart(arm, base, near))
         elif not (both["rate"] - both["rate_base"]).abs().any():
             equal.setdefault((base, len(both)), []).append(arm)
         else:
             cell = _widest(both)
             alike = found.setdefault((base, cell["step_size"], cell["mcmc_steps"]), {})
             alike.setdefault((int(cell["diverged"]), int(cell["replicates"]), cell["why"]), []).append(cell)
-    said = [Finding("divergence", _sentence(key[0], groups, law)) for key, groups in found.items()]
+    said = [_sentence(key[0], groups) for key, groups in found.items()]
     for (base, n), arms in equal.items():
         where = "the one cell" if n == 1 else f"all {n} cells"
-        said.append(Finding("divergence", f"{named([*arms, base])} diverged equally often in {where} that they share."))
-    return [*said, *apart, *(Finding("divergence", _alone(study, base, arms)) for base, arms in alone.items())]
+        said.append(f"{named([*arms, base])} diverged equally often in {where} that they share.")
+    said += [*apart, *(_alone(study, base, arms) for base, arms in alone.items())]
+    return [Finding("divergence", text, "design_cells") for text in said]
+
+
+def widest(study: Study) -> list[pd.Series]:
+    """For each arm that shares cells with its baseline (`base`) the cell where the two differ most."""
+    return [pd.concat([_widest(both), pd.Series({"base": base})]) for _, base, both in _beside_baseline(study)
+            if len(both)]
 
 
 def widest_cells(study: Study) -> list[tuple[str, float, int]]:
     """(baseline, step size, MCMC steps): where `divergence` finds that an arm differs most from the baseline."""
-    widest = [(base, _widest(both)) for _, base, both in _beside_baseline(study)
-              if len(both) and (both["rate"] != both["rate_base"]).any()]
-    return list(dict.fromkeys((base, float(cell["step_size"]), int(cell["mcmc_steps"])) for base, cell in widest))
+    return list(dict.fromkeys((str(cell["base"]), float(cell["step_size"]), int(cell["mcmc_steps"]))
+                              for cell in widest(study) if cell["rate"] != cell["rate_base"]))
 
 
 def chance_apart(study: Study) -> tuple[float, int]:
@@ -62,7 +66,7 @@ def chance_apart(study: Study) -> tuple[float, int]:
     if not cells or not n:
         return math.nan, cells
     each = [wilson(k, n) for k in range(n + 1)]
-    apart = np.array([[_are_apart(a, b) for b in each] for a in each], float)
+    apart = np.array([[are_apart(a, b) for b in each] for a in each], float)
     counts = [stats.binom.pmf(np.arange(n + 1), n, p) for p in np.linspace(0.02, 0.5, 25)]
     return max(1 - (1 - float(pmf @ apart @ pmf)) ** cells for pmf in counts), cells
 
@@ -87,7 +91,7 @@ def _widest(both: pd.DataFrame) -> pd.Series:
     return cell
 
 
-def _are_apart(a: Interval, b: Interval) -> bool:
+def are_apart(a: Interval, b: Interval) -> bool:
     return a.high < b.low or b.high < a.low
 
 
@@ -102,45 +106,36 @@ def _nearest(study: Study, arm: str, base: str) -> pd.DataFrame:
 def _alone(study: Study, base: str, arms: list[str]) -> str:
     """Arms that share no step size with the baseline, each at its declared cell: nothing to set beside it."""
     runs = dict(list(study.finals.groupby("config_hash")))
-    parts = []
-    for cell in compared_cells(study).to_dict("records"):
-        if cell["arm"] in arms:
-            lost = gone(cell["diverged"], cell["replicates"], reasons(runs[cell["config_hash"]]))
-            parts.append(f"{cell['arm']} (at {cell['step_size']:.4g}, {cell['mcmc_steps']:g} steps) on {lost} "
-                         f"{bounds(wilson(cell['diverged'], cell['replicates']))}")
-    return f"Of arms that share no step size with {base}, at their declared cells diverged: {named(parts)}."
+    parts = [f"{cell['arm']} ({cell['step_size']:.4g}, {cell['mcmc_steps']:g} steps) on "
+             f"{gone(cell['diverged'], cell['replicates'], reasons(runs[cell['config_hash']]))}"
+             for cell in compared_cells(study).to_dict("records") if cell["arm"] in arms]
+    return f"Sharing no step size with {base}, at their declared cells diverged {named(parts)}."
 
 
 def _apart(arm: str, base: str, both: pd.DataFrame) -> str:
     """An arm that shares step sizes, and no cell, with the baseline: both summed over `_nearest`."""
-    beside = sorted({(int(a), int(b)) for a, b in zip(both["mcmc_steps"], both["mcmc_steps_base"], strict=True)})
-    steps = ", ".join(f"{a} beside {b}" for a, b in beside)
     sums = both[["diverged", "replicates", "diverged_base", "replicates_base"]].sum()
-    alike = (both["rate"] == both["rate_base"]).all()
-    text = (f"{arm} shares no cell with {base}; at the same {both['step_size'].nunique()} step sizes and the nearest "
-            f"numbers of MCMC steps ({steps}) it diverged on {share(sums['diverged'], sums['replicates'])} replicates "
-            f"and {base} on {share(sums['diverged_base'], sums['replicates_base'])}")
-    if alike:
+    text = (f"{arm} shares no cell with {base}; beside the nearest in MCMC steps it diverged on "
+            f"{share(sums['diverged'], sums['replicates'])} replicates, {base} on "
+            f"{share(sums['diverged_base'], sums['replicates_base'])}")
+    if (both["rate"] == both["rate_base"]).all():
         return text + ", equally often in each."
     cell = _widest(both)
-    return (f"{text}; they differ most at {at(cell)} ({share(cell['diverged'], cell['replicates'])} against "
+    return (f"{text}, most apart at {cell['step_size']:.4g}, {cell['mcmc_steps']:g} steps "
+            f"({share(cell['diverged'], cell['replicates'])}, "
             f"{share(cell['diverged_base'], cell['replicates_base'])}).")
 
 
-def _sentence(base: str, groups: dict[Any, list[pd.Series]], law: pd.DataFrame) -> str:
+def _sentence(base: str, groups: dict[Any, list[pd.Series]]) -> str:
     cell = next(iter(groups.values()))[0]
-    a = wilson(int(cell["diverged_base"]), int(cell["replicates_base"]))
-    why_base = f" ({cell['why_base']})" if cell["why_base"] else ""
-    lost = f"{share(cell['diverged_base'], cell['replicates_base'])} seeds{why_base}"
-    text = f"At {at(cell)}, {base} diverged on {lost} {bounds(a)}"
-    for (k, n, why), same in groups.items():
-        b = wilson(k, n)
-        apart = "intervals apart" if _are_apart(a, b) else "intervals overlap"
-        each = " each" if len(same) > 1 else ""
-        text += f", {named([c['arm'] for c in same])} on {gone(k, n, why)}{each} {bounds(b)} ({apart})"
-    row = law[(law["arm"] == base) & (law["mcmc_steps"] == cell["mcmc_steps"])].iloc[0]
-    known = "" if math.isnan(row["delta_min"]) else f" Predicted limit for {base}: {span(row)}."
-    return f"{text}.{known}"
+    own = int(cell["diverged_base"]), int(cell["replicates_base"])
+    said = [(f"{named([c['arm'] for c in same])} on {gone(k, n, why)}{' each' if len(same) > 1 else ''}",
+             "apart" if are_apart(wilson(*own), wilson(k, n)) else "overlap") for (k, n, why), same in groups.items()]
+    one = len({way for _, way in said}) == 1
+    why = f" ({cell['why_base']})" if cell["why_base"] else ""
+    rest = [words + ("" if one else f" (intervals {way})") for words, way in said]
+    return (f"At {at(cell)}, {base} diverged on {share(*own)} seeds{why}, {', '.join(rest)}"
+            + (f" (intervals {said[0][1]})." if one else "."))
 
 
 def apart_rule(study: Study) -> str:

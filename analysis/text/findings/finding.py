@@ -8,19 +8,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.stats.inference import Interval
-from analysis.text.formatting import interval, listed, number
-
-ON_THE_SAME_SEEDS = "the best was found on these seeds"
+from analysis.text.formatting import DASH, listed, number
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence and what it is about: progress, divergence, verdict, quality, law, best cell, confirm or
-    search."""
+    """One sentence, what it is about (progress, divergence, verdict, quality, law, best cell, confirm or search), and
+    the table that has its intervals and tests."""
 
     about: str
     text: str
+    table: str = ""
 
 
 def named(arms: Sequence[str]) -> str:
@@ -36,12 +34,6 @@ def at(cell: pd.Series) -> str:
 def span(row: pd.Series) -> str:
     """The law's limit from its smallest to its median direction; one number where two digits cannot tell them apart."""
     if math.isinf(row["delta_min"]):
-        return "none"
+        return "no predicted limit"
     low, high = number(row["delta_min"], 2), number(row["delta_med"], 2)
-    return low if low == high else f"{low} (smallest direction) to {high} (median direction)"
-
-
-def magnitude(i: Interval) -> str:
-    """The difference without its sign, and its interval turned the same way round."""
-    low, high = (i.low, i.high) if i.estimate >= 0 else (-i.high, -i.low)
-    return interval(Interval(abs(i.estimate), low, high, i.n))
+    return f"predicted limit {low}" + (f"{DASH}{high}" if low != high else "")

@@ -9,11 +9,10 @@ import pandas as pd
 from analysis.read.study import Study
 from analysis.stats.limits import limits
 from analysis.text.findings.finding import Finding, span
-from analysis.text.formatting import listed, number
+from analysis.text.formatting import share
 from analysis.text.outcomes import poor_at
 
 HIT = ("as predicted", "stable beyond")  # of one step size: these say nothing of where the limit is
-WIDE = 3  # a predicted band wider than this factor is said to be so
 
 
 def law(study: Study) -> list[Finding]:
@@ -29,26 +28,23 @@ def law(study: Study) -> list[Finding]:
         if row["outcome"] == "no prediction" or (
                 row["smallest"] == row["largest"] and row["outcome"].startswith(HIT)):
             continue
-        why = f" ({row['diverges_why']})" if row["diverges_why"] else ""
         seen = {"stable_to": f"none diverged up to {row['stable_to']:g}{_poor(row, 'stable_to')}",
-                "diverges_from": f"the first diverged at {row['diverges_from']:g}{why}{_poor(row, 'diverges_from')}",
-                "mostly_from": f"most at {row['mostly_from']:g}"}
+                "diverges_from": f"first at {row['diverges_from']:g}{_poor(row, 'diverges_from')}"}
         said = [words for level, words in seen.items() if not math.isnan(row[level])]
         # Divergence near a limit takes hundreds to thousands of updates: without the horizon, "stable" says little.
-        horizon = "" if pd.isna(row["horizon"]) else f" within {row['horizon']:g} updates"
-        out.append(Finding("law", f"Step-size limit of {arm} at {row['mcmc_steps']:g} MCMC steps: predicted {span(row)}"
-                                  f"; observed{horizon}: {listed(said)}. {_verdict(row)}"))
+        horizon = "" if pd.isna(row["horizon"]) else f"within {row['horizon']:g} updates "
+        out.append(Finding("law", f"{row['arm']}, {row['mcmc_steps']:g} MCMC steps: {span(row)}; "
+                                  f"{horizon}{', '.join(said)}. {_verdict(row)}", "limits"))
     return out
 
 
 def _poor(row: pd.Series, level: str) -> str:
-    """A survivor whose samples are bad is no success: ` (there 7 of 7 survivors of poor quality)`."""
-    words = poor_at(row.to_dict(), level).removeprefix("; ")
-    return f" (there {words})" if words else ""
+    """A survivor whose samples are bad is no success: ` (7/7 poor)`."""
+    return f" ({share(int(row['poor']), int(row['poor_n']))} poor)" if poor_at(row.to_dict(), level) else ""
 
 
 def _verdict(row: pd.Series) -> str:
-    text = str(row["outcome"])
-    band = row["delta_med"] / row["delta_min"] if math.isfinite(row["delta_med"]) else 1.0
-    loose = f"; the band is a factor {number(band, 2)} wide" if band > WIDE and "as pred" in text else ""
-    return text[0].upper() + text[1:] + loose + "."
+    """The outcome, without what the sentence has said; an agreement with the number of outcomes that would agree."""
+    text = str(row["outcome"]).partition(" (")[0].replace("none diverged, but ", "").removesuffix(": none diverged")
+    easy = f" ({share(row['agreeing'], row['levels'] + 1)} outcomes agree)" if text.startswith("as predicted") else ""
+    return text[0].upper() + text[1:] + easy + "."
