@@ -133,7 +133,7 @@ def next_commands(study: str, uri: str, experiment_id: str | None, given: str | 
 
     experiment_id: None where MLflow did not answer. given: --tracking-uri; from_environment: that MLflow's own variable
     names the store, which `mlflow ui` does not read. The page's address is given since MLflow's first page is about
-    agents; it opens the trials of the plan's last phase, the best first. storage: --storage, of a study that keeps
+    agents; it opens the trials that claims rest on, the best first. storage: --storage, of a study that keeps
     networks. A password is left out.
     """
     option = "" if given is None else f" --tracking-uri {shlex.quote(uri)}"
@@ -154,11 +154,11 @@ def next_commands(study: str, uri: str, experiment_id: str | None, given: str | 
 
 
 def _query(plan: Plan | None) -> str:
-    """What MLflow's page lists: the trials of the last phase, by the primary measure. It has other defaults without
-    workflowType."""
+    """What MLflow's page lists: the trials of the phase that claims rest on, by the primary measure. It has other
+    defaults without workflowType."""
     if plan is None:
         return ""
-    phase = next((phase for phase in reversed(PHASES) if phase in plan.planned), "")
+    phase = next((phase for phase in ("confirm", "design", "search") if phase in plan.planned), "")
     chosen = {"workflowType": "machine_learning", "searchFilter": f"tags.kind = 'trial' and tags.phase = '{phase}'",
               "orderByKey": f"metrics.`{plan.primary}`", "orderByAsc": str(plan.direction == "minimize").lower()}
     return "?" + urlencode(chosen, quote_via=quote)
