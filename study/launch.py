@@ -164,18 +164,16 @@ def _plan(one: _Launch, store: Store) -> tuple[Data, Plan]:
         data = load(spec.data, cache_dir=cache_dir(store), say=one.say)
     except DataError as error:
         raise one.refusal(("data", *error.key), error.message) from error
-    fit = fits([{"CPU": one.cpus}], {"cpu": spec.resources.cpu})
-    at_once = min(arguments.max_concurrent or one.cpus, one.cpus, fit)
+    most = min(arguments.max_concurrent or one.cpus, one.cpus, fits([{"CPU": one.cpus}], {"cpu": spec.resources.cpu}))
     try:
-        plan = make_plan(spec, data, max(1, at_once), cache_dir(store))
-    except LawError as error:
-        raise one.refusal((), _one_line(error)) from error
-    except MeasureError as error:
-        raise one.refusal(("evaluation", "measures"), _one_line(error)) from error
+        plan = make_plan(spec, data, max(1, most), cache_dir(store))
+    except (LawError, MeasureError) as error:
+        where = () if isinstance(error, LawError) else ("evaluation", "measures")
+        raise one.refusal(where, str(error)) from error
     except (ValueError, OSError) as error:
         if spec.evaluation.features is None:
             raise
-        raise one.refusal(("evaluation", "features"), _one_line(error)) from error
+        raise one.refusal(("evaluation", "features"), str(error)) from error
     plan.space = Space(file=Path(arguments.space).name, text=one.text, overrides=arguments.overrides)
     return data, plan
 
@@ -213,10 +211,6 @@ def _work(one: _Launch, store: Store, monitor: Monitor, work: Work, lock: Lock) 
         elif not monitor.close(status):
             status = "interrupted"
     return status, reason
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]
 
 
 def _train(one: _Launch, store: Store, monitor: Monitor, work: Work) -> bool:

@@ -148,8 +148,9 @@ class UnitRun:
         from models.training.step import Info
 
         found = self.store.latest_checkpoint(self.unit, self._notes.append)
-        checkpoint = self._further() if found is None else found[1]
-        if checkpoint is None:
+        checkpoint = found[1] if found else self._begin_from and checkpoint_from(
+            self.store, Unit.read(self._begin_from), self._method.hp.updates)
+        if not checkpoint:
             if self._notes:
                 self._notes.append("it starts afresh")
             return None
@@ -164,12 +165,6 @@ class UnitRun:
         self._notes.append(f"it goes on from update {state.update} of {self.unit.configuration.knobs['updates']}")
         self._progress = progress
         return state
-
-    def _further(self) -> bytes | None:
-        """What a shorter unit leaves, as a checkpoint of this one."""
-        if self._begin_from is None:
-            return None
-        return checkpoint_from(self.store, Unit.read(self._begin_from), self._method.hp.updates)
 
     def _told_commit(self) -> None:
         self._progress.commits = sorted({*self._progress.commits, *filter(None, [commit()])})

@@ -26,6 +26,8 @@ from study.store.units import Store as Storage
 from tests.analysis import synthetic_study as toy
 from tests.analysis.small_study import study
 
+TEX_BOLD = r"\textbf{\begin{tabular}[t]{@{}r@{}}0.07"
+
 
 def at(status: str, seeds: int, lost: str = "") -> Study:
     """A study of two planned cells of three seeds in one state; `lost`: the status of a second cell's trial."""
@@ -117,6 +119,6 @@ def test_pages_of_nothing_finished_of_the_diverged_alone_and_of_one_survivor_in_
     writer.show(writer.unit("design", "kl", 0.1, 5, toy.SEEDS), "finished")
     monkeypatch.setattr("analysis.panels.cell_tables.not_separable_from_best", lambda *_, **__: Ranking(["kl"], []))
     assert report.main(command) == 0
-    for file, mark in (("index.html", "<b>0.07"), ("tables/common_cell.tex", r"\textbf{0.07"),
+    for file, mark in (("index.html", "<b>0.07"), ("tables/common_cell.tex", TEX_BOLD),
                        ("tables/common_cell.md", "**0.07")):
         assert mark in (tmp_path / "r" / file).read_text(), file

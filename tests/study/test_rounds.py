@@ -48,10 +48,10 @@ def test_a_trial_that_is_pruned_is_not_asked_for_its_files(tmp_path: Path) -> No
     one = a_round(watcher, Strict([unit()], lambda unit, status: told.append(status)))
     assign, judge, trial = _Assign(one), _Judge(one), SimpleNamespace(trial_id="0")
     assign.suggest("0")
-    report = {"update": 2, "rungs": "[[2, 0.5]]", "status": "running", "done": False}
+    report = {"update": 2, "updates": 8, "rungs": "[[2, 0.5]]", "status": "running", "done": False}
     assert judge.on_trial_result(None, trial, report) == "STOP"
     judge.on_trial_complete(None, trial, report)
-    assert (told, watcher.told) == (["pruned"], [("finished", {2: 0.5})])
+    assert (told, watcher.told) == (["pruned"], [("advanced", 0.25), ("finished", {2: 0.5})])
     assert assign.suggest("1") == assign.FINISHED
 
 
@@ -106,7 +106,7 @@ def test_a_worker_asks_before_each_unit_whether_its_node_is_fit(tmp_path: Path,
 def test_what_a_worker_notes_of_its_beginning_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                            is_done: bool) -> None:
     notes = ["checkpoint-9 is damaged", "it goes on from update 5 of 12"]
-    reports = iter([{"update": 6, "rungs": "[]", "status": "running", "done": is_done}] * 2)
+    reports = iter([{"update": 6, "updates": 12, "rungs": "[]", "status": "running", "done": is_done}] * 2)
     one = SimpleNamespace(take_notes=lambda: [notes.pop(0), notes.pop(0)] if notes else [],
                           advance=lambda: next(reports))
     monkeypatch.setattr(study_trial, "UnitRun", lambda *words, **options: one)
