@@ -189,13 +189,12 @@ def _work(one: _Launch, store: Store, monitor: Monitor, work: Work, lock: Lock) 
             complete = _train(one, store, monitor, work)
             if not lock.is_lost:
                 work.export(store)
-                work.forget(store)
-                monitor.register()
         else:
             complete = True
             work.export(store, renew=False)
-            work.forget(store)
             monitor.start()
+        if complete and not lock.is_lost:
+            work.forget(store)
             monitor.register()
         status = "interrupted" if not complete else "failed" if monitor.lost_units else "finished"
     except KeyboardInterrupt:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from study.store.units import Store
 
 
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = measure_parser().parse_args(argv)
@@ -79,6 +78,7 @@ def _add(store: Store, plan: Plan, later: Later, tracking: Tracking) -> int:
                 done[config_hash][i] = unit, store.replace_rows(unit, manifest, rows)
                 new += 1
             tracking.show(store, done[config_hash])
+    print(*later.notes, sep="\n", end="\n" * bool(later.notes), file=sys.stderr)
     print(f"{new} units of work are measured, {len(wanted) - new - gone} were measured before"
           + (f"; the networks of {gone} are not kept" if gone else ""))
     finished = [(unit, store.rows(unit, manifest)) for units in done.values() for unit, manifest in units]

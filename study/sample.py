@@ -60,11 +60,11 @@ def _sample(arguments: argparse.Namespace) -> int:
         print(note, file=sys.stderr)
     trained = _loaded(payload, one, arguments.device)
     print(f"sampling from {_name(one, plan)}")
-    samples = _drawn(trained, arguments)[0]
+    samples = _sampled(trained, arguments)[0]
     out = Path(arguments.out)
     _write(out, samples, trained.view, _about(one, plan, len(samples), arguments))
-    print(f"{out}: samples.png (the first {min(len(samples), FEW)}), samples.npy {samples.shape}, samples.json"
-          if samples.ndim == 4 else f"{out}: samples.png, samples.npy {samples.shape}, samples.json")
+    first = f" (the first {FEW})" if samples.ndim == 4 and len(samples) > FEW else ""
+    print(f"{out}: samples.png{first}, samples.npy {samples.shape}, samples.json")
     return DONE
 
 
@@ -84,7 +84,7 @@ def _loaded(payload: bytes, one: Replicate, device: str) -> Trained:
         raise StorageError(f"--device: found {device!r}: {str(error).partition(chr(10))[0]}") from error
 
 
-def _drawn(trained: Trained, arguments: argparse.Namespace) -> np.ndarray:
+def _sampled(trained: Trained, arguments: argparse.Namespace) -> np.ndarray:
     from rich.progress import Progress
 
     from study.store.units import StorageError

@@ -40,9 +40,10 @@ class Trained:
     view: tuple[float, float]  # of a picture of its samples
 
     def sample(self, n: int, steps: int | None = None, seed: int = 0,
-               told: Callable[[int], None] = lambda made: None) -> np.ndarray:
-        """n samples of every replicate, (R, n, *shape) float32; `seed` is their chance. told: how many are made so far.
+               progress: Callable[[int], None] = lambda made: None) -> np.ndarray:
+        """n samples of every replicate, (R, n, *shape) float32; `seed` is their chance.
 
+        progress: called with how many are made so far.
         steps: of fresh chains from the reference. None: as training sees them, persistent chains as they stand, else
         fresh chains of T steps; ValueError for more than `particles` of persistent ones.
         """
@@ -55,7 +56,7 @@ class Trained:
         for made in range(0, n, AT_ONCE):
             start = method.reference(noise, min(AT_ONCE, n - made))
             parts.append(as_array(method.run(state.nets, start, noise, steps)[0].x))
-            told(min(made + AT_ONCE, n))
+            progress(min(made + AT_ONCE, n))
         return np.concatenate(parts, 1)
 
 

@@ -34,7 +34,8 @@ Row = dict[str, Any]
 class Later:
     """Takes measures by name, of units as they were left.
 
-    names: the columns that were asked for; those of measures from outside once a unit has been measured.
+    names: the columns that were asked for; those of measures from outside once a unit has been measured. notes: what a
+    person should know of the user's code, each once.
     """
 
     def __init__(self, store: Store, plan: Plan, asked: Sequence[str], modules: str, device: str) -> None:
@@ -52,6 +53,7 @@ class Later:
             else:
                 raise MeasureError(f"--add: found {name!r}, expected a measure with the number of samples at its end, "
                                    f"such as {plan.primary}, or package.module:name")
+        self.notes: dict[str, None] = {}
         self._data: dict[str, Data] = {}
         self._metrics: dict[tuple[str, ...], SampleMetrics] = {}
 
@@ -63,7 +65,7 @@ class Later:
     def rows(self, unit: Unit, kept: bytes, rows: Sequence[Mapping[str, Any]]) -> list[Row] | None:
         """The unit's records with the measures in them; None where all are there. Raises MeasureError."""
         c = unit.configuration
-        learn_again(c.imports, self._modules)
+        self.notes.update(dict.fromkeys(learn_again(c.imports, self._modules)))
         data = self._data_of(c)
         if config_hash(c, data.content_hash) != unit.config_hash:
             raise MeasureError(f"found other data than the study was trained on ({data.notes or data.name}), expected "
@@ -79,7 +81,7 @@ class Later:
             metrics = self._metrics_of(c, n)
             only = [name for name in lacking if self._sizes[name] == n]
             self._check(metrics, only)
-            for seed, samples in self._drawn(unit, kept, n).items():
+            for seed, samples in self._sampled(unit, kept, n).items():
                 if seed in found:
                     found[seed] |= {name: value for name, value in metrics.all(samples, only).items()
                                     if math.isfinite(value)}
@@ -98,7 +100,7 @@ class Later:
             found |= metrics.floors(FLOOR_DRAWS, np.random.default_rng(0), only) if only else {}
         return found
 
-    def _drawn(self, unit: Unit, kept: bytes, n: int) -> dict[int, np.ndarray]:
+    def _sampled(self, unit: Unit, kept: bytes, n: int) -> dict[int, np.ndarray]:
         """Seed -> n samples as training sees them, (n, *shape), of those of which all are finite."""
         import numpy as np
         import torch
@@ -110,21 +112,24 @@ class Later:
         torch.set_num_threads(1)  # as in training
         try:
             trained = load(kept, device=self._device)
-            drawn = sample(trained.method, trained.state, n)
+            sampled = sample(trained.method, trained.state, n)
         except CheckpointError as error:
             raise MeasureError(f"{unit.key}: {error}") from error
         except ValueError as error:
             raise MeasureError(f"{unit.key}: {error}, the persistent chains that were kept") from error
         except (RuntimeError, AssertionError) as error:  # torch, of a device that is not there
             raise MeasureError(f"--device: found {self._device!r}: {str(error).partition(chr(10))[0]}") from error
-        return {seed: x for seed, x in zip(trained.state.seeds, drawn, strict=True) if np.isfinite(x).all()}
+        return {seed: x for seed, x in zip(trained.state.seeds, sampled, strict=True) if np.isfinite(x).all()}
 
     def _data_of(self, c: Configuration) -> Data:
         from models.data.load import load
 
         key = canonical(c.data)
         if key not in self._data:
-            self._data[key] = load(c.data, cache_dir=cache_dir(self._store))
+            try:
+                self._data[key] = load(c.data, cache_dir=cache_dir(self._store))
+            except ValueError as error:  # moved, or broken by now
+                raise MeasureError(f"the study's data cannot be read: {error}") from error
         return self._data[key]
 
     def _metrics_of(self, c: Configuration, n: int) -> SampleMetrics:
@@ -134,8 +139,11 @@ class Later:
         e, data = c.evaluation, self._data_of(c)
         key = str(n), e.split, canonical(c.data), canonical(e.features)
         if key not in self._metrics:
-            self._metrics[key] = SampleMetrics(data, n, e.split, cache_dir(self._store),
-                                               own_extractor(e.features, data.extent), self._own)
+            try:
+                own = own_extractor(e.features, data.extent)
+            except (ValueError, OSError) as error:
+                raise MeasureError(f"evaluation.features cannot be used: {error}") from error
+            self._metrics[key] = SampleMetrics(data, n, e.split, cache_dir(self._store), own, self._own)
         return self._metrics[key]
 
     @staticmethod

@@ -144,7 +144,8 @@ class Work:
         """With `keep: best`, remove the networks of all but the best of each arm, and their confirmations."""
         if self.spec.keep != "best":
             return
-        kept = {unit.config_hash for unit in self._choose(self.spec.arms)}
+        # Not `_choose`: of an arm that waits for a lost unit it would change which confirmations count.
+        kept = {r.unit.config_hash for r in self.results.all() if r.unit.configuration.phase == "confirm"}
         top = self.spec.confirm.top if self.spec.confirm else 1
         for phase, arm in product(("design", "search"), self.spec.arms):
             kept |= {config_hash(c, self._content) for c in best(self.spec, arm, self.results, phase)[:top]}

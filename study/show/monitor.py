@@ -70,7 +70,7 @@ class Monitor:
         self.progress.running = len(self._started)
 
     def advanced(self, unit: Unit, share: float) -> None:
-        self.progress.advanced(self._name_of(unit), cost(unit), share)
+        self.progress.advanced(self.name(unit), cost(unit), share)
 
     def finished(self, unit: Unit, rungs: Mapping[int, float] | None) -> bool:
         begun = self._started.get(unit.key, time.time())
@@ -81,7 +81,7 @@ class Monitor:
         if manifest is None:
             return False
         result = self.results.add_done(unit, manifest)
-        self.progress.left(self._name_of(unit))
+        self.progress.left(self.name(unit))
         self._started.pop(unit.key, None)
         self.progress.running = len(self._started)
         self.progress.finished(self.outcome(result))
@@ -91,12 +91,12 @@ class Monitor:
 
     def retried(self, unit: Unit, message: str) -> None:
         self._started.pop(unit.key, None)
-        self.progress.left(self._name_of(unit))
+        self.progress.left(self.name(unit))
         self.progress.say(f"{self.name(unit)}: {message}; it goes on in a new worker")
 
     def lost(self, unit: Unit, message: str, out_of_memory: bool) -> None:
         self._started.pop(unit.key, None)
-        self.progress.left(self._name_of(unit))
+        self.progress.left(self.name(unit))
         if out_of_memory and unit.key not in self._alone:
             self.out_of_memory.append(unit)
             self.progress.running = len(self._started)

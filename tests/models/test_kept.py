@@ -56,7 +56,7 @@ def test_samples_have_a_chance_of_their_own_and_longer_chains_are_others() -> No
     assert not np.array_equal(trained.sample(4, 3), trained.sample(4, 30))
     np.testing.assert_array_equal(trained.sample(4), trained.sample(4, trained.method.hp.mcmc_steps))
     made: list[int] = []
-    assert trained.sample(AT_ONCE + 10, 1, told=made.append).shape == (3, AT_ONCE + 10, *tiny.IMAGES)
+    assert trained.sample(AT_ONCE + 10, 1, progress=made.append).shape == (3, AT_ONCE + 10, *tiny.IMAGES)
     assert made == [AT_ONCE, AT_ONCE + 10]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import pytest
 from PIL import Image
 
 from analysis import load
+from models.measures.table import MeasureError
 from study import measure, sample
+from study.run.later import Later
 from study.schema.manifest import Manifest
 from study.schema.unit import Unit
 from study.store.kept import Replicate, best_of, of_trial, read_plan, replicates
@@ -115,6 +118,8 @@ def test_keep_says_whose_networks_stay_and_is_no_other_version(launch: Launch,
     assert code == 0 and len(states()) == 4 and any("networks and particles are kept" in line for line in lines)
     code, lines, _ = launch("--set", "keep=best", database="new.db")
     assert code == 0 and len(states()) == 2 and not any("is not the last launch's" in line for line in lines)
+    code, lines, _ = launch("--set", "keep=best", "--set", "confirm={top: 1, replicates: 1}", database="new.db")
+    assert code == 0 and len(states()) == 4, "an arm's best, and its confirmation"
     assert sample.main(["--study", "tiny"]) == 0
     said = capsys.readouterr().out
     assert any(f"({path.parts[2]})" in said for path in states())
@@ -204,6 +209,19 @@ def test_the_best_confirmed_network_is_registered_and_loads_where_nothing_of_our
 def site_packages() -> list[str]:
     """Where packages are that pip has installed; ours is found by a file there that `-S` leaves unread."""
     return [path for path in sys.path if path.endswith("site-packages")]
+
+
+@pytest.mark.parametrize(("data", "said"), [
+    ({"folder": "/nowhere", "size": 8, "channels": 1, "range": [-1, 1], "splits": {"search": 9, "confirm": 9},
+      "refuse_broken": 0.0}, "the study's data cannot be read: "),
+    ({"name": "moons", "size": None}, "found other data than the study was trained on"),
+    ({"name": "mylab.gone:Set", "size": None}, "the study's data cannot be read: ")])
+def test_data_that_are_gone_or_others_by_now_are_one_sentence(tmp_path: Path, data: dict[str, Any],
+                                                              said: str) -> None:
+    store = Store(str(tmp_path), "s")
+    later = Later(store, a_plan(primary="energy_distance_9"), ["mmd_9"], ".", "cpu")
+    with pytest.raises(MeasureError, match=f"^{re.escape(said)}"):
+        later.rows(unit(data=data, updates=1, method="kl"), b"", [])
 
 
 def replicate(arm: str, phase: str, config_hash: str, seed: int, value: float | None) -> Replicate:
