@@ -72,7 +72,7 @@ def divergence_map(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str], limits
     plane = Plane.of(frame, arms)
     shades = sns.color_palette(COLOURS, as_cmap=True)(np.linspace(0, 1 / 1.2, 256))  # without its black end
     words = [share(c.diverged, c.replicates) if c.replicates else c.state for c in rows(frame)]
-    mesh = plane.draw(frame, ax, "rate", words, Normalize(0, 1), ListedColormap(shades), up=0.62)
+    mesh = plane.plot(frame, ax, "rate", words, Normalize(0, 1), ListedColormap(shades), up=0.62)
     if plane.is_crowded:
         bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, aspect=14, label="share diverged", ticks=[0, 0.5, 1])
         bar.outline.set_visible(False)

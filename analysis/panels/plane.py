@@ -63,7 +63,7 @@ class Plane:
         knots = np.sort(np.concatenate([ends[0], logs, middle, ends[1]]))
         return np.interp(np.log(step), knots, np.arange(len(knots)) / 2)
 
-    def draw(self, frame: pd.DataFrame, ax: Axes, value: str, words: Sequence[str], norm: Normalize, colours: Colormap,
+    def plot(self, frame: pd.DataFrame, ax: Axes, value: str, words: Sequence[str], norm: Normalize, colours: Colormap,
              up: float = 0.5) -> Any:
         """Each cell in the colour of its `value` with its words `up` its height; hatched where replicates ran and none
         has a value, grey where none ran, nothing where none is planned. Returns the mesh."""

@@ -95,7 +95,7 @@ def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], me
     (low, high), plane = scale, Plane.of(frame, arms)
     log = 0 < WIDE * low < high
     end = "max" if clipped and lower_is_better else "min" if clipped else "neither"
-    mesh = plane.draw(
+    mesh = plane.plot(
         frame, ax, "mean", [_words(cell) for cell in rows(frame)],
         LogNorm(low, high) if log else Normalize(low, max(high, low + 1e-12)),
         sns.color_palette(COLOURS + ("_r" if lower_is_better else ""), as_cmap=True).with_extremes(

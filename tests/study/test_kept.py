@@ -241,6 +241,8 @@ def test_the_best_is_the_best_seed_of_the_best_configuration() -> None:
     chosen = best_of(found, plan)
     assert (chosen.unit.config_hash, chosen.seed) == ("bb", 0)
     assert best_of(found, plan, "jko").seed == 2
+    chosen = best_of(found, a_plan(primary="kid", arms={"kl": arm, "jko": arm}, direction="maximize"))
+    assert (chosen.unit.config_hash, chosen.seed) == ("aa", 1)
     confirmed = [*found, replicate("kl", "confirm", "dd", 5, 0.5)]
     assert best_of(confirmed, plan).unit.config_hash == "dd"
     assert of_trial(found, "a", None, plan).seed == 0 and of_trial(found, "aa", 1, plan).seed == 1
