@@ -17,7 +17,7 @@ from models.registry import TABLES, FindError, find
 
 # Of any knob, and of one that may not be 0: so squares, products and quotients stay numbers. Data lie in about [-3, 3].
 SMALLEST, LARGEST = 1e-12, 1e12
-# Of a method: `balance`, `gradient_evaluations`, `conflicts`; updates: at another value than its default it depends on
+# Of a method: `balance`, `gradients_until`, `conflicts`; updates: at another value than its default it depends on
 # how many there are, so that a longer training begins otherwise.
 Part = Literal["law", "cost", "conflicts", "updates"]
 

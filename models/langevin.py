@@ -18,7 +18,7 @@ class ChainInfo(NamedTuple):
     """What a chain shows without extra gradients; each (R,). NaN where the chain is too short to tell."""
 
     drift_ratio: Tensor  # norm of the last step's drift over that of its noise, mean over particles
-    clip_fraction: Tensor  # share of steps and particles whose drift was clipped
+    clip_fraction: Tensor  # share of steps and particles (`move_clip`: pixels) whose drift was clipped
     virial: Tensor  # E[x . grad U] / (tau dim) at the last step; 1 at equilibrium
     dissipation_first: Tensor  # (E U(x_0) - E U(x_1)) / eta
     dissipation_last: Tensor  # the same between the last two points whose potential was evaluated
@@ -39,33 +39,43 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 def langevin(potential: Potential, x: Tensor, *, steps: int, step_size: float, noise: Noise | None,
-             temperature: float = 1.0, drift_clip: float | None = None) -> tuple[Tensor, ChainInfo]:
+             temperature: float = 1.0, drift_clip: float | None = None, move_clip: float | None = None,
+             clamp: tuple[float, float] | None = None, anneal: bool = False) -> tuple[Tensor, ChainInfo]:
     """E3: x <- x - (delta^2 / 2) grad U(x) + delta sqrt(tau) eps, `steps` times. x: (R, n, *shape).
 
-    `noise=None` leaves the noise out (gradient descent on U). `drift_clip` bounds the norm of a particle's drift.
+    `noise=None` leaves the noise out (gradient descent on U). `drift_clip` bounds the norm of a particle's drift,
+    `move_clip` its drift in each coordinate, `clamp` the coordinates themselves. With `anneal` step k has 1 - (k - 1) /
+    steps of its noise. The acceptance is known of E3 alone.
     """
     eta, spread = step_size**2 / 2, step_size * math.sqrt(temperature) if noise is not None else 0.0
     nan = torch.full(x.shape[:1], math.nan, dtype=x.dtype, device=x.device)
     first = last = acceptance = nan
     clipped = torch.zeros_like(nan)
     past: tuple[Tensor, Tensor, Tensor] | None = None
+    altered = anneal or clamp is not None or move_clip is not None
     for k in range(steps):
         u, gradient = potential_and_gradient(potential, x)
-        drift = eta * gradient
+        drift, share = eta * gradient, torch.zeros_like(nan)
         if drift_clip is not None:
             norm = _inner(drift, drift).sqrt()
-            clipped = clipped + (norm > drift_clip).to(x.dtype).mean(1)
+            share = (norm > drift_clip).to(x.dtype).mean(1)
             scale = torch.clamp(drift_clip / norm, max=1.0)
             drift = drift * scale.reshape(*scale.shape, *[1] * (x.dim() - 2))
+        if move_clip is not None:
+            share = share.maximum((drift.abs() > move_clip).to(x.dtype).flatten(1).mean(1))
+            drift = drift.clamp(-move_clip, move_clip)
+        clipped = clipped + share
         if past is not None and k in (1, steps - 1):
             last = (past[0] - u).mean(1) / eta
             first = last if k == 1 else first
-            if k == steps - 1 and spread:
+            if k == steps - 1 and spread and not altered:
                 acceptance = _acceptance(past, (u, x, drift), spread, temperature)
         past = (u, x, drift)
         x = x - drift
         if noise is not None:
-            x = x + spread * noise.normal(*x.shape[1:])
+            x = x + spread * (1 - k / steps if anneal else 1.0) * noise.normal(*x.shape[1:])
+        if clamp is not None:
+            x = x.clamp(*clamp)
     ratio, virial = nan, nan
     if past is not None:
         dim = x[0, 0].numel()

@@ -28,6 +28,10 @@ class Noise:
     def _rows(self, shape: Sequence[int]) -> Tensor:
         return torch.empty((len(self.generators), *shape), dtype=self.dtype, device=self.device)
 
+    def zeros(self, *shape: int) -> Tensor:
+        """No draws: (R, *shape) of zeros."""
+        return self._rows(shape).zero_()
+
     def normal(self, *shape: int) -> Tensor:
         """Standard normal draws, (R, *shape)."""
         rows = self._rows(shape)

@@ -12,6 +12,7 @@ from analysis.stats.inference import Interval
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+BESIDE = {"long": "longer chains", "raw": "weights that train, noise and all"}  # by the end of a measure's name
 SHORT = 3  # letters of a measure's family that is an abbreviation: KID, FD, GPU
 LONGEST = 28  # letters of an arm's name in a figure, where two of them have room in one row of a key
 MOST_DECIMALS, SMALL = 6, 1e-4  # more decimals than these, of numbers below: `1.0e-07`
@@ -98,13 +99,14 @@ def size_of(x: float) -> str:
 
 
 def spoken(column: Any) -> str:
-    """A column's name for people: `kid_clf64_64_long` is `KID (clf64, n = 64, longer chains)`."""
+    """A column's name for people: `kid_clf64_64_long` is `KID (clf64, n = 64, longer chains)`, `…_raw` of the weights
+    that train, as their chain leaves them."""
     return re.sub(r"\b[a-z0-9]+(?:_[a-z0-9]+)+\b", lambda found: _spoken(found[0].split("_")), str(column))
 
 
 def _spoken(parts: list[str]) -> str:
     *family, last = parts
-    long = ["longer chains"] if last == "long" else []
+    long = [BESIDE[last]] if last in BESIDE else []
     words = family if long else parts
     n = [f"n = {words[-1]}"] if words[-1].isdigit() else []
     words = words[:-1] if n else words

@@ -35,6 +35,11 @@ class Space(Protocol):
         """What a picture shows."""
         ...
 
+    @property
+    def rows(self) -> int:
+        """Of the train split."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Data:
@@ -56,6 +61,11 @@ class Data:
     content_hash: str  # SHA-256 of name, size, quantum and the arrays; on disk of the encoded images, size and range
     extent: tuple[float, float] = (-1.0, 1.0)  # of images: black and white
     notes: str = ""  # what became of images on disk, for a person
+
+    @property
+    def rows(self) -> int:
+        """Of the train split."""
+        return len(self.train)
 
     @property
     def view(self) -> tuple[float, float]:

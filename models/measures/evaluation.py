@@ -22,7 +22,7 @@ from models.measures.ais import log_z_bounds
 from models.measures.chains import principal_axes
 from models.measures.feature_file import FileExtractor
 from models.measures.long_run import LongRun, long_run, told
-from models.measures.naming import AIS_CHAINS, long_chains, long_name
+from models.measures.naming import AIS_CHAINS, long_chains, long_name, raw_name
 from models.measures.sample_metrics import SampleMetrics
 from models.measures.signals import response_gap, saturation_excess, update_snr
 from models.measures.table import Measure
@@ -30,7 +30,7 @@ from models.methods.method import Draw, ImageChain, Method, first
 from models.noise import Noise
 from models.stability.divergence import kappa
 from models.training.batches import batch
-from models.training.fit import as_array, evaluation_noise, sample
+from models.training.fit import as_array, drawn, evaluation_noise, sample
 from models.training.step import Info, TrainState
 
 KAPPA_PARTICLES = 32
@@ -54,8 +54,8 @@ class Evaluator:
 
     def point(self, state: TrainState, infos: Sequence[Info]) -> list[dict[str, float]]:
         """During training: one dictionary a replicate, empty where it diverged. `infos`: since the last point."""
-        noise = evaluation_noise(state)
-        draw = self.method.draw(state.nets, state.pool, noise, self.samples)
+        noise, method = evaluation_noise(state), self.method.at(state.update)
+        draw = method.draw(state.nets, state.pool, noise, self.samples)
         window = {name: torch.stack(values) for name, values in
                   zip(Info._fields, zip(*infos, strict=True), strict=True)} if infos else {}
         means = {name: values.mean(0).tolist() for name, values in window.items()}
@@ -63,12 +63,16 @@ class Evaluator:
             means["gap_sd"] = window["gap"].std(0).tolist()
         if infos:
             means["energy_scale"] = window["sd_f"].log().mean(0).tolist()
-        means["kappa"] = self._kappa(state, draw, noise).tolist()
-        means |= self._signals(state, draw, noise)
+        means["kappa"] = _kappa(method, state, draw, noise).tolist()
+        means |= self._signals(method, state, draw, noise)
         rows: list[dict[str, float]] = []
-        for r, images in enumerate(as_array(draw.x)):
-            usable = bool(state.alive[r]) and bool(np.isfinite(images).all())
-            quality_now = {self.primary: self.metrics(images)} if usable else {}
+        judged = {self.primary: draw.x}
+        if _is_other(method):
+            judged = {self.primary: method.scored(state.judged, drawn(method, state, self.samples, noise)),
+                      raw_name(self.primary): draw.x}
+        samples = {name: as_array(x) for name, x in judged.items()}
+        for r in range(len(state.seeds)):
+            quality_now = {name: self.metrics(x[r]) for name, x in samples.items() if np.isfinite(x[r]).all()}
             rows.append(_finite({k: v[r] for k, v in means.items()} | quality_now) if state.alive[r] else {})
         return rows
 
@@ -78,41 +82,38 @@ class Evaluator:
 
         Returns one dictionary a replicate (empty where it diverged) and the short-run samples, (R, n, *shape).
         """
-        noise, method = evaluation_noise(state), self.method
+        noise, method = evaluation_noise(state), self.method.at(state.update)
         samples = sample(method, state, self.samples, noise)
-        longer = self._longer(state, noise)
+        longer = self._longer(method, state, noise)
         ended = as_array(longer.x) if longer is not None else None
-        grid, rows = self._log_densities(state), []
-        likelihoods = self._likelihoods(state, longer.x if longer is not None else None, noise)
+        grid, rows = _log_densities(method, state), []
+        likelihoods = self._likelihoods(method, state, longer.x if longer is not None else None, noise)
+        raw = as_array(method.draw(state.nets, state.pool, noise, self.samples).x) if _is_other(method) else None
         for r, images in enumerate(samples):
             row: dict[str, float] = {}
             if state.alive[r] and np.isfinite(images).all():
                 row = self.metrics.all(images)
+                if raw is not None and np.isfinite(raw[r]).all():
+                    row[raw_name(self.primary)] = self.metrics(raw[r])
                 if longer is not None and ended is not None and np.isfinite(ended[r]).all():
                     row |= {long_name(self.primary): self.metrics(ended[r])} | told(longer, r)
                 row |= self._saturation(images) | self._grid(grid, r) | likelihoods[r]
             rows.append(_finite(row))
         return rows, samples
 
-    def _longer(self, state: TrainState, noise: Noise) -> LongRun | None:
+    def _longer(self, method: Method, state: TrainState, noise: Noise) -> LongRun | None:
         """The chains run on from where training left them; None with `long_run: 0`."""
-        steps, chains, begun = self.long_run * self.method.hp.mcmc_steps, long_chains(self.samples), time.process_time()
+        steps, chains, begun = self.long_run * method.hp.mcmc_steps, long_chains(self.samples), time.process_time()
         if not steps:
             return None
-        start = self.method.reference(noise, chains) if state.pool is None else first(state.pool, chains)
-        found = long_run(self.method, state.nets, start, noise, steps, self._axes())
+        start = method.reference(noise, chains) if state.pool is None else first(state.pool, chains)
+        found = long_run(method, state.judged, start, noise, steps, self._axes())
         self.long_seconds = time.process_time() - begun
         return found
 
-    def _kappa(self, state: TrainState, draw: Draw, noise: Noise) -> Tensor:
-        """eta L at the particles, of the chain that is nearest its limit. Returns (R,)."""
-        gauges = [kappa(potential, points[:, :KAPPA_PARTICLES], step_size, noise.generators)
-                  for potential, points, step_size in self.method.curvature_probes(state.nets, draw)]
-        return torch.stack(gauges).amax(0)
-
-    def _signals(self, state: TrainState, draw: Draw, noise: Noise) -> dict[str, list[float]]:
+    def _signals(self, method: Method, state: TrainState, draw: Draw, noise: Noise) -> dict[str, list[float]]:
         """Response gap of every layer and their largest, against held-out data; signal to noise of the next update."""
-        hp, data = self.method.hp, self.metrics.data
+        hp, data = method.hp, self.metrics.data
 
         def smoothed(x: np.ndarray) -> Tensor:  # as training sees data
             points = torch.tensor(x, device=state.device, dtype=noise.dtype)
@@ -125,7 +126,7 @@ class Evaluator:
         if found:
             found["response_gap"] = gaps.amax(1).tolist()
         x_data = smoothed(batch(data.train, state.seeds, state.update, hp.batch_size))
-        return found | {"update_snr": update_snr(self.method, state.nets, draw, x_data, noise).tolist()}
+        return found | {"update_snr": update_snr(method, state.nets, draw, x_data, noise).tolist()}
 
     def _saturation(self, images: np.ndarray) -> dict[str, float]:
         """Of images: points in the plane have no range."""
@@ -139,26 +140,6 @@ class Evaluator:
         held_out = self.metrics.reference[:AXES_ROWS].astype(np.float64)
         return principal_axes(held_out.reshape(len(held_out), -1), 2)
 
-    def _log_densities(self, state: TrainState) -> Callable[[np.ndarray], np.ndarray]:
-        """Points (n, 2), of a grid or held out -> the log-densities of all replicates there, (R, n), computed once.
-
-        The model is what E3 samples, exp(-U / tau).
-        """
-        @lru_cache(maxsize=2)
-        @torch.no_grad()
-        def at(n: int) -> np.ndarray:
-            x = torch.tensor(points_of[n], device=state.device, dtype=state.noise.dtype)
-            potential = self.method.potential(state.nets, x.expand(len(state.seeds), n, 2))
-            return as_array(-potential / self.method.hp.temperature)
-
-        points_of: dict[int, np.ndarray] = {}
-
-        def on(points: np.ndarray) -> np.ndarray:
-            points_of.setdefault(len(points), points)
-            return at(len(points))
-
-        return on
-
     def _grid(self, log_densities: Callable[[np.ndarray], np.ndarray], replicate: int) -> dict[str, float]:
         """Exact KL, total variation and likelihood in the plane, for methods whose density lives there."""
         density = self.metrics.data.density
@@ -171,17 +152,18 @@ class Evaluator:
             return {}
         return {"kl_grid": found.kl, "tv_grid": found.tv, "nll_grid": found.nll, "border_grid": found.border}
 
-    def _likelihoods(self, state: TrainState, particles: Tensor | None, noise: Noise) -> list[dict[str, float]]:
+    def _likelihoods(self, method: Method, state: TrainState, particles: Tensor | None,
+                     noise: Noise) -> list[dict[str, float]]:
         """Negative log-likelihood of held-out data in nats per dimension, bounded by AIS from both sides.
 
         The reverse chains start at the long run's particles, which stand for exact samples of the model.
         """
-        method, tau = self.method, float(self.method.hp.temperature)
+        tau = float(method.hp.temperature)
         if not (self.ais_steps and tau and isinstance(method, ImageChain)):
             return [{} for _ in state.seeds]
 
         def potential(x: Tensor) -> Tensor:
-            return method.potential(state.nets, x) / tau
+            return method.potential(state.judged, x) / tau
 
         held_out = torch.tensor(self.metrics.reference, device=state.device, dtype=noise.dtype)
         with torch.no_grad():
@@ -190,6 +172,39 @@ class Evaluator:
         start = particles[:, :AIS_CHAINS] if particles is not None else None
         found = log_z_bounds(potential, method.hp.sigma, method.shape, noise, self.ais_steps, AIS_CHAINS, start)
         return found.likelihoods(mean_u, held_out[0].numel())
+
+
+def _kappa(method: Method, state: TrainState, draw: Draw, noise: Noise) -> Tensor:
+    """eta L at the particles, of the chain that is nearest its limit. Returns (R,)."""
+    gauges = [kappa(potential, points[:, :KAPPA_PARTICLES], step_size, noise.generators)
+              for potential, points, step_size in method.curvature_probes(state.nets, draw)]
+    return torch.stack(gauges).amax(0)
+
+
+def _is_other(method: Method) -> bool:
+    """Whether what is judged is not what trains, as its chain leaves it."""
+    return bool(method.hp.ema) or method.hp.last_step != "noisy"
+
+
+def _log_densities(method: Method, state: TrainState) -> Callable[[np.ndarray], np.ndarray]:
+    """Points (n, 2), of a grid or held out -> the log-densities of all replicates there, (R, n), computed once.
+
+    The model is what E3 samples, exp(-U / tau).
+    """
+    @lru_cache(maxsize=2)
+    @torch.no_grad()
+    def at(n: int) -> np.ndarray:
+        x = torch.tensor(points_of[n], device=state.device, dtype=state.noise.dtype)
+        potential = method.potential(state.judged, x.expand(len(state.seeds), n, 2))
+        return as_array(-potential / method.hp.temperature)
+
+    points_of: dict[int, np.ndarray] = {}
+
+    def on(points: np.ndarray) -> np.ndarray:
+        points_of.setdefault(len(points), points)
+        return at(len(points))
+
+    return on
 
 
 def _finite(row: dict[str, float]) -> dict[str, float]:

@@ -11,6 +11,11 @@ def long_chains(samples: int) -> int:
     return min(LONG_CHAINS, samples)
 
 
+def raw_name(primary: str) -> str:
+    """The primary measure of samples as the chain of the weights that train leaves them, where others are judged."""
+    return f"{primary}_raw"
+
+
 def long_name(primary: str) -> str:
     """The primary measure of the long run's chains: `kid_clf64_256` -> `kid_clf64_64_long`."""
     family, samples = primary.rsplit("_", 1)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from models.knobs import knob
-from models.methods.hidden import Upsampling, UpsamplingKnobs, potential_loss, regression_loss
 from models.methods.hparams import HParams
 from models.methods.jko import jko_balance
 from models.methods.kl import kl_balance
 from models.methods.method import Draw, ImageChain, ImageKnobs, Method, Networks
+from models.methods.upsampling import Upsampling, UpsamplingKnobs
 from models.stability.law import Balance
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class AmortizedKnobs(UpsamplingKnobs, ImageKnobs):
 
     step_size: float = knob(0.2, "Langevin step size delta (E3)", above=0, enters=("conflicts",))
     mcmc_steps: int = knob(5, "Langevin steps T of one update, from g(z) (E3, E9)", low=1, enters=("cost",))
-    upsampler_loss: Literal["potential", "regression"] = knob("regression", "how g learns: E11 or E10")
+    upsampler_loss: Literal["potential", "regression"] = knob("regression", "how g learns: E11 or E10",
+                                                              enters=("conflicts",))
 
     def balance(self) -> Balance | None:
         return kl_balance(self) if self.flow == "kl" else jko_balance(self)
@@ -44,10 +45,3 @@ class Amortized(Upsampling, ImageChain, Method):
         x, info = self.chain(lambda p: self.potential(nets, p), nets.propose(start), noise, mcmc_steps,
                              self.hp.step_size)
         return Draw(x, x, self.drifted(nets, x), start, start, info), start
-
-    def generator_loss(self, nets: Networks, draw: Draw) -> Tensor:
-        """E10, or E11 at the z that the chain started from."""
-        assert draw.z is not None
-        if self.hp.upsampler_loss == "potential":
-            return potential_loss(nets, draw.z)
-        return regression_loss(nets, draw.z, draw.x)

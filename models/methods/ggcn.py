@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from models.knobs import knob
 from models.methods.amortized import Amortized
-from models.methods.hidden import UpsamplingKnobs, latent_potential
 from models.methods.method import Draw, ImageKnobs, Networks, PoolKnobs, first
+from models.methods.upsampling import UpsamplingKnobs, latent_potential
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,8 @@ class GGCNKnobs(UpsamplingKnobs, ImageKnobs, PoolKnobs):
     latent_steps: int = knob(5, "Langevin steps in z", low=1, enters=("cost",))
     latent_step_size: float = knob(0.3, "step size of the chain in z; the reference alone needs < sqrt 2", above=0,
                                    below=math.sqrt(2))
-    upsampler_loss: Literal["potential", "regression"] = knob("regression", "how g learns: E11 or E10")
+    upsampler_loss: Literal["potential", "regression"] = knob("regression", "how g learns: E11 or E10",
+                                                              enters=("conflicts",))
 
     def per_particle(self) -> int:
         return super().per_particle() + self.latent_steps
@@ -54,7 +55,7 @@ class GGCN(Amortized):
         latent = (lambda z: latent_potential(nets, z), draw.z, self.hp.latent_step_size)
         return [*super().curvature_probes(nets, draw), latent]
 
-    def draw(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int) -> Draw:
+    def draw(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int, steps: int = 0) -> Draw:
         """The pool holds z, so samples need both chains."""
         start = self.reference(noise, n) if pool is None else first(pool, n)
         return self.run(nets, start, noise, self.hp.mcmc_steps)[0]

@@ -1,11 +1,11 @@
 """The knobs that every method has, and what a method says of its knobs. Imports no torch.
 
-Equation numbers (E1 to E13) are those of models/EQUATIONS.md.
+Equation numbers (E1 to E15) are those of models/EQUATIONS.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +20,7 @@ class HParams:
     uses_generator: ClassVar[bool] = False  # whether there is an upsampling network g
     latent_chain: ClassVar[bool] = False  # whether `step_size` and `mcmc_steps` belong to a chain in z
 
-    updates: int = knob(600, "training updates", low=1, enters=("cost",))
+    updates: int = knob(600, "training updates", low=1, enters=("cost", "conflicts"))
     batch_size: int = knob(64, "data points, and chains moved, in one update of one replicate", low=2,
                            enters=("cost", "conflicts"))
     network: str | None = knob(None, "the score f; null: by the data's shape, mlp in the plane and convnet for images",
@@ -31,11 +31,23 @@ class HParams:
     decay: Literal["none", "cosine", "step"] = knob(
         "none", "how the learning rates fall over `updates`: cosine to 0; step to a tenth at half, a hundredth at "
         "three quarters", enters=("updates",))
+    ema: float | None = knob(None, "half-life, in updates, of averages of the weights, which are then what is sampled "
+                             "and measured; null: the weights themselves", above=0)
     adam_beta1: float = knob(0.5, "Adam's first decay", low=0, below=1)
     adam_beta2: float = knob(0.999, "Adam's second decay", low=0, below=1)
+    flip: bool = knob(False, "mirror each image of a batch, and each image that goes on in a persistent chain, left to "
+                      "right with probability 1/2", enters=("conflicts",))
     step_size: float = knob(0.1, "Langevin step size delta (E3)", above=0, enters=("conflicts",))
+    step_size_end: float | None = knob(None, "delta of the last update: it goes there from step_size, by equal factors "
+                                       "from update to update", above=0, enters=("law", "conflicts", "updates"))
     mcmc_steps: int = knob(20, "Langevin steps T of one update (E3)", low=1, enters=("cost",))
-    temperature: float = knob(1.0, "tau: scales the variance of the Langevin noise (E3)", low=0, enters=("law",))
+    temperature: float = knob(1.0, "tau: scales the variance of the Langevin noise (E3)", low=0,
+                              enters=("law", "conflicts"))
+    temperature_end: float | None = knob(None, "tau of the last update, as step_size_end", above=0,
+                                         enters=("law", "conflicts", "updates"))
+    anneal: bool = knob(False, "within a chain step k of T has 1 - (k - 1) / T of its noise", enters=("law",))
+    last_step: Literal["noisy", "noise-free"] = knob(
+        "noisy", "noise-free: samples are measured after one more step of E3 without noise")
     negatives_drift: int = knob(0, "noise-free steps after the chain, for the negatives of E4 only", low=0,
                                 enters=("law", "cost"))
     data_noise: float = knob(0.0, "standard deviation of Gaussian smoothing of the data", low=0, enters=("law",))
@@ -57,12 +69,12 @@ class HParams:
         """The terms of the stability law (E13) of training with these knobs. None: no prediction. Not inherited."""
         return None
 
-    def gradient_evaluations(self) -> int:
-        """Particle-gradient evaluations of one update of one replicate: the currency of equal budgets.
+    def gradients_until(self, update: int) -> int:
+        """Particle-gradient evaluations of the first so many updates of one replicate: the currency of equal budgets.
 
-        One evaluation is one backward pass through f (and g before it) for one particle.
+        One evaluation is one backward pass through f (and g before it, or g alone) for one particle.
         """
-        return self.per_particle() * self.batch_size
+        return update * self.per_particle() * self.batch_size
 
     def per_particle(self) -> int:
         """Each Langevin or drift step counts 1 a particle, the update of f 1 a data point and 1 a negative."""
@@ -71,7 +83,16 @@ class HParams:
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
         """(knob, message) for values that are fine alone and wrong together. `given`: those that the user gave."""
-        return []
+        cold = cls.now(given, "temperature_end") is not None and cls.now(given, "temperature") == 0
+        return [("temperature_end", "has no effect from temperature: 0, which no factor changes")] if cold else []
+
+    @classmethod
+    def shape_conflicts(cls, given: Mapping[str, Any], shape: Sequence[int]) -> list[tuple[str, str]]:
+        """The same of knobs that data of this shape, (C, H, W) or (dim,), have no use for."""
+        return [] if len(shape) > 1 else [(name, f"has no effect in the plane: {what}") for name, what in (
+            ("flip", "points have no left and right"), ("norm_g", "g has no channels there"),
+            ("gain_g", "g is linear at its end"), ("clamp", "points have no range"))
+            if given.get(name, getattr(cls, name, None)) != getattr(cls, name, None)]
 
     @classmethod
     def entering(cls, part: Part) -> set[str]:

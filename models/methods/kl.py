@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from models.knobs import SMALLEST, knob
-from models.methods.hparams import HParams
 from models.methods.method import Draw, Flow, FlowLoss, ImageChain, ImageKnobs, Method, Networks, PoolKnobs
 from models.stability.law import Balance
 
@@ -16,9 +15,10 @@ if TYPE_CHECKING:
     from models.noise import Noise
 
 
-def kl_balance(hp: HParams) -> Balance | None:
+def kl_balance(hp: Any) -> Balance | None:
     """E13's terms of E4. None where the knobs leave its model (models/stability/law.py says why)."""
-    if hp.energy_l2 or hp.spectral_norm or hp.temperature < SMALLEST:
+    changes = hp.step_size_end is not None or hp.temperature_end is not None or hp.anneal
+    if hp.energy_l2 or hp.spectral_norm or changes or hp.clamp or hp.temperature < SMALLEST:
         return None
     return Balance(hp.temperature, hp.data_noise, hp.negatives_drift)
 

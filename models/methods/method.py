@@ -7,13 +7,15 @@ which it differs. Shapes: R replicates, n particles, `shape` of the data, d = la
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias, cast
 
 from models.knobs import knob
 from models.methods.hparams import HParams
+from models.methods.schedules import scheduled
 from models.networks.choice import own_knobs
 from models.registry import FindError, find
 
@@ -64,6 +66,16 @@ def first(pool: Tensor, n: int) -> Tensor:
     return pool[:, :n]
 
 
+class Lesson(NamedTuple):
+    """What g may learn from beside this update's chains."""
+
+    x_data: Tensor  # (R, n, *shape)
+    rows: Tensor  # (R, n): which of the train split these are
+    memory: dict[str, Tensor]  # what the method keeps from update to update, each with leading R
+    noise: Noise
+    update: int  # updates done before this one
+
+
 class FlowLoss(NamedTuple):
     """The loss of f and what it is made of; each with leading R."""
 
@@ -78,10 +90,22 @@ class Method(ABC):
 
     Knobs: ClassVar[type[HParams]]
 
-    def __init__(self, hp: Any, shape: tuple[int, ...]) -> None:
-        self.hp = hp
-        self.shape = shape
+    def __init__(self, hp: Any, shape: tuple[int, ...], extent: tuple[float, float] = (-1.0, 1.0)) -> None:
+        """extent: black and white."""
+        self.hp = self.given = hp
+        self.shape, self.extent = shape, extent
         self.flow = self.choose_flow()
+
+    def at(self, update: int) -> Self:
+        """This method with its knobs as they are in an update (its number, from 1)."""
+        given = self.given
+        changed = {name: scheduled(getattr(given, name), end, (update - 1) / max(given.updates - 1, 1))
+                   for name in ("step_size", "temperature") if (end := getattr(given, f"{name}_end")) is not None}
+        if not changed:
+            return self
+        now = copy(self)
+        now.hp = replace(given, **changed)
+        return now
 
     @abstractmethod
     def choose_flow(self) -> Flow:
@@ -131,12 +155,19 @@ class Method(ABC):
             with torch.autocast(x.device.type, torch.bfloat16):
                 return potential(x).float()
 
+        hp = self.hp
         x, info = langevin(reduced if rounded else potential, x, steps=steps, step_size=step_size, noise=noise,
-                           temperature=self.hp.temperature, drift_clip=self.hp.drift_clip)
+                           temperature=hp.temperature, drift_clip=hp.drift_clip, anneal=hp.anneal,
+                           **self.bounds(x.shape[2:]))
         if rounded:  # differences of rounded potentials are mostly rounding
             unknown = torch.full_like(info.acceptance, torch.nan)
             info = info._replace(dissipation_first=unknown, dissipation_last=unknown, acceptance=unknown)
         return x, info
+
+    def bounds(self, shape: Sequence[int]) -> dict[str, Any]:
+        """What `langevin` bounds beside a drift's norm, in a chain of particles of this shape: of images alone."""
+        clamp, move = (getattr(self.hp, name, None) for name in ("clamp", "move_clip"))
+        return {"clamp": self.extent if clamp else None, "move_clip": move} if tuple(shape) == self.shape else {}
 
     def curvature_probes(self, nets: Networks, draw: Draw) -> list[tuple[Callable[[Tensor], Tensor], Tensor, float]]:
         """What the gauge kappa looks at: potential, particles and step size of each of the method's chains."""
@@ -152,21 +183,37 @@ class Method(ABC):
         with torch.no_grad():
             return self.image(nets, point)
 
-    def draw(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int) -> Draw:
+    def draw(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int, steps: int = 0) -> Draw:
         """n samples as training sees them: the persistent chains as they stand, else fresh chains of T steps.
 
-        With `chain: data` the chains start at the reference: from data, any model would look good.
+        With `chain: data` the chains start at the reference: from data, any model would look good. steps: by which
+        persistent chains go on first.
         """
         if pool is None:
             return self.run(nets, self.reference(noise, n), noise, self.hp.mcmc_steps)[0]
-        return self.run(nets, first(pool, n), noise, 0)[0]
+        return self.run(nets, first(pool, n), noise, steps)[0]
+
+    def scored(self, nets: Networks, draw: Draw) -> Tensor:
+        """What is measured of a draw: x, or where one more step without noise leads (`last_step`). (R, n, *shape)."""
+        import torch
+
+        if self.hp.last_step == "noisy":
+            return draw.x
+        point, _ = self.chain(lambda p: self.potential(nets, p), draw.point, None, 1, self.hp.step_size)
+        with torch.no_grad():
+            return self.image(nets, point)
 
     def energy_loss(self, nets: Networks, draw: Draw, x_data: Tensor, noise: Noise) -> FlowLoss:
         """The loss that f descends: E4 or E6."""
         return self.flow(self, nets, draw, x_data, noise)
 
-    def generator_loss(self, nets: Networks, draw: Draw) -> Tensor | None:
-        """The loss that g descends, (R,): E10 or E11; None where there is no g."""
+    def memory(self, noise: Noise, rows: int) -> dict[str, Tensor]:
+        """What the method keeps from update to update beside its particles, each with leading R, as it begins.
+        rows: of the train split."""
+        return {}
+
+    def generator_loss(self, nets: Networks, draw: Draw | None, lesson: Lesson | None = None) -> Tensor | None:
+        """The loss that g descends, (R,): E10 or E11; None where there is no g. draw: None while f waits."""
         return None
 
 
@@ -197,17 +244,20 @@ class ImageKnobs(HParams):
 
     sigma: float = knob(1.0, "standard deviation of the reference N(0, sigma^2 I) (E1)", above=0,
                         enters=("law", "conflicts"))
+    clamp: bool = knob(False, "put values beyond black and white back to them after each Langevin step",
+                       enters=("law",))
+    move_clip: float | None = knob(None, "bound on one Langevin step's drift in each pixel", above=0)
 
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
-        return step_conflicts(cls.now(given, "step_size"), cls.now(given, "sigma")) + super().conflicts(given)
+        return step_conflicts(cls, given, cls.now(given, "sigma")) + super().conflicts(given)
 
 
-def step_conflicts(step_size: float, sigma: float) -> list[tuple[str, str]]:
+def step_conflicts(knobs: type[HParams], given: Mapping[str, Any], sigma: float) -> list[tuple[str, str]]:
     """E3 on the reference alone needs step_size < 2 sigma."""
-    return [] if step_size < 2 * sigma else [
-        ("step_size", f"{step_size!r} >= 2 sigma = {2 * sigma:g}: the reference alone breaks the chain; take a smaller "
-                      "step_size")]
+    sizes = {name: knobs.now(given, name) for name in ("step_size", "step_size_end")}
+    return [(name, f"{size!r} >= 2 sigma = {2 * sigma:g}: the reference alone breaks the chain; take a smaller {name}")
+            for name, size in sizes.items() if size is not None and size >= 2 * sigma]
 
 
 class ImageChain:
@@ -233,7 +283,8 @@ Flow: TypeAlias = "Callable[[Method, Networks, Draw, Tensor, Noise], FlowLoss]"
 
 def build(method: str, data: Space, **knobs: Any) -> Method:
     """The method of this name (models.registry) for this data's shape, with `knobs` over its defaults."""
-    found: Method = find("method", method)(knobs_of(method, knobs.get("network"))(**knobs), tuple(data.shape))
+    hp = knobs_of(method, knobs.get("network"))(**knobs)
+    found: Method = find("method", method)(hp, tuple(data.shape), data.extent)
     return found
 
 

@@ -39,10 +39,15 @@ def indices(seed: int, update: int, batch_size: int, n: int) -> np.ndarray:
     return np.concatenate([_order(seed, epoch, n)[places[places // n == epoch] % n] for epoch in epochs])
 
 
+def rows(seeds: Sequence[int], update: int, batch_size: int, n: int) -> np.ndarray:
+    """`indices` of every replicate, (R, batch_size)."""
+    return np.stack([indices(seed, update, batch_size, n) for seed in seeds])
+
+
 def batch(train: np.ndarray | DiskImages, seeds: Sequence[int], update: int, batch_size: int) -> np.ndarray:
     """The data of one update, (R, batch_size, *shape). Images on disk: those of the next updates are begun."""
     n = len(train)
-    found = np.stack([train[indices(seed, update, batch_size, n)] for seed in seeds])
+    found = np.stack([train[row] for row in rows(seeds, update, batch_size, n)])
     if not isinstance(train, np.ndarray):
         soon = [indices(seed, update + k, batch_size, n) for k in range(1, AHEAD + 1) for seed in seeds]
         train.prefetch(np.concatenate(soon))

@@ -81,6 +81,10 @@ def _tensors(state: TrainState) -> dict[str, Tensor]:
     found |= {f"monitor.{name}": t for name, t in state.monitor._asdict().items()}
     if state.pool is not None:
         found["pool"] = state.pool
+    found |= {f"memory.{name}": t for name, t in state.memory.items()}
+    for letter, network in zip(("f", "g"), state.averages or (), strict=False):
+        if network is not None:
+            found |= {f"average_{letter}.{name}": t for name, t in network.state_dict().items()}
     pairs: list[tuple[str, Network | None, Adam | None]] = [
         ("f", state.nets.f, state.adam_f), ("g", state.nets.g, state.adam_g)]
     for letter, network, adam in pairs:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from models.data.data import Data
-from models.methods.method import Method
+from models.methods.method import Draw, Method
 from models.noise import Noise, generators_for
 from models.training.step import Info, TrainState, init_state, train_step
 
@@ -42,8 +42,17 @@ def fit(method: Method, data: Data, seeds: Sequence[int], points: Sequence[int] 
 
 def sample(method: Method, state: TrainState, n: int, noise: Noise | None = None) -> np.ndarray:
     """n samples of every replicate as training sees them, (R, n, *shape) float32: persistent chains as they stand, else
-    fresh chains of T steps. They take nothing from the chance of training. ValueError for more than `particles`."""
-    return as_array(method.draw(state.nets, state.pool, evaluation_noise(state) if noise is None else noise, n).x)
+    fresh chains of T steps; and as `ema` and `last_step` say. They take nothing from the chance of training. ValueError
+    for more than `particles`."""
+    method = method.at(state.update)
+    made = drawn(method, state, n, evaluation_noise(state) if noise is None else noise)
+    return as_array(method.scored(state.judged, made))
+
+
+def drawn(method: Method, state: TrainState, n: int, noise: Noise) -> Draw:
+    """n samples of every replicate by the networks that are judged: where these are averages, which did not make the
+    persistent chains, the chains go on for T steps first."""
+    return method.draw(state.judged, state.pool, noise, n, 0 if state.averages is None else method.hp.mcmc_steps)
 
 
 def evaluation_noise(state: TrainState) -> Noise:

@@ -19,7 +19,7 @@ from models.methods.method import Method, build
 from models.noise import Noise, generators_for
 from models.registry import FindError, name_of
 from models.training.checkpoint import CheckpointError, fill, read_state, save_state
-from models.training.fit import as_array
+from models.training.fit import as_array, sample
 from models.training.step import TrainState, init_state
 
 AT_ONCE = 500  # chains of a replicate, so that memory does not grow with the samples
@@ -29,11 +29,12 @@ class _Shape(NamedTuple):
     shape: tuple[int, ...]
     extent: tuple[float, float]
     view: tuple[float, float]
+    rows: int = 0  # of the train split
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Replicates after training: `state.nets` are their networks, `state.seeds` their seeds, in this order."""
+    """Replicates after training: `state.judged` are their networks, `state.seeds` their seeds, in this order."""
 
     method: Method
     state: TrainState
@@ -47,15 +48,16 @@ class Trained:
         steps: of fresh chains from the reference. None: as training sees them, persistent chains as they stand, else
         fresh chains of T steps; ValueError for more than `particles` of persistent ones.
         """
-        method, state = self.method, self.state
+        state, method = self.state, self.method.at(self.state.update)
         noise = Noise(generators_for(state.seeds, "samples", state.device, seed), state.noise.dtype)
         if steps is None and state.pool is not None:
-            return as_array(method.draw(state.nets, state.pool, noise, n).x)
+            return sample(method, state, n, noise)
         steps = method.hp.mcmc_steps if steps is None else steps
         parts = []
         for made in range(0, n, AT_ONCE):
             start = method.reference(noise, min(AT_ONCE, n - made))
-            parts.append(as_array(method.run(state.nets, start, noise, steps)[0].x))
+            draw = method.run(state.judged, start, noise, steps)[0]
+            parts.append(as_array(method.scored(state.judged, draw)))
             progress(min(made + AT_ONCE, n))
         return np.concatenate(parts, 1)
 
@@ -63,7 +65,8 @@ class Trained:
 def keep(state: TrainState, method: Method, data: Space) -> bytes:
     """A state as one safetensors file, with what rebuilds it: method, knobs, and where the data lie."""
     return save_state(state, {"method": name_of("method", type(method)), "knobs": asdict(method.hp),
-                              "shape": list(data.shape), "extent": list(data.extent), "view": list(data.view)})
+                              "shape": list(data.shape), "extent": list(data.extent), "view": list(data.view),
+                              "rows": data.rows})
 
 
 def prolonged(kept: bytes, updates: int) -> bytes:
@@ -88,7 +91,7 @@ def load(kept: str | Path | bytes, seeds: Sequence[int] | None = None,
     chosen = tuple(rows if seeds is None else seeds)
     if lacking := [seed for seed in chosen if seed not in rows]:
         raise CheckpointError(f"found seeds {', '.join(map(str, rows))}, expected {lacking[0]} among them")
-    data = _Shape(*(tuple(made[name]) for name in _Shape._fields))
+    data = _Shape(tuple(made["shape"]), tuple(made["extent"]), tuple(made["view"]), made.get("rows", 0))
     try:
         method = build(made["method"], data, **made["knobs"])
     except (FindError, TypeError) as error:  # knobs of another release

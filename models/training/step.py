@@ -11,19 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.data.data import Data, Space
-from models.methods.method import Draw, FlowLoss, Method, Networks
+from models.methods.method import Draw, FlowLoss, Lesson, Method, Networks
+from models.methods.schedules import rate
 from models.networks.choice import score_network
 from models.networks.layers import Network, fuse_for
 from models.networks.upsampler import upsampler_network
 from models.noise import Noise, generators_for
 from models.stability.divergence import REASONS, Monitor, observe
 from models.training.adam import Adam
-from models.training.batches import batch
-from models.training.schedules import rate
+from models.training.averages import average, follow
+from models.training.batches import batch, rows
 
 
 @dataclass
@@ -33,15 +35,22 @@ class TrainState:
     update: int  # updates done
     seeds: tuple[int, ...]
     nets: Networks
+    averages: Networks | None  # of their weights (`ema`)
     adam_f: Adam
     adam_g: Adam | None
     pool: Tensor | None  # (R, P, *shape of a particle): persistent chains, in x or z
+    memory: dict[str, Tensor]  # what the method keeps beside its particles, each with leading R
     noise: Noise
     monitor: Monitor
     gaps: Tensor  # (R, updates): the gap of every update so far, for the verdict; 0 where there was none
     alive: Tensor  # (R,) bool
     diverged_at: Tensor  # (R,) update number (from 1) at which a replicate diverged, -1 where it did not
     reason: Tensor  # (R,) why, an index into models.stability.divergence.REASONS, -1 where it did not
+
+    @property
+    def judged(self) -> Networks:
+        """What is sampled and measured: the averages, where there are any."""
+        return self.nets if self.averages is None else self.averages
 
     @property
     def device(self) -> torch.device:
@@ -78,36 +87,48 @@ def init_state(method: Method, data: Space, seeds: Sequence[int],
     weights = generators_for(seeds, "weights")  # drawn on the CPU, so that every device starts from the same networks
     fuse = fuse_for(method.shape, device)
     f = score_network(method.shape, hp, weights, dtype=dtype, fuse=fuse).to(device)
-    g = upsampler_network(hp.latent_dim, method.shape, hp.width, weights, dtype=dtype, fuse=fuse,
+    g = upsampler_network(method.shape, hp, weights, dtype=dtype, fuse=fuse,
                           extent=data.extent).to(device) if hp.uses_generator else None
     noise = Noise(generators_for(seeds, "chain", device), dtype)
     persistent = getattr(hp, "chain", None) == "persistent"
     rows = (len(seeds),)
     return TrainState(
         update=0, seeds=tuple(seeds), nets=Networks(f, g),
-        adam_f=_adam(f, hp.lr_f, hp), adam_g=_adam(g, hp.lr_g, hp) if g is not None else None,
-        pool=method.reference(noise, hp.particles) if persistent else None, noise=noise,
+        averages=Networks(average(f), average(g) if g is not None else None) if hp.ema else None,
+        adam_f=Adam(f.parameters(), hp.lr_f, (hp.adam_beta1, hp.adam_beta2)),
+        adam_g=_adam_of_g(g, hp) if g is not None else None,
+        pool=method.reference(noise, hp.particles) if persistent else None,
+        memory=method.memory(noise, data.rows), noise=noise,
         monitor=Monitor.start(len(seeds), hp.updates, dtype=dtype, device=device),
         gaps=torch.zeros((len(seeds), hp.updates), dtype=dtype, device=device),
         alive=torch.ones(rows, dtype=torch.bool, device=device),
         diverged_at=torch.full(rows, -1, device=device), reason=torch.full(rows, -1, device=device))
 
 
-def _adam(network: Network, lr: float, hp: Any) -> Adam:
-    return Adam(network.parameters(), lr, (hp.adam_beta1, hp.adam_beta2))
+def _adam_of_g(g: Network, hp: Any) -> Adam:
+    return Adam(g.parameters(), hp.lr_g, (hp.adam_beta1 if hp.adam_beta1_g is None else hp.adam_beta1_g, hp.adam_beta2))
 
 
 def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainState, Info]:
     """One update of every replicate that still lives."""
+    method = method.at(state.update + 1)
     hp, nets, noise = method.hp, state.nets, state.noise
     x_data = torch.from_numpy(batch(data.train, state.seeds, state.update, hp.batch_size)).to(state.device, noise.dtype)
     if hp.data_noise:
         x_data = x_data + hp.data_noise * noise.normal(*x_data.shape[1:])
+    if hp.flip:
+        x_data = _mirrored(x_data, noise)
+    waits = getattr(hp, "pretrain", 0)
+    lesson = Lesson(x_data, _places(data, state, hp.batch_size), state.memory, noise, state.update - waits)
+    if lesson.update < 0:
+        return _pretrain(method, state, lesson)
     block = None
     if state.pool is not None:
-        turn = state.update * hp.batch_size
+        turn = lesson.update * hp.batch_size
         block = torch.arange(turn, turn + hp.batch_size, device=state.device) % state.pool.shape[1]
     start = method.start(state.pool, block, x_data, noise)
+    if hp.flip and state.pool is not None and start.shape == x_data.shape:
+        start = _mirrored(start, noise)
     draw, kept = method.run(nets, start, noise, hp.mcmc_steps)
 
     flow = method.energy_loss(nets, draw, x_data, noise)
@@ -123,22 +144,68 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
                                               particle_max=far, data_max=torch.ones_like(far))
     state.update += 1
     _freeze(state, diverged, reason)
-    factor = rate(hp, state.update)
-    state.adam_f.step(_clipped(gradients, norm_f, hp.grad_clip), state.update, state.alive, factor)
+    state.adam_f.step(_clipped(gradients, norm_f, hp.grad_clip), lesson.update + 1, state.alive, rate(hp, state.update))
     nets.f.follow_spectrum(state.alive)
 
-    learned = method.generator_loss(nets, draw)
-    if learned is not None and state.adam_g is not None:
-        gradients, norm_g = _gradients(learned, nets.upsampler)
-        broken = ~(learned.isfinite() & norm_g.isfinite())
-        _freeze(state, broken, torch.full_like(state.reason, REASONS.index("non-finite")))
-        state.adam_g.step(_clipped(gradients, norm_g, hp.grad_clip), state.update, state.alive, factor)
+    learned = _teach(method, state, draw, lesson)
     if state.pool is not None and block is not None:
         state.pool[:, block] = torch.where(_rows(state.alive, kept), kept, state.pool[:, block])
+    _follow(state, hp.ema)
     info = _info(method, nets, draw, x_data, flow, f_particles, norm_f, learned)
     if state.update <= state.gaps.shape[1]:
         state.gaps[:, state.update - 1] = info.gap
     return state, info
+
+
+def _places(data: Data, state: TrainState, batch_size: int) -> Tensor:
+    """Which of the train split an update sees, (R, batch_size); none where no memory is kept of them."""
+    found = rows(state.seeds, state.update, batch_size, len(data.train)) if state.memory else np.zeros((1, 0), int)
+    return torch.from_numpy(found).to(state.device)
+
+
+def _teach(method: Method, state: TrainState, draw: Draw | None, lesson: Lesson) -> Tensor | None:
+    """Let g learn, `steps_g` times. Returns the last loss, (R,); None where there is no g, or it is frozen."""
+    hp, adam = method.hp, state.adam_g
+    factor = rate(hp, state.update) * (1 if draw is None else getattr(hp, "slow_g", 1))
+    if adam is None or not factor:
+        return None
+    learned = None
+    for k in range(getattr(hp, "steps_g", 1)):
+        learned = method.generator_loss(state.nets, draw, lesson)
+        if learned is None:
+            return None
+        gradients, norm = _gradients(learned, state.nets.upsampler)
+        broken = ~(learned.isfinite() & norm.isfinite())
+        _freeze(state, broken, torch.full_like(state.reason, REASONS.index("non-finite")))
+        number = (state.update - 1) * getattr(hp, "steps_g", 1) + k + 1
+        adam.step(_clipped(gradients, norm, hp.grad_clip), number, state.alive, factor)
+    return learned
+
+
+def _pretrain(method: Method, state: TrainState, lesson: Lesson) -> tuple[TrainState, Info]:
+    """An update in which f waits."""
+    state.update += 1
+    learned = _teach(method, state, None, lesson)
+    _follow(state, method.hp.ema)
+    nan = torch.full(state.alive.shape, torch.nan, dtype=state.noise.dtype, device=state.device)
+    with torch.no_grad():
+        z = state.noise.normal(lesson.x_data.shape[1], method.hp.latent_dim)
+        ratio = _spread(state.nets.upsampler(z)) / _spread(lesson.x_data)
+    return state, Info(*[nan] * len(Info._fields))._replace(loss_g=nan if learned is None else learned.detach(),
+                                                            sd_ratio_g=ratio)
+
+
+def _mirrored(images: Tensor, noise: Noise) -> Tensor:
+    """Each left to right with probability 1/2. (R, n, C, H, W)."""
+    turned = (noise.uniform(images.shape[1]) < 0.5)[..., None, None, None]
+    return torch.where(turned, images.flip(-1), images)
+
+
+def _follow(state: TrainState, half_life: float | None) -> None:
+    """Let the averages follow the weights, where the replicate lives."""
+    for net, of in zip(state.averages or (), state.nets, strict=False):
+        if net is not None and of is not None and half_life:
+            follow(net, of, half_life, state.update, state.alive)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from study.spec.knobs import hparams
 def cost(unit: Unit) -> float:
     """Particle-gradient evaluations of a unit's training, if no replicate diverges."""
     hp = hparams(unit.configuration.method, unit.configuration.knobs)
-    return float(hp.gradient_evaluations() * hp.updates * len(unit.seeds))
+    return float(hp.gradients_until(hp.updates) * len(unit.seeds))
 
 
 def budgets(spent: dict[str, float]) -> str:

@@ -134,7 +134,7 @@ def _corners(spec: StudySpec, arm: str) -> list[dict[str, Any]]:
 
 def _cost(spec: StudySpec, arm: str, values: Mapping[str, Any]) -> int:
     hp = spec.arms[arm].hparams(values)
-    return hp.gradient_evaluations() * hp.updates
+    return hp.gradients_until(hp.updates)
 
 
 def _measuring(spec: StudySpec, phase: str, arm: str, values: Mapping[str, Any]) -> int:

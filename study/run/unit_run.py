@@ -134,7 +134,6 @@ class UnitRun:
                                     measures=[own_measure(place) for place in e.measures])
         self.objective = self.objective or self._evaluator.primary
         self._points = evaluation_points(self._method.hp.updates, e.points)
-        self._gradients = self._method.hp.gradient_evaluations()
         state = self._continued()
         self._told_commit()
         if state is None:
@@ -289,7 +288,7 @@ class UnitRun:
         return report
 
     def _costs(self, update: int) -> Row:
-        return {col.WALL: self._progress.wall_seconds, col.GRADIENTS: update * self._gradients}
+        return {col.WALL: self._progress.wall_seconds, col.GRADIENTS: self._method.hp.gradients_until(update)}
 
     def _clock(self) -> None:
         """Add the time since the last call to the unit's clocks."""

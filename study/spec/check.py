@@ -19,7 +19,7 @@ from study.spec.cross import (
     least_particles,
     same_cells,
     too_many_cells,
-    wrong_networks,
+    wrong_for_the_data,
     wrong_together,
 )
 from study.spec.imports import Imported, read_imports
@@ -91,7 +91,7 @@ def _study(reader: Reader, base: str, imports: dict[str, Imported]) -> StudySpec
         reader.report(*problem)
     if not any(path == ("design",) for path, _ in reader.problems):
         data_known = kind and not any(path[:1] == ("data",) for path, _ in reader.problems)
-        wrong = wrong_networks(methods, fixed, phases, shape_of(kind, data)) if data_known else ()
+        wrong = wrong_for_the_data(methods, fixed, phases, shape_of(kind, data)) if data_known else ()
         for problem in [*wrong_together(methods, fixed, phases), *wrong, *same_cells(arms, design, search)]:
             reader.report(*problem)
     _check_top(reader, confirm, design, search)

@@ -54,17 +54,21 @@ def wrong_together(methods: Mapping[str, str], fixed: Places, phases: Mapping[st
                         yield path, message if culprit == knob else f"{knob} {message}"
 
 
-def wrong_networks(methods: Mapping[str, str], fixed: Places, phases: Mapping[str, Places],
-                   shape: tuple[int, ...]) -> Problems:
-    """Networks that data of this shape cannot have, each place once."""
+def wrong_for_the_data(methods: Mapping[str, str], fixed: Places, phases: Mapping[str, Places],
+                       shape: tuple[int, ...]) -> Problems:
+    """Networks that data of this shape cannot have, and knobs they have no use for; each place once."""
     seen = set()
     for phase in phases.values():
         for arm, method in methods.items():
             here = {**fixed[arm], **phase[arm]}
-            for name in _values(here, "network", METHODS[method]):
-                if (problem := network_problem(name, shape)) and here["network"].path not in seen:
-                    seen.add(here["network"].path)
-                    yield here["network"].path, problem
+            found = [("network", problem) for name in _values(here, "network", METHODS[method])
+                     if (problem := network_problem(name, shape))]
+            found += [problem for knob in here for value in _values(here, knob, METHODS[method])
+                      for problem in METHODS[method].shape_conflicts({knob: value}, shape)]
+            for knob, text in found:
+                if here[knob].path not in seen:
+                    seen.add(here[knob].path)
+                    yield here[knob].path, text
 
 
 def _corners(places: Mapping[str, Placed], method: type[HParams]) -> tuple[Factor, ...]:

@@ -13,7 +13,7 @@ HEAD = """\
 # The knobs
 
 Made from the files of `models/methods/` by `python -m study.spec.knobs_page > docs/knobs.md`. A knob stands in `train`,
-`design`, `search.space` or an arm of a study's file ([spec.md](spec.md)); E1 to E13 are the equations of
+`design`, `search.space` or an arm of a study's file ([spec.md](spec.md)); E1 to E15 are the equations of
 `models/EQUATIONS.md`. Lengths are in units of the data: images lie in [-1, 1].
 
 | knob | methods | default | allowed | what |

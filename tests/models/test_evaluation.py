@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from models.data.load import load
+from models.measures import evaluation
 from models.measures.evaluation import Evaluator, SampleMetrics
 from models.measures.quality import energy_distance
 from models.testing import tiny
@@ -143,7 +144,7 @@ def test_the_model_at_a_temperature_is_what_its_chain_samples() -> None:
         evaluator.metrics.data = dataclasses.replace(evaluator.metrics.data, density=density)
         evaluator.metrics.reference = held_out
         state.nets = state.nets._replace(f=Well(a))  # type: ignore[arg-type]
-        return evaluator._grid(evaluator._log_densities(state), 0)
+        return evaluator._grid(evaluation._log_densities(evaluator.method, state), 0)
 
     ratio = s**2 * a / tau
     nll = (np.mean(np.sum(held_out**2, 1)) * a / (2 * tau) + math.log(2 * math.pi * tau / a)) / 2

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.langevin import langevin
-from models.methods.hidden import regression_loss
+from models.methods.upsampling import regression_loss
 from models.methods.jko import jko_flow
 from models.methods.method import Draw, Method, Networks
 from models.noise import STREAMS, Noise, generators_for

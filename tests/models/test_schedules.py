@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+import models.methods.method
+from models.methods.schedules import rate
 from models.testing import tiny
 from models.training.adam import Adam
-from models.training.schedules import rate
 from models.training.step import init_state
 
 
@@ -55,3 +57,29 @@ def test_both_networks_follow(name: str) -> None:
     before = tiny.weights(init_state(method, on, [0]), 0)
     after = tiny.weights(tiny.train(method, on, [0], 2), 0)
     assert (after - before).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("name", tiny.ALL)
+def test_step_size_and_temperature_go_by_equal_factors(name: str) -> None:
+    on = tiny.data(tiny.PLANE)
+    method = tiny.method(name, on, updates=5, step_size=0.2, step_size_end=0.0125, temperature_end=0.01)
+    sizes, heats = zip(*((now.hp.step_size, now.hp.temperature) for now in map(method.at, range(1, 6))), strict=True)
+    assert sizes == pytest.approx([0.2, 0.1, 0.05, 0.025, 0.0125])
+    assert heats[0] == 1 and heats[-1] == pytest.approx(0.01)
+    assert method.at(3).at(4).hp.step_size == pytest.approx(0.025)  # of the knobs that were given, not of the third
+    assert tiny.method(name, on).at(3).hp.step_size == tiny.method(name, on).hp.step_size
+    assert method.hp.balance() is None  # the law knows one step size and one temperature
+
+
+def test_training_takes_the_step_of_its_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    on, seen = tiny.data(tiny.PLANE), []
+    method = tiny.method("kl", on, updates=3, step_size=0.4, step_size_end=0.1, temperature_end=0.25)
+    real = models.methods.method.Method.chain
+
+    def watched(self: Any, *args: Any) -> Any:
+        seen.append((args[-1], self.hp.temperature))
+        return real(self, *args)
+
+    monkeypatch.setattr(models.methods.method.Method, "chain", watched)
+    tiny.train(method, on, [0], 3)
+    assert seen == [pytest.approx(one) for one in ((0.4, 1.0), (0.2, 0.5), (0.1, 0.25))]

@@ -14,6 +14,7 @@ CHAINS, LONG_RUN = "tests/models/test_chains.py::test_", "tests/models/test_long
 DECISIONS, VERDICT = "tests/models/test_decisions.py::test_", "tests/models/test_verdict.py::test_"
 QUALITY, SPREAD = "tests/models/test_quality.py::test_", "tests/models/test_local_sd.py::test_"
 STABILITY, TERMS = "tests/models/test_divergence.py::test_", "tests/models/test_terms.py::test_"
+UPSAMPLING = "tests/models/test_upsampling.py::test_"
 KEPT = "tests/models/test_contract.py::Test{}::test_{}"
 PULL = "without_f_only_the_reference_pulls"
 ALONE = KEPT.format("kl", "fused_replicates_of_an_mlp_equal_solo_bit_for_bit")
@@ -118,15 +119,16 @@ MUTANTS = (
            "gradient.square().flatten(2).mean(-1).mean(1)", TERMS + "the_penalty_is_taken_where_it_says",
            "the weight would shrink with the image"),
     # E8 to E12
-    Mutant("latent reference without 1/2", "methods/hidden.py", "z.square().sum(-1) / 2 - nets.f",
+    Mutant("latent reference without 1/2", "methods/upsampling.py", "z.square().sum(-1) / 2 - nets.f",
            "z.square().sum(-1) - nets.f", KEPT.format("hidden", PULL), "z would come from N(0, I / 2)"),
-    Mutant("regression moves x_T too", "methods/hidden.py", "(x.detach() - nets.upsampler(z))",
+    Mutant("regression moves x_T too", "methods/upsampling.py", "(x.detach() - nets.upsampler(z))",
            "(x - nets.upsampler(z))", PROOFS + "regression_moves_g_and_holds_where_the_chain_ended",
            "without sg, g could shrink the target"),
-    Mutant("regression moves nothing", "methods/hidden.py", "(x.detach() - nets.upsampler(z))",
+    Mutant("regression moves nothing", "methods/upsampling.py", "(x.detach() - nets.upsampler(z))",
            "(x - nets.upsampler(z).detach())", PROOFS + "regression_moves_g_and_holds_where_the_chain_ended",
            "sg on the wrong side"),
-    Mutant("sign of E11", "methods/hidden.py", "return -nets.f(nets.upsampler(z))", "return nets.f(nets.upsampler(z))",
+    Mutant("sign of E11", "methods/upsampling.py", "return -nets.f(nets.upsampler(z))",
+           "return nets.f(nets.upsampler(z))",
            CONTRACT + "a_small_step_of_g_does_what_its_equation_says[hidden-potential]", "g would flee from f"),
     Mutant("hidden regression on z_T", "methods/hidden.py", "regression_loss(nets, draw.z_start, draw.x)",
            "regression_loss(nets, draw.z, draw.x)", PROOFS + "hidden_regression_starts_where_the_chain_started",
@@ -136,6 +138,28 @@ MUTANTS = (
     Mutant("ggcn's pool keeps the start", "methods/ggcn.py", "info=draw.info._replace(clip_fraction=clipped)), z",
            "info=draw.info._replace(clip_fraction=clipped)), start",
            TERMS + "ggcn_learns_g_on_the_pair_of_both_chains_ends", "persistent chains that never move"),
+    # E14 and E15
+    Mutant("posterior without the reference", "methods/upsampling.py", "+ z.square().sum(-1)) / 2", ") / 2",
+           UPSAMPLING + "the_posterior_of_a_linear_g_is_the_gaussian_in_closed_form", "z would fill all of space"),
+    Mutant("posterior with sd for its square", "methods/upsampling.py", "/ sd**2", "/ sd",
+           UPSAMPLING + "the_posterior_of_a_linear_g_is_the_gaussian_in_closed_form", "three times too wide at .3"),
+    Mutant("a data point's chain begins anew", "methods/upsampling.py",
+           "posterior.scatter_(1, which.unsqueeze(-1).expand_as(z), z)", "z = z.clone()",
+           UPSAMPLING + "the_anchor_is_the_reconstruction_of_this_updates_data_by_its_own_z[amortized]",
+           "ten steps from N(0, I) reach no posterior"),
+    Mutant("the anchor's weight squared", "methods/upsampling.py", "losses.append(self.hp.anchor * ",
+           "losses.append(self.hp.anchor**2 * ",
+           UPSAMPLING + "the_anchor_is_the_reconstruction_of_this_updates_data_by_its_own_z[amortized]",
+           "equal at 1, the usual weight"),
+    Mutant("bank of x alone", "methods/upsampling.py", 'at_rows(memory["bank_z"], which)', "z",
+           UPSAMPLING + "a_bank_holds_the_last_pairs_and_is_what_g_regresses_on", "pairs torn apart"),
+    Mutant("f trains while g is pretrained", "training/step.py", "if lesson.update < 0:", "if lesson.update < -9:",
+           UPSAMPLING + "f_waits_while_g_learns_from_data_alone[shape0-amortized]", "no pretraining at all"),
+    Mutant("Adam of f counts updates it waited", "training/step.py", "lesson.update + 1, state.alive",
+           "state.update, state.alive", UPSAMPLING + "f_waits_while_g_learns_from_data_alone[shape0-amortized]",
+           "no bias correction: f's first steps would be twenty times too small"),
+    Mutant("one group of all replicates", "networks/upsampler.py", "group_norm(h, replicates * groups)",
+           "group_norm(h, groups)", UPSAMPLING + "a_group_is_normalised_by_itself", "seeds would share their moments"),
     # the update
     Mutant("Adam's moments shared", "training/adam.py", "torch._foreach_sqrt(self.second)",
            "torch._foreach_sqrt([s.mean(0, keepdim=True).expand_as(s) for s in self.second])", ALONE,
@@ -178,7 +202,7 @@ MUTANTS = (
     Mutant("penalty moves its particles", "methods/jko.py", "point = point.detach().requires_grad_()",
            "point = point if point.requires_grad else point.requires_grad_()",
            FLOWS + "the_penalty_holds_its_particles_fixed[3.0]", "the total derivative is half of E6's"),
-    Mutant("log-determinant in z", "methods/hidden.py", "return z.square().sum(-1) / 2 - nets.f",
+    Mutant("log-determinant in z", "methods/upsampling.py", "return z.square().sum(-1) / 2 - nets.f",
            "return z.square().sum(-1) / 2 + (1 + z.square()).log().sum(-1) - nets.f",
            AFFINE + "the_potential_in_z_has_no_log_determinant", "right in x only; the model is defined in z"),
     Mutant("spread of x_T for that of g(z)", "training/step.py", "_spread(nets.upsampler(draw.z_start))",

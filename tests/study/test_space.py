@@ -233,7 +233,7 @@ def test_the_estimate_of_a_design_is_the_sum_over_its_runs() -> None:
     cost, measured = {"kl": 0, "jko": 0}, 0
     for c in design_configurations(spec):
         hp = METHODS[c.method](**c.knobs)
-        cost[c.arm] += 3 * hp.updates * hp.gradient_evaluations()
+        cost[c.arm] += 3 * hp.updates * hp.gradients_until(1)
         measured += 3 * 64 * c.evaluation.long_run * hp.mcmc_steps
     found = estimate(spec)
     assert found.phases == {"design": PhaseCost(configurations=32, replicates=3, runs=96, measuring=(measured,) * 2,
@@ -262,7 +262,7 @@ def test_the_estimate_of_a_search_holds_every_suggestion() -> None:
         costs = []
         for _ in range(50):
             knobs = suggest(spec, arm, study.ask()).knobs
-            costs.append(METHODS[spec.arms[arm].method](**knobs).gradient_evaluations() * 10 * 2 * trials[arm])
+            costs.append(METHODS[spec.arms[arm].method](**knobs).gradients_until(1) * 10 * 2 * trials[arm])
         assert low <= min(costs) <= max(costs) <= high
         assert found.arms["confirm"][arm].gradients == tuple(end * 2 * 4 // (2 * trials[arm]) for end in (low, high))
     assert found.phases["search"].runs == 2 * sum(trials.values()) and found.phases["confirm"].runs == 16
@@ -285,11 +285,11 @@ def test_budgets_of_a_search_are_equal_in_gradients_not_in_trials() -> None:
 
 @pytest.mark.parametrize("knob", sorted({k for knobs in KNOBS.values() for k in knobs}))
 def test_every_knob_that_costs_is_counted(knob: str) -> None:
-    """What a knob says that it enters, against what gradient_evaluations really depends on."""
+    """What a knob says that it enters, against what gradients_until really depends on."""
     for cls in METHODS.values():
         defaults = cls()
         for value in (1, 3, "both", "kl"):
             if hasattr(defaults, knob) and knob_problem(cls, knob, value) is None:
                 change: dict[str, Any] = {knob: value}
-                moves = replace(defaults, **change).gradient_evaluations() != defaults.gradient_evaluations()
+                moves = replace(defaults, **change).gradients_until(1) != defaults.gradients_until(1)
                 assert not moves or knob in cls.entering("cost")

@@ -314,7 +314,7 @@ def test_pruned_unit_is_finished_and_has_no_replicates(uri: str, store: Store) -
     [trial] = runs(tracking, "trial")
     assert (trial.data.tags["status"], trial.data.tags["last_rung"]) == ("pruned", "10")
     assert runs(tracking, "replicate") == []
-    each = KLKnobs().gradient_evaluations() * KLKnobs().updates
+    each = KLKnobs().gradients_until(1) * KLKnobs().updates
     assert trial.data.tags["replicate_gradients"] == str(each)  # what one replicate would have cost to its end
 
 

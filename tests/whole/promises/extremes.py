@@ -12,23 +12,30 @@ from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS
 
 # The largest whole numbers are no training of seconds: what is run in their place.
 BEYOND = {"updates": 40, "batch_size": 256, "warmup": 100, "width": 64, "mcmc_steps": 60, "negatives_drift": 60,
-          "particles": 512, "latent_dim": 128, "latent_steps": 60}
+          "particles": 512, "latent_dim": 128, "latent_steps": 60, "width_g": 64, "steps_g": 20, "bank": 512,
+          "posterior_steps": 60, "pretrain": 1}
 SMALL = {"updates": 2, "batch_size": 4, "width": 1, "mcmc_steps": 1}
 ALMOST = 1 - 1e-9  # of a bound that is not reached
 CHAINS = 64
 WITH: dict[tuple[str, Any], dict[str, Any]] = {  # what an extreme needs beside it
     ("batch_size", 256): {"particles": 256}, ("particles", 2): {"batch_size": 2},
-    ("sigma", SMALLEST): {"step_size": SMALLEST}}
+    ("sigma", SMALLEST): {"step_size": SMALLEST}, ("pretrain", 1): {"anchor": 1.0},
+    **{("slow_g", value): {"anchor": 1.0, "pretrain": 1} for value in (0.0, LARGEST)},
+    **{("posterior_steps", value): {"anchor": 1.0} for value in (1, 60)},
+    **{(knob, value): {"anchor": 1.0} for knob, high in (("posterior_sd", LARGEST), ("posterior_step_size", 2 * ALMOST))
+       for value in (SMALLEST, high)}}
+PLANE = (2,)
 
 
 def extremes() -> Iterator[tuple[str, str, Any]]:
     """(method, knob, value): each end of each knob once, of the methods that have the knob in turns; but for what all
-    arms have."""
+    arms have, and for what points in the plane have no use for."""
     for k, knob in enumerate(ALL_KNOBS):
         methods = [method for method in METHODS if knob in KNOBS[method]]
         for j, value in enumerate(ends(methods[0], knob)):
             method = methods[(k + j) % len(methods)]
-            if value != SMALL.get(knob, getattr(METHODS[method], knob)):
+            is_run = value == SMALL.get(knob, getattr(METHODS[method], knob))  # by all arms
+            if not is_run and not METHODS[method].shape_conflicts({knob: value}, PLANE):
                 yield method, knob, value
 
 
@@ -43,7 +50,7 @@ def ends(method: str, knob: str) -> list[Any]:
     whole = float not in kinds
     low = 2 if knob == "particles" else bounds.get("low", SMALLEST)  # a batch has two at least
     high = bounds.get("high", bounds["below"] * ALMOST if "below" in bounds else LARGEST)
-    if knob == "step_size":
+    if knob in ("step_size", "step_size_end"):
         high = 1.9  # the spec refuses 2 sigma
     return [int(low), BEYOND[knob]] if whole else [float(low), float(high)]
 

@@ -10,6 +10,7 @@ from typing import Any
 from models.measures.naming import long_name
 from models.measures.table import own_measure
 from study.spec import StudySpec, loads
+from study.spec.knobs import METHODS
 from study.spec.model import KEEP
 from study.spec.objectives import measures
 from study.spec.yaml_text import as_yaml
@@ -26,23 +27,29 @@ STARTS = {"tpe": 10, "gp": 10}
 COMMON = {"updates": 9, "batch_size": 16, "width": 1, "mcmc_steps": 2}  # rungs of the pruner: 1, 3 and 9
 WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one after the other
     "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1},
-           {"chain": "noise", "drift_clip": 0.5, "sigma": 0.9, "decay": "cosine"},
+           {"chain": "noise", "drift_clip": 0.5, "sigma": 0.9, "decay": "cosine", "clamp": True,
+            "move_clip": 0.2, "flip": True, "anneal": True},
            {"chain": "data", "spectral_norm": True, "network": "mlp"}],
-    "jko": [{"penalty_on": "synthesis", "penalty_of": "U", "jko_weight": 0.25, "particles": 128, "grad_clip": 5.0},
-            {"penalty_on": "data", "penalty_of": "f", "beta": 0.01, "chain": "data", "lr_f": 0.001},
+    "jko": [{"penalty_on": "synthesis", "penalty_of": "U", "jko_weight": 0.25, "particles": 128, "grad_clip": 5.0,
+             "ema": 4.0, "last_step": "noise-free", "flip": True},
+            {"penalty_on": "data", "penalty_of": "f", "beta": 0.01, "chain": "data", "lr_f": 0.001,
+             "step_size_end": 0.05, "temperature_end": 0.1},
             {"penalty_on": "both", "chain": "noise", "energy_l2": 0.01, "adam_beta1": 0.0, "decay": "step",
              "warmup": 3},
             {"penalty_on": "interpolates", "particles": 128, "temperature": 0.5, "score_scale": 2.0}],
     "hidden": [{"flow": "jko", "upsampler_loss": "potential", "penalty_on": "synthesis", "penalty_of": "U",
-                "particles": 128, "latent_dim": 3, "lr_g": 0.001},
+                "particles": 128, "latent_dim": 3, "lr_g": 0.001, "last_step": "noise-free", "norm_g": "group",
+                "gain_g": 2.0, "width_g": 2, "anchor": 0.5, "posterior_steps": 2, "posterior_sd": 0.5},
                {"flow": "kl", "upsampler_loss": "regression", "chain": "noise", "adam_beta2": 0.99},
                {"flow": "jko", "chain": "persistent", "particles": 128, "penalty_of": "f", "beta": 0.01}],
-    "amortized": [{"flow": "jko", "upsampler_loss": "regression", "penalty_on": "data", "penalty_of": "f"},
+    "amortized": [{"flow": "jko", "upsampler_loss": "regression", "penalty_on": "data", "penalty_of": "f",
+                   "norm_g": "group", "gain_g": 1.5, "bank": 32, "steps_g": 2, "ema": 4.0},
                   {"flow": "kl", "upsampler_loss": "potential", "sigma": 0.9},
                   {"penalty_on": "both", "penalty_of": "U", "beta": 0.01},
                   {"penalty_on": "interpolates", "jko_weight": 0.25}, {"penalty_on": "synthesis"}],
     "ggcn": [{"flow": "jko", "chain": "persistent", "particles": 128, "upsampler_loss": "regression",
-              "latent_steps": 2, "latent_step_size": 0.2},
+              "latent_steps": 2, "latent_step_size": 0.2, "anchor": 1.0, "posterior_steps": 2,
+              "posterior_step_size": 0.2, "pretrain": 3, "slow_g": 0.5, "adam_beta1_g": 0.0, "norm_g": "group"},
              {"flow": "kl", "chain": "noise", "upsampler_loss": "potential"},
              {"penalty_on": "data", "penalty_of": "f", "particles": 128}, {"penalty_on": "both", "particles": 128},
              {"penalty_on": "interpolates", "penalty_of": "U", "particles": 128},
@@ -59,7 +66,7 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
         "data": data_of(name, number, folder), "baseline": methods[0],
         **({"method": methods} if number % 2 else {"arms": {name: {"method": name} for name in methods}}),
         "train": COMMON | {"precision": row["precision"]} | {
-            method: WORDS[method][row["nth"][method] % len(WORDS[method])] for method in methods} | (
+            method: _words(method, row) for method in methods} | (
                 {"network": "convnet"} if row["place"] != "plane" and "kl" not in methods else {}),
         "evaluation": {"points": 9 if row.get("prune") else 3, "samples": samples, "long_run": 2,
                        "split": row["split"], "ais_steps": row["ais_steps"]},
@@ -75,6 +82,13 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
     if "confirm" in row["phases"]:
         tree["confirm"] = {"top": 1, "replicates": 2}
     return tree | ({"import": "promised"} if "promised:" in str(tree) else {})
+
+
+def _words(method: str, row: Row) -> Tree:
+    """Those of this row, less what points in the plane have no use for."""
+    given = WORDS[method][row["nth"][method] % len(WORDS[method])]
+    none = METHODS[method].shape_conflicts(given, (2,)) if row["place"] == "plane" else []
+    return {knob: value for knob, value in given.items() if knob not in dict(none)}
 
 
 def spec_of(tree: Tree, folder: Path) -> StudySpec:

@@ -11,19 +11,19 @@ import pytest
 
 from models.data.datasets import DATASETS
 from models.data.disk.options import KINDS
-from models.knobs import expected
+from models.knobs import LARGEST, expected
 from models.measures.table import own_measure
 from models.registry import NETWORKS
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, _hint
 from study.spec.objectives import measures
 from study.spec.places import SECTIONS
 from study.spec.reading import Reader
-from tests.whole.promises.extremes import SMALL, ends, extremes
+from tests.whole.promises.extremes import PLANE, SMALL, ends, extremes
 from tests.whole.promises.rows import FACTORS, TOGETHER, matrix
 from tests.whole.promises.studies import data_in, spec_of, study_of
 
 Path_ = tuple[str, ...]
-ALIKE = ("network", "decay")  # knobs that all methods take alike
+ALIKE = ("network", "decay", "last_step", "norm_g")  # knobs that all methods take alike
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +97,12 @@ def test_every_data_set_method_measure_and_knob_is_in_a_row(trees: list[dict[str
         for knob in KNOBS[method]:
             choices = {"synthesis"} if (method, knob) == ("hidden", "penalty_on") else set(_hint(knob, method)[1])
             if knob in ALIKE:
-                choices = choices - set().union(*(of[knob] for of in knobs.values()))
+                choices = choices - set().union(*(of.get(knob, set()) for of in knobs.values()))
                 assert not choices - {None}, knob
                 continue
             assert not choices or own[knob] == choices, (method, knob)
-    assert {value for own in knobs.values() for value in own["spectral_norm"]} == {False, True}
+    for knob in ("spectral_norm", "flip", "anneal", "clamp"):
+        assert {value for own in knobs.values() for value in own.get(knob, ())} == {False, True}
     assert {value for own in knobs.values() for value in own["network"]} == {None, *NETWORKS}
 
 
@@ -133,7 +134,7 @@ def test_every_bound_of_every_knob_is_an_extreme() -> None:
     for knob in ALL_KNOBS:
         method = next(m for m in METHODS if knob in KNOBS[m])
         kinds, choices, _ = expected(*_field(method, knob))
-        if choices or bool in kinds:
+        if choices or bool in kinds or METHODS[method].shape_conflicts({knob: LARGEST}, PLANE):
             continue
         low, high = ends(method, knob)
         sizes = {value for name, value in reached if name == knob} | {SMALL.get(knob), getattr(METHODS[method], knob)}

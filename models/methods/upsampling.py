@@ -1,0 +1,171 @@
+"""What methods with an upsampler g share: chains that start from a hidden variable, and what g learns from.
+
+g learns where chains ended (E10), or along the potential (E11); beside them it may be anchored to the data (E14, E15).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from models.knobs import knob
+from models.methods.jko import PenaltyKnobs, chosen_flow
+from models.methods.method import Draw, Flow, Lesson, Networks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.langevin import Potential
+    from models.noise import Noise
+
+ANCHORED = ("posterior_steps", "posterior_step_size", "posterior_sd", "pretrain")  # knobs that need `anchor`
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsamplingKnobs(PenaltyKnobs):
+    """Of a method with a g."""
+
+    uses_generator: ClassVar[bool] = True
+    flow: Literal["kl", "jko"] = knob("jko", "the flow that trains f: E4 or E6", enters=("law", "cost", "conflicts"))
+    latent_dim: int = knob(16, "dimension d of the hidden variable z", low=1)
+    width_g: int | None = knob(None, "g's `width`; null: that of f", low=1)
+    norm_g: Literal["none", "group"] = knob("none", "group: every layer of a convolutional g is normalised over groups "
+                                            "of at least 4 channels, without weights of its own")
+    gain_g: float = knob(1.0, "g of images ends in so many times tanh, so that black and white lie inside of its range",
+                         low=1)
+    lr_g: float = knob(1e-3, "Adam's learning rate of the upsampler g; keep it at or below lr_f", above=0)
+    adam_beta1_g: float | None = knob(None, "Adam's first decay of g; null: that of f", low=0, below=1)
+    steps_g: int = knob(1, "steps of g an update", low=1, enters=("cost",))
+    bank: int = knob(0, "pairs (z, x_T) of past updates that E10 draws a batch of; 0: those of this update alone",
+                     low=0, enters=("conflicts",))
+    anchor: float = knob(0.0, "weight of E15, the reconstruction of data, in the loss of g", low=0,
+                         enters=("cost", "conflicts"))
+    posterior_steps: int = knob(10, "Langevin steps an update of a data point's z (E14)", low=1,
+                               enters=("cost", "conflicts"))
+    posterior_step_size: float = knob(0.1, "their step size; the reference alone needs < 2", above=0, below=2,
+                                     enters=("conflicts",))
+    posterior_sd: float = knob(0.3, "standard deviation of a data point about g(z), each pixel (E14)", above=0,
+                              enters=("conflicts",))
+    pretrain: int = knob(0, "of the updates the first so many, in which g learns from data alone (E15) and f waits",
+                         low=0, enters=("cost", "conflicts"))
+    slow_g: float = knob(1.0, "factor of lr_g after them; 0: g is frozen", low=0, enters=("cost", "conflicts"))
+
+    def per_particle(self) -> int:
+        """Each step of g counts 1, and with an anchor 1 more and the steps of the posterior's chain."""
+        each = 1 + (1 + self.posterior_steps if self.anchor else 0)
+        return super().per_particle() + (self.steps_g * each if self.slow_g else 0)
+
+    def gradients_until(self, update: int) -> int:
+        """Without f and its chains while g is pretrained."""
+        alone = min(update, self.pretrain)
+        return super().gradients_until(update - alone) + alone * self.batch_size * self.steps_g * (
+            1 + self.posterior_steps)
+
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+        found, now = super().conflicts(given), {name: cls.now(given, name) for name in (
+            "anchor", "pretrain", "slow_g", "updates", "bank", "batch_size", "upsampler_loss")}
+        if not now["anchor"]:
+            found += [(name, "has no effect without anchor: g then never sees data; give anchor a weight, such as 1")
+                      for name in ANCHORED if given.get(name)]
+        elif now["pretrain"] >= now["updates"]:
+            found.append(("pretrain", f"found {now['pretrain']}, expected less than updates = {now['updates']}: the "
+                                      "rest is for f"))
+        if now["slow_g"] != 1 and not now["pretrain"]:
+            found.append(("slow_g", "has no effect without pretrain: g is slow or frozen only after it; for a slower g "
+                                    "from the start take a smaller lr_g"))
+        if now["bank"] and now["upsampler_loss"] == "potential":
+            found.append(("bank", "has no effect with upsampler_loss: potential, which needs no x_T"))
+        elif 0 < now["bank"] < now["batch_size"]:
+            found.append(("bank", f"found {now['bank']}, expected 0 or at least batch_size = {now['batch_size']}"))
+        return found
+
+
+def regression_loss(nets: Networks, z: Tensor, x: Tensor) -> Tensor:
+    """E10: E||sg[x_T] - g(z)||^2, summed over a particle; E15 with data for x_T. z: (R, n, d), x: (R, n, *shape).
+    Returns (R,)."""
+    return (x.detach() - nets.upsampler(z)).square().flatten(2).sum(-1).mean(1)
+
+
+def potential_loss(nets: Networks, z: Tensor) -> Tensor:
+    """E11: -E f(g(z_T)), z_T held fixed. z: (R, n, d). Returns (R,)."""
+    return -nets.f(nets.upsampler(z)).mean(1)
+
+
+def latent_potential(nets: Networks, z: Tensor) -> Tensor:
+    """E8: U(z) = ||z||^2 / 2 - f(g(z)). z: (R, n, d). Returns (R, n)."""
+    return z.square().sum(-1) / 2 - nets.f(nets.upsampler(z))
+
+
+def posterior_potential(nets: Networks, x: Tensor, sd: float) -> Potential:
+    """E14: U(z | x) = ||x - g(z)||^2 / (2 sd^2) + ||z||^2 / 2, whose particles are what z may have made x.
+
+    x: (R, n, *shape); of z (R, n, d) it returns (R, n).
+    """
+    return lambda z: ((x - nets.upsampler(z)).square().flatten(2).sum(-1) / sd**2 + z.square().sum(-1)) / 2
+
+
+class Upsampling:
+    """A mixin for methods with a g: chains start from a hidden variable, and the flow of f is a knob."""
+
+    hp: Any
+    shape: tuple[int, ...]
+
+    def choose_flow(self) -> Flow:
+        """E4 or E6."""
+        return chosen_flow(self.hp)
+
+    def reference(self, noise: Noise, n: int) -> Tensor:
+        """E7: z ~ N(0, I)."""
+        return noise.normal(n, self.hp.latent_dim)
+
+    def pair(self, draw: Draw) -> tuple[Tensor, Tensor]:
+        """z and x_T of E10."""
+        assert draw.z is not None
+        return draw.z, draw.x
+
+    def memory(self, noise: Noise, rows: int) -> dict[str, Tensor]:
+        """The bank of past pairs, and z of every data point, begun at the reference."""
+        hp, found = self.hp, {}
+        if hp.bank:
+            found = {"bank_z": noise.zeros(hp.bank, hp.latent_dim), "bank_x": noise.zeros(hp.bank, *self.shape)}
+        return found | ({"posterior": self.reference(noise, rows)} if hp.anchor else {})
+
+    def generator_loss(self, nets: Networks, draw: Draw | None, lesson: Lesson | None = None) -> Tensor:
+        """E10 or E11 of the draw (None: without them), and E15 of the lesson, where `anchor` gives it a weight."""
+        losses = [] if draw is None else [self._from_chains(nets, draw, lesson)]
+        if lesson is not None and self.hp.anchor:
+            losses.append(self.hp.anchor * self._from_data(nets, lesson))
+        return sum(losses[1:], losses[0])
+
+    def _from_chains(self, nets: Networks, draw: Draw, lesson: Lesson | None) -> Tensor:
+        if self.hp.upsampler_loss == "potential":
+            assert draw.z is not None
+            return potential_loss(nets, draw.z)
+        z, x = self.pair(draw)
+        if lesson is None or not self.hp.bank:
+            return regression_loss(nets, z, x)
+        import torch
+
+        memory, n, done = lesson.memory, x.shape[1], lesson.update * x.shape[1]
+        oldest = torch.arange(done, done + n, device=x.device) % self.hp.bank
+        memory["bank_z"][:, oldest], memory["bank_x"][:, oldest] = z, x
+        which = (lesson.noise.uniform(n) * min(self.hp.bank, done + n)).long()
+        return regression_loss(nets, at_rows(memory["bank_z"], which), at_rows(memory["bank_x"], which))
+
+    def _from_data(self, nets: Networks, lesson: Lesson) -> Tensor:
+        """E15: E||x+ - g(z)||^2, z from where E14's chain of this data point stood."""
+        from models.langevin import langevin
+
+        hp, posterior, which = self.hp, lesson.memory["posterior"], lesson.rows
+        z, _ = langevin(posterior_potential(nets, lesson.x_data, hp.posterior_sd), at_rows(posterior, which),
+                        steps=hp.posterior_steps, step_size=hp.posterior_step_size, noise=lesson.noise)
+        posterior.scatter_(1, which.unsqueeze(-1).expand_as(z), z)
+        return regression_loss(nets, z, lesson.x_data)
+
+
+def at_rows(values: Tensor, which: Tensor) -> Tensor:
+    """Of every replicate the rows named. values: (R, N, ...), which: (R, n) whole numbers. Returns (R, n, ...)."""
+    index = which.reshape(*which.shape, *[1] * (values.dim() - 2)).expand(-1, -1, *values.shape[2:])
+    return values.gather(1, index)
