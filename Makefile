@@ -15,7 +15,7 @@ export RAY_USAGE_STATS_ENABLED = 0
 # Without compiled bytecode every start of a worker costs seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup study report ui test test-fast mutants faults lint clean
+.PHONY: help setup study report ui test test-fast mutants faults lint docs clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=...")'
 	@echo "Setting up .venv: ray, torch, optuna, mlflow and the rest (2 to 4 minutes, 2.8 GB) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]" \
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,docs]" \
 	    2> >(grep -v "^WARNING: Location" >&2) | { n=0; while read -r word rest; do case "$$word $$rest" in \
 	        Collecting*) n=$$((n + 1)); if ((n % 25 == 0)); then echo "  $$n packages found"; fi;; \
 	        "Installing collected"*) echo "  $$n packages fetched; unpacking them";; esac; done; }
@@ -61,5 +61,8 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-clean:  ## remove .venv and caches; studies (runs/, mlflow.db, mlruns/) stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info
+docs: $(STAMP)  ## the pages of docs/ as a site, site/index.html; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+clean:  ## remove .venv, site and caches; studies (runs/, mlflow.db, mlruns/) stay
+	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -1,4 +1,4 @@
-"""`python -m study.new`: what it sees in a folder, what it writes, that this runs, and what it refuses."""
+"""`python -m study.new`: what it sees in a folder, what it writes, and what it refuses. The tutorial's test runs it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from models.registry import METHODS
 from study import launch as command
-from study import new, sample
+from study import new
 from study.show.plan import RANDOM_FEATURES
 from study.spec import StudySpec, load
 from tests.models import images
-from tests.study.test_launch_whole import Launch, launch
-
-__all__ = ["launch"]
 
 
 @pytest.fixture(autouse=True)
@@ -114,13 +110,3 @@ def test_a_refusal_is_one_line_and_writes_nothing(tmp_path: Path, capsys: pytest
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert err.replace(str(tmp_path), "HERE").replace(tmp_path.name, "HOME").startswith(sentence), err
     assert {file: file.read_bytes() for file in Path().glob("*.yaml")} == before
-
-
-@pytest.mark.slow
-def test_what_is_written_is_trained_and_sampled_from(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
-    folder(80, 8, channels=1)
-    written(capsys)
-    code, lines, errors = launch("--space", "cats.yaml", "--set", "train.updates=12", "--set", "design.replicates=2")
-    assert (code, errors) == (0, []) and lines[-1].endswith("study.sample --study cats")
-    assert sample.main(["--study", "cats"]) == 0
-    assert np.load("samples/samples.npy").shape == (64, 1, 8, 8) and Path("samples/samples.png").exists()

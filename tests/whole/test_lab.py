@@ -1,76 +1,50 @@
-"""CONTRIBUTING's lab, in a folder of its own: method, network, data set, measure, sampler, panel and extractor from
-outside, from one YAML through real Ray to the report."""
+"""docs/own.md, command by command: method, network, data set, measure, sampler, panel and extractor from outside, from
+one YAML through real Ray to the report."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.stores import template
+from tests.whole import pages
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
-BLOCK = re.compile(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", re.DOTALL)
-
-
-def run(folder: Path, *words: str) -> str:
-    environment = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "PYTHONPATH")}
-    done = subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True,
-                          check=False, timeout=500)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-    return done.stdout
+PAGE = pages.ROOT / "docs/own.md"
+STRANGER = "raise SystemExit('not ours')\n"
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder, once the page has made its study and its report."""
-    folder = tmp_path_factory.mktemp("lab")
-    blocks = dict(BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
-    assert len(blocks) == 8, "seven seams and the study's file"
-    (folder / "mylab").mkdir()
+def said(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The folder in which the page's commands have run, and what each has said."""
+    folder, found = tmp_path_factory.mktemp("lab"), {}
+    assert len(pages.files(PAGE)) == 9, "seven seams, the study's file and the contracts"
+    pages.prepare(folder, PAGE)
     (folder / "mylab/__init__.py").touch()
-    (folder / "random.py").write_text("raise SystemExit('not ours')\n")
-    for name, text in blocks.items():
-        (folder / name).write_text(text)
-    shutil.copy(template(), folder / "mlflow.db")
-    run(folder, "-P", "mylab/means.py")
-    checksum = hashlib.sha256((folder / "means.pt2").read_bytes()).hexdigest()
-    (folder / "lab.yaml").write_text(blocks["lab.yaml"].replace("CHECKSUM", checksum))
-    run(folder, "-m", "study.launch", "--space", "lab.yaml", "--quiet")
-    run(folder, str(ROOT / "analysis/report.py"), "--study", "lab", "--panel", "panels_of_mine:Contrast")
-    return folder
+    for command in pages.commands(PAGE):
+        if "study.launch" in command:  # it and the report take no module from here but those that the study names
+            (folder / "random.py").write_text(STRANGER)
+        if "pytest" in command:
+            (folder / "random.py").unlink()
+        found[command] = pages.run(folder, command)
+        if command.startswith("sha256sum"):
+            study = folder / "lab.yaml"
+            study.write_text(study.read_text().replace("CHECKSUM", found[command].split()[0]))
+    return folder, found
 
 
-CONTRACTS = """
-import sys
-
-sys.path.append("..")
-
-from models.testing import MethodContract
-from models.testing.network import NetworkContract
-
-class TestCentred(MethodContract):
-    method = "mylab.centred:Centred"
-
-class TestResidual(NetworkContract):
-    network = "mylab.residual:Residual"
-"""
+@pytest.fixture
+def lab(said: tuple[Path, dict[str, str]]) -> Path:
+    """The folder, once the page has made its study and its report."""
+    return said[0]
 
 
-def test_its_method_and_its_network_keep_the_contracts(lab: Path) -> None:
-    (lab / "tests").mkdir()
-    (lab / "tests/test_contracts.py").write_text(CONTRACTS)
-    assert re.search(r"^\d\d passed", run(lab / "tests", "-m", "pytest", "-q", "-p", "no:xdist"), re.M)
+def test_its_method_and_its_network_keep_the_contracts(said: tuple[Path, dict[str, str]]) -> None:
+    assert re.search(r" \d\d passed in ", said[1]["python -m pytest tests"])
 
 
 def test_what_was_trained_is_the_lab_s(lab: Path) -> None:
@@ -104,8 +78,9 @@ def test_the_page_and_its_tables_show_it(lab: Path) -> None:
 def test_a_change_of_the_code_is_told_and_makes_another_version(lab: Path) -> None:
     code = lab / "mylab/centred.py"
     before = code.read_text()
-    look = ("-m", "study.launch", "--space", "lab.yaml", "--dry-run")
-    assert "is not the last launch's" not in run(lab, *look)
+    look = "python -m study.launch --space lab.yaml --dry-run"
+    assert "is not the last launch's" not in pages.run(lab, look)
     code.write_text(before.replace("square()", "abs()"))
-    assert re.search(r"version \w+ is not the last launch's: the code of mylab: \"\w+\", now \"\w+\"", run(lab, *look))
+    changed = r"version \w+ is not the last launch's: the code of mylab: \"\w+\", now \"\w+\""
+    assert re.search(changed, pages.run(lab, look))
     code.write_text(before)
