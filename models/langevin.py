@@ -55,7 +55,8 @@ def langevin(potential: Potential, x: Tensor, *, steps: int, step_size: float, n
     altered = anneal or clamp is not None or move_clip is not None
     for k in range(steps):
         u, gradient = potential_and_gradient(potential, x)
-        drift, share = eta * gradient, torch.zeros_like(nan)
+        drift = eta * gradient
+        share = torch.zeros_like(nan)
         if drift_clip is not None:
             norm = _inner(drift, drift).sqrt()
             share = (norm > drift_clip).to(x.dtype).mean(1)
