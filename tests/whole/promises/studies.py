@@ -138,7 +138,7 @@ def data_of(name: str, number: int, folder: Path) -> Any:
     disk = {"folder": {"folder": str(folder / "images"), **more, "channels": 1},
             "parquet": {"parquet": str(folder / "*.parquet"), "column": "image", **more},
             "cifar10": {"cifar10": str(folder / "cifar.tar.gz"), **more}}
-    sizes = {"digits": 8, "faces": 25, "patches": 8}
+    sizes = {"digits": 8, "mnist": 14, "faces": 25, "patches": 8}
     return disk.get(name) or ({"name": name, "size": sizes[name]} if name in sizes else name)
 
 
