@@ -37,7 +37,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 study: $(STAMP)  ## run or continue the default study (SPACE=search_spaces/jko.yaml) and write its report
 	$(BIN)/python -m study.launch --space $(SPACE)
-	$(BIN)/python analysis/report.py
+	$(BIN)/python analysis/report.py --show-in-mlflow
 
 report: $(STAMP)  ## tables, figures and one HTML page of the newest study
 	$(BIN)/python analysis/report.py

@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
                         "of the page, as package.module:Name (analysis/panels/panel.py); may be given several times")
     parser.add_argument("--export", metavar="FILE", type=_path, help="also write every finished replicate, its knobs "
                         "and measures as columns, to FILE (.parquet or .csv)")
+    parser.add_argument("--show-in-mlflow", action="store_true", help="also put the page and its tables at the study's "
+                        "last launch in MLflow, and a summary on the page of its experiment")
     parser.add_argument("--watch", metavar="SECONDS", nargs="?", type=_seconds, const=30.0, help="look for new results "
                         "every SECONDS (%(const)g) and write the page again, until the study is complete or no launch "
                         "of it runs")
@@ -94,6 +96,11 @@ def _write(store: Store, names: list[str], out: Path, options: argparse.Namespac
         for line in [*study.warnings, *lacking]:
             print(f"  {line}")
     print(f"written: {page}", flush=True)
+    if options.show_in_mlflow and again is None:
+        from analysis.page.publish import publish
+
+        for part in parts:
+            print(f"in MLflow: at {publish(part, store, out)} of {part.name}", flush=True)
     return state, bool(lacking)
 
 

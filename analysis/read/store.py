@@ -1,4 +1,4 @@
-"""A tracking store that is only read: studies by name, their runs, and artifacts, kept in a cache by run."""
+"""A tracking store: studies by name, their runs, and artifacts, kept in a cache by run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def opened(uri: str | None) -> Iterator[Store]:
 
 
 class Store:
-    """A tracking store that is only read. To open one sets MLflow's options that this process lacks."""
+    """A tracking store, which is only read but for `put`. To open one sets MLflow's options that this process lacks."""
 
     def __init__(self, uri: str | None = None) -> None:
         for name, value in _ENVIRONMENT.items():
@@ -107,6 +107,18 @@ class Store:
             os.replace(shutil.copy(folder / name, scratch) if folder and (folder / name).is_file() else
                        self.client.download_artifacts(run.info.run_id, name, scratch), target)
         return target
+
+    def put(self, run: Run, name: str, content: bytes) -> None:
+        """One artifact of the run, in the place of what has this name."""
+        folder = self._folder(run)
+        if folder is None:
+            with tempfile.TemporaryDirectory() as scratch:
+                file = Path(scratch) / Path(name).name
+                file.write_bytes(content)
+                self.client.log_artifact(run.info.run_id, str(file), str(Path(name).parent))
+            return
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
     def _folder(self, run: Run) -> Path | None:
         """The run's artifacts on this disk: beside an SQLite store, where a launch puts them, else where MLflow says.

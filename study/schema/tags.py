@@ -13,6 +13,7 @@ KIND, COMPLETE, TRUE = "kind", "complete", "true"  # kind: launch | trial | repl
 STUDY_VERSION, COMMIT, CONTENT = "study_version", "commit", "content"
 CONFIG_HASH = "config_hash"  # of a trial and of a replicate
 LAUNCH, STORAGE, DIRTY = "launch", "storage", "dirty"  # of a launch
+NOTE, MOST_NOTE = "mlflow.note.content", 5000  # what MLflow's pages show as a description; its characters
 
 
 @dataclass(frozen=True)

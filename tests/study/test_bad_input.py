@@ -314,8 +314,8 @@ def test_a_problem_in_a_search(search: str, sentence: str) -> None:
     ("study: ../up\ndata: digits\nmethod: kl", "1: study: found '../up', expected a name of letters, digits, '.', '_' "
                                                "and '-', beginning with a letter or digit, at most 100 long"),
     ("study: s\nmethod: kl", "1: data: missing; expected one of digits, mnist, faces, patches, gaussians8, "
-                             "gaussians25, moons, rings, package.module:Name, or images on disk, such as {folder: PATH, size: 32, "
-                             "channels: 3}"),
+                             "gaussians25, moons, rings, package.module:Name, or images on disk, such as {folder: "
+                             "PATH, size: 32, channels: 3}"),
     ("study: s\nmethod: kl\ndata: digit", "3: data: unknown data set 'digit'; did you mean digits?"),
     ("study: s\nmethod: kl\ndata: {name: digits, size: 9}", "3: data.size: found 9, expected one of 8, 16"),
     ("study: s\nmethod: kl\ndata: {name: moons, size: 8}",

@@ -18,10 +18,10 @@ from study.schema.columns import FINAL, SEED, STAGE, UPDATE, WALL
 from study.schema.manifest import Manifest
 from study.schema.outcomes import ending, verdicts
 from study.schema.plan import PlannedData
-from study.schema.tags import COMPLETE, CONTENT, KIND, TRUE, TrialTags, blocks_tag, joined
+from study.schema.tags import COMPLETE, CONTENT, KIND, MOST_NOTE, NOTE, TRUE, TrialTags, blocks_tag, joined
 from study.schema.unit import Unit
 from study.show.tracking.errors import TrackingError, named
-from study.show.tracking.experiment import NOTE, metric
+from study.show.tracking.experiment import metric
 from study.show.tracking.launches import NOTES, milliseconds
 from study.show.tracking.registered import Registered
 from study.show.tracking.tags import UNITS, Done, content, dataset, parameters, to_show, trial_name, verdict_tags
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Tracking", "TrackingError"]
 
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
-LONGEST = 5000  # characters of a note
 Row = dict[str, Any]
 
 
@@ -162,7 +161,7 @@ class Tracking(Registered):
             return  # other seeds of it are finished: their result stays
         trial = runs[0].info.run_id if runs else self._create_trial(unit, milliseconds(time.time()), self._version)
         self.end(trial, "KILLED" if status == "interrupted" else "FAILED")
-        note = f"{NOTES['trial']}\n\nSeeds {unit.block}: {status}. {message}"[:LONGEST]
+        note = f"{NOTES['trial']}\n\nSeeds {unit.block}: {status}. {message}"[:MOST_NOTE]
         self.log(trial, [], {**TrialTags(status=status).plain(), NOTE: note})
 
     def _version_of(self, manifest: Manifest) -> str:

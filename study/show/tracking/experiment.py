@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.schema import address
+from study.schema.tags import NOTE
 from study.show.tracking.errors import TrackingError, named
 from study.show.tracking.moved import follow
 from study.show.tracking.reach import check_database, check_server
@@ -28,7 +29,6 @@ ENVIRONMENT = {
     # MLflow's defaults phone home, draw bars, and print two lines for each run.
     "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-NOTE = "mlflow.note.content"
 
 log = logging.getLogger(__name__)
 
