@@ -20,6 +20,8 @@ def parser() -> argparse.ArgumentParser:
     only_look.add_argument("--dry-run", action="store_true", help="print the plan, predicted limits and cost; stop")
     only_look.add_argument("--status", action="store_true", help="print what is finished, running and left; start "
                            "nothing")
+    only_look.add_argument("--diff", metavar="FILE", help="print where each arm's effective settings differ from those "
+                           "of another study, such as one of search_spaces/presets; start nothing")
     _add_places(made)
     made.add_argument("--address", metavar="ADDR", help="a Ray cluster's address, or auto (default: this machine)")
     made.add_argument("--max-concurrent", type=_positive, metavar="N", help="at most so many units at once (default: "
