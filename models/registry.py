@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,7 +108,8 @@ def _sampler_lacks(found: Any) -> str:
     if abstract := _abstract(found):
         return abstract
     try:
-        found(seed=0)
+        with warnings.catch_warnings(action="ignore"):  # that it is experimental, say
+            found(seed=0)
     except Exception as error:  # whatever a sampler from outside does when it is made
         return f"it cannot be made with a seed alone ({type(error).__name__}: {error})"
     return ""

@@ -32,7 +32,7 @@ class HParams:
         "none", "how the learning rates fall over `updates`: cosine to 0; step to a tenth at half, a hundredth at "
         "three quarters", enters=("updates",))
     ema: float | None = knob(None, "half-life, in updates, of averages of the weights, which are then what is sampled "
-                             "and measured; null: the weights themselves", above=0)
+                             "and measured; null: the weights themselves", above=0, enters=("conflicts",))
     adam_beta1: float = knob(0.5, "Adam's first decay", low=0, below=1)
     adam_beta2: float = knob(0.999, "Adam's second decay", low=0, below=1)
     flip: bool = knob(False, "mirror each image of a batch, and each image that goes on in a persistent chain, left to "
@@ -83,8 +83,12 @@ class HParams:
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
         """(knob, message) for values that are fine alone and wrong together. `given`: those that the user gave."""
-        cold = cls.now(given, "temperature_end") is not None and cls.now(given, "temperature") == 0
-        return [("temperature_end", "has no effect from temperature: 0, which no factor changes")] if cold else []
+        found, ema, updates = [], cls.now(given, "ema"), cls.now(given, "updates")
+        if cls.now(given, "temperature_end") is not None and cls.now(given, "temperature") == 0:
+            found.append(("temperature_end", "has no effect from temperature: 0, which no factor changes"))
+        if ema is not None and ema >= updates:
+            found.append(("ema", f"found {ema:g}, expected a half-life below updates = {updates}"))
+        return found
 
     @classmethod
     def shape_conflicts(cls, given: Mapping[str, Any], shape: Sequence[int]) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from study.spec import StudySpec
 from study.spec.knobs import Range
-from study.spec.model import Arm, cells_of
+from study.spec.model import Arm, fixed_in
 from study.spec.problems import SpecError
 
 ABSENT = "-"  # of a knob that a method has not
@@ -45,7 +45,7 @@ def effective(spec: StudySpec, arm: Arm) -> dict[str, str]:
     """Every setting of an arm in the words of a spec; of a knob that the study varies all its values. With it stand
     what comparisons between codes need (E1, E3): the noise of a step in each pixel, step_size sqrt(temperature), and
     2a / s^2 of a code that steps by a grad f + s eps: score_scale / temperature."""
-    places = [arm.full(values) for values in _places(spec, arm)]
+    places = [arm.full(values) for values in fixed_in(spec, arm)]
     ranges: dict[str, Range] = dict(spec.search.free[arm.name]) if spec.search else {}
     found = {"method": arm.method, "data": _said([_data(spec.data)])}
     cells = places[:-1] if spec.search else places  # where what is searched has values
@@ -59,14 +59,6 @@ def effective(spec: StudySpec, arm: Arm) -> dict[str, str]:
         ratio = [place["score_scale"] / place["temperature"] if place["temperature"] else math.inf for place in places]
         found |= {"noise a pixel": _said(noise), "2a / s^2": _said(ratio)}
     return found
-
-
-def _places(spec: StudySpec, arm: Arm) -> Iterator[Mapping[str, Any]]:
-    """What is fixed in each cell of the design, and in the search."""
-    if spec.design is not None:
-        yield from cells_of(spec.design.factors[arm.name])
-    if spec.search is not None:
-        yield spec.search.fixed[arm.name]
 
 
 def _data(data: Mapping[str, Any]) -> str:

@@ -139,3 +139,11 @@ class StudySpec:
             "evaluation": asdict(self.evaluation), "resources": asdict(self.resources),
             "keep": self.keep,
             **({"import": self.checksums} if self.imports else {})}
+
+
+def fixed_in(spec: StudySpec, arm: Arm) -> Iterator[Mapping[str, Any]]:
+    """What each cell of the design gives an arm's knobs, and what the search fixes, last."""
+    if spec.design is not None:
+        yield from cells_of(spec.design.factors[arm.name])
+    if spec.search is not None:
+        yield spec.search.fixed[arm.name]

@@ -17,7 +17,7 @@ from models.stability.local_sd import NEIGHBOURS
 from study.plan.make import make_plan
 from study.run.work import Work
 from study.schema.plan import Plan
-from study.show.plan import show
+from study.show.plan import MIRRORED, show
 from study.spec import StudySpec, load, loads
 from study.store.results import Results
 from study.store.units import Store
@@ -70,6 +70,15 @@ def test_the_table_shows_where_kappa_passes_one(planned: tuple[StudySpec, Plan])
     assert {arm: found[arm] for arm in ("kl", "eighth", "fifth", "half")} == {
         "kl": "0.2", "eighth": "0.28", "fifth": "0.45", "half": "none"}
     assert sum("no prediction" in line for line in lines) == 2  # normed, tied
+
+
+@pytest.mark.parametrize(("data", "said"), [("digits", True), ("faces", False)])
+def test_mirrored_digits_are_warned_of(data: str, said: bool, tmp_path: Path) -> None:
+    for flip in ("false", "true"):
+        text = f"study: s\ndata: {data}\nmethod: [kl]\ntrain: {{flip: {flip}}}\ndesign: {{step_size: [0.1]}}"
+        spec = loads(text, "s.yaml")
+        lines = shown(spec, make_plan(spec, load_data(data), 2, tmp_path))
+        assert (MIRRORED in lines) == (said and flip == "true")
 
 
 @pytest.mark.parametrize(("design", "count"), [

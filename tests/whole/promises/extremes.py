@@ -52,6 +52,8 @@ def ends(method: str, knob: str) -> list[Any]:
     high = bounds.get("high", bounds["below"] * ALMOST if "below" in bounds else LARGEST)
     if knob in ("step_size", "step_size_end"):
         high = 1.9  # the spec refuses 2 sigma
+    if knob == "ema":
+        high = SMALL["updates"] * ALMOST
     return [int(low), BEYOND[knob]] if whole else [float(low), float(high)]
 
 
