@@ -27,7 +27,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {"method": METHODS, "network": NETWORK
 BASES = {  # of every one of a kind
     "method": "models.methods.method:Method", "network": "models.networks.layers:Score",
     "data set": "models.data.datasets:DataSet", "measure": "models.measures.table:Measure",
-    "sampler": "optuna.samplers:BaseSampler",  # imported where a spec names one from outside
+    "sampler": "optuna.samplers:BaseSampler",  # imported where a spec names one from outside, as the next
+    "pruner": "optuna.pruners:BasePruner",
 }
 OBJECTS = ("measure",)  # the others are classes
 
@@ -115,10 +116,22 @@ def _sampler_lacks(found: Any) -> str:
     return ""
 
 
+def _pruner_lacks(found: Any) -> str:
+    if abstract := _abstract(found):
+        return abstract
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            found()
+    except Exception as error:
+        return f"it cannot be made without arguments ({type(error).__name__}: {error})"
+    return ""
+
+
 def _abstract(found: Any) -> str:
     lacks = sorted(getattr(found, "__abstractmethods__", ()))
     return f"it lacks {', '.join(lacks)}" if lacks else ""
 
 
 _LACKS = {"method": _method_lacks, "network": _network_lacks, "data set": _data_set_lacks,
-          "measure": lambda found: found.problem(), "sampler": _sampler_lacks}
+          "measure": lambda found: found.problem(), "sampler": _sampler_lacks,
+          "pruner": _pruner_lacks}

@@ -38,10 +38,13 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
 
 
 def make_pruner(name: str | None, updates: int) -> BasePruner:
-    """Successive halving with rungs at a ninth and a third of the updates; or none."""
+    """Successive halving with rungs at a ninth and a third of the updates; one from outside; or none."""
     from optuna import pruners
 
     if name is None:
         return pruners.NopPruner()
+    if ":" in name:
+        found: BasePruner = find("pruner", name)()
+        return found
     return pruners.SuccessiveHalvingPruner(min_resource=max(1, updates // REDUCTION**2), reduction_factor=REDUCTION,
                                            min_early_stopping_rate=0, bootstrap_count=0)

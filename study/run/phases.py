@@ -15,6 +15,7 @@ from study.store.results import Result, Results
 from study.store.units import Store
 
 if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.trial import BaseTrial
 
@@ -88,7 +89,7 @@ def make_search(spec: StudySpec, version: str, content_hash: str, results: Resul
     import optuna
 
     from study.run.search.arm import ArmSearch
-    from study.run.search.guard import Guarded
+    from study.run.search.guard import Guarded, GuardedPruner
     from study.run.search.search import Search
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -100,6 +101,10 @@ def make_search(spec: StudySpec, version: str, content_hash: str, results: Resul
         made = make_sampler(search.sampler, seed)
         return Guarded(made, search.sampler) if ":" in search.sampler else made
 
+    def pruner(updates: int) -> BasePruner:
+        made = make_pruner(search.prune, updates)
+        return GuardedPruner(made, search.prune) if search.prune and ":" in search.prune else made
+
     for arm in spec.arms:
         def make(trial: BaseTrial, arm: str = arm) -> Unit:
             configuration = suggest(spec, arm, trial)
@@ -107,7 +112,7 @@ def make_search(spec: StudySpec, version: str, content_hash: str, results: Resul
 
         updates = int(spec.arms[arm].full(search.fixed[arm])["updates"])
         one = ArmSearch(arm, trials=trials[arm], seed=spec.seed, objectives=len(search.objectives),
-                        sampler=sampler, pruner=make_pruner(search.prune, updates),
+                        sampler=sampler, pruner=pruner(updates),
                         make=make, results=results, store=store, journal=f"search/{version}/{arm}.json")
         one.replay(trained, read_only)
         arms.append(one)

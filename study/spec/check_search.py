@@ -107,7 +107,11 @@ def _prune(reader: Reader, value: Any, chosen: list[Objective]) -> str | None:
     where = ("search", "prune")
     if value is None:
         return None
-    word = reader.word(where, value, ("successive_halving",), "null")
+    if isinstance(value, str) and ":" in value:
+        reader.find(where, "pruner", value)
+        word = value
+    else:
+        word = reader.word(where, value, ("successive_halving",), "null")
     if word != value:
         return None
     if len(chosen) > 1:

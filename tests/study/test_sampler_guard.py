@@ -61,3 +61,25 @@ def test_what_is_no_number_of_a_trial_is_not_put_into_a_journal() -> None:
     study.ask()
     assert memory(study) == {"mine": {"a": 1}} and what_is_new({}, memory(study), ["u"]) == {}
     assert what_is_new({}, {"parents": [0]}, ["u"]) == {"noted": {"parents": ["u"]}}
+
+
+class Refuses(optuna.pruners.BasePruner):
+    """Fails on its second look."""
+
+    looks = 0
+
+    def prune(self, study: Any, trial: Any) -> bool:
+        Refuses.looks += 1
+        if Refuses.looks > 1 and not MENDED:
+            raise KeyError("no rungs")
+        return False
+
+
+def test_a_pruner_that_fails_stops_the_launch_with_a_line(launch: Launch) -> None:
+    MENDED.clear()
+    Path("tiny.yaml").write_text(SEARCH.replace("sampler: SAMPLER", f"prune: '{ME}:Refuses'"))
+    code, _, errors = launch("--quiet")
+    assert code == 1 and errors[0] == (
+        f"stopped: search.prune {ME}:Refuses: KeyError: 'no rungs'; once that is mended the same command continues")
+    MENDED.append(True)
+    assert launch("--quiet")[0] == 0 and len(done()) == 4

@@ -424,3 +424,26 @@ def test_what_was_pruned_before_the_journal_could_say_so_is_pruned(tmp_path: Pat
         second.replay([unit] if mine else [])
         assert states(second) == [TrialState.PRUNED if mine else TrialState.WAITING]
         assert second.study.trials[0].intermediate_values == ({10: 0.4} if mine else {})
+
+
+@pytest.mark.parametrize("name", ["MedianPruner", "HyperbandPruner"])
+def test_optunas_pruners_by_their_place_stop_the_same_trials_in_a_relaunch(name: str, tmp_path: Path) -> None:
+    """Each trial is worse than the one before: some are stopped."""
+    shelf, place = Shelf(tmp_path), f"optuna.pruners:{name}"
+    first = arm_search(tmp_path, shelf, trials=12, pruner=make_pruner(place, 90))
+    stopped = []
+    for k in range(10):
+        unit = first.ask()
+        assert unit is not None
+        rungs = {update: 0.1 * (k + 1) for update in (1, 3, 9, 27, 81)}
+        stopped.append(first.should_prune(unit, rungs))
+        (prune if stopped[-1] else finish)(first, unit, rungs)
+    assert any(stopped) and not all(stopped) and not stopped[0]
+    second = arm_search(tmp_path, shelf, trials=12, pruner=make_pruner(place, 90))
+    second.replay()
+    assert states(second) == states(first)
+    ahead = [search.ask() for search in (first, second)]
+    assert all(ahead) and ahead[0] == ahead[1]
+    asked = [search.should_prune(unit, {1: 0.55, 3: 0.55}) for search, unit in
+             zip((first, second), ahead, strict=True) if unit]
+    assert asked[0] == asked[1]

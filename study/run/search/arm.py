@@ -65,7 +65,8 @@ class ArmSearch:
         self.arm, self.trials, self.seed = arm, trials, seed
         self._sampler, self._make, self._results, self._store, self._path = sampler, make, results, store, journal
         self._pruner = pruner
-        self.study = optuna.create_study(directions=["minimize"] * objectives, sampler=sampler(seed), pruner=pruner)
+        self.study = optuna.create_study(study_name=arm, directions=["minimize"] * objectives, sampler=sampler(seed),
+                                         pruner=pruner)  # named, since Hyperband deals its brackets by the name
         self.repeats = 0  # suggestions of this launch that had been made before
         self.answered = 0  # suggestions of this launch that another version of the study had trained
         self._repeats_in_a_row = 0
@@ -155,7 +156,7 @@ class ArmSearch:
     def _rung_attrs(self, rungs: Mapping[str, float]) -> dict[str, Any]:
         """What the pruner would have noted of a trial that reported these: it does so here, in a study of its own,
         where no other trial can stop it on the way."""
-        alone = optuna.create_study(pruner=self._pruner)
+        alone = optuna.create_study(study_name=self.arm, pruner=self._pruner)
         trial = alone.ask()
         for update in sorted(map(int, rungs)):
             trial.report(rungs[str(update)], update)

@@ -1,4 +1,4 @@
-"""A sampler from outside: where it fails, the launch stops with a sentence; what it suggests lies in the space."""
+"""A sampler or pruner from outside: where it fails, the launch stops with a sentence; suggestions lie in the space."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -52,3 +53,16 @@ class Guarded(BaseSampler):
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self._call("after_trial", study, trial, state, values)
+
+
+class GuardedPruner(BasePruner):
+    """The pruner of this name."""
+
+    def __init__(self, pruner: BasePruner, name: str) -> None:
+        self._pruner, self._name = pruner, name
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        try:
+            return bool(self._pruner.prune(study, trial))
+        except Exception as error:  # whatever code from outside does
+            raise RunError(f"search.prune {self._name}: {type(error).__name__}: {error}") from error
