@@ -30,6 +30,7 @@ from study.store.units import DamagedError, StorageError, Store
 
 UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts, and between two lines of the last uploads
 LAUNCH, LACKING, END = "this launch", "what the storage lacks", "the end of this launch"  # keys of jobs
+NETWORK = "the network of "  # what a key begins with, before its arm
 
 
 class Monitor:
@@ -154,7 +155,7 @@ class Monitor:
             mine = [one for one in confirmed if counted[one.unit.config_hash] == arm]
             if mine:
                 one = best_of(mine, self.plan)
-                self._queue.put(f"the network of {arm}", functools.partial(self._register, arm, one))
+                self._queue.put(f"{NETWORK}{arm}", functools.partial(self._register, arm, one))
 
     def _register(self, arm: str, one: Replicate) -> None:
         payload = self.store.read_state(one.unit, one.manifest)
@@ -185,6 +186,11 @@ class Monitor:
     def not_shown(self) -> int:
         """Units that are done and that MLflow does not show yet."""
         return sum(len(self._to_show.get(key, ())) for key in self._queue.waiting())
+
+    @property
+    def not_registered(self) -> list[str]:
+        """Arms whose best network is not in MLflow's registry yet."""
+        return sorted(key.removeprefix(NETWORK) for key in self._queue.waiting() if key.startswith(NETWORK))
 
     @property
     def kept_bytes(self) -> int:
