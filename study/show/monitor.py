@@ -187,21 +187,24 @@ class Monitor:
         """Units that are done and that MLflow does not show yet."""
         return sum(len(self._to_show.get(key, ())) for key in self._queue.waiting())
 
-    @property
-    def not_registered(self) -> list[str]:
-        """Arms whose best network is not in MLflow's registry yet."""
-        return sorted(key.removeprefix(NETWORK) for key in self._queue.waiting() if key.startswith(NETWORK))
+    def what_lacks(self) -> list[str]:
+        """A line of what MLflow does not show, and of what is not in its registry."""
+        lines = []
+        if units := self.not_shown:
+            most = "" if self.tracking.is_known else "up to "
+            is_refused = self._queue.refused() & self._to_show.keys()  # though MLflow answers
+            cure = f"{'once that is mended (see above) ' if is_refused else ''}the same command"
+            lines.append(f"{most}{units} units are not shown in MLflow; {cure} adds them")
+        if arms := sorted(key.removeprefix(NETWORK) for key in self._queue.waiting() if key.startswith(NETWORK)):
+            lines.append(f"not in MLflow's registry: the best networks of {', '.join(arms)}; the same command adds "
+                         "them")
+        return lines
 
     @property
     def kept_bytes(self) -> int:
         """Of the networks of what is finished."""
         return sum(manifest.state.bytes for units in self._done.values() for _, manifest in units.values()
                    if manifest.state is not None)
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether MLflow, though it answers, has refused one of them."""
-        return bool(self._queue.refused() & self._to_show.keys())
 
     # Jobs, in the queue's thread.
 
