@@ -64,7 +64,7 @@ def knob_problem(knobs: type, name: str, value: Any) -> str | None:
         return _lost(b["names"], value)
     wrong_type = not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
     if wrong_type or (literals and value is not None and value not in literals):
-        return f"found {value!r}, expected {phrase}"
+        return f"found {value!r}, expected {phrase}" + "; did you mean none?" * (value is None and "none" in literals)
     if value is None or isinstance(value, str):
         return None
     inside = (math.isfinite(value) and value > b.get("above", -math.inf) and value >= b.get("low", -math.inf)

@@ -23,10 +23,20 @@ class Sampler:
         self.trained = trained
 
     def predict(self, n: Any, params: dict[str, Any] | None = None) -> np.ndarray:
-        """(n, *shape) float32."""
+        """(n, *shape) float32. n: a whole number, or what has just one, as a served model gets. Raises ValueError."""
         given = params or {}
-        samples = self.trained.sample(int(n), int(given.get("steps") or 0) or None, int(given.get("seed") or 0))
-        return cast("np.ndarray", samples[0])
+        steps, seed = (_whole(name, given.get(name) or 0) for name in ("steps", "seed"))
+        [samples] = self.trained.sample(_whole("n", n), steps or None, seed)
+        return cast("np.ndarray", samples)
+
+
+def _whole(name: str, given: Any) -> int:
+    import numpy as np
+
+    numbers = np.asarray(given).reshape(-1)
+    if numbers.size != 1 or numbers.dtype.kind not in "iuf" or not float(numbers[0]).is_integer():
+        raise ValueError(f"{name}: found {' '.join(repr(given).split())[:100]}, expected a whole number")
+    return int(numbers[0])
 
 
 def write(folder: Path, payload: bytes, seed: int) -> None:

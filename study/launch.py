@@ -275,10 +275,8 @@ def _report(one: _Launch, status: str, reason: str, monitor: Monitor, work: Work
         one.say(line)
     for unit, message in monitor.lost_units:
         print(f"lost: {monitor.name(unit)}: {message}", file=sys.stderr)
-    if monitor.not_shown:
-        most = "" if monitor.tracking.is_known else "up to "
-        cure = "once that is mended (see above) the same command" if monitor.is_refused else "the same command"
-        print(f"{most}{monitor.not_shown} units are not shown in MLflow; {cure} adds them", file=sys.stderr)
+    for line in monitor.what_lacks():
+        print(line, file=sys.stderr)
     if status == "interrupted":
         print(_how_to_continue(one.words), file=sys.stderr)
         return INTERRUPTED

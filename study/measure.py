@@ -61,11 +61,13 @@ def _add(store: Store, plan: Plan, later: Later, tracking: Tracking) -> int:
     from study.store.units import StorageError
 
     done = trained(store, plan)
+    if not done:
+        raise StorageError("nothing of the study is finished yet")
     wanted = [(config_hash, i) for config_hash, units in done.items() for i, (_, m) in enumerate(units) if m.state]
     if not wanted:
         raise StorageError(f"{store.uri}/{store.study}: no networks are kept of what is finished (keep in the study's "
                            "file), and so nothing can be measured")
-    new = gone = 0
+    new = gone = none = 0
     with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
         for config_hash, i in bar.track(wanted, description="units"):
             unit, manifest = done[config_hash][i]
@@ -74,12 +76,15 @@ def _add(store: Store, plan: Plan, later: Later, tracking: Tracking) -> int:
                 gone += 1
                 continue
             rows = later.rows(unit, payload, store.rows(unit, manifest))
-            if rows is not None:
+            if rows:
                 done[config_hash][i] = unit, store.replace_rows(unit, manifest, rows)
                 new += 1
+            elif rows is not None:
+                none += 1
             tracking.show(store, done[config_hash])
     print(*later.notes, sep="\n", end="\n" * bool(later.notes), file=sys.stderr)
-    print(f"{new} units of work are measured, {len(wanted) - new - gone} were measured before"
+    print(f"{new} units of work are measured, {len(wanted) - new - gone - none} were measured before"
+          + (f"; {none} have no number: their replicates diverged, or the measure is not finite" if none else "")
           + (f"; the networks of {gone} are not kept" if gone else ""))
     finished = [(unit, store.rows(unit, manifest)) for units in done.values() for unit, manifest in units]
     show_measures(plan, finished, later.names, later.floors(), Console(highlight=False))

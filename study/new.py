@@ -86,12 +86,15 @@ def _new(arguments: argparse.Namespace) -> int:
     from study.show import command
     from study.show.plan import RANDOM_FEATURES
     from study.spec import loads
+    from study.spec.check import name_problem
     from study.store.cache import cache_dir
     from study.store.files import DEFAULT_STORAGE
     from study.store.units import StorageError, Store
 
     kind, place = ("folder", arguments.images) if arguments.parquet is None else ("parquet", arguments.parquet)
     name = arguments.study or _name_of(place)
+    if problem := name_problem(name):
+        raise StorageError(f"--study: {problem}")
     out = Path(arguments.out or f"{name}.yaml")
     if out.exists() and not arguments.force:
         raise StorageError(f"--out {out}: is there already; --force writes over it")
@@ -159,7 +162,7 @@ def _look(index: Index, chosen: DiskOptions) -> Seen:
     rows = good[np.unique(words[good], axis=0, return_index=True)[1]]
     held = fitting(len(rows)) or ROOM
     share = 1 - len(good) / max(1, len(side))
-    broken = next((most for most in BROKEN if share <= most), chosen.refuse_broken)
+    broken = next((most for most in BROKEN if share <= most), BROKEN[-1])
     lay_out(index, replace(chosen, search=held, confirm=held, refuse_broken=broken))
     coloured: list[bool] = []
     for row in rows[:LOOKED_AT].tolist():

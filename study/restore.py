@@ -75,6 +75,8 @@ def _restore(store: Store, shown: Restorable) -> int:
             continue
         store.restore(unit, records, manifest)
         restored += 1
+    if not restored + there + refused:
+        raise TrackingError(f"MLflow at {shown.uri} shows nothing finished of study {store.study!r}")
     print(f"{store.uri}/{store.study}: {restored} units of work are restored, {there} were whole"
           + (f", {refused} cannot be had from MLflow" if refused else ""))
     return DONE if restored or there else BAD_INPUT

@@ -14,7 +14,9 @@ if __name__ == "__main__":  # Python put the working directory first, whose mode
     sys.path[:not sys.flags.safe_path] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +61,12 @@ def _sample(arguments: argparse.Namespace) -> int:
     for note in learn_again(one.unit.configuration.imports, arguments.modules):
         print(note, file=sys.stderr)
     trained = _loaded(payload, one, arguments.device)
+    out = Path(arguments.out)
+    with _writing(out):  # before what may take long
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
     print(f"sampling from {_name(one, plan)}")
     samples = _sampled(trained, arguments)[0]
-    out = Path(arguments.out)
     _write(out, samples, trained.view, _about(one, plan, len(samples), arguments))
     first = f" (the first {FEW})" if samples.ndim == 4 and len(samples) > FEW else ""
     print(f"{out}: samples.png{first}, samples.npy {samples.shape}, samples.json")
@@ -127,13 +132,19 @@ def _write(out: Path, samples: np.ndarray, view: tuple[float, float], about: dic
     import numpy as np
 
     from study.store.sheet import sheet
-    from study.store.units import StorageError
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with _writing(out):
         np.save(out / "samples.npy", samples)
         (out / "samples.png").write_bytes(sheet(samples, view))
         (out / "samples.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    from study.store.units import StorageError
+
+    try:
+        yield
     except OSError as error:
         raise StorageError(f"--out {out}: cannot be written: {error.strerror}") from error
 

@@ -41,7 +41,8 @@ def read(store: Store, name: str, cache: Path) -> Study:
     launches.sort(key=lambda r: (r.info.start_time, r.info.run_id), reverse=True)
     planned = next((r for r in launches if store.has(r, "plan.json")), None)
     if planned is None:
-        raise PassingError(f"study {name} has no plan yet: its launch has not written it, or stopped before")
+        raise PassingError(f"study {name} has no plan in MLflow: its launch has not written it yet, or its artifacts "
+                           "are gone; the same launch again writes it")
     plan = _plan(name, store.artifact(planned, "plan.json", cache))
     version = planned.data.tags.get(STUDY_VERSION, "")
     counted = _counted(store.text(planned, FILE, cache))

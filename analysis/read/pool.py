@@ -37,14 +37,18 @@ def pooled(studies: Sequence[Study]) -> Study:
         "measures": {k: v for s in named for k, v in s.plan.measures.items()},
         "search": _searched([s.plan.search for s in named if s.plan.search is not None])})
     together: dict[str, Any] = {
-        frame: pd.concat([getattr(s, frame) for s in named], ignore_index=True)
-        for frame in ("cells", "trials", "finals", "curves")}
+        frame: _together([getattr(s, frame) for s in named]) for frame in ("cells", "trials", "finals", "curves")}
     return replace(
         first, name=" + ".join(s.name for s in named), plan=plan, **together,
         spec="\n".join(f"# {s.name}\n{s.spec}" for s in named), arms=[a for s in named for a in s.arms],
         launch={**first.launch,
                 "status": "RUNNING" if any(s.is_running for s in named) else first.launch.get("status", "")},
         pictures=_pictures(named), warnings=[f"{s.name}: {line}" for s in named for line in s.warnings])
+
+
+def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of all; what has none, of a study of which nothing has finished, would make numbers objects."""
+    return pd.concat([f for f in frames if len(f)] or frames[:1], ignore_index=True)
 
 
 def _pictures(studies: Sequence[Study]) -> Pictures | None:

@@ -86,6 +86,11 @@ class SampleMetrics:
                 if self._kind(space) in m.spaces and m.takes(self.n, len(points), points.shape[1])
                 for name in [m.name(self.n, space)]]
 
+    def refuses(self, name: str) -> str:
+        """Why `all` has not this measure of n samples, where it is one of this data's; else ""."""
+        return next((m.refuses(self.n, len(points), points.shape[1]) for space, points in self._held_out.items()
+                     for m in self.rows if self._kind(space) in m.spaces and m.name(self.n, space) == name), "")
+
     def _looks_at_train(self, only: Container[str] | None) -> bool:
         """Whether any of these measures (None: all) needs distances to the train split, which cost much."""
         return any("train split" in m.needs for m in self.rows
@@ -154,9 +159,10 @@ class SampleMetrics:
 
     def _own_value(self, m: Measure, function: Callable[..., Any], x: np.ndarray, y: np.ndarray) -> float:
         try:
-            return float(self._called(m, function, x, y))
-        except Exception as error:  # whatever code from outside does
-            raise MeasureError(f"measure {m.family}: {type(error).__name__}: {error}") from error
+            return float(self._called(m, function, x.copy(), y.copy()))  # it may write into what it is given
+        except (Exception, SystemExit) as error:  # whatever code from outside does
+            said = str(error).partition("\n")[0]
+            raise MeasureError(f"measure {m.family}: {type(error).__name__}: {said}") from error
 
     def _called(self, m: Measure, function: Callable[..., Any], x: np.ndarray, y: np.ndarray) -> Any:
         if "data's density" in m.needs:

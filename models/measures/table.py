@@ -7,6 +7,7 @@ no array library, so that a spec is checked without one. docs/metrics.md has the
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,9 +94,16 @@ class Measure:
 
     def takes(self, n: int, m: int, features: int) -> bool:
         """Whether n samples and m held-out rows of so many features are enough, and n not too many."""
-        rows = min(n, m)
-        return rows >= self.least and rows >= self.per_feature * features and (
-            self.most is None or n <= min(m, self.most))
+        return not self.refuses(n, m, features)
+
+    def refuses(self, n: int, m: int, features: int) -> str:
+        """Why these rows do not allow it; "" where they do."""
+        least = max(self.least, math.ceil(self.per_feature * features))
+        if min(n, m) < least:
+            return f"found {n} samples and {m} held-out rows, expected at least {least} of each"
+        if self.most is not None and n > min(m, self.most):
+            return f"found {n} samples, expected at most {min(m, self.most)}"
+        return ""
 
 
 def _judged(family: str, label: str, function: str, better: Better, field: str = "", *, least: int = 2,

@@ -46,8 +46,11 @@ class Trained:
 
         progress: called with how many are made so far.
         steps: of fresh chains from the reference. None: as training sees them, persistent chains as they stand, else
-        fresh chains of T steps; ValueError for more than `particles` of persistent ones.
+        fresh chains of T steps; ValueError for more than `particles` of persistent ones, and for less than nothing.
         """
+        for name, found, least in (("samples", n, 1), ("steps", steps or 0, 0), ("seed", seed, 0)):
+            if found < least:
+                raise ValueError(f"{name}: found {found}, expected at least {least}")
         state, method = self.state, self.method.at(self.state.update)
         noise = Noise(generators_for(state.seeds, "samples", state.device, seed), state.noise.dtype)
         if steps is None and state.pool is not None:

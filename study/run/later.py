@@ -48,7 +48,7 @@ class Later:
         for name in asked:
             if ":" in name:
                 self._own.append(_own(name, modules))
-            elif number := re.fullmatch(r"\w+_(\d{1,6})", name):
+            elif number := re.fullmatch(r"\w+_([1-9]\d{0,5})", name):
                 self._sizes[name] = int(number[1])
             else:
                 raise MeasureError(f"--add: found {name!r}, expected a measure with the number of samples at its end, "
@@ -63,7 +63,8 @@ class Later:
         return list(self._sizes)
 
     def rows(self, unit: Unit, kept: bytes, rows: Sequence[Mapping[str, Any]]) -> list[Row] | None:
-        """The unit's records with the measures in them; None where all are there. Raises MeasureError."""
+        """The unit's records with the measures in them; None where all are there, [] where none is a number: of
+        replicates that diverged, say. Raises MeasureError."""
         c = unit.configuration
         self.notes.update(dict.fromkeys(learn_again(c.imports, self._modules)))
         data = self._data_of(c)
@@ -76,6 +77,8 @@ class Later:
                                           if name in metrics.named(m)), self._samples)
         final = {row[SEED]: row for row in rows if row[STAGE] == FINAL and row[DIVERGED_AT] is None}
         lacking = [name for name in self._sizes if any(row.get(name) is None for row in final.values())]
+        if final and not lacking:
+            return None
         found: dict[int, dict[str, float]] = {seed: {} for seed in final}
         for n in sorted({self._sizes[name] for name in lacking}):
             metrics = self._metrics_of(c, n)
@@ -86,7 +89,7 @@ class Later:
                     found[seed] |= {name: value for name, value in metrics.all(samples, only).items()
                                     if math.isfinite(value)}
         if not any(found.values()):
-            return None
+            return []
         return [{**row, **(found.get(row[SEED], {}) if row[STAGE] == FINAL else {})} for row in rows]
 
     def floors(self) -> dict[str, Floor]:
@@ -98,7 +101,7 @@ class Later:
         for metrics in self._metrics.values():
             only = [name for name in self._sizes if self._sizes[name] == metrics.n and name not in found]
             found |= metrics.floors(FLOOR_DRAWS, np.random.default_rng(0), only) if only else {}
-        return found
+        return {name: floor for name, floor in found.items() if math.isfinite(floor.mean)}
 
     def _sampled(self, unit: Unit, kept: bytes, n: int) -> dict[int, np.ndarray]:
         """Seed -> n samples as training sees them, (n, *shape), of those of which all are finite."""
@@ -150,6 +153,8 @@ class Later:
     def _check(metrics: SampleMetrics, names: Sequence[str]) -> None:
         known = metrics.names()
         if unknown := next((name for name in names if name not in known), ""):
+            if why := metrics.refuses(unknown):
+                raise MeasureError(f"--add: {unknown}: {why}")
             near = nearest(unknown, known)
             raise MeasureError(f"--add: found {unknown!r}, expected one of {', '.join(known)}"
                                + (f"; did you mean {near}?" if near else ""))
@@ -157,7 +162,8 @@ class Later:
 
 def _own(place: str, modules: str) -> Measure:
     """The user's, from this folder or installed. Raises MeasureError, and ImportedError."""
-    learn_again({place.partition(":")[0].partition(".")[0]: ""}, modules)
+    if top := place.partition(":")[0].partition(".")[0]:
+        learn_again({top: ""}, modules)
     try:
         return own_measure(place)
     except FindError as error:

@@ -30,6 +30,7 @@ from study.store.units import DamagedError, StorageError, Store
 
 UPDATE_SECONDS = 10.0  # between two updates of the launch's live counts, and between two lines of the last uploads
 LAUNCH, LACKING, END = "this launch", "what the storage lacks", "the end of this launch"  # keys of jobs
+NETWORK = "the network of "  # what a key begins with, before its arm
 
 
 class Monitor:
@@ -154,7 +155,7 @@ class Monitor:
             mine = [one for one in confirmed if counted[one.unit.config_hash] == arm]
             if mine:
                 one = best_of(mine, self.plan)
-                self._queue.put(f"the network of {arm}", functools.partial(self._register, arm, one))
+                self._queue.put(f"{NETWORK}{arm}", functools.partial(self._register, arm, one))
 
     def _register(self, arm: str, one: Replicate) -> None:
         payload = self.store.read_state(one.unit, one.manifest)
@@ -186,16 +187,24 @@ class Monitor:
         """Units that are done and that MLflow does not show yet."""
         return sum(len(self._to_show.get(key, ())) for key in self._queue.waiting())
 
+    def what_lacks(self) -> list[str]:
+        """A line of what MLflow does not show, and of what is not in its registry."""
+        lines = []
+        if units := self.not_shown:
+            most = "" if self.tracking.is_known else "up to "
+            is_refused = self._queue.refused() & self._to_show.keys()  # though MLflow answers
+            cure = f"{'once that is mended (see above) ' if is_refused else ''}the same command"
+            lines.append(f"{most}{units} units are not shown in MLflow; {cure} adds them")
+        if arms := sorted(key.removeprefix(NETWORK) for key in self._queue.waiting() if key.startswith(NETWORK)):
+            lines.append(f"not in MLflow's registry: the best networks of {', '.join(arms)}; the same command adds "
+                         "them")
+        return lines
+
     @property
     def kept_bytes(self) -> int:
         """Of the networks of what is finished."""
         return sum(manifest.state.bytes for units in self._done.values() for _, manifest in units.values()
                    if manifest.state is not None)
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether MLflow, though it answers, has refused one of them."""
-        return bool(self._queue.refused() & self._to_show.keys())
 
     # Jobs, in the queue's thread.
 

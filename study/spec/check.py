@@ -106,10 +106,17 @@ def _name(reader: Reader) -> str:
     value = reader.raw.get("study")
     if value is None:
         reader.report(("study",), "missing; expected the study's name")
-    elif not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
-        reader.report(("study",), f"found {value!r}, expected a name of letters, digits, '.', '_' and '-', "
-                                  f"beginning with a letter or digit, at most 100 long{reader.in_quotes(('study',))}")
+    elif problem := name_problem(value):
+        reader.report(("study",), f"{problem}{reader.in_quotes(('study',))}")
     return str(value)
+
+
+def name_problem(value: object) -> str:
+    """Why a study cannot have this name; or ""."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        return ""
+    return (f"found {value!r}, expected a name of letters, digits, '.', '_' and '-', beginning with a letter or digit, "
+            "at most 100 long")
 
 
 def _question(reader: Reader) -> str:

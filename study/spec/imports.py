@@ -122,6 +122,8 @@ def _found(name: str, folders: Sequence[str] | dict[str, None]) -> Imported | st
         bare = next((folder for folder in folders if Path(folder, name).is_dir()), None)
         if bare is not None:
             return f"found the folder {Path(bare, name)}, expected an __init__.py in it"
+        if absent := next((folder for folder in folders if not Path(folder).is_dir()), ""):
+            return f"found {absent!r}, expected a folder that is there, with {name}.py or a package {name}/ in it"
         known = [p.stem for folder in folders for p in Path(folder).iterdir() if p.suffix == ".py" or p.is_dir()]
         near = nearest(name, known)
         return (f"found {name!r}, expected {name}.py or a package {name}/ in {' or '.join(folders)}"

@@ -165,7 +165,8 @@ class Files:
         try:
             return None if payload is None else json.loads(payload)
         except (ValueError, RecursionError) as error:
-            log.warning("%s/%s/%s is damaged and made again: %s", self.uri, self.study, path, _one_line(error))
+            log.warning("%s/%s/%s is damaged; a launch makes it again: %s", self.uri, self.study, path,
+                        _one_line(error))
             return None
 
 

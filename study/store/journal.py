@@ -25,7 +25,8 @@ def read_journal(store: Store, path: str) -> list[Entry]:
     except (KeyError, TypeError, ValueError):  # JSON, and no journal
         is_whole = False
     if not is_whole:
-        log.warning("%s/%s/%s is damaged and made again from what is finished", store.uri, store.study, path)
+        log.warning("%s/%s/%s is damaged; a launch makes it again from what is finished", store.uri, store.study,
+                    path)
         return []
     return list(found["entries"])
 

@@ -41,15 +41,22 @@ class Replicate:
 
 def read_plan(store: Store) -> Plan:
     """The last launch's. Raises NoPlanError."""
+    path = f"{store.uri}/{store.study}/plan.json"
+    again = "without which nothing can be counted; a launch makes it again"
     if (written := store.read("plan.json")) is None:
+        if any(store.done_units()):  # restored, say
+            raise NoPlanError(f"{path} is missing, {again}")
         known = sorted(path.parent.name for path in store.folder.glob("*/plan.json")) if store.local else []
         raise NoPlanError(f"study {store.study!r} has not been started in {store.uri}"
                           + (f"; {', '.join(known[:20])} {'has' if len(known) == 1 else 'have'}" if known else ""))
     try:
-        return Plan.read(unsealed(json.loads(written)))
+        plan = Plan.read(unsealed(json.loads(written)))
     except (ValueError, RecursionError) as error:
-        raise NoPlanError(f"{store.uri}/{store.study}/plan.json is damaged, without which nothing can be counted; the "
-                          "next launch makes it again") from error
+        raise NoPlanError(f"{path} is damaged, {again}") from error
+    if plan.study != store.study:  # a copied folder, or one that is named by a path
+        raise NoPlanError(f"{path}: found the plan of the study {plan.study!r}, expected that of {store.study!r}: a "
+                          "study's folder bears its name")
+    return plan
 
 
 def trained(store: Store, plan: Plan) -> dict[str, list[tuple[Unit, Manifest]]]:

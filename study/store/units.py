@@ -28,7 +28,7 @@ PRUNED = "pruned"  # the status of a unit that its search stopped: another versi
 CHECKPOINTS_KEPT = 2
 DIGEST_BYTES = hashlib.sha256().digest_size
 
-AGAIN = "the unit runs again"
+AGAIN = "a launch runs the unit again"
 log = logging.getLogger(__name__)
 
 
@@ -107,7 +107,8 @@ class Store(Files):
         """What `write_state` wrote; None where nothing is kept. Raises DamagedError."""
         payload = None if manifest.state is None else self.read(f"{unit.key}/{STATE}")
         if payload is not None and _file(payload) != manifest.state:
-            raise DamagedError(f"{self.uri}/{self.study}/{unit.key}/{STATE} is not what done.json says")
+            raise DamagedError(f"{self.uri}/{self.study}/{unit.key}/{STATE} is not what done.json says; where it "
+                               "is removed the unit stays done, without its networks")
         return payload
 
     def drop_state(self, unit: Unit) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from analysis import report
+from study.show.tracking import Tracking
+from study.store.provenance import Provenance
+from tests.stores import template
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,6 +24,19 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_an_unknown_study_names_the_nearest(toy_uri, capsys):
     assert report.main(["--study", "tooy", "--tracking-uri", toy_uri]) == 2
     assert capsys.readouterr().err == "report: no study named 'tooy'; did you mean toy? (studies: toy)\n"
+
+
+def test_a_launch_whose_files_are_gone_says_how_they_come_back(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{shutil.copy(template(), 'mlflow.db')}"
+    tracking = Tracking(uri, "jko", "v1")
+    tracking.check_reachable()
+    tracking.start_launch("study: jko\n", {"study": "jko"}, Provenance("c0ffee", True, "", "", "here"), "here")
+    shutil.rmtree("mlruns")
+    assert report.main(["--tracking-uri", uri]) == 2
+    assert capsys.readouterr().err == (
+        "report: study jko has no plan in MLflow: its launch has not written it yet, or its artifacts are gone; the "
+        "same launch again writes it\n")
 
 
 def test_a_study_named_twice_is_one(toy_uri, few_panels, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from shutil import copy
@@ -53,6 +54,15 @@ def test_two_studies_are_one_with_all_arms_and_the_first_baseline(uri, tmp_path)
     assert found.loc["toy: jko", "difference"] == pytest.approx(own.loc["jko", "difference"])
     assert (limits(both)["delta_min"].notna()).all() and len(grid(both)) == 24 + 3
     assert pooled([one]) is one
+
+
+def test_a_study_of_which_nothing_has_finished_leaves_the_other_s_numbers_numbers(uri, tmp_path):
+    """Frames without rows know no types, and no figure can draw objects."""
+    one, two = (read(Store(uri), name, tmp_path) for name in ("toy", "other"))
+    bare = replace(two, **{name: getattr(two, name).iloc[:0].astype(object) for name in ("trials", "finals", "curves")})
+    both = pooled([bare, one])
+    assert both.curves.dtypes.equals(one.curves.dtypes) and len(both.finals) == len(one.finals)
+    assert both.arms[:3] == ["other: kl", "other: w", "other: k"] and pooled([bare, bare]).finals.empty
 
 
 def test_studies_of_other_data_are_refused(uri, tmp_path):

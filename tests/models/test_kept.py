@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import models
+from models.pyfunc import Sampler
 from models.testing import tiny
 from models.training.checkpoint import CheckpointError, save_state
 from models.training.fit import sample
@@ -65,6 +67,29 @@ def test_persistent_chains_are_as_many_as_there_are() -> None:
     with pytest.raises(ValueError, match="found 13, expected at most particles = 12"):
         trained.sample(13)
     assert trained.sample(13, 2).shape == (3, 13, *tiny.IMAGES)
+
+
+@pytest.mark.parametrize(("asked", "said"), [
+    ({"n": 0}, "samples: found 0, expected at least 1"), ({"n": -1}, "samples: found -1, expected at least 1"),
+    ({"n": 2, "steps": -1}, "steps: found -1, expected at least 0"),
+    ({"n": 2, "seed": -1}, "seed: found -1, expected at least 0")])
+def test_less_than_nothing_is_no_sample(asked: dict[str, int], said: str) -> None:
+    """A slice to -1 would be all chains but one, and -1 steps the reference."""
+    for name in ("kl", "jko"):  # with persistent chains and without
+        with pytest.raises(ValueError, match=said):
+            load(of(name)[0]).sample(**asked)
+
+
+def test_a_served_model_takes_one_whole_number_as_it_comes() -> None:
+    model = Sampler(load(of("jko")[0], [4]))
+    wanted = model.predict(3)
+    for n in (np.array(3), [3], 3.0, pd.DataFrame({"n": [3]})):
+        np.testing.assert_array_equal(model.predict(n), wanted)
+    for n in (None, "3", 2.5, float("nan"), True, [3, 4], {"n": 3}, []):
+        with pytest.raises(ValueError, match=r"^n: found .*, expected a whole number$"):
+            model.predict(n)
+    with pytest.raises(ValueError, match=r"^steps: found 2.5, expected a whole number$"):
+        model.predict(3, {"steps": 2.5})
 
 
 def test_what_was_not_kept_here_is_one_sentence() -> None:

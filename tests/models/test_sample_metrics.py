@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from models.data.data import Data
 from models.data.load import load
 from models.measures import quality
 from models.measures.sample_metrics import SampleMetrics
-from models.measures.table import MEASURES
+from models.measures.table import MEASURES, Measure, MeasureError
 from models.measures.table_page import page
 
 
@@ -106,3 +107,39 @@ def test_the_page_of_all_measures_is_made_from_the_table() -> None:
     """python -m models.measures.table_page > docs/metrics/table.md"""
     assert (Path(__file__).parents[2] / "docs/metrics/table.md").read_text(encoding="utf-8") == page()
     assert all(m.label for m in MEASURES)
+
+
+def _exits(x: np.ndarray, y: np.ndarray) -> float:
+    raise SystemExit(3)
+
+
+def _two_lines(x: np.ndarray, y: np.ndarray) -> float:
+    raise ValueError("first\nsecond")
+
+
+def _writes(x: np.ndarray, y: np.ndarray) -> float:
+    x -= x.mean()
+    y[:] = 0
+    return float(np.ptp(y))
+
+
+def own(function: Callable[[np.ndarray, np.ndarray], float]) -> Measure:
+    return Measure(family="mine", function=function, spaces=("pixels",))
+
+
+@pytest.mark.parametrize(("function", "said"), [(_exits, "SystemExit: 3"), (_two_lines, "ValueError: first")])
+def test_a_measure_that_fails_or_exits_is_one_line(function: Callable[..., float], said: str) -> None:
+    metrics = SampleMetrics(load("moons"), 8, measures=[own(function)])
+    with pytest.raises(MeasureError, match=f"^measure mine: {said}$"):
+        metrics.all(np.ones((8, 2)))
+
+
+def test_a_measure_that_writes_into_what_it_is_given_changes_no_other() -> None:
+    """Nor itself, of the next samples."""
+    data = load("moons")
+    samples = data.confirm[:8].astype(np.float64)
+    alone = SampleMetrics(data, 8).all(samples.copy())
+    metrics = SampleMetrics(data, 8, measures=[own(_writes)])
+    for _ in range(2):
+        assert metrics.all(samples) == alone | {"mine_8": 0.0}
+    assert np.ptp(data.search) > 1

@@ -147,6 +147,7 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
     ("train: {hidden: {width: 8}}",
      "5: train.hidden: no arm of this study has the method hidden; its arms are kl, jko"),
     ("train: {batch_size: true}", "5: train.batch_size: found True, expected a whole number >= 2"),
+    ("train: {decay: null}", "5: train.decay: found None, expected one of none, cosine, step; did you mean none?"),
     ("train: {batch_size: 6.4}", "5: train.batch_size: found 6.4, expected a whole number >= 2"),
     ("train: {lr_f: '0.1'}", "5: train.lr_f: found '0.1', expected a number > 0; write it without quotes: 0.1"),
     ("train: {lr_f: [0.1]}", "5: train.lr_f: found a list, expected one value"),

@@ -50,6 +50,11 @@ def problems(lab: Path, value: str) -> list[str]:
     return [line.replace(str(lab), "DIR") for line in caught.value.problems]
 
 
+def test_a_folder_that_is_not_there_is_named() -> None:
+    with pytest.raises(of_spec.ImportedError, match=r"^--modules: found '/nowhere', expected a folder that is there, "):
+        of_spec.learn_again({"mylab": ""}, "/nowhere")
+
+
 def test_modules_beside_the_file_are_found_and_nothing_else_that_lies_there(lab: Path) -> None:
     found = load(lab / "s.yaml")
     assert found.arms["Tempered"].method == "mylab.tempered:Tempered"

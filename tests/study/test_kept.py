@@ -73,17 +73,23 @@ def test_after_a_study_its_best_network_gives_samples(launch: Launch, capsys: py
 
 NOT_SAMPLED = [
     (["--study", "nowhere"], "study 'nowhere' has not been started in "),
+    (["--study", "tiny/"], "STORAGE/tiny//plan.json: found the plan of the study 'tiny', expected that of 'tiny/': a "),
     (["--study", "tiny", "--arm", "kll"], "--arm: found 'kll', expected one of kl"),
     (["--study", "tiny", "--trial", "zzz"], "--trial: found 'zzz', expected the first digits of "),
     (["--study", "tiny", "--trial", "HASH", "--replicate", "9"], "--replicate: found 9, expected one of the trial's"),
     (["--study", "tiny", "--replicate", "0"], "--replicate: expected --trial beside it"),
     (["--study", "tiny", "-n", "9999"], "-n: samples: found 9999, expected at most particles = "),
     (["--study", "tiny", "--device", "cuda:7"], "--device: found 'cuda:7': "),
+    (["--study", "tiny", "--out", "/proc"], "--out /proc: cannot be written: "),
     (["--study", "tiny", "--out", "tiny.yaml/x", "-n", "5"], "--out tiny.yaml/x: cannot be written: Not a directory")]
 NOT_MEASURED = [
     ("mmd", "--add: found 'mmd', expected a measure with the number of samples at its end, such as energy_distance_"),
     ("mdd_100", "--add: found 'mdd_100', expected one of "),
     ("kid_clf64_100", "--add: found 'kid_clf64_100', expected"),
+    ("mmd_0", "--add: found 'mmd_0', expected a measure with the number of samples at its end"),
+    ("mmd_1", "--add: mmd_1: found 1 samples and 2000 held-out rows, expected at least 2 of each"),
+    ("w2_1501", "--add: w2_1501: found 1501 samples, expected at most 1500"),
+    (":x", "--add: found ':x', expected package.module:Name"),
     ("mmd_9999", "found 9999, expected at most particles = "),
     ("nowhere:x", "--modules: found 'nowhere', expected nowhere.py or a package nowhere/ in "),
     ("models.measures.table:MEASURES", "--modules: found models, expected another name: this program has it")]
@@ -96,8 +102,9 @@ def test_what_cannot_be_sampled_or_measured_is_one_sentence_and_changes_nothing(
     before = {path: path.read_bytes() for path in Path("runs/tiny").rglob("*") if path.is_file()}
     for words, said in NOT_SAMPLED:
         assert sample.main([config_hash if word == "HASH" else word for word in words]) == 2
-        found = capsys.readouterr().err
-        assert found.startswith(said) and found.count("\n") == 1, found
+        out, found = capsys.readouterr()
+        assert found.startswith(said.replace("STORAGE", str(Path("runs").absolute()))) and found.count("\n") == 1, found
+        assert not out or ("-n" in words and "--out" not in words), "it has begun to sample"
     for asked, said in NOT_MEASURED:
         assert taken("--add", asked) == 2
         found = capsys.readouterr().err
@@ -222,6 +229,39 @@ def test_data_that_are_gone_or_others_by_now_are_one_sentence(tmp_path: Path, da
     later = Later(store, a_plan(primary="energy_distance_9"), ["mmd_9"], ".", "cpu")
     with pytest.raises(MeasureError, match=f"^{re.escape(said)}"):
         later.rows(unit(data=data, updates=1, method="kl"), b"", [])
+
+
+def test_what_is_no_study_yet_or_another_s_folder_is_said_as_it_is(launch: Launch,
+                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    launch(*ONE)
+    shutil.copytree("runs/tiny", "runs/copy")
+    before = [path.read_bytes() for path in sorted(Path("runs").rglob("done.json"))]
+    assert measure.main(["--study", "copy", "--add", "mmd_8"]) == 2
+    assert "runs/copy/plan.json: found the plan of the study 'tiny', expected that of 'copy'" in capsys.readouterr().err
+    assert [path.read_bytes() for path in sorted(Path("runs").rglob("done.json"))] == before
+    Path("runs/tiny/plan.json").rename("plan.json")  # as after study.restore
+    assert sample.main(["--study", "tiny"]) == 2
+    assert "plan.json is missing, without which nothing can be counted; a launch makes it" in capsys.readouterr().err
+    shutil.rmtree("runs")
+    Path("runs/tiny").mkdir(parents=True)
+    Path("plan.json").rename("runs/tiny/plan.json")
+    assert taken("--add", "mmd_8") == 2
+    assert capsys.readouterr().err == "nothing of the study is finished yet\n"
+
+
+def test_what_has_no_number_is_not_called_measured(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Diverged replicates, and a measure that is nowhere finite."""
+    Path("nowhere.py").write_text("from models.measures.table import Measure\nnan = Measure(family='never', "
+                                  "function=lambda x, y: float('nan'), spaces=('pixels',))\n")
+    launch(*ONE, "--set", "design.step_size=[0.1, 1.9]", "--set", "train.lr_f=1", "--set", "train.mcmc_steps=30")
+    diverged = sum(all(row["diverged_at"] is not None for row in finals(path.parent).values()) for path in states())
+    assert diverged == 1
+    for asked, said in (("mmd_8", "1 units of work are measured, 0 were measured before; 1 have no number"),
+                        ("mmd_8", "0 units of work are measured, 1 were measured before; 1 have no number"),
+                        ("nowhere:nan", "0 units of work are measured, 0 were measured before; 2 have no number")):
+        assert taken("--add", asked) == 0
+        out = capsys.readouterr().out
+        assert said in out and "= nan" not in out
 
 
 def replicate(arm: str, phase: str, config_hash: str, seed: int, value: float | None) -> Replicate:

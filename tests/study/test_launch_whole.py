@@ -129,7 +129,8 @@ def test_damaged_storage_is_told_and_only_what_is_damaged_runs_again(
     code, lines, errors = launch(database="second.db")  # the first one knows of them
     assert code == 0 and errors == [f"{Path('runs').absolute()}/tiny/spec.json is damaged; a launch makes it again"]
     told = set(caplog.messages)
-    assert [sum(words in line for line in told) for words in ("is no manifest", "is damaged and made again")] == [3, 1]
+    assert [sum(words in line for line in told) for words in (
+        "is no manifest", "is damaged; a launch makes it again")] == [3, 1]
     assert sum(line.startswith("[") for line in lines) == 4
 
     records = units[0].parent / "records.parquet"
@@ -139,7 +140,8 @@ def test_damaged_storage_is_told_and_only_what_is_damaged_runs_again(
     caplog.clear()
     code, lines, errors = launch(database="third.db")
     assert (code, errors) == (0, [])
-    assert caplog.messages[0].startswith(f"{Path('runs').absolute()}/tiny/spec.json is damaged and made again: ")
+    assert caplog.messages[0].startswith(
+        f"{Path('runs').absolute()}/tiny/spec.json is damaged; a launch makes it again: ")
     assert caplog.messages[1:] == [f"{records.absolute()} is not what done.json says; {AGAIN}"]
     assert "3 units of work are finished, 1 are left" in lines
     assert [unit.stat().st_mtime_ns == before for unit, before in zip(done(), stamps, strict=True)] == [

@@ -90,6 +90,20 @@ def test_a_damaged_file_that_mlflow_wants_makes_its_unit_a_lost_one_and_one_that
         assert len(asked) == 4 and launches() == ["FAILED"]
 
 
+def test_networks_that_a_registry_did_not_take_are_named_at_the_end(
+        launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """MLflow's runs, which are elsewhere, are all there; the next launch registers."""
+    words = ("--set", "confirm={top: 1, replicates: 2}")
+    with monkeypatch.context() as patch:
+        patch.setattr("study.show.tracking.upload_queue.PATIENCE", 6.0)
+        patch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:9")
+        code, lines, errors = launch(*words)
+    assert (code, errors) == (0, ["not in MLflow's registry: the best networks of jko, kl; the same command adds them"])
+    assert not any("answers again" in line for line in lines) and launches() == ["FINISHED"]
+    assert sum("not shown in MLflow: the network of " in line for line in lines) == 2
+    assert launch(*words)[2] == []
+
+
 def test_interrupting_the_last_uploads_ends_the_launch_in_order(
         launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     hang = threading.Event()

@@ -97,9 +97,9 @@ def test_of_parquet_the_column_is_named_and_the_path_is_whole_where_it_lies_else
     (lambda: folder(60), ["--out", "no/where.yaml"], "--out no/where.yaml: cannot be written: No such file"),
     (lambda: folder(60), ["--images", "../HOME"], "--images ../HOME: is or holds this folder"),
     (lambda: folder(60), ["--size", "65"], "--size: found 65, expected a whole number from 8 to 64"),
-    (lambda: folder(60), ["--study", "a cat"], "a cat.yaml:3: study: found 'a cat', expected a name of letters"),
+    (lambda: folder(60), ["--study", "a cat"], "--study: found 'a cat', expected a name of letters"),
     (lambda: (folder(60), [images.folder(Path("cats"), {f"{k}.png": b""}) for k in range(9)]), [],
-     "--images: found 9 of 69 images broken (13.04%), expected at most 0.01 of them: 0.png (empty)"),
+     "--images: found 9 of 69 images broken (13.04%), expected at most 0.1 of them: 0.png (empty)"),
 ])
 def test_a_refusal_is_one_line_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                                   make: Callable[[], Any], words: list[str], sentence: str) -> None:

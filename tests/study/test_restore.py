@@ -121,6 +121,16 @@ def test_bad_input_is_one_sentence_and_makes_nothing(
     assert {*Path().rglob("*")} == before
 
 
+def test_nothing_to_restore_is_one_sentence(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a study that was begun, and in which nothing has finished."""
+    launch("--dry-run")
+    shown().check_reachable()
+    capsys.readouterr()
+    assert restore() == 2
+    said = capsys.readouterr()
+    assert said.err.endswith("/mlflow.db shows nothing finished of study 'tiny'\n") and said.out == ""
+
+
 def test_a_server_that_goes_away_ends_it_with_a_sentence(launch: Launch, monkeypatch: pytest.MonkeyPatch,
                                                          capsys: pytest.CaptureFixture[str]) -> None:
     from mlflow.exceptions import RestException

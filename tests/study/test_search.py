@@ -340,7 +340,7 @@ def test_a_damaged_journal_is_made_again_with_its_rungs(tmp_path: Path, text: st
     path.write_text(text)
     second = arm_search(tmp_path, shelf, trials=4, pruner=make_pruner("successive_halving", 90))
     second.replay([*shelf._done.values()])
-    assert any("v/a.json is damaged and made again" in line for line in caplog.messages)
+    assert any("v/a.json is damaged; a launch makes it again" in line for line in caplog.messages)
     before, after = (sorted((t.params["x"], t.state, t.intermediate_values, t.system_attrs.get("completed_rung_0"),
                              t.system_attrs.get("completed_rung_1")) for t in search.study.get_trials(deepcopy=False))
                      for search in (first, second))

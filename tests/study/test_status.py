@@ -56,7 +56,7 @@ def test_status_counts_from_the_storage_alone(launch: Launch, monkeypatch: pytes
     for damaged in ({}, {**plan, "planned": {"design": {}}}, {**plan, "floors": None, "planned": {"design": 3}}, None):
         Path("runs/tiny/plan.json").write_text(json.dumps(damaged) if damaged is not None else '{"study')
         code, lines, errors = launch("--status")
-        assert (code, errors) == (0, []) and lines[0].endswith("the next launch makes it again") and len(lines) == 1
+        assert (code, errors) == (0, []) and lines[0].endswith("; a launch makes it again") and len(lines) == 1
 
 
 @pytest.mark.parametrize("change", ["search.space.step_size={log: [0.4, 0.5]}", "search.space.mcmc_steps={int: [2, 4]}",

@@ -276,9 +276,10 @@ def test_a_path_has_the_same_names_with_file_and_without(tmp_path: Path) -> None
 def test_damaged_json_is_absent_and_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     store.write("spec.json", b'{"study')
     assert store.read_json("spec.json") is None
-    assert caplog.messages[0].startswith(f"{store.uri}/jko/spec.json is damaged and made again: Unterminated string")
+    assert caplog.messages[0].startswith(
+        f"{store.uri}/jko/spec.json is damaged; a launch makes it again: Unterminated string")
     store.write("spec.json", b"[" * 100_000)
-    assert store.read_json("spec.json") is None and "is damaged and made again" in caplog.messages[1]
+    assert store.read_json("spec.json") is None and "is damaged; a launch makes it again" in caplog.messages[1]
 
 
 def test_changed_file_of_the_same_length_is_refused_on_reading(tmp_path: Path) -> None:

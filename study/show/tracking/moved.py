@@ -10,10 +10,13 @@ from pathlib import Path
 from study.schema.address import local_path
 
 ARTIFACTS = "mlruns"  # beside the store; MLflow's own name
+PLACES = (("runs", "artifact_uri"), ("logged_models", "artifact_location"), ("model_versions", "source"),
+          ("model_versions", "storage_location"))  # tables and columns that name what lies below an experiment's
 
 
 def follow(store: Path, name: str) -> tuple[Path, Path] | None:
-    """Let the experiment's rows name the artifacts beside the store, where they were when it was somewhere else.
+    """Let the experiment, its runs and its models name the artifacts beside the store, where they were when it was
+    somewhere else.
 
     Returns the folders before and after; None where nothing had to change. Raises sqlite3.Error.
     """
@@ -35,7 +38,7 @@ def follow(store: Path, name: str) -> tuple[Path, Path] | None:
             return None
         there = after.as_uri() if row[1].startswith("file:") else str(after)
         database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (there, row[0]))
-        database.execute("UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE experiment_id = ? "
-                         "AND substr(artifact_uri, 1, ?) = ?",
-                         (there, len(row[1]) + 1, row[0], len(row[1]) + 1, f"{row[1]}/"))
+        for table, column in PLACES:
+            database.execute(f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                             (there, len(row[1]) + 1, len(row[1]) + 1, f"{row[1]}/"))
     return before, after
