@@ -128,7 +128,10 @@ class Score(Network):
     @abstractmethod
     def make(cls, shape: Sequence[int], hp: Any, generators: Sequence[torch.Generator], *, dtype: torch.dtype,
              fuse: Fuse) -> Score:
-        """f with the knobs hp (`width`, `spectral_norm`, `score_scale`, its own); a replicate from each generator."""
+        """f with the knobs hp (`width`, `spectral_norm`, `score_scale`, its own); a replicate from each generator.
+
+        `init` is not its own affair: whoever made it begins its Layers anew.
+        """
 
 
 def scaled(f: Tensor, scale: float) -> Tensor:

@@ -172,6 +172,15 @@ def test_weights_begin_as_init_says(kind: str) -> None:
         assert (0.99 < top).all() and (top < 1.5).all(), "the power iteration starts anew"
 
 
+def test_uniform_is_how_layers_are_made() -> None:
+    """And takes nothing more from a replicate's chance, of which g begins after f."""
+    one, other = generators_for((0,), "weights"), generators_for((0,), "weights")
+    bare = ConvScore(tiny.IMAGES, [2, 4, 4], one, F64, "grouped")
+    begun = score_network(tiny.IMAGES, knobs_of("kl")(width=2), other, dtype=F64, fuse="grouped")
+    x = normal(1, 5, *tiny.IMAGES)
+    assert torch.equal(begun(x), bare(x)) and torch.equal(one[0].get_state(), other[0].get_state())
+
+
 def test_replicates_begin_by_their_own_seeds() -> None:
     for init in ("normal", "xavier"):
         fused, solo = (made("resnet", tiny.IMAGES, seeds, init=init) for seeds in ((3, 1), (1,)))
