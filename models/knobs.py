@@ -6,9 +6,10 @@ Knobs of one thing are a frozen, keyword-only dataclass in its file.
 from __future__ import annotations
 
 import math
+import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, field, fields
 from functools import cache
 from typing import Any, Literal
@@ -17,18 +18,30 @@ from models.registry import TABLES, FindError, find
 
 # Of any knob, and of one that may not be 0: so squares, products and quotients stay numbers. Data lie in about [-3, 3].
 SMALLEST, LARGEST = 1e-12, 1e12
+LIST = re.compile(r"[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})*")  # of whole numbers, as one word
 # Of a method: `balance`, `gradients_until`, `conflicts`; updates: at another value than its default it depends on
 # how many there are, so that a longer training begins otherwise.
 Part = Literal["law", "cost", "conflicts", "updates"]
 
 
+class Knobs:
+    """What a dataclass of knobs says of values that are fine alone and wrong together; the same of a network's own."""
+
+    @classmethod
+    def shape_conflicts(cls, given: Mapping[str, Any], shape: Sequence[int]) -> list[tuple[str, str]]:
+        """(knob, message) for values that data of this shape, (C, H, W) or (dim,), have no use for."""
+        return []
+
+
 def knob(default: Any, text: str, *, above: float | None = None, low: float | None = None, high: float | None = None,
-         below: float | None = None, names: str | None = None, enters: tuple[Part, ...] = ()) -> Any:
+         below: float | None = None, names: str | None = None, like: str | None = None,
+         enters: tuple[Part, ...] = ()) -> Any:
     """A dataclass field with its help text and bounds: above < value < below, low <= value <= high.
 
-    names: the kind of thing (models.registry) that its words name. enters: what depends on it beside training.
+    names: the kind of thing (models.registry) that its words name. like: an example of a LIST, which is what it takes.
+    enters: what depends on it beside training.
     """
-    said = {"above": above, "low": low, "high": high, "below": below, "names": names}
+    said = {"above": above, "low": low, "high": high, "below": below, "names": names, "like": like}
     return field(default=default, metadata={"help": text, "enters": enters,
                                             **{k: v for k, v in said.items() if v is not None}})
 
@@ -43,6 +56,8 @@ def expected(f: Field[Any], hints: dict[str, Any]) -> tuple[tuple[type, ...], tu
     literals = tuple(TABLES[kind]) if kind else typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
     kinds: tuple[type, ...] = (str,) if literals else (int, float) if hint is float else (hint,)
     noun = {int: "a whole number", float: "a number", bool: "true or false"}.get(hint, "")
+    if like := f.metadata.get("like"):
+        noun = f'text such as "{like}"'
     phrase = "one of " + ", ".join(map(str, literals)) if literals else noun
     phrase += ", package.module:Name" if kind else ""
     phrase += "".join(f" {sign} {f.metadata[key]:.4g}" for key, sign in
@@ -65,6 +80,8 @@ def knob_problem(knobs: type, name: str, value: Any) -> str | None:
     wrong_type = not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
     if wrong_type or (literals and value is not None and value not in literals):
         return f"found {value!r}, expected {phrase}" + "; did you mean none?" * (value is None and "none" in literals)
+    if "like" in b and isinstance(value, str) and not LIST.fullmatch(value):
+        return f"found {value!r}, expected {phrase}"
     if value is None or isinstance(value, str):
         return None
     inside = (math.isfinite(value) and value > b.get("above", -math.inf) and value >= b.get("low", -math.inf)

@@ -22,6 +22,7 @@ METHODS = {
 NETWORKS = {  # of f
     "mlp": "models.networks.mlp:MLPScore",
     "convnet": "models.networks.convnet:ConvScore",
+    "resnet": "models.networks.resnet:ResNetScore",
 }
 TABLES: Mapping[str, Mapping[str, str]] = {"method": METHODS, "network": NETWORKS}
 BASES = {  # of every one of a kind

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
-from models.knobs import Part, knob
+from models.knobs import Knobs, Part, knob
 from models.stability.law import Balance
 
 
 @dataclass(frozen=True, kw_only=True)
-class HParams:
+class HParams(Knobs):
     """The knobs that every method has. Lengths are in units of the data (images lie in [-1, 1])."""
 
     uses_generator: ClassVar[bool] = False  # whether there is an upsampling network g
@@ -26,6 +26,9 @@ class HParams:
     network: str | None = knob(None, "the score f; null: by the data's shape, mlp in the plane and convnet for images",
                                names="network")
     width: int = knob(16, "ConvNet channels w, 2w, 2w, ...; MLP layers 8w, 8w", low=1)
+    init: Literal["uniform", "normal", "xavier"] = knob(
+        "uniform", "how f and g begin: weights and biases uniform within 1 / sqrt(inputs); or biases 0 and weights "
+        "normal, of standard deviation 0.02 (DCGAN), or of xavier's sqrt(2 / (inputs + outputs))")
     lr_f: float = knob(2e-3, "Adam's learning rate of the score f", above=0)
     warmup: int = knob(0, "updates over which the learning rates rise to their values", low=0)
     decay: Literal["none", "cosine", "step"] = knob(
@@ -92,10 +95,10 @@ class HParams:
 
     @classmethod
     def shape_conflicts(cls, given: Mapping[str, Any], shape: Sequence[int]) -> list[tuple[str, str]]:
-        """The same of knobs that data of this shape, (C, H, W) or (dim,), have no use for."""
-        return [] if len(shape) > 1 else [(name, f"has no effect in the plane: {what}") for name, what in (
+        found = super().shape_conflicts(given, shape)
+        return found if len(shape) > 1 else found + [(name, f"has no effect in the plane: {what}") for name, what in (
             ("flip", "points have no left and right"), ("norm_g", "g has no channels there"),
-            ("gain_g", "g is linear at its end"), ("clamp", "points have no range"))
+            ("gain_g", "g is linear at its end"), ("network_g", "g is an MLP there"), ("clamp", "points have no range"))
             if given.get(name, getattr(cls, name, None)) != getattr(cls, name, None)]
 
     @classmethod

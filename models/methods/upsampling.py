@@ -29,6 +29,8 @@ class UpsamplingKnobs(PenaltyKnobs):
     uses_generator: ClassVar[bool] = True
     flow: Literal["kl", "jko"] = knob("jko", "the flow that trains f: E4 or E6", enters=("law", "cost", "conflicts"))
     latent_dim: int = knob(16, "dimension d of the hidden variable z", low=1)
+    network_g: Literal["convnet", "resnet"] = knob(
+        "convnet", "g of images: transposed convolutions, or residual blocks between nearest-neighbour upsampling")
     width_g: int | None = knob(None, "g's `width`; null: that of f", low=1)
     norm_g: Literal["none", "group"] = knob("none", "group: every layer of a convolutional g is normalised over groups "
                                             "of at least 4 channels, without weights of its own")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from models.registry import NETWORKS, find
+from models.networks.knobs import BUILT_IN
+from models.registry import find
 
 if TYPE_CHECKING:
     import torch
@@ -20,15 +22,17 @@ def score_network(shape: Sequence[int], hp: Any, generators: Sequence[torch.Gene
     if problem := network_problem(hp.network, shape):
         raise ValueError(f"network: {problem}")
     name = hp.network or ("mlp" if len(shape) == 1 else "convnet")
-    found: Score = find("network", name).make(shape, hp, generators, dtype=dtype, fuse=fuse)
-    return found
+    own = own_knobs(name)
+    knobs = SimpleNamespace(**vars(own()) | vars(hp)) if own else hp  # the method's alone where none is named
+    found: Score = find("network", name).make(shape, knobs, generators, dtype=dtype, fuse=fuse)
+    return found.begin(hp.init, generators)
 
 
 def network_problem(name: str | None, shape: Sequence[int]) -> str | None:
     """Why data of this shape cannot have this network, or None."""
-    if name is None or name in NETWORKS:
-        return "found convnet, expected mlp: points in the plane have no pixels" if (
-            name == "convnet" and len(shape) == 1) else None
+    if name is None or name in BUILT_IN:
+        return f"found {name}, expected mlp: points in the plane have no pixels" if (
+            name not in (None, "mlp") and len(shape) == 1) else None
     network = find("network", name)
     try:
         problem: str | None = network.shape_problem(shape)
@@ -38,5 +42,5 @@ def network_problem(name: str | None, shape: Sequence[int]) -> str | None:
 
 
 def own_knobs(name: str | None) -> Any:
-    """The dataclass of further knobs that a network states; None for a built-in one, which has none."""
-    return None if name is None or name in NETWORKS else find("network", name).Knobs
+    """The dataclass of further knobs that a network states; None where it states none, or none is named."""
+    return None if name is None else BUILT_IN[name] if name in BUILT_IN else find("network", name).Knobs

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 Fuse = Literal["grouped", "loop"]
+NORMAL_SD = 0.02
 
 
 class Layer(nn.Module):
@@ -31,15 +32,27 @@ class Layer(nn.Module):
         bound = 1 / math.sqrt(fan_in)
 
         def draw(*size: int) -> Tensor:
-            return torch.stack([torch.rand(size, generator=g, dtype=torch.float64) for g in generators])
+            return each(torch.rand, generators, size)
 
         self.weight = nn.Parameter(((2 * draw(*shape) - 1) * bound).to(dtype))
         self.bias = nn.Parameter(((2 * draw(out) - 1) * bound).to(dtype))
         self.left: Tensor | None
         self.register_buffer("left", normalize(draw(shape[0]) - 0.5, dim=-1).to(dtype) if spectral else None)
-        if spectral:
-            for _ in range(10):
-                self.follow_spectrum()
+        self._find_spectrum()
+
+    @torch.no_grad()
+    def begin_normal(self, sd: float | None, generators: Sequence[torch.Generator]) -> None:
+        """Begin at normal weights of this standard deviation (None: Xavier's) and biases of 0 instead."""
+        if sd is None:
+            out, into = self.weight[0].shape[:2]
+            sd = math.sqrt(2 / ((out + into) * self.weight[0, 0, 0].numel()))
+        self.weight.copy_(sd * each(torch.randn, generators, self.weight.shape[1:]))
+        self.bias.zero_()
+        self._find_spectrum()
+
+    def _find_spectrum(self) -> None:
+        for _ in range(10):
+            self.follow_spectrum()
 
     def _right(self) -> Tensor:
         assert self.left is not None
@@ -58,6 +71,11 @@ class Layer(nn.Module):
         with torch.autocast(self.weight.device.type, enabled=False):  # what is sampled is what is trained
             top = torch.einsum("ro,roi,ri->r", self.left, self.weight.flatten(2), self._right())
         return self.weight / top.reshape(-1, *[1] * (self.weight.dim() - 1))
+
+
+def each(draw: Callable[..., Tensor], generators: Sequence[torch.Generator], size: Sequence[int]) -> Tensor:
+    """`torch.rand` or `torch.randn` of this size from each generator, (R, *size); the same for every dtype."""
+    return torch.stack([draw(*size, generator=g, dtype=torch.float64) for g in generators])
 
 
 class Network(nn.Module):
@@ -84,6 +102,13 @@ class Network(nn.Module):
         """(weight, bias) of every layer, as applied."""
         return [(layer.effective(), layer.bias) for layer in self.layers]
 
+    def begin(self, init: str, generators: Sequence[torch.Generator]) -> Self:
+        """This network, its layers begun as the knob `init` says; they are made `uniform`."""
+        for layer in self.modules() if init != "uniform" else ():
+            if isinstance(layer, Layer):
+                layer.begin_normal(NORMAL_SD if init == "normal" else None, generators)
+        return self
+
     def hidden(self, x: Tensor) -> list[Tensor]:
         """What every hidden layer makes of x, averaged over pixels, from the input up; each (R, n, channels)."""
         return []
@@ -103,7 +128,10 @@ class Score(Network):
     @abstractmethod
     def make(cls, shape: Sequence[int], hp: Any, generators: Sequence[torch.Generator], *, dtype: torch.dtype,
              fuse: Fuse) -> Score:
-        """f with the knobs hp (`width`, `spectral_norm`, `score_scale`, its own); a replicate from each generator."""
+        """f with the knobs hp (`width`, `spectral_norm`, `score_scale`, its own); a replicate from each generator.
+
+        `init` is not its own affair: whoever made it begins its Layers anew.
+        """
 
 
 def scaled(f: Tensor, scale: float) -> Tensor:
@@ -111,17 +139,22 @@ def scaled(f: Tensor, scale: float) -> Tensor:
     return f if scale == 1 else f * scale
 
 
+def summed(h: Tensor, part: tuple[Tensor, Tensor], scale: float) -> Tensor:
+    """f: the sum of a linear layer's outputs, times `score_scale`. h: (R, n, features) -> (R, n)."""
+    w, b = part
+    out: Tensor = torch.baddbmm(b.unsqueeze(1), h, w.transpose(1, 2))
+    return scaled(out.squeeze(-1) if out.shape[-1] == 1 else out.sum(-1), scale)
+
+
+def pooled(h: Tensor, replicates: int) -> Tensor:
+    """What a layer made of x, averaged over pixels. h: (n, R C, H, W) -> (R, n, C)."""
+    found: Tensor = h.mean((2, 3)).unflatten(1, (replicates, -1)).transpose(0, 1)
+    return found
+
+
 def fuse_for(shape: Sequence[int], device: torch.device | str) -> Fuse:
     """Grouped kernels on a GPU and for tiny images; above 8 pixels a CPU is faster one replicate after another."""
     return "grouped" if torch.device(device).type != "cpu" or len(shape) == 1 or shape[1] <= 8 else "loop"
-
-
-def sides(side: int) -> list[int]:
-    """Spatial sides through the stride-2 convolutions, down to 2 or 3 pixels: 32 -> [32, 16, 8, 4, 2]."""
-    found = [side]
-    while found[-1] > 3:
-        found.append(found[-1] // 2)
-    return found
 
 
 class ConvNetwork(Network, ABC):

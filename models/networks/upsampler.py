@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, conv_transpose2d, group_norm, silu
+from torch.nn.functional import conv2d, conv_transpose2d, group_norm, interpolate, silu
 
-from models.networks.layers import ConvNetwork, Fuse, Layer, Network, sides
+from models.networks.knobs import sides
+from models.networks.layers import ConvNetwork, Fuse, Layer, Network
 from models.networks.mlp import MLP
+from models.networks.resnet import Part, residual, residual_layers
 
 UNIT = (-1.0, 1.0)  # what tanh spans
 CHANNELS = 4  # of a group that is normalised, at least
 
 
-class ConvUpsampler(ConvNetwork):
-    """g: the mirror of ConvScore, with a tanh at the end that spans what black and white are, `extent`.
+class Upsampler(ConvNetwork):
+    """g of images: a linear layer to 2 or 3 pixels, stage by stage twice as many, a 3x3 convolution, and a tanh that
+    spans what black and white are, `extent`. Channels: 2 width, and width in the last stage.
 
     z: (R, n, d) -> (R, n, C, H, W), each value strictly between the two ends, or `gain` times as far from their middle.
     """
@@ -26,31 +30,41 @@ class ConvUpsampler(ConvNetwork):
     def __init__(self, latent_dim: int, shape: Sequence[int], width: int, generators: Sequence[torch.Generator],
                  dtype: torch.dtype, fuse: Fuse, extent: tuple[float, float] = UNIT, norm: bool = False,
                  gain: float = 1.0) -> None:
+        def layer(size: Sequence[int], fan_in: int, out: int) -> Layer:
+            return Layer(size, fan_in, out, generators, dtype)
+
         stages = sides(shape[1])[::-1]
         widths = [2 * width] * (len(stages) - 1) + [width]
         base = widths[0] * stages[0] ** 2
         super().__init__([
-            Layer((base, latent_dim), latent_dim, base, generators, dtype),
-            *[Layer((i, o, 4, 4), 4 * i, o, generators, dtype) for i, o in pairwise(widths)],
-            Layer((shape[0], width, 3, 3), 9 * width, shape[0], generators, dtype)], fuse)
+            layer((base, latent_dim), latent_dim, base),
+            *[one for i, o in pairwise(widths) for one in self.stage(i, o, layer)],
+            layer((shape[0], width, 3, 3), 9 * width, shape[0])], fuse)
         self.sides, self.extent, self.norm, self.gain = stages, extent, norm, gain
 
-    def apply_grouped(self, x: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+    @staticmethod
+    @abstractmethod
+    def stage(i: int, o: int, layer: Any) -> list[Layer]:
+        """The layers of a stage; layer: makes one of (shape, fan in, out)."""
+
+    @abstractmethod
+    def upsampled(self, h: Tensor, left: Iterator[Part], replicates: int) -> Tensor:
+        """What the stages make of the linear layer's output h, (n, R ...), after a SiLU; left: their weights."""
+
+    def apply_grouped(self, x: Tensor, parts: list[Part]) -> Tensor:
         r, n = x.shape[:2]
         (w, b), *ups, (w_last, b_last) = parts
         h = torch.baddbmm(b.unsqueeze(1), x, w.transpose(1, 2)).transpose(0, 1)
-        if self.norm:
-            h = self._normalised(h.reshape(n, -1, self.sides[0], self.sides[0]), r)
-        h = silu(h).reshape(n, -1, self.sides[0], self.sides[0])
-        for (w, b), side, smaller in zip(ups, self.sides[1:], self.sides, strict=False):
-            h = conv_transpose2d(h, w.flatten(0, 1), b.flatten(), stride=2, padding=1, groups=r,
-                                 output_padding=side - 2 * smaller)
-            h = silu(self._normalised(h, r) if self.norm else h)
+        h = self.upsampled(h, iter(ups), r)
         h = torch.tanh(conv2d(h, w_last.flatten(0, 1), b_last.flatten(), padding=1, groups=r))
         low, high = self.extent
         if self.extent != UNIT or self.gain != 1:  # else nothing is rounded once more
             h = (low + high) / 2 + self.gain * (high - low) / 2 * h
         return h.reshape(n, r, -1, *h.shape[2:]).transpose(0, 1)
+
+    def _grid(self, h: Tensor) -> Tensor:
+        """The linear layer's output as pixels."""
+        return h.reshape(len(h), -1, self.sides[0], self.sides[0])
 
     def _normalised(self, h: Tensor, replicates: int) -> Tensor:
         """Over groups of at least CHANNELS channels, of each replicate. h: (n, R C, H, W)."""
@@ -59,10 +73,49 @@ class ConvUpsampler(ConvNetwork):
         return group_norm(h, replicates * groups)
 
 
+class ConvUpsampler(Upsampler):
+    """g: the mirror of ConvScore, transposed 4x4 convolutions of stride 2 (DCGAN, CoopNets)."""
+
+    @staticmethod
+    def stage(i: int, o: int, layer: Any) -> list[Layer]:
+        return [layer((i, o, 4, 4), 4 * i, o)]
+
+    def upsampled(self, h: Tensor, left: Iterator[Part], replicates: int) -> Tensor:
+        h = self._grid(silu(self._normalised(self._grid(h), replicates) if self.norm else h))
+        for (w, b), side, smaller in zip(left, self.sides[1:], self.sides, strict=False):
+            h = conv_transpose2d(h, w.flatten(0, 1), b.flatten(), stride=2, padding=1, groups=replicates,
+                                 output_padding=side - 2 * smaller)
+            h = silu(self._normalised(h, replicates) if self.norm else h)
+        return h
+
+
+class ResUpsampler(Upsampler):
+    """g: a residual block after each nearest-neighbour upsampling (SNGAN; dual-MCMC's is bilinear)."""
+
+    @staticmethod
+    def stage(i: int, o: int, layer: Any) -> list[Layer]:
+        return residual_layers(i, o, lambda i, o, k: layer((o, i, k, k), i * k**2, o))
+
+    def upsampled(self, h: Tensor, left: Iterator[Part], replicates: int) -> Tensor:
+        def norm(h: Tensor) -> Tensor:
+            return self._normalised(h, replicates) if self.norm else h
+
+        h = self._grid(h)
+        for side in self.sides[1:]:
+            h = residual(interpolate(h, size=side), left, replicates, norm)
+        return silu(norm(h))
+
+
+NETWORKS: dict[str, type[Upsampler]] = {"convnet": ConvUpsampler, "resnet": ResUpsampler}  # what `network_g` names
+
+
 def upsampler_network(shape: Sequence[int], hp: Any, generators: Sequence[torch.Generator], *, dtype: torch.dtype,
                       fuse: Fuse, extent: tuple[float, float] = UNIT) -> Network:
     """g with the knobs hp, from z to data of this shape. extent: of images; in the plane g is linear at its end."""
     width = hp.width if hp.width_g is None else hp.width_g
     if len(shape) == 1:
-        return MLP([hp.latent_dim, 8 * width, 8 * width, shape[0]], generators, dtype)
-    return ConvUpsampler(hp.latent_dim, shape, width, generators, dtype, fuse, extent, hp.norm_g == "group", hp.gain_g)
+        g: Network = MLP([hp.latent_dim, 8 * width, 8 * width, shape[0]], generators, dtype)
+    else:
+        g = NETWORKS[hp.network_g](hp.latent_dim, shape, width, generators, dtype, fuse, extent, hp.norm_g == "group",
+                                   hp.gain_g)
+    return g.begin(hp.init, generators)

@@ -212,6 +212,7 @@ def other_values(hp: HParams, knob: str) -> tuple[list[Any], bool]:
     found: list[Any] = [*words] or [True, False] if words or bool in kinds else [
         float(n) if float in kinds else int(n) for n in numbers]
     given = {f.name: getattr(hp, f.name) for f in dataclasses.fields(hp) if getattr(hp, f.name) != f.default}
+    found = [declared.metadata["like"]] if "like" in declared.metadata else found
     allowed = [v for v in found if v != now and not knob_problem(kind, knob, v)]
     assert allowed, f"{knob}: no other value was found"  # below there may be none: `penalty_on` of `hidden`
     return [v for v in allowed if not kind.conflicts({**given, knob: v})], bool(words) or bool in kinds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from models.data.data import Data
 from models.measures.naming import LONG_CHAINS, long_chains, long_name
 from models.measures.table import MeasureError, own_measure
+from models.networks.knobs import like_width
 from study.plan.identity import config_hash, phase_seeds, study_version
 from study.plan.prediction import arm_limits, spread_of
 from study.plan.samplers import sampler_arguments
@@ -147,7 +149,7 @@ def _seconds(spec: StudySpec, data: Data, sizes: Estimate, end: int) -> float:
     batch of all replicates, and one for each evaluation. All were fitted by eye to a few timings.
     """
     hps = [arm.hparams({}) for arm in spec.arms.values()]
-    width, batch = (float(np.mean([getattr(hp, knob) for hp in hps])) for knob in ("width", "batch_size"))
+    width, batch = (float(np.mean([*map(of, hps)])) for of in (like_width, attrgetter("batch_size")))
     each = 1.5e-7 * width if len(data.shape) == 1 else 1.7e-8 * math.prod(data.shape[1:]) * width**1.25
     point, last = SECONDS_AN_EVALUATION[len(data.shape) > 1]
     return sum(p.gradients[end] * (each + SECONDS_A_CALL / (batch * p.replicates))

@@ -61,10 +61,10 @@ def wrong_for_the_data(methods: Mapping[str, str], fixed: Places, phases: Mappin
     for phase in phases.values():
         for arm, method in methods.items():
             here = {**fixed[arm], **phase[arm]}
-            found = [("network", problem) for name in _values(here, "network", METHODS[method])
-                     if (problem := network_problem(name, shape))]
-            found += [problem for knob in here for value in _values(here, knob, METHODS[method])
-                      for problem in METHODS[method].shape_conflicts({knob: value}, shape)]
+            names = _values(here, "network", METHODS[method])
+            found = [("network", problem) for name in names if (problem := network_problem(name, shape))]
+            found += [problem for knob in here for name in names for value in _values(here, knob, METHODS[method])
+                      for problem in METHODS[with_network(method, name)].shape_conflicts({knob: value}, shape)]
             for knob, text in found:
                 if here[knob].path not in seen:
                     seen.add(here[knob].path)

@@ -25,7 +25,7 @@ WITH = " with network "
 def with_network(method: str, network: Any) -> str:
     """The key in METHODS of a method with this network: the method's own where the network states no knobs."""
     try:
-        own = isinstance(network, str) and ":" in network and knobs_of(method, network) is not knobs_of(method)
+        own = isinstance(network, str) and knobs_of(method, network) is not knobs_of(method)
     except registry.FindError:  # said where the knob `network` is checked
         own = False
     return f"{method}{WITH}{network}" if own else method
@@ -40,15 +40,20 @@ class _Methods(dict[str, type[HParams]]):
         return knobs_of(method, network or None)
 
 
+def names_of(knobs: Any) -> tuple[str, ...]:
+    """Those of a dataclass of knobs; none of None."""
+    return tuple(f.name for f in fields(knobs)) if knobs else ()
+
+
 class _Knobs(dict[str, tuple[str, ...]]):
     """Method -> the names of its knobs."""
 
     def __missing__(self, name: str) -> tuple[str, ...]:
-        return tuple(f.name for f in fields(METHODS[name]))
+        return names_of(METHODS[name])
 
 
 METHODS = _Methods({name: registry.find("method", name).Knobs for name in registry.METHODS})
-KNOBS = _Knobs({name: tuple(f.name for f in fields(cls)) for name, cls in METHODS.items()})
+KNOBS = _Knobs({name: names_of(cls) for name, cls in METHODS.items()})
 ALL_KNOBS: tuple[str, ...] = tuple(dict.fromkeys(knob for knobs in KNOBS.values() for knob in knobs))
 
 

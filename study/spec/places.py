@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable
 
 from models.data.disk import options
-from study.spec.knobs import ALL_KNOBS
+from models.networks.choice import own_knobs
+from models.registry import NETWORKS
+from study.spec.knobs import ALL_KNOBS, names_of
 from study.spec.problems import nearest
 
 SECTIONS: dict[str, tuple[str, ...]] = {  # "": the top level; beside knobs, where a section has them
@@ -30,6 +32,11 @@ OTHER_NAMES: dict[str, str] = {
     "updates": "epochs epoch epoch_num max_epochs iterations iters iter max_iter max_iters max_iterations max_steps "
                "train_steps training_steps train_iters train_iterations total_steps gradient_steps max_t",
     "batch_size": "batch bs batchsize minibatch minibatch_size mini_batch_size train_batch_size",
+    "widths": "channel_list channels_list ch_mult channel_mult",
+    "outputs": "output_dim out_dim nout out out_features",
+    "blocks": "res_blocks num_res_blocks resblocks residual_blocks depth",
+    "down": "downsample downsampling pooling resamp_with_conv",
+    "init": "initializer initialization initialisation weight_init weights_init init_type init_weights",
     "width": "hidden_dim hidden_size hidden_channels hidden_units units filters base_channels ngf ndf nf nef ch",
     "lr_f": "lr learning_rate lr_init init_lr base_lr d_lr des_lr lr_d e_lr lr_e ebm_lr lr_ebm energy_lr lr_energy",
     "lr_g": "g_lr gen_lr lr_gen generator_lr lr_generator",
@@ -42,6 +49,7 @@ OTHER_NAMES: dict[str, str] = {
     "anneal": "anneal_noise noise_anneal annealed noise_decay",
     "last_step": "denoise denoising final_denoise noise_free no_last_noise",
     "width_g": "ngf g_width gen_width gen_channels",
+    "network_g": "generator gen netg arch_g g_arch",
     "norm_g": "norm batch_norm batchnorm bn group_norm groupnorm",
     "adam_beta1_g": "beta1_g g_beta1 gen_beta1 betas",
     "steps_g": "n_gen g_steps gen_steps g_iters",
@@ -70,7 +78,7 @@ OTHER_NAMES: dict[str, str] = {
     "refresh": "reinit reinit_freq reinit_prob reinit_rate restart_prob reset_prob rejuvenate rejuvenation "
                "new_sample_ratio refresh_rate noise_frac",
     "sigma": "refsig ref_sig ref_sigma sigma_ref reference_sigma reference_std prior_std prior_sigma",
-    "chain": "init init_type chain_init mcmc_init langevin_init sampler_init persistent pcd persistent_cd",
+    "chain": "init_type chain_init mcmc_init langevin_init sampler_init persistent pcd persistent_cd",
     "latent_dim": "z nz z_dim zdim dim_z z_size latent_size latent_dims noise_dim code_dim",
     "latent_steps": "z_steps g_l_steps gen_sample_steps langevin_step_num_gen latent_mcmc_steps",
     "latent_step_size": "z_step_size g_l_step_size gen_step_size latent_step",
@@ -117,10 +125,12 @@ _COUNT = re.compile(r"(n|num|nb|number_of)_")
 def belongs(key: str) -> str:
     """Where a key stands, such as `under search or confirm`; "" for none of this program's."""
     sections = [name for name, keys in SECTIONS.items() if key in keys]
-    if key in ALL_KNOBS:
+    networks = [name for name in NETWORKS if key in names_of(own_knobs(name))]
+    if key in ALL_KNOBS or networks:
         sections += KNOBS_STAND
     under = [name for name in sections if name]
     named = f"under {', '.join(under[:-1])}{' or ' if under[1:] else ''}{under[-1]}" if under else ""
+    named += f", with network: {' or '.join(networks)}" if networks else ""
     return " or ".join((["at the top level"] if "" in sections else []) + ([named] if named else []))
 
 

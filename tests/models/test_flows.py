@@ -207,7 +207,7 @@ def test_a_relu_net_learns_no_bias_from_the_penalty(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(file, "silu", getattr(torch.nn.functional, kind))
     weights = generators_for([0, 1], "weights")
     f: Network = (MLPScore([2, 7, 5, 1], weights, F64) if shape == tiny.PLANE else
-                  ConvScore(shape, 3, weights, F64, "grouped"))
+                  ConvScore(shape, [3, 6, 6], weights, F64, "grouped"))
     noise = Noise(generators_for([0, 1], "chain"), F64)
     x, x_data = noise.normal(6, *shape), noise.normal(6, *shape)
     e4, e6 = ([*torch.autograd.grad(flow(method("jko", shape, beta=0.3), Networks(f, None), at(x), x_data,

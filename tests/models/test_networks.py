@@ -103,6 +103,10 @@ class TestConvNet(NetworkContract):
     network = "convnet"
 
 
+class TestResNet(NetworkContract):
+    network = "resnet"
+
+
 class TestDeep(NetworkContract):
     network = f"{__name__}:Deep"
 
@@ -152,5 +156,5 @@ def test_a_network_from_outside_brings_its_own_knobs_and_keeps_the_balance() -> 
         "found 'mylab.nets:Deep', expected a module that can be imported: ModuleNotFoundError: No module named 'mylab'"
         "; a spec names it under import: mylab")
     assert knob_problem(KLKnobs, "network", None) is None
-    assert knob_problem(KLKnobs, "network", "resnet") == (
-        "found 'resnet', expected one of mlp, convnet, package.module:Name or null")
+    assert knob_problem(KLKnobs, "network", "unet") == (
+        "found 'unet', expected one of mlp, convnet, resnet, package.module:Name or null")

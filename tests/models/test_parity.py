@@ -47,7 +47,7 @@ def bent(network: Network) -> Network:
 
 def convnet() -> Network:
     weights = generators_for([0], "weights")
-    return bent(ConvScore(tiny.IMAGES, 4, weights, F64, "grouped"))
+    return bent(ConvScore(tiny.IMAGES, [4, 8, 8], weights, F64, "grouped"))
 
 
 def planar() -> Networks:

@@ -43,7 +43,7 @@ def test_response_gap_of_an_mlp_layer_by_layer() -> None:
 
 @pytest.mark.parametrize("fuse", ["grouped", "loop"])
 def test_response_gap_of_a_convnet_is_of_means_over_pixels(fuse: str) -> None:
-    f = ConvScore((1, 8, 8), 3, generators_for([0, 1], "weights"), torch.float64, fuse, spectral=True)  # type: ignore[arg-type]
+    f = ConvScore((1, 8, 8), [3, 6, 6], generators_for([0, 1], "weights"), torch.float64, fuse, spectral=True)  # type: ignore[arg-type]
     x, y = clouds(9, 12, 1, 8, 8)
     found = response_gap(f, x, y * 0.5)
     assert found.shape == (2, 3)

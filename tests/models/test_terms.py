@@ -297,6 +297,6 @@ def test_convnets_of_every_size() -> None:
             z = method.reference(state.noise, 2)
             x = state.nets.upsampler(z)
             assert x.shape == (1, 2, channels, side, side) and state.nets.f(x).shape == (1, 2)
-    f = ConvScore((1, 8, 8), 16, generators_for([0], "weights"), F64, "grouped")
+    f = ConvScore((1, 8, 8), [16, 32, 32], generators_for([0], "weights"), F64, "grouped")
     assert [tuple(layer.weight.shape[1:]) for layer in f.layers] == [
         (16, 1, 3, 3), (32, 16, 4, 4), (32, 32, 4, 4), (1, 128)]

@@ -15,6 +15,7 @@ DECISIONS, VERDICT = "tests/models/test_decisions.py::test_", "tests/models/test
 QUALITY, SPREAD = "tests/models/test_quality.py::test_", "tests/models/test_local_sd.py::test_"
 STABILITY, TERMS = "tests/models/test_divergence.py::test_", "tests/models/test_terms.py::test_"
 UPSAMPLING = "tests/models/test_upsampling.py::test_"
+NETS = "tests/models/test_network_sizes.py::test_"
 KEPT = "tests/models/test_contract.py::Test{}::test_{}"
 PULL = "without_f_only_the_reference_pulls"
 ALONE = KEPT.format("kl", "fused_replicates_of_an_mlp_equal_solo_bit_for_bit")
@@ -160,6 +161,23 @@ MUTANTS = (
            "no bias correction: f's first steps would be twenty times too small"),
     Mutant("one group of all replicates", "networks/upsampler.py", "group_norm(h, replicates * groups)",
            "group_norm(h, groups)", UPSAMPLING + "a_group_is_normalised_by_itself", "seeds would share their moments"),
+    # networks
+    Mutant("residual block without its shortcut", "networks/resnet.py", "next(left), replicates)) + y",
+           "next(left), replicates)) * 0 + y", NETS + "the_residual_f_is_that_written_out[average-False]",
+           "a plain ConvNet, whose gradient dies with depth"),
+    Mutant("residual pixels averaged", "networks/resnet.py", "silu(h).sum((2, 3))", "silu(h).mean((2, 3))",
+           NETS + "the_residual_f_is_that_written_out[average-False]", "f sixteen times smaller than DRL's"),
+    Mutant("outputs averaged", "networks/layers.py", "out.sum(-1), scale)", "out.mean(-1), scale)",
+           NETS + "outputs_are_summed_and_one_is_as_it_was", "100 outputs would be no stronger than one"),
+    Mutant("xavier by inputs alone", "networks/layers.py", "sqrt(2 / ((out + into)", "sqrt(2 / ((into + into)",
+           NETS + "weights_begin_as_init_says[resnet]", "He's, where layers widen"),
+    Mutant("power iteration of the first weights", "networks/layers.py",
+           "self.bias.zero_()\n        self._find_spectrum()", "self.bias.zero_()",
+           NETS + "weights_begin_as_init_says[resnet]", "divided by what is no singular value"),
+    Mutant("replicates begin alike", "networks/layers.py", "return torch.stack([draw(*size, generator=g, "
+           "dtype=torch.float64) for g in generators])", "return torch.stack([draw(*size, generator=generators[0], "
+           "dtype=torch.float64) for g in generators])", NETS + "replicates_begin_by_their_own_seeds",
+           "seeds of a block would depend on its first"),
     # the update
     Mutant("Adam's moments shared", "training/adam.py", "torch._foreach_sqrt(self.second)",
            "torch._foreach_sqrt([s.mean(0, keepdim=True).expand_as(s) for s in self.second])", ALONE,

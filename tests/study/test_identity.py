@@ -61,7 +61,7 @@ def test_everything_else_matters() -> None:
     for key in fields(cell.evaluation):
         hashes.append(config_hash(replace(cell, evaluation=replace(cell.evaluation, **{key.name: 7})), "abc"))
     for knob, value in cell.knobs.items():
-        other = next(v for v in (7, 0.7, True, "data", "noise", "f", "bf16", "mlp", "step", "noise-free")
+        other = next(v for v in (7, 0.7, True, "data", "noise", "f", "bf16", "mlp", "step", "noise-free", "xavier")
                      if v != value and knob_problem(JKOKnobs, knob, v) is None)
         hashes.append(config_hash(replace(cell, knobs={**cell.knobs, knob: other}), "abc"))
     assert len(set(hashes)) == len(hashes)

@@ -69,6 +69,44 @@ def test_they_are_hashed_but_for_their_defaults() -> None:
     assert cost(Unit(other, (0,), "")) == cost(Unit(plain, (0,), ""))
 
 
+def test_those_of_a_built_in_network_too() -> None:
+    images = GRID.replace("rings", "digits")
+    [kl, _] = cells(images + "train: {network: resnet, blocks: 3, widths: 8-16, outputs: 10, down: strided}\n")
+    assert [kl.knobs[knob] for knob in ("blocks", "widths", "outputs", "down")] == [3, "8-16", 10, "strided"]
+    plain, default, other = (cells(images + f"train: {{network: convnet{more}}}\n")[0]
+                             for more in ("", ", outputs: 1, widths: null", ", outputs: 2"))
+    assert config_hash(plain, "abc") == config_hash(default, "abc") != config_hash(other, "abc")
+    spec = loads(HEAD.replace("rings", "digits") + "train: {network: resnet}\nsearch: {space: {blocks: {int: [1, 4]}, "
+                 "widths: {choice: [8-16, 1024-12-10]}}}\n")
+    found = suggest(spec, "kl", optuna.trial.FixedTrial({"blocks": 4, "widths": "1024-12-10"})).knobs
+    assert (found["blocks"], found["widths"]) == (4, "1024-12-10"), "a date is text"
+
+
+@pytest.mark.parametrize(("text", "sentence"), [
+    ("train: {network: convnet, widths: 8-8-8-8}", "5: train.widths: found 4 stages, expected at most 3: 8 pixels are "
+                                                   "halved to 2 in them"),
+    ("train: {kl: {network: resnet}, jko: {network: resnet, widths: 1-1-1-1}}",
+     "5: train.jko.widths: found 4 stages, expected at most 3: 8 pixels are halved to 2 in them"),
+    *((f"train: {{network: convnet, widths: {value}}}", f"5: train.widths: found {value}, expected text such as "
+       '"64-128-256" or null') for value in ("64", "'64-'", "'8-0'", "'64, 128'", "8-100000-8")),
+    ("train: {network: convnet, blocks: 2}",
+     "5: train.blocks: unknown knob; blocks belongs under train, design or search.space, with network: resnet"),
+    ("train: {outputs: 2}", "5: train.outputs: unknown knob; outputs belongs under train, design or search.space, with "
+                            "network: convnet or resnet"),
+    ("train: {num_res_blocks: 2}", "5: train.num_res_blocks: unknown knob; did you mean blocks, which belongs under "
+                                   "train, design or search.space, with network: resnet?")])
+def test_what_a_built_in_network_or_these_images_lack_is_one_line(text: str, sentence: str) -> None:
+    line, = problems(GRID.replace("rings", "digits") + text + "\n")
+    assert line.startswith(f"s.yaml:{sentence}".replace("found 8-100000-8", "found '8-100000-8'"))
+
+
+def test_points_have_no_pixels() -> None:
+    assert problems(GRID + "train: {network: resnet}\n") == [
+        "s.yaml:5: train.network: found resnet, expected mlp: points in the plane have no pixels"]
+    assert problems(GRID.replace("[kl, jko]", "amortized") + "train: {network_g: resnet}\n") == [
+        "s.yaml:5: train.network_g: has no effect in the plane: g is an MLP there"]
+
+
 def test_a_search_frees_them() -> None:
     spec = loads(HEAD + f"train: {{network: '{DEEP}'}}\nsearch: {{space: {{blocks: {{int: [1, 4]}}}}}}\n")
     assert suggest(spec, "kl", optuna.trial.FixedTrial({"blocks": 4})).knobs["blocks"] == 4

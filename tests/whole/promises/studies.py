@@ -28,10 +28,10 @@ COMMON = {"updates": 9, "batch_size": 16, "width": 1, "mcmc_steps": 2}  # rungs 
 WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one after the other
     "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1},
            {"chain": "noise", "drift_clip": 0.5, "sigma": 0.9, "decay": "cosine", "clamp": True,
-            "move_clip": 0.2, "flip": True, "anneal": True},
+            "move_clip": 0.2, "flip": True, "anneal": True, "init": "normal"},
            {"chain": "data", "spectral_norm": True, "network": "mlp"}],
     "jko": [{"penalty_on": "synthesis", "penalty_of": "U", "jko_weight": 0.25, "particles": 128, "grad_clip": 5.0,
-             "ema": 4.0, "last_step": "noise-free", "flip": True},
+             "init": "xavier", "ema": 4.0, "last_step": "noise-free", "flip": True},
             {"penalty_on": "data", "penalty_of": "f", "beta": 0.01, "chain": "data", "lr_f": 0.001,
              "step_size_end": 0.05, "temperature_end": 0.1},
             {"penalty_on": "both", "chain": "noise", "energy_l2": 0.01, "adam_beta1": 0.0, "decay": "step",
@@ -43,7 +43,7 @@ WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one aft
                {"flow": "kl", "upsampler_loss": "regression", "chain": "noise", "adam_beta2": 0.99},
                {"flow": "jko", "chain": "persistent", "particles": 128, "penalty_of": "f", "beta": 0.01}],
     "amortized": [{"flow": "jko", "upsampler_loss": "regression", "penalty_on": "data", "penalty_of": "f",
-                   "norm_g": "group", "gain_g": 1.5, "bank": 32, "steps_g": 2, "ema": 4.0},
+                   "norm_g": "group", "network_g": "resnet", "gain_g": 1.5, "bank": 32, "steps_g": 2, "ema": 4.0},
                   {"flow": "kl", "upsampler_loss": "potential", "sigma": 0.9},
                   {"penalty_on": "both", "penalty_of": "U", "beta": 0.01},
                   {"penalty_on": "interpolates", "jko_weight": 0.25}, {"penalty_on": "synthesis"}],
@@ -54,6 +54,9 @@ WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one aft
              {"penalty_on": "data", "penalty_of": "f", "particles": 128}, {"penalty_on": "both", "particles": 128},
              {"penalty_on": "interpolates", "penalty_of": "U", "particles": 128},
              {"penalty_on": "synthesis", "particles": 128}]}
+
+NETWORKS: list[Tree] = [{"network": "convnet", "widths": "2-1", "outputs": 3},  # of images
+                        {"network": "resnet", "blocks": 2, "down": "strided"}, {"network": "resnet", "widths": "1-2-1"}]
 
 
 def study_of(row: Row, number: int, folder: Path) -> Tree:
@@ -67,7 +70,7 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
         **({"method": methods} if number % 2 else {"arms": {name: {"method": name} for name in methods}}),
         "train": COMMON | {"precision": row["precision"]} | {
             method: _words(method, row) for method in methods} | (
-                {"network": "convnet"} if row["place"] != "plane" and "kl" not in methods else {}),
+                NETWORKS[number % len(NETWORKS)] if row["place"] != "plane" and "kl" not in methods else {}),
         "evaluation": {"points": 9 if row.get("prune") else 3, "samples": samples, "long_run": 2,
                        "split": row["split"], "ais_steps": row["ais_steps"]},
         "resources": {"cpu": row["cpu"], "gpu": row["gpu"]}, "keep": KEEP[number % len(KEEP)]}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -13,6 +14,7 @@ from models.data.datasets import DATASETS
 from models.data.disk.options import KINDS
 from models.knobs import LARGEST, expected
 from models.measures.table import own_measure
+from models.networks.choice import own_knobs
 from models.registry import NETWORKS
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, _hint
 from study.spec.objectives import measures
@@ -23,7 +25,7 @@ from tests.whole.promises.rows import FACTORS, TOGETHER, matrix
 from tests.whole.promises.studies import data_in, spec_of, study_of
 
 Path_ = tuple[str, ...]
-ALIKE = ("network", "decay", "last_step", "norm_g")  # knobs that all methods take alike
+ALIKE = ("network", "init", "decay", "last_step", "norm_g", "network_g")  # knobs that all methods take alike
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +94,13 @@ def test_every_data_set_method_measure_and_knob_is_in_a_row(trees: list[dict[str
         for arm in spec.arms.values():
             for knob, value in arm.full({}).items():
                 knobs[arm.method].setdefault(knob, set()).add(value)
+    of_networks = {f.name: set(expected(f, get_type_hints(kind))[1]) for name in NETWORKS if (kind := own_knobs(name))
+                   for f in fields(kind)}
+    for knob, choices in of_networks.items():
+        values = set().union(*(own.get(knob, set()) for own in knobs.values()))
+        assert values >= choices and len(values) > 1, knob
     for method, own in knobs.items():
-        assert own.keys() == set(KNOBS[method])
+        assert own.keys() - of_networks.keys() == set(KNOBS[method])
         for knob in KNOBS[method]:
             choices = {"synthesis"} if (method, knob) == ("hidden", "penalty_on") else set(_hint(knob, method)[1])
             if knob in ALIKE:
@@ -142,8 +149,5 @@ def test_every_bound_of_every_knob_is_an_extreme() -> None:
 
 
 def _field(method: str, knob: str) -> Any:
-    import typing
-    from dataclasses import fields
-
     cls = METHODS[method]
-    return next(f for f in fields(cls) if f.name == knob), typing.get_type_hints(cls)
+    return next(f for f in fields(cls) if f.name == knob), get_type_hints(cls)
