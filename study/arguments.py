@@ -78,6 +78,8 @@ def new_parser() -> argparse.ArgumentParser:
     images.add_argument("--images", metavar="DIR", help="a folder of images, at any depth")
     images.add_argument("--parquet", metavar="FILE", help="Parquet files with a column of encoded images: one, a "
                         "folder of them, or a pattern")
+    made.add_argument("--classes", action="store_true", help="with --images: each folder in DIR has the images of a "
+                      "class, by which a classifier is trained to judge samples")
     made.add_argument("--column", default="image", help="with --parquet: the images' column (default: %(default)s)")
     made.add_argument("--out", metavar="FILE", help="the study's file (default: its name with .yaml, in this folder)")
     made.add_argument("--force", action="store_true", help="write it where there is such a file already")

@@ -39,6 +39,7 @@ BROKEN = (0.01, 0.02, 0.05, 0.1)  # shares of broken files that pass, and are sa
 STEPPED = ("kl", "jko")  # whose step size is varied; that of the others is of another kind, and stays as it is
 PARTICLES, SAMPLES = 64, 256  # the fewest, since each should move often, and the most
 
+CLASSIFIER = "a classifier of the classes judges samples; a larger network may stand beside it"
 TEXT = """\
 # {seen}.
 # `python -m study.new` wrote this, and it runs as it is. All keys: docs/spec.md, of data: docs/data.md.
@@ -91,7 +92,10 @@ def _new(arguments: argparse.Namespace) -> int:
     from study.store.files import DEFAULT_STORAGE
     from study.store.units import StorageError, Store
 
-    kind, place = ("folder", arguments.images) if arguments.parquet is None else ("parquet", arguments.parquet)
+    folder = "classes" if arguments.classes else "folder"
+    kind, place = (folder, arguments.images) if arguments.parquet is None else ("parquet", arguments.parquet)
+    if arguments.classes and kind == "parquet":
+        raise StorageError("--classes: found with --parquet, expected with --images: classes are folders")
     name = arguments.study or _name_of(place)
     if problem := name_problem(name):
         raise StorageError(f"--study: {problem}")
@@ -100,7 +104,7 @@ def _new(arguments: argparse.Namespace) -> int:
         raise StorageError(f"--out {out}: is there already; --force writes over it")
     chosen = options({kind: place, "size": arguments.size or SIZE, "channels": 3} | (
         {"column": arguments.column} if kind == "parquet" else {}))
-    if kind == "folder" and Path.cwd().is_relative_to(os.path.realpath(chosen.path)):
+    if kind != "parquet" and Path.cwd().is_relative_to(os.path.realpath(chosen.path)):
         raise StorageError(f"--images {place}: is or holds this folder, where a study leaves pictures of its own; cd "
                            "to another one")
     cache = cache_dir(Store(DEFAULT_STORAGE, name))  # where a launch looks for the index
@@ -115,7 +119,8 @@ def _new(arguments: argparse.Namespace) -> int:
         raise StorageError(f"--out {out}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
     print(f"{place}: {seen}", data.notes,
           f"chosen: {'x'.join(map(str, data.shape))}; {len(data.train):,} to train on, {len(data.search):,} and "
-          f"{len(data.confirm):,} held out; {' and '.join(spec.arms)}", RANDOM_FEATURES,
+          f"{len(data.confirm):,} held out; {' and '.join(spec.arms)}",
+          *([] if arguments.classes else [RANDOM_FEATURES]),
           f"{out} is written; next: {command.module('study.launch')} --space {shlex.quote(str(out))}", sep="\n")
     return DONE
 
@@ -142,11 +147,13 @@ class Seen:
     sides: tuple[int, int, int]  # the smallest, median and largest of the images' shorter sides
     channels: int
     folders: int
+    classes: bool  # whether folders are read as such
 
     def __str__(self) -> str:
         low, middle, high = self.sides
         sides = f"{low} pixels" if low == high else f"{low} to {high} pixels (median {middle})"
-        folders = f", in {self.folders} folders, which are not read as classes" if self.folders > 1 else ""
+        how = "by class" if self.classes else "which are not read as classes (--classes does)"
+        folders = f", in {self.folders} folders, {how}" if self.folders > 1 else ""
         return f"{self.images:,} different images, shorter side {sides}, {COLOURS[self.channels]}{folders}"
 
 
@@ -171,7 +178,7 @@ def _look(index: Index, chosen: DiskOptions) -> Seen:
     low, middle, high = (int(np.quantile(side[good], q)) for q in (0, 0.5, 1))
     folders = {os.path.dirname(name) for name in index.table.column("name").to_pylist()}
     return Seen(len(rows), held, broken, (low, middle, high), 3 if 2 * sum(coloured) > len(coloured) else 1,
-                len(folders))
+                len(folders), chosen.kind == "classes")
 
 
 def _written(seen: Seen, arguments: argparse.Namespace, name: str, place: dict[str, str]) -> str:
@@ -190,7 +197,8 @@ def _written(seen: Seen, arguments: argparse.Namespace, name: str, place: dict[s
         question=json.dumps(f"How stable is training on {name}, and how good are samples: {', '.join(methods)}?"),
         data=_lines(data), size=arguments.size or max(SIZES[0], min(SIZE, seen.sides[1])), channels=seen.channels,
         held=seen.held, methods=f"[{', '.join(methods)}]", replicates=enough_replicates(max(1, len(methods) - 1)),
-        design=_lines(design), samples=samples, features=RANDOM_FEATURES.replace("; ", ";\n  # "))
+        design=_lines(design), samples=samples,
+        features=CLASSIFIER if seen.classes else RANDOM_FEATURES.replace("; ", ";\n  # "))
 
 
 def _lines(items: list[str]) -> str:

@@ -102,6 +102,7 @@ OTHER_NAMES: dict[str, str] = {
     "gpu": "gpus gpus_per_trial device cuda accelerator",
     "resources": "resources_per_trial",
     "data": "dataset data_set dataset_name",
+    "classes": "imagefolder image_folder labelled_folder",
     "folder": "path root dir directory data_dir data_root data_path dataset_path images image_dir image_folder",
     "size": "image_size img_size im_size imsize resolution res height pixels",
     "channels": "nc image_channels color colors grayscale",

@@ -59,6 +59,40 @@ def test_a_folder_is_its_images_in_the_order_of_their_content(tmp_path: Path) ->
     assert wide.quantum == 3 / 256 and wide.extent == (0, 3)
 
 
+def test_folders_are_classes_in_the_order_of_their_names(tmp_path: Path) -> None:
+    where = images.folder(tmp_path / "pets", {f"{name}/deep/{k}.png": PNGS[20 * j + k] for j, name in enumerate("cab")
+                                              for k in range(20)})
+    data = at("classes", where)
+    labels = np.concatenate([data.labels_search, data.labels, data.labels_confirm])
+    same = at("folder", where)
+    assert all(np.array_equal(a, b) for a, b in zip(everything(data), everything(same), strict=True))
+    order = sorted(range(60), key=lambda k: hashlib.sha256(PNGS[k]).digest())
+    assert labels.tolist() == ["abc".index("cab"[k // 20]) for k in order]
+    assert same.labels is None and data.content_hash != same.content_hash
+
+
+def test_a_new_class_renames_those_behind_it_and_no_image_is_read_again(tmp_path: Path,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    where = images.folder(tmp_path / "pets", {f"{'bd'[k % 2]}/{k}.png": PNGS[k] for k in range(54)})
+    before = at("classes", where)
+    images.folder(tmp_path / "pets", {f"c/{k}.png": PNGS[k] for k in range(54, 60)})
+    read: list[object] = []
+    look = disk_index._look
+    monkeypatch.setattr(disk_index, "_look", lambda data: read.append(data) or look(data))
+    after = at("classes", where)
+    found = [np.concatenate([d.labels_search, d.labels, d.labels_confirm]) for d in (before, after)]
+    assert np.bincount(found[0]).tolist() == [27, 27] and np.bincount(found[1]).tolist() == [27, 6, 27]
+    assert len(read) == 6
+
+
+@pytest.mark.parametrize(("files", "said"), [
+    ({"a/1.png": 0, "b/1.png": 1, "2.png": 2}, "found 1 images beside the folders, expected each in the folder"),
+    ({"a/1.png": 0, "a/2.png": 1}, "found 1 folders with images, expected 2 to 1,000")])
+def test_what_are_no_classes_is_said(files: dict[str, int], said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"data.classes: {said}.*take folder: for images without classes"):
+        at("classes", images.folder(tmp_path / "pets", {name: PNGS[k] for name, k in files.items()}))
+
+
 def test_a_place_where_nothing_can_be_kept_is_a_sentence(tmp_path: Path) -> None:
     """As in a folder where this user may not write: below a file nobody may."""
     (tmp_path / "file").write_text("")

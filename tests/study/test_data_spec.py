@@ -73,7 +73,7 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
         "folder that it unpacks to",
         "data.column: unknown key; expected one of cifar10, size, channels, range, splits, refuse_broken"]),
     ("{folder: HERE, cifar10: HERE, size: 8, channels: 1}", [
-        "data.cifar10: found folder and cifar10, expected one of folder, parquet, cifar10; keep one"]),
+        "data.cifar10: found folder and cifar10, expected one of folder, classes, parquet, cifar10; keep one"]),
     ("{folder: HERE, size: 8, chanels: 1}", ["data.chanels: unknown key; did you mean channels?",
                                              "data.channels: missing; expected 1 (grey) or 3"]),
     ("{folder: HERE, size: 8, channels: 1, range: [1, -1], refuse_broken: 2, splits: 5}", [

@@ -43,8 +43,8 @@ def test_what_is_written_fits_the_images_and_can_be_planned(capsys: pytest.Captu
     assert (spec.evaluation.samples, spec.data["refuse_broken"], spec.data["folder"]) == (
         50, 0.01, str(Path("cats").absolute()))
     assert lines[:4] == ["cats: 200 different images, shorter side 9 pixels, colour, in 2 folders, which are not read "
-                         "as classes", "200 images", "chosen: 3x9x9; 100 to train on, 50 and 50 held out; kl and jko",
-                         RANDOM_FEATURES]
+                         "as classes (--classes does)", "200 images", "chosen: 3x9x9; 100 to train on, 50 and 50 held "
+                         "out; kl and jko", RANDOM_FEATURES]
     assert lines[4].startswith("cats.yaml is written; next: ") and lines[4].endswith(
         " -m study.launch --space cats.yaml") and len(lines) == 5
     text = Path("cats.yaml").read_text()
@@ -110,3 +110,15 @@ def test_a_refusal_is_one_line_and_writes_nothing(tmp_path: Path, capsys: pytest
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert err.replace(str(tmp_path), "HERE").replace(tmp_path.name, "HOME").startswith(sentence), err
     assert {file: file.read_bytes() for file in Path().glob("*.yaml")} == before
+
+
+def test_folders_are_classes_where_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    folder(200)
+    spec, lines = written(capsys, "--images", "cats", "--classes")
+    assert lines[0].endswith("in 2 folders, by class") and RANDOM_FEATURES not in lines
+    assert spec.data["classes"] == str(Path("cats").absolute()) and spec.primary == "kid_clf64_50"
+    assert command.main(["--space", "cats.yaml", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "data: classes cats 3x9x9" in said and "features: clf64, accuracy" in said and RANDOM_FEATURES not in said
+    assert new.main(["--parquet", "x.parquet", "--classes"]) == 2
+    assert "--classes: found with --parquet" in capsys.readouterr().err

@@ -82,13 +82,13 @@ def test_a_wrong_section_is_one_problem() -> None:
 
 
 @pytest.mark.parametrize(("data", "end"), [
-    ("mnist", "rings, package.module:Name, or images on disk, such as {folder: PATH, size: 32, channels: 3}"),
+    ("svhn", "rings, package.module:Name, or images on disk, such as {folder: PATH, size: 32, channels: 3}"),
     ("/my/images", "such as {folder: /my/images, size: 32, channels: 3}"),
     ("a/b.parquet", "such as {parquet: a/b.parquet, size: 32, channels: 3}"),
     ("cifar10", "such as {cifar10: PATH, size: 32, channels: 3}"),
     ("{path: x, size: 8}", "data.path: unknown key; did you mean folder?"),
-    ("{name: digits, channels: 1}", "data.channels: unknown key; expected one of name, size, folder, parquet, "
-                                    "cifar10")])
+    ("{name: digits, channels: 1}", "data.channels: unknown key; expected one of name, size, folder, classes, "
+                                    "parquet, cifar10")])
 def test_data_that_have_no_such_name(data: str, end: str) -> None:
     assert problem(GRID.replace("data: gaussians8", f"data: {data}")).endswith(end)
 

@@ -16,10 +16,10 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ SCHEMA = pyarrow.schema([
     ("digest", pyarrow.binary(32)), ("facts", pyarrow.uint8()), ("side", pyarrow.int32()), ("broken", pyarrow.string()),
     ("label", pyarrow.int16()), ("part", pyarrow.uint8())])
 Say = Callable[[str], None]
+MOST_CLASSES = 1000
 
 
 def threads() -> int:
@@ -108,7 +109,8 @@ def open_index(options: DiskOptions, cache: Path, say: Say = lambda line: None) 
     """
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        return _folder(options, cache, say) if options.kind == "folder" else _container(options, cache, say)
+        look = _folder if options.kind in ("folder", "classes") else _container
+        return look(options, cache, say)
     except OSError as error:
         if error.filename and not str(error.filename).startswith(str(cache)):
             raise DataError((options.kind,), f"found {error.filename}, which cannot be read ({error.strerror}), "
@@ -118,7 +120,8 @@ def open_index(options: DiskOptions, cache: Path, say: Say = lambda line: None) 
 
 
 def _folder(options: DiskOptions, cache: Path, say: Say) -> Index:
-    stats, others = walk(options.path)
+    stats, others = walk(options.path, options.kind)
+    labels = iter(class_of([stat.name for stat in stats]) if options.kind == "classes" else repeat(-1))
     file = cache / f"index-{_key(options)}.arrow"
     with _alone(file):
         old = _read(file)
@@ -129,13 +132,27 @@ def _folder(options: DiskOptions, cache: Path, say: Say) -> Index:
                 say(f"data: reading {len(fresh):,} files of {options.path} once, to know them again by their content")
             found = _looked_at(options.path, fresh)
             with _written(file) as sink, ipc.new_file(sink, SCHEMA) as writer:
-                rows = ((*stat, -1, *(_kept(old, known[stat]) if stat in known else next(found)), -1, ANY)
+                rows = ((*stat, -1, *(_kept(old, known[stat]) if stat in known else next(found)), next(labels), ANY)
                         for stat in stats)
                 while chunk := list(islice(rows, CHUNK)):
                     writer.write_batch(_batch(chunk))
             old = _read(file)
     assert old is not None
     return Index(options.path, old, None, others)
+
+
+def class_of(names: Sequence[bytes]) -> list[int]:
+    """Of each file the class, in the order of the folders' names. names: relative to the folder that has the classes'.
+    Raises DataError where there are no two classes, or files beside them."""
+    folders = [name.partition(b"/")[0] if b"/" in name else b"" for name in names]
+    known = {folder: k for k, folder in enumerate(sorted({*folders} - {b""}))}
+    if beside := folders.count(b""):
+        raise DataError(("classes",), f"found {beside:,} images beside the folders, expected each in the folder of its "
+                                      "class; take folder: for images without classes")
+    if not 2 <= len(known) <= MOST_CLASSES:
+        raise DataError(("classes",), f"found {len(known):,} folders with images, expected 2 to {MOST_CLASSES:,}, one "
+                                      "for each class; take folder: for images without classes")
+    return [known[folder] for folder in folders]
 
 
 def _container(options: DiskOptions, cache: Path, say: Say) -> Index:

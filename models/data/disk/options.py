@@ -11,10 +11,11 @@ from typing import Any
 
 KINDS = {  # the key that makes data such data -> what its path should be
     "folder": "a folder of images, at any depth",
+    "classes": "a folder with a folder of images for each class",
     "parquet": "Parquet files with an image column: a file, a folder of them, or a pattern such as /data/*.parquet",
     "cifar10": "CIFAR-10's own archive, of either version, or the folder that it unpacks to",
 }
-LABELLED = ("cifar10",)  # kinds whose images have classes
+LABELLED = ("cifar10", "classes")  # kinds whose images have classes
 KEYS = ("size", "channels", "range", "splits", "refuse_broken")
 SIZES = (8, 64)  # pixels a side: what the networks are made for
 HELD_OUT = ("search", "confirm")
@@ -55,7 +56,7 @@ class DataError(ValueError):
 
 
 def kind_of(data: Mapping[str, Any]) -> str | None:
-    """folder, parquet or cifar10; None for a built-in data set."""
+    """A key of KINDS; None for a built-in data set."""
     return next((kind for kind in KINDS if kind in data), None)
 
 
@@ -131,9 +132,9 @@ def _path_problems(kind: str, value: Any, base: str) -> Iterator[Problem]:
         yield (kind,), f"found {value!r}, expected the path of {KINDS[kind]}"
         return
     path = _absolute(value, base)
-    there = {"folder": os.path.isdir, "parquet": parquet_files, "cifar10": os.path.exists}[kind](path)
+    there = {"parquet": parquet_files, "cifar10": os.path.exists}.get(kind, os.path.isdir)(path)
     if not there:
-        found = "nothing" if not os.path.exists(path) else "a file" if kind == "folder" else "no file *.parquet"
+        found = "nothing" if not os.path.exists(path) else "no file *.parquet" if kind == "parquet" else "a file"
         yield (kind,), f"found {found} at {path}, expected {KINDS[kind]}"
 
 

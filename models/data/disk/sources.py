@@ -34,11 +34,11 @@ class Item(NamedTuple):
 ANY, TRAIN, HELD_OUT = 0, 1, 2  # which splits an image may go to
 
 
-def walk(root: str) -> tuple[list[FileStat], Counter[str]]:
+def walk(root: str, key: str = "folder") -> tuple[list[FileStat], Counter[str]]:
     """The image files below `root`, sorted by name, and how many other files there are of each suffix.
 
     An image file is one with an image's suffix. What begins with a dot is hidden, and passed over; links are followed,
-    each folder once. Raises DataError for a folder that may not be read.
+    each folder once. Raises DataError, about `key`, for a folder that may not be read.
     """
     top = os.fsencode(root)
     found: list[FileStat] = []
@@ -66,7 +66,7 @@ def walk(root: str) -> tuple[list[FileStat], Counter[str]]:
                     elif entry.is_symlink():
                         found.append(FileStat(name, ABSENT, 0))
         except OSError as error:
-            raise DataError(("folder",), f"found {os.fsdecode(os.path.join(top, folder))}, which cannot be read "
+            raise DataError((key,), f"found {os.fsdecode(os.path.join(top, folder))}, which cannot be read "
                                          f"({error.strerror}), expected a folder of images") from error
     return sorted(found), others
 

@@ -139,6 +139,7 @@ def data_of(name: str, number: int, folder: Path) -> Any:
     """As the spec has it: built-in sets by their name or with a size, images on disk by their kind."""
     more = {"size": 8, "channels": 3, "splits": HELD, "range": [-1, 1] if number % 2 else [0, 1], "refuse_broken": 0.1}
     disk = {"folder": {"folder": str(folder / "images"), **more, "channels": 1},
+            "classes": {"classes": str(folder / "images"), **more},
             "parquet": {"parquet": str(folder / "*.parquet"), "column": "image", **more},
             "cifar10": {"cifar10": str(folder / "cifar.tar.gz"), **more}}
     sizes = {"digits": 8, "mnist": 14, "faces": 25, "patches": 8}
@@ -154,9 +155,10 @@ def data_in(folder: Path) -> None:
     spec_of(any_study, folder)  # from now on it is found in this process
 
     images = [encoded(noise(seed, 8, 8, 3)) for seed in range(400)]
-    (folder / "images/class").mkdir(parents=True)
     for k, image in enumerate(images):
-        (folder / f"images/class/{k}.png").write_bytes(image if k else image[:50])
+        file = folder / f"images/class {k % 3}/{k}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(image if k else image[:50])
     parquet(folder / "one.parquet", images)
     few = cifar_batches(20) | {"test_batch": cifar_batches(310)["test_batch"]}  # of which the held-out splits come
     archive(folder / "cifar.tar.gz", cifar_files(few, binary=False))
