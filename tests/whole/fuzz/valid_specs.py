@@ -22,6 +22,8 @@ from study.spec.objectives import measures
 Tree = dict[str, Any]
 PENALTY = ("jko_weight", "beta", "penalty_on", "penalty_of")
 POOL = ("particles", "refresh")
+LEANING = ("posterior_steps", "posterior_step_size", "posterior_sd", "pretrain", "slow_g", "bank")  # on other knobs
+COLD = {"temperature", "temperature_end"}  # of which the first may be 0 where the other is not said
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co")), max_size=30)
 MAYBE: SearchStrategy[bool] = st.booleans()
 
@@ -35,6 +37,7 @@ class Limits:
     batch: int  # batch_size <= batch <= particles
     pool: bool  # all chains persistent; else none of POOL is said
     penalty: str  # weight, beta, zero or none: which of PENALTY may be said
+    plane: bool  # points, of which some knobs say nothing
     taken: dict[str, set[str]] = field(default_factory=dict)  # knob -> its places
 
 
@@ -76,8 +79,10 @@ def whole(limits: Limits, knob: str, bounds: dict[str, float]) -> SearchStrategy
 
 def real(limits: Limits, knob: str, bounds: dict[str, float]) -> SearchStrategy[float]:
     low, high = bounds.get("low", SMALLEST), bounds.get("high", bounds.get("below", LARGEST))
-    if knob == "step_size":
+    if knob in ("step_size", "step_size_end"):
         high = 1.9 * limits.scale
+    if knob == "ema":
+        high = 0.99  # of an update, of which there is one at least
     if knob == "sigma":
         low = limits.scale
     if "below" in bounds:
@@ -95,6 +100,10 @@ def usable(limits: Limits, knob: str, methods: set[str]) -> bool:
     if any(knob not in KNOBS[method] for method in methods) or (knob in POOL and not limits.pool):
         return False
     if knob == "sigma" and limits.scale < 0.5 and "step_size" not in limits.taken:
+        return False
+    if knob in LEANING or (knob in COLD and (COLD - {knob}) & limits.taken.keys()):
+        return False
+    if limits.plane and any(METHODS[method].shape_conflicts({knob: ...}, (2,)) for method in methods):
         return False
     allowed = {"weight": {"jko_weight", "penalty_on", "penalty_of"}, "beta": {"beta", "penalty_on", "penalty_of"},
                "zero": {"jko_weight"}, "none": set()}[limits.penalty]
@@ -161,7 +170,8 @@ def zipped(draw: DrawFn, limits: Limits, design: Tree, methods: set[str]) -> Tre
             and bool not in _hint(k, min(methods))[0]]
     size = draw(st.integers(1, 3))
     pair: Tree = {}
-    for knob in draw(st.lists(st.sampled_from(free), min_size=2, max_size=3, unique=True)):
+    for knob in draw(st.lists(st.sampled_from(free), min_size=2, max_size=3, unique=True).filter(
+            lambda knobs: not set(knobs) >= COLD)):
         pair[knob] = draw(st.lists(value(limits, knob, methods), min_size=size, max_size=size,
                                    unique_by=lambda v, knob=knob: _as_read(knob, methods, v)))  # type: ignore[misc]
         limits.taken.setdefault(knob, set()).add("design")
@@ -220,7 +230,8 @@ def trees(draw: DrawFn, sets: tuple[str, ...] = tuple(DATASETS), cpu: float = 64
     if set(arms.values()) & {"hidden"} and scale > 1:
         scale = 1.0  # its reference has sigma 1
     limits = Limits(set(arms.values()), scale, draw(st.sampled_from([64, 64, 2, 20, 256, 10**6])), draw(MAYBE),
-                    draw(st.sampled_from(["weight", "beta", "zero", "none"])), {apart: {"entry"}} if apart else {})
+                    draw(st.sampled_from(["weight", "beta", "zero", "none"])), DATASETS[data].density,
+                    {apart: {"entry"}} if apart else {})
     must: Tree = {}
     if scale != 0.5:
         must["step_size"] = draw(value(limits, "step_size", limits.methods))
