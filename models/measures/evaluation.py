@@ -26,7 +26,8 @@ from models.measures.naming import AIS_CHAINS, long_chains, long_name, raw_name
 from models.measures.sample_metrics import SampleMetrics
 from models.measures.signals import response_gap, saturation_excess, update_snr
 from models.measures.table import Measure
-from models.methods.method import Draw, ImageChain, Method, first
+from models.methods.chains import ImageChain
+from models.methods.method import Draw, Method, first
 from models.noise import Noise
 from models.stability.divergence import kappa
 from models.training.batches import batch

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from models.knobs import knob
+from models.methods.chains import ImageChain, ImageKnobs
 from models.methods.hparams import HParams
 from models.methods.jko import jko_balance
 from models.methods.kl import kl_balance
-from models.methods.method import Draw, ImageChain, ImageKnobs, Method, Networks
+from models.methods.method import Draw, Method, Networks
 from models.methods.upsampling import Upsampling, UpsamplingKnobs
 from models.stability.law import Balance
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from models.knobs import knob
 from models.methods.amortized import Amortized
-from models.methods.method import Draw, ImageKnobs, Networks, PoolKnobs, first
+from models.methods.chains import ImageKnobs, PoolKnobs
+from models.methods.method import Draw, Networks, first
 from models.methods.upsampling import UpsamplingKnobs, latent_potential
 
 if TYPE_CHECKING:

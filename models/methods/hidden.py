@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from models.knobs import knob
-from models.methods.method import Draw, Method, Networks, PoolKnobs, step_conflicts
+from models.methods.chains import PoolKnobs, step_conflicts
+from models.methods.method import Draw, Method, Networks
 from models.methods.upsampling import Upsampling, UpsamplingKnobs, latent_potential
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from models.knobs import SMALLEST, knob
-from models.methods.method import Draw, Flow, FlowLoss, ImageChain, ImageKnobs, Method, Networks, PoolKnobs
+from models.methods.chains import ImageChain, ImageKnobs, PoolKnobs
+from models.methods.method import Draw, Flow, FlowLoss, Method, Networks
 from models.stability.law import Balance
 
 if TYPE_CHECKING:

@@ -7,13 +7,12 @@ which it differs. Shapes: R replicates, n particles, `shape` of the data, d = la
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias, cast
 
-from models.knobs import knob
 from models.methods.hparams import HParams
 from models.methods.schedules import scheduled
 from models.networks.choice import own_knobs
@@ -215,67 +214,6 @@ class Method(ABC):
     def generator_loss(self, nets: Networks, draw: Draw | None, lesson: Lesson | None = None) -> Tensor | None:
         """The loss that g descends, (R,): E10 or E11; None where there is no g. draw: None while f waits."""
         return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolKnobs(HParams):
-    """Of a method with persistent chains, beside its knob `chain`."""
-
-    particles: int = knob(256, "persistent chains of a replicate; an update moves the next batch_size of them", low=1,
-                          enters=("conflicts",))
-    refresh: float = knob(0.05, "share of the persistent chains that restart from the reference (E2)", low=0, high=1,
-                          enters=("conflicts",))
-
-    @classmethod
-    def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
-        chain, particles, batch_size = (cls.now(given, name) for name in ("chain", "particles", "batch_size"))
-        found = super().conflicts(given)
-        if chain == "persistent" and particles < batch_size:
-            found.append(("particles", f"found {particles}, expected at least batch_size = {batch_size}"))
-        if chain != "persistent":
-            found += [(name, f"has no effect with chain: {chain}; only persistent chains have a pool")
-                      for name in ("particles", "refresh") if name in given]
-        return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageKnobs(HParams):
-    """Of a method whose last chain runs in the space of the data."""
-
-    sigma: float = knob(1.0, "standard deviation of the reference N(0, sigma^2 I) (E1)", above=0,
-                        enters=("law", "conflicts"))
-    clamp: bool = knob(False, "put values beyond black and white back to them after each Langevin step",
-                       enters=("law",))
-    move_clip: float | None = knob(None, "bound on one Langevin step's drift in each pixel", above=0)
-
-    @classmethod
-    def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
-        return step_conflicts(cls, given, cls.now(given, "sigma")) + super().conflicts(given)
-
-
-def step_conflicts(knobs: type[HParams], given: Mapping[str, Any], sigma: float) -> list[tuple[str, str]]:
-    """E3 on the reference alone needs step_size < 2 sigma."""
-    sizes = {name: knobs.now(given, name) for name in ("step_size", "step_size_end")}
-    return [(name, f"{size!r} >= 2 sigma = {2 * sigma:g}: the reference alone breaks the chain; take a smaller {name}")
-            for name, size in sizes.items() if size is not None and size >= 2 * sigma]
-
-
-class ImageChain:
-    """E1: the potential in the space of the data. A mixin for methods whose last chain runs there."""
-
-    hp: ImageKnobs
-    shape: tuple[int, ...]
-
-    def reference(self, noise: Noise, n: int) -> Tensor:
-        return self.hp.sigma * noise.normal(n, *self.shape)
-
-    def potential(self, nets: Networks, point: Tensor) -> Tensor:
-        """E1: U(x) = ||x||^2 / (2 sigma^2) - f(x)."""
-        return -self.log_density(nets.f(point), point)
-
-    def log_density(self, f_values: Tensor, x: Tensor) -> Tensor:
-        """F = -U of E1, from f at x. f_values: (R, n), x: (R, n, *shape)."""
-        return f_values - x.square().flatten(2).sum(-1) / (2 * self.hp.sigma**2)
 
 
 Flow: TypeAlias = "Callable[[Method, Networks, Draw, Tensor, Noise], FlowLoss]"
