@@ -14,7 +14,8 @@ CHAINS, LONG_RUN = "tests/models/test_chains.py::test_", "tests/models/test_long
 DECISIONS, VERDICT = "tests/models/test_decisions.py::test_", "tests/models/test_verdict.py::test_"
 QUALITY, SPREAD = "tests/models/test_quality.py::test_", "tests/models/test_local_sd.py::test_"
 STABILITY, TERMS = "tests/models/test_divergence.py::test_", "tests/models/test_terms.py::test_"
-UPSAMPLING = "tests/models/test_upsampling.py::test_"
+UPSAMPLING, BOUNDS = "tests/models/test_upsampling.py::test_", "tests/models/test_bounds.py::test_"
+AVERAGES, SCHEDULES = "tests/models/test_averages.py::test_", "tests/models/test_schedules.py::test_"
 NETS = "tests/models/test_network_sizes.py::test_"
 KEPT = "tests/models/test_contract.py::Test{}::test_{}"
 PULL = "without_f_only_the_reference_pulls"
@@ -178,6 +179,22 @@ MUTANTS = (
            "dtype=torch.float64) for g in generators])", "return torch.stack([draw(*size, generator=generators[0], "
            "dtype=torch.float64) for g in generators])", NETS + "replicates_begin_by_their_own_seeds",
            "seeds of a block would depend on its first"),
+    # what is judged, and what holds a chain
+    Mutant("average from the first weights", "training/averages.py", "max(1 - 2 ** (-1 / half_life), 1 / update)",
+           "1 - 2 ** (-1 / half_life)",
+           AVERAGES + "an_average_is_the_plain_mean_at_first_and_then_halves_what_is_old[3.0]",
+           "short trainings would be judged by how they began"),
+    Mutant("average of the dead", "training/averages.py", "torch.where(mask, torch.lerp(mean, now, weight), mean)",
+           "torch.lerp(mean, now, weight)", AVERAGES + "a_replicate_that_ended_keeps_its_average", "NaN for good"),
+    Mutant("a pool that is not mirrored", "training/step.py", "start.shape == x_data.shape:", "start.shape == ():",
+           BOUNDS + "data_and_the_images_of_a_pool_are_mirrored[kl-2]", "chains would tell left from right"),
+    Mutant("noise that falls to nothing", "langevin.py", "(1 - k / steps if anneal else 1.0)",
+           "(1 - (k + 1) / steps if anneal else 1.0)", BOUNDS + "noise_falls_along_a_chain_that_is_annealed",
+           "off by one: the last step without noise"),
+    Mutant("a chain in z clamped", "methods/method.py", "if tuple(shape) == self.shape else {}", "",
+           BOUNDS + "bounds_are_those_of_the_chain_of_images[ggcn]", "z held between black and white"),
+    Mutant("schedules from the knobs as they are", "methods/method.py", "given = self.given", "given = self.hp",
+           SCHEDULES + "step_size_and_temperature_go_by_equal_factors[kl]", "a second look would move them again"),
     # the update
     Mutant("Adam's moments shared", "training/adam.py", "torch._foreach_sqrt(self.second)",
            "torch._foreach_sqrt([s.mean(0, keepdim=True).expand_as(s) for s in self.second])", ALONE,
