@@ -98,7 +98,8 @@ class HParams(Knobs):
         found = super().shape_conflicts(given, shape)
         return found if len(shape) > 1 else found + [(name, f"has no effect in the plane: {what}") for name, what in (
             ("flip", "points have no left and right"), ("norm_g", "g has no channels there"),
-            ("gain_g", "g is linear at its end"), ("network_g", "g is an MLP there"), ("clamp", "points have no range"))
+            ("gain_g", "g is linear at its end"), ("network_g", "g is an MLP there"),
+            ("widths_g", "g has no stages there"), ("clamp", "points have no range"))
             if given.get(name, getattr(cls, name, None)) != getattr(cls, name, None)]
 
     @classmethod

@@ -5,13 +5,14 @@ g learns where chains ended (E10), or along the potential (E11); beside them it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from models.knobs import knob
 from models.methods.jko import PenaltyKnobs, chosen_flow
 from models.methods.method import Draw, Flow, Lesson, Networks
+from models.networks.knobs import widths_problem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,9 @@ class UpsamplingKnobs(PenaltyKnobs):
     latent_dim: int = knob(16, "dimension d of the hidden variable z", low=1)
     network_g: Literal["convnet", "resnet"] = knob(
         "convnet", "g of images: transposed convolutions, or residual blocks between nearest-neighbour upsampling")
-    width_g: int | None = knob(None, "g's `width`; null: that of f", low=1)
+    width_g: int | None = knob(None, "g's `width`; null: that of f", low=1, enters=("conflicts",))
+    widths_g: str | None = knob(None, "channels of g's stages, each of twice the pixels of the one before; null: 2w, "
+                                "2w, ..., w, from 2 or 3 pixels on", like="256-128-64", enters=("conflicts",))
     norm_g: Literal["none", "group"] = knob("none", "group: every layer of a convolutional g is normalised over groups "
                                             "of at least 4 channels, without weights of its own")
     gain_g: float = knob(1.0, "g of images ends in so many times tanh, so that black and white lie inside of its range",
@@ -67,7 +70,9 @@ class UpsamplingKnobs(PenaltyKnobs):
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
         found, now = super().conflicts(given), {name: cls.now(given, name) for name in (
-            "anchor", "pretrain", "slow_g", "updates", "bank", "batch_size", "upsampler_loss")}
+            "anchor", "pretrain", "slow_g", "updates", "bank", "batch_size", "upsampler_loss", "width_g", "widths_g")}
+        if now["width_g"] and now["widths_g"]:
+            found.append(("width_g", "has no effect with widths_g, which lists the channels of each stage"))
         if not now["anchor"]:
             found += [(name, "has no effect without anchor: g then never sees data; give anchor a weight, such as 1")
                       for name in ANCHORED if given.get(name)]
@@ -82,6 +87,11 @@ class UpsamplingKnobs(PenaltyKnobs):
         elif 0 < now["bank"] < now["batch_size"]:
             found.append(("bank", f"found {now['bank']}, expected 0 or at least batch_size = {now['batch_size']}"))
         return found
+
+    @classmethod
+    def shape_conflicts(cls, given: Mapping[str, Any], shape: Sequence[int]) -> list[tuple[str, str]]:
+        problem = widths_problem(given.get("widths_g"), shape)
+        return super().shape_conflicts(given, shape) + ([("widths_g", problem)] if problem else [])
 
 
 def regression_loss(nets: Networks, z: Tensor, x: Tensor) -> Tensor:

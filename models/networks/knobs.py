@@ -68,9 +68,12 @@ def widths_problem(widths: str | None, shape: Sequence[int]) -> str | None:
 
 
 def stages(shape: Sequence[int], hp: Any) -> list[int]:
-    """Channels of f's stages. Raises ValueError where there are more than pixels."""
-    if hp.widths is None:
-        return [hp.width] + [2 * hp.width] * (len(sides(shape[1])) - 1)
-    if problem := widths_problem(hp.widths, shape):
+    """Channels of f's stages."""
+    return listed(hp.widths, shape) or [hp.width] + [2 * hp.width] * (len(sides(shape[1])) - 1)
+
+
+def listed(widths: str | None, shape: Sequence[int]) -> list[int]:
+    """The channels that are listed; [] for None. Raises ValueError where they are more than images have stages."""
+    if problem := widths_problem(widths, shape):
         raise ValueError(f"widths: {problem}")
-    return channels(hp.widths)
+    return channels(widths) if widths else []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, group_norm, interpolate, silu
 
-from models.networks.knobs import sides
+from models.networks.knobs import listed, sides
 from models.networks.layers import ConvNetwork, Fuse, Layer, Network
 from models.networks.mlp import MLP
 from models.networks.resnet import Part, residual, residual_layers
@@ -21,25 +21,24 @@ CHANNELS = 4  # of a group that is normalised, at least
 
 
 class Upsampler(ConvNetwork):
-    """g of images: a linear layer to 2 or 3 pixels, stage by stage twice as many, a 3x3 convolution, and a tanh that
-    spans what black and white are, `extent`. Channels: 2 width, and width in the last stage.
+    """g of images: a linear layer to few pixels of widths[0] channels, stage by stage twice as many pixels of the other
+    widths, a 3x3 convolution, and a tanh that spans what black and white are, `extent`.
 
     z: (R, n, d) -> (R, n, C, H, W), each value strictly between the two ends, or `gain` times as far from their middle.
     """
 
-    def __init__(self, latent_dim: int, shape: Sequence[int], width: int, generators: Sequence[torch.Generator],
-                 dtype: torch.dtype, fuse: Fuse, extent: tuple[float, float] = UNIT, norm: bool = False,
-                 gain: float = 1.0) -> None:
+    def __init__(self, latent_dim: int, shape: Sequence[int], widths: Sequence[int],
+                 generators: Sequence[torch.Generator], dtype: torch.dtype, fuse: Fuse,
+                 extent: tuple[float, float] = UNIT, norm: bool = False, gain: float = 1.0) -> None:
         def layer(size: Sequence[int], fan_in: int, out: int) -> Layer:
             return Layer(size, fan_in, out, generators, dtype)
 
-        stages = sides(shape[1])[::-1]
-        widths = [2 * width] * (len(stages) - 1) + [width]
+        stages = sides(shape[1])[:len(widths)][::-1]
         base = widths[0] * stages[0] ** 2
         super().__init__([
             layer((base, latent_dim), latent_dim, base),
             *[one for i, o in pairwise(widths) for one in self.stage(i, o, layer)],
-            layer((shape[0], width, 3, 3), 9 * width, shape[0])], fuse)
+            layer((shape[0], widths[-1], 3, 3), 9 * widths[-1], shape[0])], fuse)
         self.sides, self.extent, self.norm, self.gain = stages, extent, norm, gain
 
     @staticmethod
@@ -116,6 +115,7 @@ def upsampler_network(shape: Sequence[int], hp: Any, generators: Sequence[torch.
     if len(shape) == 1:
         g: Network = MLP([hp.latent_dim, 8 * width, 8 * width, shape[0]], generators, dtype)
     else:
-        g = NETWORKS[hp.network_g](hp.latent_dim, shape, width, generators, dtype, fuse, extent, hp.norm_g == "group",
+        widths = listed(hp.widths_g, shape) or [*[2 * width] * (len(sides(shape[1])) - 1), width]
+        g = NETWORKS[hp.network_g](hp.latent_dim, shape, widths, generators, dtype, fuse, extent, hp.norm_g == "group",
                                    hp.gain_g)
     return g.begin(hp.init, generators)

@@ -50,6 +50,7 @@ OTHER_NAMES: dict[str, str] = {
     "last_step": "denoise denoising final_denoise noise_free no_last_noise",
     "width_g": "ngf g_width gen_width gen_channels",
     "network_g": "generator gen netg arch_g g_arch",
+    "widths_g": "g_channels gen_channel_list",
     "norm_g": "norm batch_norm batchnorm bn group_norm groupnorm",
     "adam_beta1_g": "beta1_g g_beta1 gen_beta1 betas",
     "steps_g": "n_gen g_steps gen_steps g_iters",

@@ -52,7 +52,8 @@ def test_the_table_of_knobs_is_what_the_networks_state() -> None:
 @pytest.mark.parametrize("knobs", [
     {"network": "convnet"}, {"network": "resnet"}, {"network": "resnet", "down": "strided", "blocks": 2},
     {"network": "resnet", "spectral_norm": True, "outputs": 3}, {"network_g": "convnet", "norm_g": "group"},
-    {"network_g": "resnet"}, {"network_g": "resnet", "norm_g": "group", "width_g": 4}], ids=str)
+    {"network_g": "convnet", "widths_g": "3-2"}, {"network_g": "resnet"},
+    {"network_g": "resnet", "norm_g": "group", "width_g": 4}], ids=str)
 def test_networks_of_every_image_run_grouped_in_a_loop_and_alone(shape: tuple[int, ...], knobs: dict[str, Any]) -> None:
     of_f = "network" in knobs
     new = (lambda seeds: made(shape=shape, seeds=seeds, **knobs)) if of_f else (
@@ -142,8 +143,21 @@ def test_widths_are_the_channels_of_stages() -> None:
     assert torch.equal(made(None, tiny.IMAGES)(x), made("convnet", tiny.IMAGES)(x))
 
 
+def test_widths_of_g_begin_at_the_pixels_that_are_left() -> None:
+    z = normal(1, 5, 3)
+    for network in ("convnet", "resnet"):
+        g = {widths: upsampler((1, 16, 16), network_g=network, width=3, widths_g=widths) for widths in (
+            None, "6-6-6-3", "5-4-3")}
+        assert torch.equal(g[None](z), g["6-6-6-3"](z))
+        assert g["5-4-3"].sides == [4, 8, 16] and g["5-4-3"].layers[0].weight.shape == (1, 5 * 4**2, 3)
+        with pytest.raises(ValueError, match="widths: found 5 stages, expected at most 4: 16 pixels are halved to 2"):
+            upsampler((1, 16, 16), network_g=network, widths_g="1-1-1-1-1")
+
+
 def test_sizes_of_released_code() -> None:
-    """CoopNets for 32 pixels, and DRL's network without its noise levels, counted by hand."""
+    """CoopNets for 32 pixels, DRL's f without its noise levels, and the g of dual-MCMC, counted by hand."""
+    g = upsampler((3, 32, 32), network_g="resnet", widths_g="256-256-256-256", latent_dim=128)
+    assert size(g) == 4096 * 129 + 6 * 256 * (256 * 9 + 1) + 3 * (256 * 9 + 1)
     f = made("convnet", (3, 32, 32), widths="64-128-256", outputs=100)
     assert size(f) == 64 * 28 + 128 * (64 * 16 + 1) + 256 * (128 * 16 + 1) + 100 * (256 * 64 + 1)
     same, wider = 2 * 256 * (256 * 9 + 1), 256 * (128 * 9 + 1) + 256 * (256 * 9 + 1) + 256 * 129

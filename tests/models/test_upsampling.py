@@ -162,7 +162,7 @@ def test_through_a_checkpoint_nothing_changes_and_replicates_never_meet(name: st
 
 
 def test_a_group_is_normalised_by_itself() -> None:
-    g = ConvUpsampler(3, (1, 8, 8), 8, generators_for([0, 1], "weights"), F64, "grouped", norm=True)
+    g = ConvUpsampler(3, (1, 8, 8), [16, 16, 8], generators_for([0, 1], "weights"), F64, "grouped", norm=True)
     h = torch.randn(5, 2 * 16, 4, 4, generator=torch.Generator().manual_seed(0), dtype=F64)
     groups = g._normalised(h, 2).reshape(5, 2 * 4, 4 * 16)  # 16 channels: four groups of four
     torch.testing.assert_close(groups.mean(-1), torch.zeros(5, 8, dtype=F64), atol=1e-9, rtol=0)
@@ -172,7 +172,8 @@ def test_a_group_is_normalised_by_itself() -> None:
 def test_gain_lets_g_reach_black_and_white() -> None:
     made = []
     for gain in (1.0, 2.0):
-        g = ConvUpsampler(3, (1, 8, 8), 2, generators_for([0], "weights"), F64, "grouped", (0.0, 1.0), gain=gain)
+        g = ConvUpsampler(3, (1, 8, 8), [4, 4, 2], generators_for([0], "weights"), F64, "grouped", (0.0, 1.0),
+                          gain=gain)
         with torch.no_grad():
             g.layers[-1].bias += 100.0
             made.append(float(g(torch.zeros(1, 1, 3, dtype=F64)).detach().max()))

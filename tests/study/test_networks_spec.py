@@ -103,8 +103,16 @@ def test_what_a_built_in_network_or_these_images_lack_is_one_line(text: str, sen
 def test_points_have_no_pixels() -> None:
     assert problems(GRID + "train: {network: resnet}\n") == [
         "s.yaml:5: train.network: found resnet, expected mlp: points in the plane have no pixels"]
-    assert problems(GRID.replace("[kl, jko]", "amortized") + "train: {network_g: resnet}\n") == [
+    of_g = GRID.replace("[kl, jko]", "amortized")
+    assert problems(of_g + "train: {network_g: resnet}\n") == [
         "s.yaml:5: train.network_g: has no effect in the plane: g is an MLP there"]
+    assert problems(of_g + "train: {widths_g: 8-8}\n") == [
+        "s.yaml:5: train.widths_g: has no effect in the plane: g has no stages there"]
+    images = of_g.replace("rings", "digits")
+    assert problems(images + "train: {widths_g: 8-8-8-8}\n") == [
+        "s.yaml:5: train.widths_g: found 4 stages, expected at most 3: 8 pixels are halved to 2 in them"]
+    assert problems(images + "train: {widths_g: 8-8, width_g: 4}\n") == [
+        "s.yaml:5: train.width_g: has no effect with widths_g, which lists the channels of each stage"]
 
 
 def test_a_search_frees_them() -> None:

@@ -40,11 +40,11 @@ def extremes() -> Iterator[tuple[str, str, Any]]:
 
 
 def ends(method: str, knob: str) -> list[Any]:
-    """The least and the largest value; none of a knob that has words."""
+    """The least and the largest value; none of a knob of words or text."""
     cls = METHODS[method]
     field = next(f for f in fields(cls) if f.name == knob)
     kinds, words, _ = expected(field, typing.get_type_hints(cls))
-    if words or bool in kinds:
+    if words or bool in kinds or str in kinds:
         return []
     bounds = field.metadata
     whole = float not in kinds
