@@ -161,6 +161,7 @@ def _look(index: Index, chosen: DiskOptions) -> Seen:
     """Raises DataError for images of which no study can be made."""
     import numpy as np
 
+    from models.data.disk.options import DataError
     from models.data.disk.pixels import pixels
     from models.data.disk.splits import ROOM, fitting, lay_out
 
@@ -171,10 +172,14 @@ def _look(index: Index, chosen: DiskOptions) -> Seen:
     share = 1 - len(good) / max(1, len(side))
     broken = next((most for most in BROKEN if share <= most), BROKEN[-1])
     lay_out(index, replace(chosen, search=held, confirm=held, refuse_broken=broken))
-    coloured: list[bool] = []
+    looked: list[np.ndarray] = []
     for row in rows[:LOOKED_AT].tolist():
         with suppress(ValueError, OSError):  # damaged, which is said when all are loaded
-            coloured.append(bool(np.ptp(pixels(index.read(row), 8, 3), axis=0).any()))
+            looked.append(pixels(index.read(row), 8, 3))
+    if looked and all(np.array_equal(looked[0], one) for one in looked):
+        raise DataError((chosen.kind,), f"found {len(looked)} different files of {len(rows)} that all look the same, "
+                                        "expected images that differ")
+    coloured = [bool(np.ptp(one, axis=0).any()) for one in looked]
     low, middle, high = (int(np.quantile(side[good], q)) for q in (0, 0.5, 1))
     folders = {os.path.dirname(name) for name in index.table.column("name").to_pylist()}
     return Seen(len(rows), held, broken, (low, middle, high), 3 if 2 * sum(coloured) > len(coloured) else 1,

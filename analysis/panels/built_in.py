@@ -73,7 +73,7 @@ def _panel(place: str) -> Panel:
         except Exception as problem:
             raise ReportError(f"--panel {place}: it cannot be made without arguments ({_said(problem)})") from problem
     if not isinstance(panel, Panel):
-        raise ReportError(f"--panel {place}: found {panel!r}, expected a class that inherits "
+        raise ReportError(f"--panel {place}: found {panel!r:.60}, expected a class that inherits "
                           "analysis.panels.panel.Panel")
     for known in ("name", "title"):
         if not isinstance(getattr(panel, known, None), str):

@@ -87,7 +87,7 @@ OWN = '''
     table_alone = type("Numbers", (Gap,), {
         "name": "lab-table", "figures": lambda *_: [],
         "tables": lambda self, study, frame: [Table("lab-table", frame.astype(str), frame)]})()
-    number = 7
+    number, long = 7, "x" * 1000
 '''
 
 
@@ -133,6 +133,7 @@ def test_panels_of_ones_own_are_on_the_page_in_figures_and_tables(lab, command, 
     ("lab_broken:Gap", "cannot import lab_broken (ModuleNotFoundError: No module named 'no_such_module_of_the_lab')"),
     ("lab_panels:Gapp", "lab_panels has no Gapp; did you mean Gap?"),
     ("lab_panels:number", "found 7, expected a class that inherits analysis.panels.panel.Panel"),
+    ("lab_panels:long", f"found '{'x' * 59}, expected a class that inherits analysis.panels.panel.Panel"),
     ("lab_panels:Nameless", "it states no name"),
     ("lab_panels:Strange", "its name is '../gap', expected letters, digits, - and _"),
     (".lab_panels:Gap", "expected package.module:Name"),

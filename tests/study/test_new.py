@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -98,6 +99,9 @@ def test_of_parquet_the_column_is_named_and_the_path_is_whole_where_it_lies_else
     (lambda: folder(60), ["--images", "../HOME"], "--images ../HOME: is or holds this folder"),
     (lambda: folder(60), ["--size", "65"], "--size: found 65, expected a whole number from 8 to 64"),
     (lambda: folder(60), ["--study", "a cat"], "--study: found 'a cat', expected a name of letters"),
+    (lambda: images.folder(Path("cats"), {f"{k}.png": images.encoded(np.zeros((9 + k, 9), "uint8"))
+                                          for k in range(60)}), [],
+     "--images: found 50 different files of 60 that all look the same, expected images that differ"),
     (lambda: (folder(60), [images.folder(Path("cats"), {f"{k}.png": b""}) for k in range(9)]), [],
      "--images: found 9 of 69 images broken (13.04%), expected at most 0.1 of them: 0.png (empty)"),
 ])
