@@ -30,7 +30,8 @@ class HParams(Knobs):
         "uniform", "how f and g begin: weights and biases uniform within 1 / sqrt(inputs); or biases 0 and weights "
         "normal, of standard deviation 0.02 (DCGAN), or of xavier's sqrt(2 / (inputs + outputs))")
     lr_f: float = knob(2e-3, "Adam's learning rate of the score f", above=0)
-    warmup: int = knob(0, "updates over which the learning rates rise to their values", low=0)
+    warmup: int = knob(0, "updates over which the learning rates rise to their values", low=0,
+                       enters=("conflicts",))
     decay: Literal["none", "cosine", "step"] = knob(
         "none", "how the learning rates fall over `updates`: cosine to 0; step to a tenth at half, a hundredth at "
         "three quarters", enters=("updates",))
@@ -91,6 +92,9 @@ class HParams(Knobs):
             found.append(("temperature_end", "has no effect from temperature: 0, which no factor changes"))
         if ema is not None and ema >= updates:
             found.append(("ema", f"found {ema:g}, expected a half-life below updates = {updates}"))
+        if (warmup := cls.now(given, "warmup")) >= updates:
+            found.append(("warmup", f"found {warmup}, expected less than updates = {updates}: the learning rates would "
+                                    "never reach their values"))
         return found
 
     @classmethod

@@ -96,6 +96,7 @@ def test_data_and_the_images_of_a_pool_are_mirrored(name: str, times: int, monke
 @pytest.mark.parametrize(("method", "given", "knob", "said"), [
     ("kl", {"temperature": 0.0, "temperature_end": 0.1}, "temperature_end", "has no effect from temperature: 0"),
     ("kl", {"step_size_end": 2.0}, "step_size_end", "2.0 >= 2 sigma = 2"),
+    ("kl", {"warmup": 600}, "warmup", "found 600, expected less than updates = 600"),
     ("kl", {"ema": 600.0}, "ema", "found 600, expected a half-life below updates = 600"),
     ("hidden", {"step_size_end": 2.5}, "step_size_end", "2.5 >= 2 sigma = 2"),
 ])
