@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-DEADLINE = 300.0  # seconds of all commands of a row; the longest takes 30
+DEADLINE = 600.0  # seconds of all commands of a row; the longest takes 45 on two idle cores
 
 
 @dataclass(frozen=True)

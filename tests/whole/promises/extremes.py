@@ -20,6 +20,7 @@ CHAINS = 64
 WITH: dict[tuple[str, Any], dict[str, Any]] = {  # what an extreme needs beside it
     ("batch_size", 256): {"particles": 256}, ("particles", 2): {"batch_size": 2},
     ("sigma", SMALLEST): {"step_size": SMALLEST}, ("pretrain", 1): {"anchor": 1.0},
+    ("bank", 512): {"upsampler_loss": "regression"},
     **{("slow_g", value): {"anchor": 1.0, "pretrain": 1} for value in (0.0, LARGEST)},
     **{("posterior_steps", value): {"anchor": 1.0} for value in (1, 60)},
     **{(knob, value): {"anchor": 1.0} for knob, high in (("posterior_sd", LARGEST), ("posterior_step_size", 2 * ALMOST))

@@ -16,11 +16,13 @@ from models.knobs import LARGEST, expected
 from models.measures.table import own_measure
 from models.networks.choice import own_knobs
 from models.registry import NETWORKS
+from study.spec import loads
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, _hint
 from study.spec.objectives import measures
 from study.spec.places import SECTIONS
 from study.spec.reading import Reader
-from tests.whole.promises.extremes import PLANE, SMALL, ends, extremes
+from study.spec.yaml_text import as_yaml
+from tests.whole.promises.extremes import PLANE, SMALL, ends, extremes, study
 from tests.whole.promises.rows import FACTORS, TOGETHER, matrix
 from tests.whole.promises.studies import data_in, spec_of, study_of
 
@@ -146,6 +148,10 @@ def test_every_bound_of_every_knob_is_an_extreme() -> None:
         low, high = ends(method, knob)
         sizes = {value for name, value in reached if name == knob} | {SMALL.get(knob), getattr(METHODS[method], knob)}
         assert {low, high} <= sizes, knob
+
+
+def test_the_study_of_extremes_is_one() -> None:
+    assert len(loads(as_yaml(study()), "extremes.yaml").arms) > len(ALL_KNOBS)
 
 
 def _field(method: str, knob: str) -> Any:
