@@ -30,18 +30,21 @@ class Knobs:
     @classmethod
     def shape_conflicts(cls, given: Mapping[str, Any], shape: Sequence[int]) -> list[tuple[str, str]]:
         """(knob, message) for values that data of this shape, (C, H, W) or (dim,), have no use for."""
-        return []
+        return [] if len(shape) > 1 else [
+            (f.name, f"has no effect in the plane: {f.metadata['plane']}") for f in fields(typing.cast(Any, cls))
+            if "plane" in f.metadata and given.get(f.name, f.default) != f.default]
 
 
 def knob(default: Any, text: str, *, above: float | None = None, low: float | None = None, high: float | None = None,
-         below: float | None = None, names: str | None = None, like: str | None = None,
+         below: float | None = None, names: str | None = None, like: str | None = None, plane: str | None = None,
          enters: tuple[Part, ...] = ()) -> Any:
     """A dataclass field with its help text and bounds: above < value < below, low <= value <= high.
 
     names: the kind of thing (models.registry) that its words name. like: an example of a LIST, which is what it takes.
-    enters: what depends on it beside training.
+    plane: why points in the plane have no use for it. enters: what depends on it beside training.
     """
-    said = {"above": above, "low": low, "high": high, "below": below, "names": names, "like": like}
+    said = {"above": above, "low": low, "high": high, "below": below, "names": names, "like": like,
+            "plane": plane}
     return field(default=default, metadata={"help": text, "enters": enters,
                                             **{k: v for k, v in said.items() if v is not None}})
 

@@ -56,16 +56,9 @@ def langevin(potential: Potential, x: Tensor, *, steps: int, step_size: float, n
     for k in range(steps):
         u, gradient = potential_and_gradient(potential, x)
         drift = eta * gradient
-        share = torch.zeros_like(nan)
-        if drift_clip is not None:
-            norm = _inner(drift, drift).sqrt()
-            share = (norm > drift_clip).to(x.dtype).mean(1)
-            scale = torch.clamp(drift_clip / norm, max=1.0)
-            drift = drift * scale.reshape(*scale.shape, *[1] * (x.dim() - 2))
-        if move_clip is not None:
-            share = share.maximum((drift.abs() > move_clip).to(x.dtype).flatten(1).mean(1))
-            drift = drift.clamp(-move_clip, move_clip)
-        clipped = clipped + share
+        if drift_clip is not None or move_clip is not None:
+            drift, share = _held(drift, drift_clip, move_clip)
+            clipped = clipped + share
         if past is not None and k in (1, steps - 1):
             last = (past[0] - u).mean(1) / eta
             first = last if k == 1 else first
@@ -83,6 +76,20 @@ def langevin(potential: Potential, x: Tensor, *, steps: int, step_size: float, n
         ratio = _inner(drift, drift).sqrt().mean(1) / (spread * math.sqrt(dim)) if spread else nan
         virial = _inner(past[1], gradient).mean(1) / (temperature * dim) if temperature else nan
     return x.detach(), ChainInfo(ratio, clipped / max(steps, 1), virial, first, last, acceptance)
+
+
+def _held(drift: Tensor, drift_clip: float | None, move_clip: float | None) -> tuple[Tensor, Tensor]:
+    """The drift within its bounds, and the share of particles, or where that is more of coordinates, it was cut at."""
+    share = torch.zeros_like(drift.flatten(1)[:, 0])
+    if drift_clip is not None:
+        norm = _inner(drift, drift).sqrt()
+        share = (norm > drift_clip).to(drift.dtype).mean(1)
+        scale = torch.clamp(drift_clip / norm, max=1.0)
+        drift = drift * scale.reshape(*scale.shape, *[1] * (drift.dim() - 2))
+    if move_clip is not None:
+        share = share.maximum((drift.abs() > move_clip).to(drift.dtype).flatten(1).mean(1))
+        drift = drift.clamp(-move_clip, move_clip)
+    return drift, share
 
 
 def _acceptance(past: tuple[Tensor, Tensor, Tensor], now: tuple[Tensor, Tensor, Tensor], spread: float,

@@ -99,6 +99,7 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
         console = Console(highlight=False, width=120)
     if arguments.diff is not None:
         from study.show.difference import show_difference
+
         show_difference(spec, loads(text_of(arguments.diff), arguments.diff), arguments.diff, console)
         return FINISHED
     one = _Launch(arguments, words, text, spec, cpus, console)

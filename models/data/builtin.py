@@ -37,8 +37,8 @@ def load(name: str, shape: tuple[int, ...]) -> Data:
     else:
         levels = 17 if name == "digits" else 256
         quantum = 2 / levels
-        if name in DRAWN:
-            grey, labels = _digits(*DRAWN[name](), shape[-1], counts)
+        if name in HANDWRITTEN:
+            grey, labels = _digits(*HANDWRITTEN[name](), shape[-1], counts)
         else:
             grey = _faces(shape[-1], counts) if name == "faces" else crops(photographs(), shape[-1], counts)
         arrays = [_dequantised(v, levels, generator(i + 1)) for i, v in enumerate(grey)]
@@ -91,7 +91,7 @@ def _mnist() -> tuple[np.ndarray, np.ndarray]:
     return table[:, :-1].reshape(-1, 28, 28).astype(float), table[:, -1]
 
 
-DRAWN = {"digits": _sklearn_digits, "mnist": _mnist}
+HANDWRITTEN = {"digits": _sklearn_digits, "mnist": _mnist}
 
 
 def _faces(size: int, counts: Sequence[int]) -> list[np.ndarray]:

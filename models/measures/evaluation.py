@@ -31,7 +31,7 @@ from models.methods.method import Draw, Method, first
 from models.noise import Noise
 from models.stability.divergence import kappa
 from models.training.batches import batch
-from models.training.fit import as_array, drawn, evaluation_noise, sample
+from models.training.fit import as_array, evaluation_noise, judged_draw, sample
 from models.training.step import Info, TrainState
 
 KAPPA_PARTICLES = 32
@@ -69,7 +69,7 @@ class Evaluator:
         rows: list[dict[str, float]] = []
         judged = {self.primary: draw.x}
         if _is_other(method):
-            judged = {self.primary: method.scored(state.judged, drawn(method, state, self.samples, noise)),
+            judged = {self.primary: method.scored(state.judged, judged_draw(method, state, self.samples, noise)),
                       raw_name(self.primary): draw.x}
         samples = {name: as_array(x) for name, x in judged.items()}
         for r in range(len(state.seeds)):

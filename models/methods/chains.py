@@ -44,7 +44,7 @@ class ImageKnobs(HParams):
     sigma: float = knob(1.0, "standard deviation of the reference N(0, sigma^2 I) (E1)", above=0,
                         enters=("law", "conflicts"))
     clamp: bool = knob(False, "put values beyond black and white back to them after each Langevin step",
-                       enters=("law",))
+                       plane="points have no range", enters=("law",))
     move_clip: float | None = knob(None, "bound on one Langevin step's drift in each pixel", above=0)
 
     @classmethod

@@ -5,7 +5,7 @@ Equation numbers (E1 to E15) are those of models/EQUATIONS.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
@@ -40,7 +40,7 @@ class HParams(Knobs):
     adam_beta1: float = knob(0.5, "Adam's first decay", low=0, below=1)
     adam_beta2: float = knob(0.999, "Adam's second decay", low=0, below=1)
     flip: bool = knob(False, "mirror each image of a batch, and each image that goes on in a persistent chain, left to "
-                      "right with probability 1/2", enters=("conflicts",))
+                      "right with probability 1/2", plane="points have no left and right")
     step_size: float = knob(0.1, "Langevin step size delta (E3)", above=0, enters=("conflicts",))
     step_size_end: float | None = knob(None, "delta of the last update: it goes there from step_size, by equal factors "
                                        "from update to update", above=0, enters=("law", "conflicts", "updates"))
@@ -96,15 +96,6 @@ class HParams(Knobs):
             found.append(("warmup", f"found {warmup}, expected less than updates = {updates}: the learning rates would "
                                     "never reach their values"))
         return found
-
-    @classmethod
-    def shape_conflicts(cls, given: Mapping[str, Any], shape: Sequence[int]) -> list[tuple[str, str]]:
-        found = super().shape_conflicts(given, shape)
-        return found if len(shape) > 1 else found + [(name, f"has no effect in the plane: {what}") for name, what in (
-            ("flip", "points have no left and right"), ("norm_g", "g has no channels there"),
-            ("gain_g", "g is linear at its end"), ("network_g", "g is an MLP there"),
-            ("widths_g", "g has no stages there"), ("clamp", "points have no range"))
-            if given.get(name, getattr(cls, name, None)) != getattr(cls, name, None)]
 
     @classmethod
     def entering(cls, part: Part) -> set[str]:

@@ -98,7 +98,7 @@ class Method(ABC):
     def at(self, update: int) -> Self:
         """This method with its knobs as they are in an update (its number, from 1)."""
         given = self.given
-        changed = {name: scheduled(getattr(given, name), end, (update - 1) / max(given.updates - 1, 1))
+        changed = {name: scheduled(getattr(given, name), end, max(update - 1, 0) / max(given.updates - 1, 1))
                    for name in ("step_size", "temperature") if (end := getattr(given, f"{name}_end")) is not None}
         if not changed:
             return self

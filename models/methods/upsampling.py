@@ -31,14 +31,17 @@ class UpsamplingKnobs(PenaltyKnobs):
     flow: Literal["kl", "jko"] = knob("jko", "the flow that trains f: E4 or E6", enters=("law", "cost", "conflicts"))
     latent_dim: int = knob(16, "dimension d of the hidden variable z", low=1)
     network_g: Literal["convnet", "resnet"] = knob(
-        "convnet", "g of images: transposed convolutions, or residual blocks between nearest-neighbour upsampling")
+        "convnet", "g of images: transposed convolutions, or residual blocks between nearest-neighbour upsampling",
+        plane="g is an MLP there")
     width_g: int | None = knob(None, "g's `width`; null: that of f", low=1, enters=("conflicts",))
     widths_g: str | None = knob(None, "channels of g's stages, each of twice the pixels of the one before; null: 2w, "
-                                "2w, ..., w, from 2 or 3 pixels on", like="256-128-64", enters=("conflicts",))
+                                "2w, ..., w, from 2 or 3 pixels on", like="256-128-64", plane="g has no stages there",
+                                enters=("conflicts",))
     norm_g: Literal["none", "group"] = knob("none", "group: every layer of a convolutional g is normalised over groups "
-                                            "of at least 4 channels, without weights of its own")
+                                            "of at least 4 channels, without weights of its own",
+                                            plane="g has no channels there")
     gain_g: float = knob(1.0, "g of images ends in so many times tanh, so that black and white lie inside of its range",
-                         low=1)
+                         low=1, plane="g is linear at its end")
     lr_g: float = knob(1e-3, "Adam's learning rate of the upsampler g; keep it at or below lr_f", above=0)
     adam_beta1_g: float | None = knob(None, "Adam's first decay of g; null: that of f", low=0, below=1)
     steps_g: int = knob(1, "steps of g an update", low=1, enters=("cost",))

@@ -45,11 +45,11 @@ def sample(method: Method, state: TrainState, n: int, noise: Noise | None = None
     fresh chains of T steps; and as `ema` and `last_step` say. They take nothing from the chance of training. ValueError
     for more than `particles`."""
     method = method.at(state.update)
-    made = drawn(method, state, n, evaluation_noise(state) if noise is None else noise)
+    made = judged_draw(method, state, n, evaluation_noise(state) if noise is None else noise)
     return as_array(method.scored(state.judged, made))
 
 
-def drawn(method: Method, state: TrainState, n: int, noise: Noise) -> Draw:
+def judged_draw(method: Method, state: TrainState, n: int, noise: Noise) -> Draw:
     """n samples of every replicate by the networks that are judged: where these are averages, which did not make the
     persistent chains, the chains go on for T steps first."""
     return method.draw(state.judged, state.pool, noise, n, 0 if state.averages is None else method.hp.mcmc_steps)

@@ -150,7 +150,7 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
     learned = _teach(method, state, draw, lesson)
     if state.pool is not None and block is not None:
         state.pool[:, block] = torch.where(_rows(state.alive, kept), kept, state.pool[:, block])
-    _follow(state, hp.ema)
+    _follow(state, hp)
     info = _info(method, nets, draw, x_data, flow, f_particles, norm_f, learned)
     if state.update <= state.gaps.shape[1]:
         state.gaps[:, state.update - 1] = info.gap
@@ -186,7 +186,7 @@ def _pretrain(method: Method, state: TrainState, lesson: Lesson) -> tuple[TrainS
     """An update in which f waits."""
     state.update += 1
     learned = _teach(method, state, None, lesson)
-    _follow(state, method.hp.ema)
+    _follow(state, method.hp)
     nan = torch.full(state.alive.shape, torch.nan, dtype=state.noise.dtype, device=state.device)
     with torch.no_grad():
         z = state.noise.normal(lesson.x_data.shape[1], method.hp.latent_dim)
@@ -201,11 +201,14 @@ def _mirrored(images: Tensor, noise: Noise) -> Tensor:
     return torch.where(turned, images.flip(-1), images)
 
 
-def _follow(state: TrainState, half_life: float | None) -> None:
-    """Let the averages follow the weights, where the replicate lives."""
-    for net, of in zip(state.averages or (), state.nets, strict=False):
-        if net is not None and of is not None and half_life:
-            follow(net, of, half_life, state.update, state.alive)
+def _follow(state: TrainState, hp: Any) -> None:
+    """Let the averages follow the weights, where the replicate lives: those of f not while it waits."""
+    if state.averages is None:
+        return
+    if (trained := state.update - getattr(hp, "pretrain", 0)) > 0:
+        follow(state.averages.f, state.nets.f, hp.ema, trained, state.alive)
+    if state.averages.g is not None:
+        follow(state.averages.g, state.nets.upsampler, hp.ema, state.update, state.alive)
 
 
 @torch.no_grad()

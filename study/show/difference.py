@@ -46,19 +46,16 @@ def effective(spec: StudySpec, arm: Arm) -> dict[str, str]:
     what comparisons between codes need (E1, E3): the noise of a step in each pixel, step_size sqrt(temperature), and
     2a / s^2 of a code that steps by a grad f + s eps: score_scale / temperature."""
     places = [arm.full(values) for values in fixed_in(spec, arm)]
+    cells = places[:-1] if spec.search else places  # where what is searched has values
     ranges: dict[str, Range] = dict(spec.search.free[arm.name]) if spec.search else {}
     found = {"method": arm.method, "data": _said([_data(spec.data)])}
-    cells = places[:-1] if spec.search else places  # where what is searched has values
     for knob in places[0]:
         fixed = _said([place[knob] for place in (cells if knob in ranges else places)])
         found[knob] = "; searched ".join(filter(None, [fixed, _range(ranges[knob]) if knob in ranges else ""]))
-    if cells:
-        places = cells
-    if cells or not {"step_size", "temperature", "score_scale"} & ranges.keys():
-        noise = [place["step_size"] * math.sqrt(place["temperature"]) for place in places]
-        ratio = [place["score_scale"] / place["temperature"] if place["temperature"] else math.inf for place in places]
-        found |= {"noise a pixel": _said(noise), "2a / s^2": _said(ratio)}
-    return found
+    of = cells or ([] if {"step_size", "temperature", "score_scale"} & ranges.keys() else places)
+    noise = [place["step_size"] * math.sqrt(place["temperature"]) for place in of]
+    ratio = [place["score_scale"] / place["temperature"] if place["temperature"] else math.inf for place in of]
+    return found | ({"noise a pixel": _said(noise), "2a / s^2": _said(ratio)} if of else {})
 
 
 def _data(data: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from study.spec.model import cells_of, fixed_in
 ALPHA = 0.05  # of the report's tests, after Holm
 RANDOM_FEATURES = ("these images have no labels, so measures are on a random ConvNet's features; evaluation.features "
                    "adds those of a better network (docs/spec.md)")
-HANDED = ("digits", "mnist")  # data sets whose images mean something else in a mirror
+HANDWRITTEN = ("digits", "mnist")  # whose images mean something else in a mirror
 MIRRORED = "flip mirrors digits, of which most are none then: it is meant for faces and natural images"
 UNKNOWN = ("no prediction", "", "", "", "", "")  # columns of an arm that the law says nothing of
 MAX_ROWS = 20  # of an arm, in the table for people; plan.json has them all
@@ -36,7 +36,7 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
     local = (f"local spread s: {spread.s_min:.3g} +- {spread.se_min:.1g} in the smallest direction, "
              f"{spread.s_med:.3g} +- {spread.se_med:.1g} in the median one")
     random = plan.extractor is not None and plan.extractor.accuracy is None and spec.evaluation.features is None
-    mirrored = spec.data.get("name") in HANDED and any(
+    mirrored = spec.data.get("name") in HANDWRITTEN and any(
         arm.full(values)["flip"] for arm in spec.arms.values() for values in fixed_in(spec, arm))
     for line in (plan.question, _data_line(plan), data.notes, RANDOM_FEATURES if random else "",
                  MIRRORED if mirrored else "", local,

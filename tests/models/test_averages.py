@@ -70,6 +70,18 @@ def test_they_cost_training_nothing_and_are_what_is_sampled(name: str, shape: tu
         assert np.array_equal(sample(averaged, other, 6), by_weights)
 
 
+def test_that_of_f_begins_when_f_does() -> None:
+    """After its first update it is f's weights then: those that waited have no part in it."""
+    on = tiny.data(tiny.IMAGES)
+    method = tiny.method("ggcn", on, ema=100.0, anchor=1.0, posterior_steps=2, pretrain=3, updates=200)
+    state = tiny.train(method, on, [0, 1], 4)
+    means, nets = state.averages, state.nets
+    assert means is not None and means.g is not None
+    for mean, now in zip(means.f.parameters(), nets.f.parameters(), strict=True):
+        torch.testing.assert_close(mean, now.detach())
+    assert not torch.equal(means.upsampler.layers[0].weight, nets.upsampler.layers[0].weight)  # a mean of four
+
+
 @pytest.mark.parametrize("name", tiny.ALL)
 def test_they_are_kept_and_go_on_bit_for_bit(name: str) -> None:
     on = tiny.data(tiny.IMAGES)
