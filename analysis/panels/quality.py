@@ -105,6 +105,8 @@ def quality_map(frame: pd.DataFrame, ax: Axes, *, scale: tuple[float, float], me
                              else measure)
     if log:
         plain_log(bar.ax.xaxis)
+    else:
+        bar.ax.locator_params(nbins=4)  # of values that hardly differ each tick has many digits
     bar.outline.set_visible(False)
     bar.ax.grid(False)
     return ax

@@ -42,6 +42,9 @@ def test_it_says_that_nothing_differs_or_that_nothing_can_be_told():
     alone = study({("kl", 0.1, 5): [1.0, None, 3.0]})
     assert answer(alone) == ("1/3 replicates of the design diverged; no arm shares a cell with a baseline, so none can "
                              "be compared.")
+    apart = study({("kl", 0.1, 5): flat(2), ("a", 0.1, 10): flat(1)})  # its steps are its own
+    assert answer(apart) == ("0/20 replicates of the design diverged; no arm shares a cell with a baseline; at the "
+                             "cell declared beforehand a ranks significantly better.")
     assert answer(replace(alone, finals=alone.finals[:0])) == "No finished replicate yet."
 
 

@@ -29,6 +29,11 @@ def test_the_closed_forms() -> None:
     assert rates(warmup=2, decay="cosine") == pytest.approx([0.5 * 1, *rates(decay="cosine")[1:]])
 
 
+def test_updates_in_which_f_waits_do_not_count() -> None:
+    waited = [rate(SimpleNamespace(updates=11, warmup=2, decay="cosine", pretrain=3), k) for k in range(1, 12)]
+    assert waited == [1.0] * 3 + rates(warmup=2, decay="cosine")
+
+
 def test_a_cosine_is_torchs() -> None:
     optimiser = torch.optim.Adam([torch.zeros(1)], lr=0.3)
     scheduler, found = CosineAnnealingLR(optimiser, T_max=8), []

@@ -442,6 +442,7 @@ def test_optunas_pruners_by_their_place_stop_the_same_trials_in_a_relaunch(name:
     second = arm_search(tmp_path, shelf, trials=12, pruner=make_pruner(place, 90))
     second.replay()
     assert states(second) == states(first)
+    assert second.study.study_name == first.study.study_name  # by which Hyperband deals its brackets
     ahead = [search.ask() for search in (first, second)]
     assert all(ahead) and ahead[0] == ahead[1]
     asked = [search.should_prune(unit, {1: 0.55, 3: 0.55}) for search, unit in

@@ -22,8 +22,10 @@ def answer(study: Study) -> str:
     cells = widest(study)
     if not cells:
         design = study.finals[study.finals["phase"] == "design"]
-        return (f"{share(int(design['diverged'].sum()), len(design))} replicates of the design diverged; no arm shares "
-                "a cell with a baseline, so none can be compared.")
+        lost = (f"{share(int(design['diverged'].sum()), len(design))} replicates of the design diverged; no arm shares "
+                "a cell with a baseline")
+        paired = len(comparisons(study)) or len(confirm_comparisons(study))
+        return f"{lost}; {_quality(study, cells, True)}." if paired else f"{lost}, so none can be compared."
     long, short = (f"{_stability(cells, names)}; {_quality(study, cells, names)}." for names in (True, False))
     said = long if len(long.split()) <= MOST else short
     return said[0].upper() + said[1:] if said.startswith(("at ", "no ")) else said
