@@ -35,8 +35,7 @@ def long_run(method: Method, nets: Networks, start: Tensor, noise: Noise, steps:
     point = method.run(nets, start, noise, every)[0].point
     seen = [_scalars(method, nets, point, directions)]
     for done in range(every, steps, every):
-        point, _ = method.chain(lambda p: method.potential(nets, p), point, noise, min(every, steps - done),
-                                method.hp.step_size)
+        point, _ = method.descend(nets, point, noise, min(every, steps - done))
         if done + every <= steps:
             seen.append(_scalars(method, nets, point, directions))
     with torch.no_grad():

@@ -43,6 +43,5 @@ class Amortized(Upsampling, ImageChain, Method):
 
     def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
         """E9: the image chain starts at g(z)."""
-        x, info = self.chain(lambda p: self.potential(nets, p), nets.propose(start), noise, mcmc_steps,
-                             self.hp.step_size)
+        x, info = self.descend(nets, nets.propose(start), noise, mcmc_steps)
         return Draw(x, x, self.drifted(nets, x), start, start, info), start

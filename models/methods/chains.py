@@ -12,6 +12,7 @@ from models.methods.hparams import HParams
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from models.langevin import Slope, Value
     from models.methods.method import Networks
     from models.noise import Noise
 
@@ -64,6 +65,7 @@ class ImageChain:
 
     hp: ImageKnobs
     shape: tuple[int, ...]
+    reduced: bool
 
     def reference(self, noise: Noise, n: int) -> Tensor:
         return self.hp.sigma * noise.normal(n, *self.shape)
@@ -71,6 +73,18 @@ class ImageChain:
     def potential(self, nets: Networks, point: Tensor) -> Tensor:
         """E1: U(x) = ||x||^2 / (2 sigma^2) - f(x)."""
         return -self.log_density(nets.f(point), point)
+
+    def slope(self, nets: Networks) -> Slope | None:
+        """E1's gradient x / sigma^2 - grad f(x); None where a method has another potential."""
+        if any(getattr(type(self), name) is not getattr(ImageChain, name) for name in ("potential", "log_density")):
+            return None
+        f = nets.f.held(self.reduced)
+
+        def found(x: Tensor) -> tuple[Value, Tensor]:
+            value, pullback = f(x)
+            return lambda: -self.log_density(value(), x), x / self.hp.sigma**2 - pullback(x.new_ones(x.shape[:2]))
+
+        return found
 
     def log_density(self, f_values: Tensor, x: Tensor) -> Tensor:
         """F = -U of E1, from f at x. f_values: (R, n), x: (R, n, *shape)."""

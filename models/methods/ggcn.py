@@ -11,7 +11,7 @@ from models.knobs import knob
 from models.methods.amortized import Amortized
 from models.methods.chains import ImageKnobs, PoolKnobs
 from models.methods.method import Draw, Networks, first
-from models.methods.upsampling import UpsamplingKnobs, latent_potential
+from models.methods.upsampling import UpsamplingKnobs, latent_potential, latent_slope
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +45,7 @@ class GGCN(Amortized):
 
     def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
         z, hidden = self.chain(lambda p: latent_potential(nets, p), start, noise, self.hp.latent_steps,
-                               self.hp.latent_step_size)
+                               self.hp.latent_step_size, latent_slope(nets, self.reduced))
         draw, _ = super().run(nets, z, noise, mcmc_steps)
         clipped = hidden.clip_fraction.maximum(draw.info.clip_fraction)  # a clip in either chain may mask
         return draw._replace(z_start=start, info=draw.info._replace(clip_fraction=clipped)), z

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from models.knobs import knob
 from models.methods.chains import PoolKnobs, step_conflicts
 from models.methods.method import Draw, Method, Networks
-from models.methods.upsampling import Upsampling, UpsamplingKnobs, latent_potential
+from models.methods.upsampling import Upsampling, UpsamplingKnobs, latent_potential, latent_slope
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from models.langevin import Slope
     from models.noise import Noise
 
 
@@ -44,11 +45,14 @@ class Hidden(Upsampling, Method):
     def potential(self, nets: Networks, point: Tensor) -> Tensor:
         return latent_potential(nets, point)
 
+    def slope(self, nets: Networks) -> Slope | None:
+        return latent_slope(nets, self.reduced) if type(self).potential is Hidden.potential else None
+
     def image(self, nets: Networks, point: Tensor) -> Tensor:
         return nets.upsampler(point)
 
     def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
-        z, info = self.chain(lambda p: latent_potential(nets, p), start, noise, mcmc_steps, self.hp.step_size)
+        z, info = self.descend(nets, start, noise, mcmc_steps)
         x = nets.propose(z)
         return Draw(x, z, self.drifted(nets, z) if self.hp.negatives_drift else x, start, z, info), z
 

@@ -53,5 +53,5 @@ class KL(ImageChain, Method):
         return kl_flow
 
     def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
-        x, info = self.chain(lambda p: self.potential(nets, p), start, noise, mcmc_steps, self.hp.step_size)
+        x, info = self.descend(nets, start, noise, mcmc_steps)
         return Draw(x, x, self.drifted(nets, x), None, None, info), x

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # a spec is checked against the knobs in these files, without
     from torch import Tensor
 
     from models.data.data import Space
-    from models.langevin import ChainInfo
+    from models.langevin import ChainInfo, Slope
     from models.networks.layers import Network
     from models.noise import Noise
 
@@ -106,6 +106,11 @@ class Method(ABC):
         now.hp = replace(given, **changed)
         return now
 
+    @property
+    def reduced(self) -> bool:
+        """Whether networks are rounded to bf16 while a chain runs."""
+        return bool(self.hp.precision == "bf16")
+
     @abstractmethod
     def choose_flow(self) -> Flow:
         """E4 or E6."""
@@ -141,24 +146,30 @@ class Method(ABC):
         restart = noise.uniform(x_data.shape[1]) < self.hp.refresh
         return fresh.where(restart.reshape(*restart.shape, *[1] * (fresh.dim() - 2)), pool[:, block])
 
+    def slope(self, nets: Networks) -> Slope | None:
+        """`potential` and its gradient without a graph, for these weights as they are now, where a method knows how."""
+        return None
+
+    def descend(self, nets: Networks, point: Tensor, noise: Noise | None, steps: int) -> tuple[Tensor, ChainInfo]:
+        """The last chain: E3 on `potential`."""
+        return self.chain(lambda p: self.potential(nets, p), point, noise, steps, self.hp.step_size, self.slope(nets))
+
     def chain(self, potential: Callable[[Tensor], Tensor], x: Tensor, noise: Noise | None, steps: int,
-              step_size: float) -> tuple[Tensor, ChainInfo]:
-        """E3 with this method's temperature, clip and precision."""
+              step_size: float, slope: Slope | None = None) -> tuple[Tensor, ChainInfo]:
+        """E3 with this method's temperature, clip and precision. slope: of the potential, where there is a fast one."""
         import torch
 
         from models.langevin import langevin
 
-        rounded = self.hp.precision == "bf16"
-
-        def reduced(x: Tensor) -> Tensor:
+        def rounded(x: Tensor) -> Tensor:
             with torch.autocast(x.device.type, torch.bfloat16):
                 return potential(x).float()
 
         hp = self.hp
-        x, info = langevin(reduced if rounded else potential, x, steps=steps, step_size=step_size, noise=noise,
-                           temperature=hp.temperature, drift_clip=hp.drift_clip, anneal=hp.anneal,
+        x, info = langevin(rounded if self.reduced else potential, x, steps=steps, step_size=step_size, noise=noise,
+                           temperature=hp.temperature, drift_clip=hp.drift_clip, anneal=hp.anneal, slope=slope,
                            **self.bounds(x.shape[2:]))
-        if rounded:  # differences of rounded potentials are mostly rounding
+        if self.reduced:  # differences of rounded potentials are mostly rounding
             unknown = torch.full_like(info.acceptance, torch.nan)
             info = info._replace(dissipation_first=unknown, dissipation_last=unknown, acceptance=unknown)
         return x, info
@@ -177,8 +188,7 @@ class Method(ABC):
         import torch
 
         if self.hp.negatives_drift:
-            point, _ = self.chain(lambda p: self.potential(nets, p), point, None, self.hp.negatives_drift,
-                                  self.hp.step_size)
+            point, _ = self.descend(nets, point, None, self.hp.negatives_drift)
         with torch.no_grad():
             return self.image(nets, point)
 
@@ -198,7 +208,7 @@ class Method(ABC):
 
         if self.hp.last_step == "noisy":
             return draw.x
-        point, _ = self.chain(lambda p: self.potential(nets, p), draw.point, None, 1, self.hp.step_size)
+        point, _ = self.descend(nets, draw.point, None, 1)
         with torch.no_grad():
             return self.image(nets, point)
 

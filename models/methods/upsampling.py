@@ -17,7 +17,7 @@ from models.networks.knobs import widths_problem
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.langevin import Potential
+    from models.langevin import Potential, Slope, Value
     from models.noise import Noise
 
 ANCHORED = ("posterior_steps", "posterior_step_size", "posterior_sd", "pretrain")  # knobs that need `anchor`
@@ -113,6 +113,31 @@ def latent_potential(nets: Networks, z: Tensor) -> Tensor:
     return z.square().sum(-1) / 2 - nets.f(nets.upsampler(z))
 
 
+def latent_slope(nets: Networks, reduced: bool) -> Slope:
+    """E8's potential, and its gradient z - grad f(g(z))."""
+    f, g = nets.f.held(reduced), nets.upsampler.held(reduced)
+
+    def found(z: Tensor) -> tuple[Value, Tensor]:
+        x, through_g = g(z)
+        value, through_f = f(x())
+        return lambda: z.square().sum(-1) / 2 - value(), z - through_g(through_f(z.new_ones(z.shape[:2])))
+
+    return found
+
+
+def posterior_slope(nets: Networks, x: Tensor, sd: float) -> Slope:
+    """E14's potential, and its gradient z + (g(z) - x) grad g(z) / sd^2."""
+    g = nets.upsampler.held()
+
+    def found(z: Tensor) -> tuple[Value, Tensor]:
+        made, through_g = g(z)
+        apart = made() - x
+        return (lambda: (apart.square().flatten(2).sum(-1) / sd**2 + z.square().sum(-1)) / 2,
+                z + through_g(apart / sd**2))
+
+    return found
+
+
 def posterior_potential(nets: Networks, x: Tensor, sd: float) -> Potential:
     """E14: U(z | x) = ||x - g(z)||^2 / (2 sd^2) + ||z||^2 / 2, whose particles are what z may have made x.
 
@@ -175,7 +200,8 @@ class Upsampling:
 
         hp, posterior, which = self.hp, lesson.memory["posterior"], lesson.rows
         z, _ = langevin(posterior_potential(nets, lesson.x_data, hp.posterior_sd), at_rows(posterior, which),
-                        steps=hp.posterior_steps, step_size=hp.posterior_step_size, noise=lesson.noise)
+                        steps=hp.posterior_steps, step_size=hp.posterior_step_size, noise=lesson.noise,
+                        slope=posterior_slope(nets, lesson.x_data, hp.posterior_sd))
         posterior.scatter_(1, which.unsqueeze(-1).expand_as(z), z)
         return regression_loss(nets, z, lesson.x_data)
 

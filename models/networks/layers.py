@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import conv2d, normalize
+
+from models.networks.held import Held, Part, by_autograd, in_bf16
 
 Fuse = Literal["grouped", "loop"]
 NORMAL_SD = 0.02
@@ -98,7 +100,7 @@ class Network(nn.Module):
         for layer in self.layers:
             layer.follow_spectrum(alive)
 
-    def parts(self) -> list[tuple[Tensor, Tensor]]:
+    def parts(self) -> list[Part]:
         """(weight, bias) of every layer, as applied."""
         return [(layer.effective(), layer.bias) for layer in self.layers]
 
@@ -108,6 +110,30 @@ class Network(nn.Module):
             if isinstance(layer, Layer):
                 layer.begin_normal(NORMAL_SD if init == "normal" else None, generators)
         return self
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "forward" in vars(cls) and "held" not in vars(cls):
+            cls.held = Network.held  # type: ignore[method-assign]  # an inherited one is that of another function
+
+    def held(self, reduced: bool = False) -> Held:
+        """The network as it is now, its output and the pullback of it, for a chain. reduced: in bf16.
+
+        A network that knows a faster way than autograd says so beside its `forward`.
+        """
+        if not reduced:
+            return by_autograd(self)
+
+        def rounded(x: Tensor) -> Tensor:
+            with torch.autocast(x.device.type, torch.bfloat16):
+                return self(x).to(x.dtype)
+
+        return by_autograd(rounded)
+
+    def fixed(self, reduced: bool) -> list[Part]:
+        """Its `parts`, held fixed."""
+        dtype = torch.bfloat16 if reduced else self.layers[0].weight.dtype
+        return [(w.detach().to(dtype), b.detach().to(dtype)) for w, b in self.parts()]
 
     def hidden(self, x: Tensor) -> list[Tensor]:
         """What every hidden layer makes of x, averaged over pixels, from the input up; each (R, n, channels)."""
@@ -139,11 +165,22 @@ def scaled(f: Tensor, scale: float) -> Tensor:
     return f if scale == 1 else f * scale
 
 
-def summed(h: Tensor, part: tuple[Tensor, Tensor], scale: float) -> Tensor:
+def summed(h: Tensor, part: Part, scale: float) -> Tensor:
     """f: the sum of a linear layer's outputs, times `score_scale`. h: (R, n, features) -> (R, n)."""
     w, b = part
     out: Tensor = torch.baddbmm(b.unsqueeze(1), h, w.transpose(1, 2))
     return scaled(out.squeeze(-1) if out.shape[-1] == 1 else out.sum(-1), scale)
+
+
+def convolved(h: Tensor, part: Part, replicates: int, stride: int = 1) -> Tensor:
+    """h, (n, R C, H, W), after one convolution, every replicate a group; as many pixels, or half of them."""
+    w, b = part
+    return conv2d(h, merged(w), b.flatten(), stride=stride, padding=(w.shape[-1] - 1) // 2, groups=replicates)
+
+
+def merged(weight: Tensor) -> Tensor:
+    """(R, o, ...) -> (R o, ...). A single one keeps its layout, which `flatten` may not."""
+    return weight[0] if len(weight) == 1 else weight.flatten(0, 1)
 
 
 def pooled(h: Tensor, replicates: int) -> Tensor:
@@ -164,13 +201,42 @@ class ConvNetwork(Network, ABC):
         super().__init__(layers)
         self.fuse = fuse
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "apply_grouped" in vars(cls) and "in_matrices" not in vars(cls):
+            cls.in_matrices = ConvNetwork.in_matrices  # type: ignore[method-assign]
+
     @abstractmethod
-    def apply_grouped(self, x: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def apply_grouped(self, x: Tensor, parts: list[Part]) -> Tensor:
         """The network with these weights, every replicate a group."""
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = self.parts()
-        if self.fuse == "loop":
-            return torch.cat([self.apply_grouped(x[r:r + 1], [(w[r:r + 1], b[r:r + 1]) for w, b in parts])
-                              for r in range(x.shape[0])])
-        return self.apply_grouped(x, parts)
+        return self.applied(x, self.laid_out(self.parts()))
+
+    def laid_out(self, parts: list[Part]) -> list[list[Part]]:
+        """The weights of each kernel call: of all replicates, or of each, with channels last, as a CPU likes them."""
+        if self.fuse == "grouped":
+            return [parts]
+        return [[(channels_last(w[r]).unsqueeze(0), b[r:r + 1]) for w, b in parts] for r in range(len(parts[0][0]))]
+
+    def applied(self, x: Tensor, laid_out: list[list[Part]]) -> Tensor:
+        if self.fuse == "grouped":
+            return self.apply_grouped(x, laid_out[0])
+        return torch.cat([self.apply_grouped(x[r:r + 1], parts) for r, parts in enumerate(laid_out)])
+
+    def in_matrices(self, parts: list[Part]) -> Held | None:
+        """The network with these weights, its convolutions as matrices, where these are few enough to be faster."""
+        return None
+
+    def held(self, reduced: bool = False) -> Held:
+        parts = self.fixed(reduced)
+        held = self.in_matrices(parts)
+        if held is None:
+            laid_out = self.laid_out(parts)
+            held = by_autograd(lambda x: self.applied(x, laid_out))
+        return in_bf16(held) if reduced else held
+
+
+def channels_last(weight: Tensor) -> Tensor:
+    """A convolution's weight in the layout in which its kernel runs, (o, i, k, k); another's as it is."""
+    return weight.to(memory_format=torch.channels_last) if weight.dim() == 4 else weight

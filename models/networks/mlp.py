@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
+from models.networks.held import Held, by_matrices, in_bf16, summing
 from models.networks.layers import Fuse, Layer, Network, Score, scaled
 
 
@@ -26,6 +27,10 @@ class MLP(Network):
         for k, (w, b) in enumerate(self.parts()):
             x = torch.baddbmm(b.unsqueeze(1), silu(x) if k else x, w.transpose(1, 2))
         return x
+
+    def held(self, reduced: bool = False) -> Held:
+        held = by_matrices(self.fixed(reduced))
+        return in_bf16(held) if reduced else held
 
     def hidden(self, x: Tensor) -> list[Tensor]:
         found = []
@@ -51,6 +56,9 @@ class MLPScore(MLP, Score):
 
     def forward(self, x: Tensor) -> Tensor:
         return scaled(super().forward(x.flatten(2)).squeeze(-1), self.scale)
+
+    def held(self, reduced: bool = False) -> Held:
+        return summing(super().held(reduced), self.layers[-1].bias.shape[1], self.scale)
 
     def hidden(self, x: Tensor) -> list[Tensor]:
         return super().hidden(x.flatten(2))

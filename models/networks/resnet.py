@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d, silu
+from torch.nn.functional import avg_pool2d, silu
 
+from models.networks.held import Part
 from models.networks.knobs import ResNetKnobs, stages
-from models.networks.layers import ConvNetwork, Fuse, Layer, Score, pooled, summed
-
-Part = tuple[Tensor, Tensor]
+from models.networks.layers import ConvNetwork, Fuse, Layer, Score, convolved, pooled, summed
 
 
 def residual_layers(i: int, o: int, conv: Callable[[int, int, int], Layer]) -> list[Layer]:
@@ -29,12 +28,6 @@ def residual(h: Tensor, left: Iterator[Part], replicates: int,
     for _ in range(2):
         y = convolved(silu(norm(y)), next(left), replicates)
     return (h if h.shape[1] == y.shape[1] else convolved(h, next(left), replicates)) + y
-
-
-def convolved(h: Tensor, part: Part, replicates: int, stride: int = 1) -> Tensor:
-    """h after one convolution, every replicate a group; as many pixels, or half of them."""
-    w, b = part
-    return conv2d(h, w.flatten(0, 1), b.flatten(), stride=stride, padding=(w.shape[-1] - 1) // 2, groups=replicates)
 
 
 class ResNetScore(ConvNetwork, Score):

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, conv_transpose2d, group_norm, interpolate, silu
+from torch.nn.functional import conv_transpose2d, group_norm, interpolate, silu
 
+from models.networks.held import Held, Part, Pullback, Value, as_matrix, by_matrices, doubled, few, kept
 from models.networks.knobs import listed, sides
-from models.networks.layers import ConvNetwork, Fuse, Layer, Network
+from models.networks.layers import ConvNetwork, Fuse, Layer, Network, convolved, merged
 from models.networks.mlp import MLP
-from models.networks.resnet import Part, residual, residual_layers
+from models.networks.resnet import residual, residual_layers
 
 UNIT = (-1.0, 1.0)  # what tanh spans
 CHANNELS = 4  # of a group that is normalised, at least
@@ -39,6 +40,8 @@ class Upsampler(ConvNetwork):
             layer((base, latent_dim), latent_dim, base),
             *[one for i, o in pairwise(widths) for one in self.stage(i, o, layer)],
             layer((shape[0], widths[-1], 3, 3), 9 * widths[-1], shape[0])], fuse)
+        self.images = [(width, side, side) for width, side in zip(widths, stages, strict=True)]
+        self.latent_dim, self.shape = latent_dim, tuple(shape)
         self.sides, self.extent, self.norm, self.gain = stages, extent, norm, gain
 
     @staticmethod
@@ -52,14 +55,18 @@ class Upsampler(ConvNetwork):
 
     def apply_grouped(self, x: Tensor, parts: list[Part]) -> Tensor:
         r, n = x.shape[:2]
-        (w, b), *ups, (w_last, b_last) = parts
+        (w, b), *ups, last = parts
         h = torch.baddbmm(b.unsqueeze(1), x, w.transpose(1, 2)).transpose(0, 1)
         h = self.upsampled(h, iter(ups), r)
-        h = torch.tanh(conv2d(h, w_last.flatten(0, 1), b_last.flatten(), padding=1, groups=r))
-        low, high = self.extent
-        if self.extent != UNIT or self.gain != 1:  # else nothing is rounded once more
-            h = (low + high) / 2 + self.gain * (high - low) / 2 * h
+        h = self._spanned(torch.tanh(convolved(h, last, r)))
         return h.reshape(n, r, -1, *h.shape[2:]).transpose(0, 1)
+
+    def _spanned(self, h: Tensor) -> Tensor:
+        """What tanh gave, between the two ends."""
+        low, high = self.extent
+        if self.extent == UNIT and self.gain == 1:
+            return h  # nothing is rounded once more
+        return (low + high) / 2 + self.gain * (high - low) / 2 * h
 
     def _grid(self, h: Tensor) -> Tensor:
         """The linear layer's output as pixels."""
@@ -82,10 +89,27 @@ class ConvUpsampler(Upsampler):
     def upsampled(self, h: Tensor, left: Iterator[Part], replicates: int) -> Tensor:
         h = self._grid(silu(self._normalised(self._grid(h), replicates) if self.norm else h))
         for (w, b), side, smaller in zip(left, self.sides[1:], self.sides, strict=False):
-            h = conv_transpose2d(h, w.flatten(0, 1), b.flatten(), stride=2, padding=1, groups=replicates,
+            h = conv_transpose2d(h, merged(w), b.flatten(), stride=2, padding=1, groups=replicates,
                                  output_padding=side - 2 * smaller)
             h = silu(self._normalised(h, replicates) if self.norm else h)
         return h
+
+    def in_matrices(self, parts: list[Part]) -> Held | None:
+        if self.norm or not few([(self.latent_dim,), *self.images, self.shape]):
+            return None
+        first, *ups, last = parts
+        maps = [as_matrix(doubled(b - 2 * a), part, image)
+                for part, image, a, b in zip(ups, self.images, self.sides, self.sides[1:], strict=False)]
+        stack = by_matrices([first, *maps, as_matrix(kept, last, self.images[-1])])
+        slope = self.gain * (self.extent[1] - self.extent[0]) / 2
+
+        def held(z: Tensor) -> tuple[Value, Pullback]:
+            h, pullback = stack(z)
+            t = torch.tanh(h())
+            return (lambda: self._spanned(t).unflatten(2, self.shape),
+                    lambda v: pullback(torch.ops.aten.tanh_backward(slope * v.flatten(2), t)))
+
+        return held
 
 
 class ResUpsampler(Upsampler):

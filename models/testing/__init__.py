@@ -12,6 +12,7 @@ import torch
 
 from models.data.data import some
 from models.knobs import expected, knob_problem
+from models.langevin import potential_and_gradient
 from models.methods.hparams import HParams
 from models.methods.kl import kl_flow
 from models.methods.method import Networks
@@ -68,6 +69,19 @@ class MethodContract:
                 net.fuse = "loop"  # type: ignore[assignment]
         grouped, loop = (tiny.train(method, on, [0, 1], 3, state) for state in states)
         assert (tiny.weights(grouped, 1) - tiny.weights(loop, 1)).abs().max() < 1e-9
+
+    @each_shape
+    def test_its_slope_is_that_of_its_potential(self, shape: Shape) -> None:
+        """E3 may take a faster way to the gradient: no other one."""
+        on = tiny.data(shape)
+        method = tiny.method(self.method, on, spectral_norm=True, score_scale=2.0)
+        state = tiny.train(method, on, [0, 1], 2)
+        point = method.draw(state.nets, state.pool, state.noise, 5).point
+        u, gradient = potential_and_gradient(lambda p: method.potential(state.nets, p), point)
+        slope = method.slope(state.nets)
+        if slope is not None:
+            value, found = slope(point)
+            torch.testing.assert_close((value(), found), (u, gradient), rtol=1e-9, atol=1e-12)
 
     @each_shape
     def test_the_global_generators_do_not_matter(self, shape: Shape) -> None:

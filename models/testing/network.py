@@ -47,6 +47,18 @@ class NetworkContract:
                 assert gradient.shape == p.shape and len(p) == 3, "parameters begin with the axis of replicates"
                 assert not gradient[0].any() and not gradient[2].any()
 
+    def test_held_fixed_it_is_the_same(self) -> None:
+        """What a chain calls: the output, and v dy/dx."""
+        for shape in self.shapes():
+            f, x = self.made(shape, [3, 1], spectral_norm=True, score_scale=2.0), points(shape, 2).requires_grad_()
+            y = f(x)
+            v = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape)
+            (expected,) = torch.autograd.grad(y, x, v)
+            for reduced, near in ((False, 1e-9), (True, 0.05)):
+                value, pullback = f.held(reduced)(x.detach())
+                torch.testing.assert_close(value(), y.detach(), rtol=near, atol=near * float(y.detach().abs().max()))
+                torch.testing.assert_close(pullback(v), expected, rtol=near, atol=near * float(expected.abs().max()))
+
     def test_it_curves(self) -> None:
         """kappa and E6 need a second derivative in x: that of a ReLU is 0."""
         for shape in self.shapes():

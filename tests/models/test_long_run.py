@@ -13,6 +13,7 @@ import models.measures.long_run
 from models.measures.chains import convergence
 from models.measures.long_run import SCALARS, long_run, told
 from models.methods.method import Networks, first
+from models.networks.layers import Network
 from models.noise import Noise, generators_for
 from models.testing import tiny
 from models.training.step import init_state
@@ -43,11 +44,11 @@ def test_watched_chains_are_those_of_one_run(name: str, shape: tuple[int, ...],
     np.testing.assert_allclose(found.traces[..., 1], np.stack(expected, 1), rtol=1e-12, atol=1e-12)
 
 
-class Well(torch.nn.Module):
+class Well(Network):
     """f(x) = -(a - 1) ||x||^2 / 2: with sigma = 1 the potential is a ||x||^2 / 2."""
 
     def __init__(self, a: float) -> None:
-        super().__init__()
+        super().__init__([])
         self.a = a
 
     def forward(self, x: Tensor) -> Tensor:

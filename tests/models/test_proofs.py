@@ -15,6 +15,7 @@ from models.langevin import langevin
 from models.methods.jko import jko_flow
 from models.methods.method import Draw, Method, Networks
 from models.methods.upsampling import regression_loss
+from models.networks.layers import Network
 from models.noise import STREAMS, Noise, generators_for
 from models.testing import MethodContract, tiny
 from models.training.batches import indices
@@ -36,8 +37,11 @@ def at(x: Tensor, **others: Any) -> Draw:
     return Draw(x, x, x, others.get("z_start"), others.get("z"), None)  # type: ignore[arg-type]
 
 
-class Paraboloid(nn.Module):
+class Paraboloid(Network):
     """f(x) = -3 ||x||^2 / 2."""
+
+    def __init__(self) -> None:
+        super().__init__([])
 
     def forward(self, x: Tensor) -> Tensor:
         return -1.5 * x.square().flatten(2).sum(-1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.langevin import langevin
 from models.methods.method import Draw, Lesson, Networks
-from models.methods.upsampling import posterior_potential, regression_loss
+from models.methods.upsampling import posterior_potential, posterior_slope, regression_loss
 from models.networks.upsampler import ConvUpsampler
 from models.noise import Noise, generators_for
 from models.registry import METHODS, find
@@ -42,13 +42,15 @@ def same(network: Any, before: list[Tensor]) -> bool:
     return all(torch.equal(p, old) for p, old in zip(network.parameters(), before, strict=True))
 
 
-def test_the_posterior_of_a_linear_g_is_the_gaussian_in_closed_form() -> None:
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_posterior_of_a_linear_g_is_the_gaussian_in_closed_form(fast: bool) -> None:
     """E14: N(P^-1 W'(x - b) / sd^2, P^-1), P = I + W'W / sd^2; E3 widens each direction by 1 / (1 - eta p / 2)."""
     sd, delta, n = 0.5, 0.2, 40_000
     x = torch.tensor([0.7, -0.4], dtype=F64)
     chance = Noise(generators_for([0], "chain"), F64)
-    potential = posterior_potential(Networks(Affine(W, B), Affine(W, B)), x.expand(1, n, 2), sd)
-    z, _ = langevin(potential, chance.normal(n, 2), steps=400, step_size=delta, noise=chance)
+    nets, data = Networks(Affine(W, B), Affine(W, B)), x.expand(1, n, 2)
+    z, _ = langevin(posterior_potential(nets, data, sd), chance.normal(n, 2), steps=400, step_size=delta, noise=chance,
+                    slope=posterior_slope(nets, data, sd) if fast else None)
     precision = np.eye(2) + W.T @ W / sd**2
     values, vectors = np.linalg.eigh(precision)
     mean = np.linalg.solve(precision, W.T @ (x.numpy() - B)) / sd**2

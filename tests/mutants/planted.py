@@ -16,7 +16,7 @@ QUALITY, SPREAD = "tests/models/test_quality.py::test_", "tests/models/test_loca
 STABILITY, TERMS = "tests/models/test_divergence.py::test_", "tests/models/test_terms.py::test_"
 UPSAMPLING, BOUNDS = "tests/models/test_upsampling.py::test_", "tests/models/test_bounds.py::test_"
 AVERAGES, SCHEDULES = "tests/models/test_averages.py::test_", "tests/models/test_schedules.py::test_"
-NETS = "tests/models/test_network_sizes.py::test_"
+NETS, HELD = "tests/models/test_network_sizes.py::test_", "tests/models/test_held.py::test_"
 KEPT = "tests/models/test_contract.py::Test{}::test_{}"
 PULL = "without_f_only_the_reference_pulls"
 ALONE = KEPT.format("kl", "fused_replicates_of_an_mlp_equal_solo_bit_for_bit")
@@ -90,7 +90,7 @@ MUTANTS = (
            "Draw(x, x, y := self.drifted(nets, x), None, None, info), y",
            TERMS + "the_pool_keeps_where_chains_ended_not_where_negatives_drifted",
            "the control would be another sampler"),
-    Mutant("one drift step whatever n", "methods/method.py", "point, None, self.hp.negatives_drift,", "point, None, 1,",
+    Mutant("one drift step whatever n", "methods/method.py", "point, None, self.hp.negatives_drift)", "point, None, 1)",
            PROOFS + "negatives_drift_by_n_noise_free_steps", "right at n = 1 only"),
     Mutant("data noise added twice", "training/step.py", "hp.data_noise * noise.normal(*x_data.shape[1:])",
            "hp.data_noise * (noise.normal(*x_data.shape[1:]) + noise.normal(*x_data.shape[1:]))",
@@ -141,10 +141,14 @@ MUTANTS = (
            "info=draw.info._replace(clip_fraction=clipped)), start",
            TERMS + "ggcn_learns_g_on_the_pair_of_both_chains_ends", "persistent chains that never move"),
     # E14 and E15
-    Mutant("posterior without the reference", "methods/upsampling.py", "+ z.square().sum(-1)) / 2", ") / 2",
-           UPSAMPLING + "the_posterior_of_a_linear_g_is_the_gaussian_in_closed_form", "z would fill all of space"),
-    Mutant("posterior with sd for its square", "methods/upsampling.py", "/ sd**2", "/ sd",
-           UPSAMPLING + "the_posterior_of_a_linear_g_is_the_gaussian_in_closed_form", "three times too wide at .3"),
+    Mutant("posterior without the reference", "methods/upsampling.py", "z + through_g(apart / sd**2)",
+           "through_g(apart / sd**2)", UPSAMPLING + "the_posterior_of_a_linear_g_is_the_gaussian_in_closed_form[True]",
+           "z would fill all of space"),
+    Mutant("posterior with sd for its square", "methods/upsampling.py",
+           "(x - nets.upsampler(z)).square().flatten(2).sum(-1) / sd**2",
+           "(x - nets.upsampler(z)).square().flatten(2).sum(-1) / sd",
+           UPSAMPLING + "the_posterior_of_a_linear_g_is_the_gaussian_in_closed_form[False]",
+           "three times too wide at .3"),
     Mutant("a data point's chain begins anew", "methods/upsampling.py",
            "posterior.scatter_(1, which.unsqueeze(-1).expand_as(z), z)", "z = z.clone()",
            UPSAMPLING + "the_anchor_is_the_reconstruction_of_this_updates_data_by_its_own_z[amortized]",
@@ -162,6 +166,22 @@ MUTANTS = (
            "no bias correction: f's first steps would be twenty times too small"),
     Mutant("one group of all replicates", "networks/upsampler.py", "group_norm(h, replicates * groups)",
            "group_norm(h, groups)", UPSAMPLING + "a_group_is_normalised_by_itself", "seeds would share their moments"),
+    # the chain's faster way
+    Mutant("slope without the reference", "methods/chains.py", "x / self.hp.sigma**2 - pullback", "-pullback",
+           KEPT.format("kl", PULL), "p(x) ~ exp f(x) need not be a density"),
+    Mutant("slope up f", "methods/upsampling.py", "z - through_g(through_f(", "z + through_g(through_f(",
+           KEPT.format("ggcn", "its_slope_is_that_of_its_potential"), "the chain in z would flee the data"),
+    Mutant("slope without the scale", "networks/held.py", "pullback((scale * v).unsqueeze", "pullback(v.unsqueeze",
+           HELD + "held_it_is_what_it_is[f-8-1]", "right at score_scale = 1 only"),
+    Mutant("a matrix with the biases of pixels", "networks/held.py", "bias.repeat_interleave(len(places) // "
+           "bias.shape[1], 1)", "bias.repeat(1, len(places) // bias.shape[1])",
+           HELD + "a_convolution_as_a_matrix_is_torchs[kept-plain0-weight0-5]", "channels and pixels mixed up"),
+    Mutant("the curve of what was met last", "networks/held.py", "zip(backward[1:], reversed(met), strict=True)",
+           "zip(backward[1:], met, strict=True)", HELD + "held_it_is_what_it_is[f-8-1]", "right for one hidden layer"),
+    Mutant("another function's slope", "networks/layers.py",
+           'if "forward" in vars(cls) and "held" not in vars(cls):', "if False:",
+           HELD + "another_function_or_potential_is_not_taken_for_the_inherited_one",
+           "a network of one's own would be sampled as the one it inherits from"),
     # networks
     Mutant("residual block without its shortcut", "networks/resnet.py", "next(left), replicates)) + y",
            "next(left), replicates)) * 0 + y", NETS + "the_residual_f_is_that_written_out[average-False]",
