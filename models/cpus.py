@@ -1,4 +1,4 @@
-"""How many CPUs there are to use."""
+"""How many CPUs there are to use, and what they can."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ def usable_cpus() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, math.floor(min(count, quota())))
+
+
+def rounds_fast(info: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this CPU has units for bf16, or does not say (only Linux does)."""
+    try:
+        words = info.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return True
+    return any(word in words for word in ("avx512_bf16", "amx_bf16", "bf16")) or "flags" not in words
 
 
 def quota(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> float:

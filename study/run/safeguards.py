@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 ALLOC_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED",
                 "CUSPARSE_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "CUDA error: out of memory")
+ALLOCATOR = {-3: 2**30, -1: 2**31 - 1, -2: 2**28}  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD, in bytes
 STDERR = 2  # its descriptor: what stands for it in Python may be no file
 
 
@@ -17,6 +20,14 @@ def exact_on_gpu() -> None:
 
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what a step of a chain frees for the next one, which else fetches its pages from the system anew:
+    a fifth of the time of images of 32 pixels. Nothing on other C libraries."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    for option, value in ALLOCATOR.items() if mallopt else ():
+        mallopt(option, value)
 
 
 @contextmanager

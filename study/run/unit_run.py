@@ -18,7 +18,7 @@ from models.measures.naming import long_name
 from models.measures.table import MEASURES, own_measure
 from study.plan.identity import config_hash
 from study.run.further import checkpoint_from
-from study.run.safeguards import exact_on_gpu, is_out_of_memory, watched
+from study.run.safeguards import exact_on_gpu, is_out_of_memory, keep_freed_memory, watched
 from study.run.unit_progress import UnitProgress, pack, unpack
 from study.schema.manifest import RECORDS, Manifest
 from study.schema.unit import Unit, evaluation_points
@@ -117,7 +117,9 @@ class UnitRun:
         from models.methods.method import build
         from models.training.fit import fit
 
-        if self.device != "cpu":
+        if self.device == "cpu":
+            keep_freed_memory()
+        else:
             exact_on_gpu()
         c, seeds = self.unit.configuration, self.unit.seeds
         self._data = load(c.data, cache_dir=self.cache_dir)

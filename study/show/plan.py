@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from models.cpus import rounds_fast
 from study.plan.budget import random_start
 from study.plan.cost import budgets
 from study.plan.space import search_trials
@@ -25,6 +26,7 @@ RANDOM_FEATURES = ("these images have no labels, so measures are on a random Con
                    "adds those of a better network (docs/spec.md)")
 HANDWRITTEN = ("digits", "mnist")  # whose images mean something else in a mirror
 MIRRORED = "flip mirrors digits, of which most are none then: it is meant for faces and natural images"
+ROUNDED = "precision: bf16 makes chains slower, not faster, on this machine's CPU, {}"
 UNKNOWN = ("no prediction", "", "", "", "", "")  # columns of an arm that the law says nothing of
 MAX_ROWS = 20  # of an arm, in the table for people; plan.json has them all
 
@@ -39,7 +41,7 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
     mirrored = spec.data.get("name") in HANDWRITTEN and any(
         arm.full(values)["flip"] for arm in spec.arms.values() for values in fixed_in(spec, arm))
     for line in (plan.question, _data_line(plan), data.notes, RANDOM_FEATURES if random else "",
-                 MIRRORED if mirrored else "", local,
+                 MIRRORED if mirrored else "", _slow_rounding(spec, plan), local,
                  _coarse(spread)):
         if line:
             console.print(Text(line), soft_wrap=True)
@@ -102,6 +104,17 @@ def _coarse(spread: LocalSpread) -> str:
     n, k = spread.n, spread.k
     return (f"coarse: {k} neighbours are {k / n:.0%} of {n} points, so a mode with fewer than {2 * k} is not told "
             "from its surroundings; s and the limits may be too large")
+
+
+def _slow_rounding(spec: StudySpec, plan: Plan) -> str:
+    """Why chains in bf16 are slower than others on this machine's CPU, where a study may run on it."""
+    rounded = any(arm.full(values)["precision"] == "bf16" for arm in spec.arms.values()
+                  for values in fixed_in(spec, arm))
+    if not rounded or spec.resources.gpu not in (0, "auto"):
+        return ""
+    if not rounds_fast():
+        return ROUNDED.format("which has no units for it")
+    return ROUNDED.format("for data as small as these") if len(plan.data.shape) == 1 or plan.data.shape[1] <= 8 else ""
 
 
 def _data_line(plan: Plan) -> str:

@@ -10,6 +10,15 @@ import pytest
 from models import cpus
 
 
+@pytest.mark.parametrize(("text", "fast"), [
+    ("flags\t\t: fpu avx512f avx512_bf16 amx_tile\n", True), ("flags\t\t: fpu avx2\n", False),
+    ("Features\t: fp asimd bf16\n", True), (None, True)])
+def test_a_cpu_says_whether_it_has_units_for_bf16(text: str | None, fast: bool, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    assert cpus.rounds_fast(tmp_path / "cpuinfo") == fast
+
+
 @pytest.mark.parametrize(("membership", "files", "expected"), [
     ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),  # docker run --cpus 1.5
     ("0::/\n", {"cpu.max": "max 100000\n"}, math.inf),

@@ -170,7 +170,7 @@ MUTANTS = (
     Mutant("slope without the reference", "methods/chains.py", "x / self.hp.sigma**2 - pullback", "-pullback",
            KEPT.format("kl", PULL), "p(x) ~ exp f(x) need not be a density"),
     Mutant("slope up f", "methods/upsampling.py", "z - through_g(through_f(", "z + through_g(through_f(",
-           KEPT.format("ggcn", "its_slope_is_that_of_its_potential"), "the chain in z would flee the data"),
+           KEPT.format("hidden", "its_slope_is_that_of_its_potential"), "the chain in z would flee the data"),
     Mutant("slope without the scale", "networks/held.py", "pullback((scale * v).unsqueeze", "pullback(v.unsqueeze",
            HELD + "held_it_is_what_it_is[f-8-1]", "right at score_scale = 1 only"),
     Mutant("a matrix with the biases of pixels", "networks/held.py", "bias.repeat_interleave(len(places) // "

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+import study.show.plan
 from analysis.read.study import Study
 from analysis.read.trials import planned_cells
 from models.data.load import load as load_data
@@ -18,7 +19,7 @@ from study.plan.make import _seconds, make_plan
 from study.plan.space import estimate
 from study.run.work import Work
 from study.schema.plan import Plan
-from study.show.plan import MIRRORED, show
+from study.show.plan import MIRRORED, ROUNDED, show
 from study.spec import StudySpec, load, loads
 from study.store.results import Results
 from study.store.units import Store
@@ -80,6 +81,19 @@ def test_mirrored_digits_are_warned_of(data: str, said: bool, tmp_path: Path) ->
         spec = loads(text, "s.yaml")
         lines = shown(spec, make_plan(spec, load_data(data), 2, tmp_path))
         assert (MIRRORED in lines) == (said and flip == "true")
+
+
+@pytest.mark.parametrize(("data", "precision", "gpu", "units", "said"), [
+    ("digits", "bf16", "auto", True, "for data as small as these"), ("digits", "fp32", "auto", False, ""),
+    ("faces", "bf16", 0, False, "which has no units for it"), ("faces", "bf16", 0, True, ""),
+    ("digits", "bf16", 1, False, "")])
+def test_chains_that_rounding_slows_are_warned_of(data: str, precision: str, gpu: int | str, units: bool, said: str,
+                                                  tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study.show.plan, "rounds_fast", lambda: units)
+    spec = loads(f"study: s\ndata: {data}\nmethod: [kl]\ntrain: {{precision: {precision}}}\n"
+                 f"design: {{step_size: [0.1]}}\nresources: {{gpu: {gpu}}}", "s.yaml")
+    lines = shown(spec, make_plan(spec, load_data(data), 2, tmp_path))
+    assert [line for line in lines if "bf16" in line] == ([ROUNDED.format(said)] if said else [])
 
 
 @pytest.mark.parametrize(("design", "count"), [

@@ -335,3 +335,19 @@ def test_the_spec_s_own_extractor_and_importance_sampling_reach_the_final_record
     assert names and all(np.isfinite(final[name]) for name in names), sorted(final)
     with pytest.raises(ValueError, match="found sha256"):
         run(UnitRun(judged({**own, "sha256": 64 * "0"}, 1), store))
+
+
+def test_a_workers_memory_stays_with_it():
+    """What a step of a chain frees is there for the next one: few pages are fetched anew."""
+    code = """
+import resource, sys
+from study.run.safeguards import keep_freed_memory
+keep_freed_memory() if sys.argv[1] == "kept" else None
+import numpy as np
+for _ in range(50):
+    np.ones(2**21)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+    kept, fetched = (int(subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True,
+                                        cwd=Path(__file__).resolve().parents[2]).stdout) for how in ("kept", "fetched"))
+    assert kept < fetched / 2
