@@ -343,9 +343,10 @@ def test_a_workers_memory_stays_with_it():
 import resource, sys
 from study.run.safeguards import keep_freed_memory
 keep_freed_memory() if sys.argv[1] == "kept" else None
-import numpy as np
+import torch
 for _ in range(50):
-    np.ones(2**21)
+    several = [torch.ones(2**21) for _ in range(8)]
+    del several
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 """
     kept, fetched = (int(subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True,
