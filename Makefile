@@ -15,7 +15,7 @@ export RAY_USAGE_STATS_ENABLED = 0
 # Without compiled bytecode every start of a worker costs seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup study report ui test test-fast mutants faults lint docs clean
+.PHONY: help setup study report ui test test-fast mutants faults bench lint docs clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -56,6 +56,9 @@ mutants: $(STAMP)  ## plant each of the listed faults in a copy of the code; the
 
 faults: $(STAMP)  ## kill the driver of a tiny study at 20 moments, finish it each time, print the table (15 minutes)
 	$(BIN)/python -m tests.faults.kills 20
+
+bench: $(STAMP)  ## an update of ours beside what people would use instead (6 minutes, idle; WRITE=--write keeps the figures)
+	$(BIN)/python -m benchmarks.speed $(WRITE)
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from models.data.load import load
-from models.langevin import ChainInfo, potential_and_gradient
+from models.langevin import ChainInfo
 from models.measures.evaluation import Evaluator
 from models.measures.long_run import told
 from models.measures.naming import long_chains
@@ -45,15 +45,15 @@ RESAMPLES = 4000
 
 
 def _bare_chain(potential: Any, x: Tensor, *, steps: int, step_size: float, noise: Noise | None,
-                temperature: float = 1.0, drift_clip: float | None = None) -> tuple[Tensor, ChainInfo]:
+                temperature: float = 1.0, slope: Any = None, **unused: Any) -> tuple[Tensor, ChainInfo]:
     """E3 and nothing else."""
-    assert drift_clip is None
+    assert not any(unused.values())
     eta, spread = step_size**2 / 2, step_size * math.sqrt(temperature)
     for _ in range(steps):
-        _, gradient = potential_and_gradient(potential, x)
+        _, gradient = slope(x)
         x = x - eta * gradient
         if noise is not None:
-            x = x + spread * noise.normal(*x.shape[1:])
+            x += noise.normal(*x.shape[1:]).mul_(spread)
     return x.detach(), ChainInfo(*[x.new_zeros(len(x))] * 6)
 
 

@@ -78,7 +78,7 @@ def langevin(potential: Potential, x: Tensor, *, steps: int, step_size: float, n
         past = (u, x, drift)
         x = x - drift
         if noise is not None:
-            x += noise.normal(*x.shape[1:]).mul_(spread * (1 - k / steps if anneal else 1.0))
+            x += spread * (1 - k / steps if anneal else 1.0) * noise.normal(*x.shape[1:])
         if clamp is not None:
             x = x.clamp(*clamp)
     ratio, virial = nan, nan

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from itertools import pairwise
+from itertools import pairwise, product
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d, conv_transpose2d, silu
 
 Value = Callable[[], Tensor]  # asks for y: most steps of a chain never do
@@ -19,6 +21,7 @@ Convolve = Callable[[Tensor, Tensor], Tensor]  # (n, C, H, W) and a weight -> (n
 
 silu_backward = torch.ops.aten.silu_backward
 
+FEW_CHANNELS = 4
 FEW = 2**18  # entries of the matrices of a replicate, up to which they are faster than its convolutions
 
 
@@ -72,6 +75,33 @@ def in_bf16(held: Held) -> Held:
         return lambda: y().to(x.dtype), lambda v: pullback(v.bfloat16()).to(x.dtype)
 
     return rounded
+
+
+class Pixels(NamedTuple):
+    """The weight, (1, o, C, 3, 3), and bias of a first convolution that is held fixed, of images of few channels."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class FewChannels(torch.autograd.Function):
+    """A 3x3 convolution of one replicate's images. Its pullback is one matrix product and nine shifted sums: with few
+    channels, two to three times as fast as torch's. A chain needs no second derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.weight = weight
+        return conv2d(x, weight, bias, padding=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None, None]:
+        n, out, side, _ = v.shape
+        flat = ctx.weight.permute(2, 3, 1, 0).reshape(-1, out) @ v.permute(0, 2, 3, 1).reshape(-1, out).T
+        padded = v.new_zeros(ctx.weight.shape[1], n, side + 2, side + 2)
+        for i, j in product(range(3), repeat=2):
+            padded[:, :, i:i + side, j:j + side] += flat.view(3, 3, -1, n, side, side)[i, j]
+        return padded[:, :, 1:-1, 1:-1].transpose(0, 1), None, None
 
 
 @cache

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, normalize
 
-from models.networks.held import Held, Part, by_autograd, in_bf16
+from models.networks.held import FEW_CHANNELS, FewChannels, Held, Part, Pixels, by_autograd, in_bf16
 
 Fuse = Literal["grouped", "loop"]
 NORMAL_SD = 0.02
@@ -174,8 +174,17 @@ def summed(h: Tensor, part: Part, scale: float) -> Tensor:
 
 def convolved(h: Tensor, part: Part, replicates: int, stride: int = 1) -> Tensor:
     """h, (n, R C, H, W), after one convolution, every replicate a group; as many pixels, or half of them."""
+    if isinstance(part, Pixels):
+        return FewChannels.apply(h, part.weight[0], part.bias[0])  # type: ignore[no-any-return, no-untyped-call]
     w, b = part
     return conv2d(h, merged(w), b.flatten(), stride=stride, padding=(w.shape[-1] - 1) // 2, groups=replicates)
+
+
+def in_pixels(part: Part) -> Part:
+    """A first layer that is held fixed, by its faster pullback where it has one."""
+    w, _ = part
+    few = w.shape[0] == 1 and w.dim() == 5 and w.shape[2] <= FEW_CHANNELS and w.shape[3] == 3
+    return Pixels(*part) if few else part
 
 
 def merged(weight: Tensor) -> Tensor:
@@ -232,7 +241,7 @@ class ConvNetwork(Network, ABC):
         parts = self.fixed(reduced)
         held = self.in_matrices(parts)
         if held is None:
-            laid_out = self.laid_out(parts)
+            laid_out = [[in_pixels(one[0]), *one[1:]] for one in self.laid_out(parts)]
             held = by_autograd(lambda x: self.applied(x, laid_out))
         return in_bf16(held) if reduced else held
 

@@ -14,7 +14,7 @@ from models.langevin import langevin
 from models.methods.kl import KL
 from models.methods.method import Networks
 from models.networks.convnet import ConvScore
-from models.networks.held import as_matrix, by_matrices, doubled, halved, kept
+from models.networks.held import FewChannels, as_matrix, by_matrices, doubled, halved, kept
 from models.networks.layers import Fuse
 from models.networks.mlp import MLPScore
 from models.networks.upsampler import ConvUpsampler, ResUpsampler
@@ -64,6 +64,18 @@ def test_held_it_is_what_it_is(kind, side, channels):
             value, pullback = net.held()(x.detach())
             torch.testing.assert_close(value(), y, rtol=1e-10, atol=1e-10)
             torch.testing.assert_close(pullback(v), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_pullback_to_few_channels_is_torchs_and_has_no_second_derivative(channels):
+    x, w, b = drawn(3, channels, 5, 5).requires_grad_(), drawn(6, channels, 3, 3), drawn(6)
+    y, v = FewChannels.apply(x, w, b), drawn(3, 6, 5, 5)
+    torch.testing.assert_close(y, conv2d(x, w, b, padding=1))
+    (found,), (expected,) = (torch.autograd.grad(out, x, v) for out in (y, conv2d(x, w, b, padding=1)))
+    torch.testing.assert_close(found, expected)
+    (once,) = torch.autograd.grad(FewChannels.apply(x, w, b).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="graph|once_differentiable"):
+        torch.autograd.grad(once.sum(), x)
 
 
 def test_only_small_networks_become_matrices():

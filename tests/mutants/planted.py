@@ -18,7 +18,7 @@ UPSAMPLING, BOUNDS = "tests/models/test_upsampling.py::test_", "tests/models/tes
 AVERAGES, SCHEDULES = "tests/models/test_averages.py::test_", "tests/models/test_schedules.py::test_"
 NETS, HELD = "tests/models/test_network_sizes.py::test_", "tests/models/test_held.py::test_"
 KEPT = "tests/models/test_contract.py::Test{}::test_{}"
-PULL = "without_f_only_the_reference_pulls"
+SLOPE, PULL = "its_slope_is_that_of_its_potential", "without_f_only_the_reference_pulls"
 ALONE = KEPT.format("kl", "fused_replicates_of_an_mlp_equal_solo_bit_for_bit")
 
 
@@ -72,9 +72,9 @@ MUTANTS = (
     # E1, E2
     Mutant("reference never applied", "methods/chains.py",
            "return f_values - x.square().flatten(2).sum(-1) / (2 * self.hp.sigma**2)", "return f_values",
-           KEPT.format("jko", PULL), "p(x) ~ exp f(x) need not be a density"),
+           KEPT.format("jko", SLOPE), "p(x) ~ exp f(x) need not be a density"),
     Mutant("reference applied twice", "methods/chains.py", "return -self.log_density(nets.f(point), point)",
-           "return -self.log_density(self.log_density(nets.f(point), point), point)", KEPT.format("amortized", PULL),
+           "return -self.log_density(self.log_density(nets.f(point), point), point)", KEPT.format("amortized", SLOPE),
            "the potential adds what the log-density holds already"),
     Mutant("sigma for sigma^2", "methods/chains.py", "(2 * self.hp.sigma**2)", "(2 * self.hp.sigma)",
            TERMS + "the_reference_has_its_width_in_the_potential_and_where_chains_start[0.7]",
@@ -122,7 +122,7 @@ MUTANTS = (
            "the weight would shrink with the image"),
     # E8 to E12
     Mutant("latent reference without 1/2", "methods/upsampling.py", "z.square().sum(-1) / 2 - nets.f",
-           "z.square().sum(-1) - nets.f", KEPT.format("hidden", PULL), "z would come from N(0, I / 2)"),
+           "z.square().sum(-1) - nets.f", KEPT.format("hidden", SLOPE), "z would come from N(0, I / 2)"),
     Mutant("regression moves x_T too", "methods/upsampling.py", "(x.detach() - nets.upsampler(z))",
            "(x - nets.upsampler(z))", PROOFS + "regression_moves_g_and_holds_where_the_chain_ended",
            "without sg, g could shrink the target"),
@@ -170,7 +170,7 @@ MUTANTS = (
     Mutant("slope without the reference", "methods/chains.py", "x / self.hp.sigma**2 - pullback", "-pullback",
            KEPT.format("kl", PULL), "p(x) ~ exp f(x) need not be a density"),
     Mutant("slope up f", "methods/upsampling.py", "z - through_g(through_f(", "z + through_g(through_f(",
-           KEPT.format("hidden", "its_slope_is_that_of_its_potential"), "the chain in z would flee the data"),
+           KEPT.format("hidden", SLOPE), "the chain in z would flee the data"),
     Mutant("slope without the scale", "networks/held.py", "pullback((scale * v).unsqueeze", "pullback(v.unsqueeze",
            HELD + "held_it_is_what_it_is[f-8-1]", "right at score_scale = 1 only"),
     Mutant("a matrix with the biases of pixels", "networks/held.py", "bias.repeat_interleave(len(places) // "
@@ -178,6 +178,10 @@ MUTANTS = (
            HELD + "a_convolution_as_a_matrix_is_torchs[kept-plain0-weight0-5]", "channels and pixels mixed up"),
     Mutant("the curve of what was met last", "networks/held.py", "zip(backward[1:], reversed(met), strict=True)",
            "zip(backward[1:], met, strict=True)", HELD + "held_it_is_what_it_is[f-8-1]", "right for one hidden layer"),
+    Mutant("pixels shifted the other way", "networks/held.py", "flat.view(3, 3, -1, n, side, side)[i, j]",
+           "flat.view(3, 3, -1, n, side, side)[2 - i, 2 - j]",
+           HELD + "the_pullback_to_few_channels_is_torchs_and_has_no_second_derivative[1]",
+           "correlation and convolution are easily mixed"),
     Mutant("another function's slope", "networks/layers.py",
            'if "forward" in vars(cls) and "held" not in vars(cls):', "if False:",
            HELD + "another_function_or_potential_is_not_taken_for_the_inherited_one",
