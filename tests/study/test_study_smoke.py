@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from study.show import command
-from tests.study.launching import done, launch, workers
+from tests.study.launching import below, done, launch, workers
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
@@ -68,6 +68,7 @@ def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
 
     def kill_a_worker(line: str, pid: int) -> None:
         if line.startswith("[1/"):
+            assert not any(name in command for command in below(pid).values() for name in ("monitor.py", "ray::IDLE"))
             assert b"OMP_NUM_THREADS=1\0" in Path(f"/proc/{workers(pid)[0]}/environ").read_bytes()
             os.kill(workers(pid)[0], signal.SIGKILL)
 
