@@ -40,16 +40,21 @@ def draw(of: Figure, folder: Path) -> Drawn:
         _lay_out(figure)
         sink = io.StringIO()
         figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
-        if of.heading:  # on the page it stands above the figure
-            title = textwrap.fill(of.heading, max(20, int(of.size[0] / TITLE)))
-            figure.suptitle(title, x=0.01, y=1.0, ha="left", va="bottom", fontsize=9, fontweight="bold")
-        figure.set_dpi(PNG)
-        box = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer()).padded(0.05)
-        figure.savefig(folder / f"{of.name}.png", dpi=PNG, metadata={"Software": None}, bbox_inches=box)
+        _save_png(figure, of, folder / f"{of.name}.png")
     csv = of.frame.to_csv(index=False)
     (folder / f"{of.name}.svg").write_text(sink.getvalue(), encoding="utf-8")
     (folder / f"{of.name}.csv").write_text(csv, encoding="utf-8")
     return Drawn(of.name, of.heading, inline(sink.getvalue(), of.name, of.alt), csv, 96 * of.size[0], of.folded)
+
+
+def _save_png(figure: matplotlib.figure.Figure, of: Figure, file: Path) -> None:
+    """With the heading, which on the page stands above the figure."""
+    if of.heading:
+        title = textwrap.fill(of.heading, max(20, int(of.size[0] / TITLE)))
+        figure.suptitle(title, x=0.01, y=1.0, ha="left", va="bottom", fontsize=9, fontweight="bold")
+    figure.set_dpi(PNG)
+    box = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer()).padded(0.05)
+    figure.savefig(file, dpi=PNG, metadata={"Software": None}, bbox_inches=box)
 
 
 def _lay_out(figure: matplotlib.figure.Figure) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -96,6 +97,7 @@ class MethodContract:
     def test_every_knob_changes_the_result(self) -> None:
         base = tiny.knobs(self.method)
 
+        @functools.cache  # of one base all knobs have the same reference
         def result(hp: HParams, shape: Shape) -> torch.Tensor:
             on = tiny.data(shape)
             method = type(tiny.method(self.method, on))(hp, on.shape)

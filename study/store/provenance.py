@@ -54,9 +54,11 @@ def commit() -> str | None:
     return found.strip() if found else None
 
 
+@lru_cache(maxsize=1)
 def packages() -> str:
     """Installed distributions, one `name==version` a line."""
-    found = {(d.metadata["Name"] or "").lower(): f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()}
+    about = [d.metadata for d in metadata.distributions()]  # each time a file is parsed
+    found = {(m["Name"] or "").lower(): f"{m['Name']}=={m['Version']}" for m in about}
     return "".join(f"{line}\n" for name, line in sorted(found.items()) if name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from shutil import copy
 
@@ -18,9 +17,8 @@ from tests.analysis import synthetic_study as toy
 
 @pytest.fixture(scope="session")
 def toy_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The tracking URI of a store that holds the toy, one for all of pytest's workers."""
-    own = tmp_path_factory.getbasetemp()
-    return toy.shared((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "toy")
+    """The tracking URI of a store that holds the toy."""
+    return toy.shared(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 from mlflow import MlflowClient
 
 from study.schema.columns import CELL, MCMC_STEPS, STEP_SIZE
@@ -61,10 +63,15 @@ def value(arm: str, step: float, mcmc: int, seed: int) -> float:
     return float(bowl + shift + scale * NOISE[seed % 6])
 
 
+def shared(folders: pytest.TempPathFactory) -> str:
+    """The tracking URI of one such store, for all of pytest's workers."""
+    own = folders.getbasetemp()
+    return _shared((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "toy")
+
+
 @functools.cache
-def shared(root: Path) -> str:
-    """The tracking URI of one such store under `root`, written by the first process that asks: it takes 8 CPU
-    seconds."""
+def _shared(root: Path) -> str:
+    """Written by the first process that asks: it takes 8 CPU seconds."""
     file, whole = root / "mlflow.db", root / "whole"
     try:
         root.mkdir(parents=True)

@@ -27,6 +27,7 @@ from analysis.stats.comparisons import comparisons
 from analysis.stats.limits import limits
 from tests.analysis import large_study
 from tests.analysis import synthetic_study as toy
+from tests.stores import template
 
 HOSTILE, ARMS = "<img src=x onerror=alert(1)>", ("kl<script>alert(1)</script>", "jko & $x_1$ %", "a|b\"'")
 
@@ -190,7 +191,7 @@ def test_frames_of_many_replicates_are_read_in_linear_time(tmp_path):
     """1,600 replicates of 50 records take at most 3 times as long as 800, and little at all once they are cached."""
     took = {}
     for trials in (100, 200):
-        uri = f"sqlite:///{tmp_path}/{trials}.db"
+        uri = f"sqlite:///{copy(template(), tmp_path / f'{trials}.db')}"
         assert large_study.write(uri, tmp_path / str(trials), trials) == 8 * trials
         read(Store(uri), "large", _folder(tmp_path / f"c{trials}"))
         rounds = []

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from study.launch import main
 from study.run.unit_run import UnitRun
 from study.store.units import Store
+from tests.faults.holdings import Holdings
+from tests.faults.tiny import held_here
+from tests.stores import template
+from tests.study.test_launch_whole import without_ray
 
 Options = Callable[[Any], dict[str, Any]]
 
@@ -55,3 +62,14 @@ class Round:
 def restart(monkeypatch: pytest.MonkeyPatch, one: Round) -> None:
     """The next launches of this process have that round."""
     monkeypatch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=one.run_round))
+
+
+def undisturbed(spec: str, folder: Path, *words: str) -> Holdings:
+    """What the study of this spec, trained in that empty folder, holds."""
+    with pytest.MonkeyPatch.context() as patch:
+        without_ray(folder, patch)
+        restart(patch, Round())
+        Path("tiny.yaml").write_text(spec)
+        shutil.copy(template(), "mlflow.db")
+        assert main(["--space", "tiny.yaml", *words]) == 0
+        return held_here()

@@ -13,7 +13,7 @@ from analysis.read.study import Study
 from study.run.unit_run import UnitRun
 from study.store.units import Store
 from tests.faults.holdings import Holdings, differences
-from tests.faults.in_process import Round, restart
+from tests.faults.in_process import Round, restart, undisturbed
 from tests.faults.tiny import held_here
 from tests.study.test_launch_whole import Launch, shown
 
@@ -59,17 +59,18 @@ class Loses(Round):
         return True
 
 
-@pytest.fixture
-def calm(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> tuple[Holdings, str, str]:
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Holdings, str, str]:
     """What an undisturbed study holds; which trial of its search is the best, and what was confirmed of it."""
-    Path("tiny.yaml").write_text(SPEC)
-    restart(monkeypatch, Round())
-    assert launch(database="calm.db")[0] == 0
-    held = held_here("calm.db")
+    held = undisturbed(SPEC, tmp_path_factory.mktemp("calm"))
     [confirmed] = [unit.partition("/")[0] for unit, (phase, _) in held.phases.items() if phase == "confirm"]
     best = min((entry for entry in held.journals["kl"]), key=lambda entry: entry["values"])
-    shutil.rmtree("runs")
     return held, best["unit"].partition("/")[0], confirmed
+
+
+@pytest.fixture(autouse=True)
+def spec(launch: Launch) -> None:
+    Path("tiny.yaml").write_text(SPEC)
 
 
 def phases() -> list[str]:

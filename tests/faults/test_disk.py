@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from study.store.units import StorageError, Store
+from tests.faults import in_process
 from tests.faults.holdings import Holdings, differences
 from tests.faults.tiny import LAUNCHER, SPEC, environment, held_here
 from tests.study.launching import done, launch
@@ -59,11 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Holdings:
-    with contextlib.chdir(tmp_path_factory.mktemp("undisturbed")):
-        Path("tiny.yaml").write_text(SPEC)
-        code, lines = launch(*SEARCHED, module=LAUNCHER, environment=environment())
-        assert code == 0, "\n".join(lines)
-        held = held_here()
+    held = in_process.undisturbed(SPEC, tmp_path_factory.mktemp("undisturbed"), *SEARCHED)
     assert len(held.units) == UNITS
     return held
 

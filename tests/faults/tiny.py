@@ -1,4 +1,4 @@
-"""The study that the faults happen to: three phases, eleven units of about a second, six checkpoints each."""
+"""The study that the faults happen to: three phases, eleven units of half a second, six checkpoints each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SPEC = """\
 study: tiny
 data: moons
 method: [kl, jko]
-train: {updates: 120, batch_size: 16, width: 4, particles: 64, mcmc_steps: 3}
+train: {updates: 60, batch_size: 16, width: 4, particles: 64, mcmc_steps: 3}
 design:
   replicates: 2
   step_size: [0.05, 1.5]

@@ -131,6 +131,7 @@ def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeyp
     monkeypatch.setitem(sys.modules, "ray.job_config", SimpleNamespace(JobConfig=SimpleNamespace))
     services = SimpleNamespace(ConsolePopen=print)
     monkeypatch.setitem(sys.modules, "ray._private.services", services)
+    monkeypatch.setitem(sys.modules, "ray._private.parameter", SimpleNamespace(RayParams=print))
     monkeypatch.setitem(sys.modules, "ray._private.worker", SimpleNamespace(print_to_stdstream=print))
     monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "64", "MKL_NUM_THREADS": "64", "DO_NOT_TRACK": "mine"})
     monkeypatch.setattr(cluster.auth, "own_token", lambda: told.append("token"))
@@ -167,7 +168,7 @@ def test_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
     monkeypatch.setattr(cluster, "_job", lambda *folders: None)
-    monkeypatch.setattr(cluster, "_own_group", nullcontext)
+    monkeypatch.setattr(cluster, "_replaced", lambda *place: nullcontext())
     with pytest.raises(RunError) as found:
         cluster._start(1, False, 0)
     assert str(found.value) == ("Ray did not start: The current node timed out during startup. (a busy machine may "
@@ -182,7 +183,7 @@ def test_a_local_instance_copies_the_user_s_modules_alone(modules: list[str], mo
     asked: list[Any] = []
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=lambda **options: asked.append(options)))
     monkeypatch.setattr(cluster, "_job", lambda *folders: None)
-    monkeypatch.setattr(cluster, "_own_group", nullcontext)
+    monkeypatch.setattr(cluster, "_replaced", lambda *place: nullcontext())
     cluster._start(1, False, 0, modules)
     assert asked[0]["runtime_env"] == ({"py_modules": modules} if modules else None)
 

@@ -43,15 +43,20 @@ def run_round(source: Any, monitor: Any, store: Store, *, options: Callable[[Any
     return True
 
 
+def without_ray(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """What a launch in this process, in that folder, finds in its place."""
+    patch.chdir(folder)
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    patch.setattr(cluster, "running", lambda *arguments: contextlib.nullcontext())
+    patch.setattr(capacity, "_nodes", lambda excluded=(): [{"CPU": 2.0}])
+
+
 @pytest.fixture
 def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
            capsys: pytest.CaptureFixture[str]) -> Iterator[Launch]:
     """Launch tiny.yaml: (exit code, lines of stdout, lines of stderr). database: another one knows of no runs yet."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    without_ray(tmp_path, monkeypatch)
     Path("tiny.yaml").write_text(SPEC)
-    monkeypatch.setattr(cluster, "running", lambda *arguments: contextlib.nullcontext())
-    monkeypatch.setattr(capacity, "_nodes", lambda excluded=(): [{"CPU": 2.0}])
     monkeypatch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=run_round))
 
     def run(*words: str, database: str = "mlflow.db") -> tuple[int, list[str], list[str]]:

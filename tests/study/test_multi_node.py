@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import sys
@@ -12,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import in_process
 from tests.faults.holdings import Holdings, differences, holdings
-from tests.faults.tiny import environment, held_here
-from tests.study.launching import launch
+from tests.stores import template
 from tests.study.raylets import WAIT_SECONDS, Nodes, bare_python, nodes, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]
@@ -25,11 +24,11 @@ SPEC = """\
 study: tiny
 data: moons
 method: [kl, jko]
-train: {updates: 2400, batch_size: 16, width: 4, particles: 64, mcmc_steps: 5}
+train: {updates: 1600, batch_size: 16, width: 4, particles: 64, mcmc_steps: 5}
 design:
   replicates: 2
   step_size: [0.02, 0.05]
-evaluation: {points: 60, samples: 64, long_run: 1}
+evaluation: {points: 30, samples: 64, long_run: 1}
 """
 UNITS = 4
 LOOK = """
@@ -67,6 +66,7 @@ def equip(cluster: Nodes) -> Path:
     worker = code / "study" / "run" / "unit_run.py"
     worker.write_text(worker.read_text().replace("CHECKPOINT_SECONDS = 20.0", "CHECKPOINT_SECONDS = 0.3"))
     assert "CHECKPOINT_SECONDS = 0.3" in worker.read_text()
+    shutil.copy(template(), cluster.folder / "mlflow.db")
     (cluster.folder / "tiny.yaml").write_text(SPEC)
     (cluster.folder / "look.py").write_text(LOOK)
     return cluster.own("0") / "code"
@@ -102,12 +102,8 @@ def guarded() -> Iterator[Nodes]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Holdings:
-    """The study on this machine alone."""
-    with contextlib.chdir(tmp_path_factory.mktemp("undisturbed")):
-        Path("tiny.yaml").write_text(SPEC)
-        code, lines = launch(environment=environment())
-        assert code == 0, "\n".join(lines)
-        return held_here()
+    """The study in this process alone."""
+    return in_process.undisturbed(SPEC, tmp_path_factory.mktemp("undisturbed"))
 
 
 def test_a_study_waits_for_nodes_takes_those_that_join_and_survives_one_that_dies(undisturbed: Holdings) -> None:
@@ -138,8 +134,8 @@ def test_a_study_waits_for_nodes_takes_those_that_join_and_survives_one_that_die
                 return any(c.startswith("ray::ResourceTrainable.train") for c in cluster.pids(node).values())
 
             wait_for(lambda: len(busy()) == 2 and trains("2"), launch, said_at)
+            left, killed = busy(), time.time()
             cluster.kill("2")
-            killed, left = time.time(), busy()
             cluster.kill("1")
             wait_for(lambda: "waiting for a node: no living one can take a unit" in said_at.read_text(),
                      launch, said_at)

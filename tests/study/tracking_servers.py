@@ -19,6 +19,7 @@ from study.show.tracking import Tracking
 from study.store.aggregates import curves
 from study.store.records import read_records
 from study.store.units import Store
+from tests.stores import template
 from tests.study.faulty_proxy import free_port
 
 BINARIES = {name: shutil.which(name) or next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
@@ -153,8 +154,5 @@ def launches(uri: str, study: str) -> list[str]:
 
 
 def fresh_sqlite(folder: Path) -> str:
-    """A store like MLflow's own, made in seconds and not in the server's start."""
-    database = f"sqlite:///{folder / 'mlflow.db'}"
-    with contextlib.chdir(folder):
-        Tracking(database, "unused", "")._client.search_experiments()
-    return database
+    """A store like MLflow's own, not made in the server's start."""
+    return f"sqlite:///{shutil.copy(template(), folder / 'mlflow.db')}"

@@ -23,7 +23,7 @@ def test_a_script_imports(name):
 
 
 def test_the_laws_figure_has_a_panel_an_arm_with_and_without_a_divergence(tmp_path, tmp_path_factory):
-    study = read(Store(toy.shared(tmp_path_factory.getbasetemp() / "toy")), "toy", tmp_path)
+    study = read(Store(toy.shared(tmp_path_factory)), "toy", tmp_path)
     calm = study.finals["arm"] == "kl_smooth"
     study = replace(study, finals=study.finals.assign(diverged=study.finals["diverged"] & ~calm,
                                                       diverged_at=study.finals["diverged_at"].mask(calm)))

@@ -21,12 +21,12 @@ def test_it_is_kept_without_outputs():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of Jupyter's own packages
-def test_it_shows_a_study_in_two_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_shows_a_study_in_two_figures(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
     import nbformat
     from nbclient import NotebookClient
 
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    toy.write(uri, tmp_path / "artifacts")
+    uri = toy.shared(tmp_path_factory)
     for name, value in {"MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::FutureWarning",
                         "IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_CONFIG_DIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)

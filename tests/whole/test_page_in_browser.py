@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from analysis import report
 from tests.analysis import synthetic_study as toy
+from tests.stores import template
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -91,7 +92,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a study whose names are hostile, while it runs: some of it is missing."""
     root = tmp_path_factory.mktemp("hostile")
-    uri = f"sqlite:///{root}/mlflow.db"
+    uri = f"sqlite:///{shutil.copy(template(), root / 'mlflow.db')}"
     toy.write(uri, root / "artifacts", NAME, ARMS)
     client = MlflowClient(uri)
     [run] = client.search_runs([client.get_experiment_by_name(NAME).experiment_id], "tags.kind = 'launch'")

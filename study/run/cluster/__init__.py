@@ -28,6 +28,7 @@ QUIET_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else every start warns about a change of Ray's default
     "RAY_AIR_NEW_OUTPUT": "0",  # the older output of Tune is the one that can be silenced
+    "RAY_prestart_worker_first_driver": "0",  # these would be idle to the end: Tune's have an environment of their own
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where the launch was started: relative paths keep their meaning
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON or TensorBoard files: units write what is kept
     "TUNE_GLOBAL_CHECKPOINT_S": "600",  # Tune's own snapshots are never read
@@ -85,6 +86,12 @@ def _silent_raylets() -> AbstractContextManager[None]:
     return _replaced("ray._private.worker", "print_to_stdstream", lambda before: lambda *given, **options: None)
 
 
+def _few_daemons(verbose: bool) -> AbstractContextManager[None]:
+    """No autoscaler, for one machine has nothing to scale; what follows the workers' logs only where they are shown."""
+    return _replaced("ray._private.parameter", "RayParams", lambda before: functools.partial(
+        before, no_monitor=True, include_log_monitor=verbose))
+
+
 @contextmanager
 def _replaced(module: str, name: str, change: Callable[[Any], Any]) -> Iterator[None]:
     """In the block a function of Ray that no option reaches is another one."""
@@ -135,7 +142,7 @@ def _start(cpus: int, verbose: bool, level: int, modules: Sequence[str] = ()) ->
 
     folder = _temporary()
     try:
-        with _own_group():
+        with _own_group(), _few_daemons(verbose):
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
                      configure_logging=True, logging_level=level, log_to_driver=verbose, job_config=_job(ROOT),
                      _temp_dir=folder, runtime_env={"py_modules": [*modules]} if modules else None)
