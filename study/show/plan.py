@@ -57,6 +57,8 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
         if len(rows) > MAX_ROWS:
             table.add_row(arm, spec.arms[arm].method, "", f"and {len(rows) - MAX_ROWS} more")
     console.print(table)
+    for line in plan.in_codes():
+        console.print(Text(line), soft_wrap=True)
     for phase in PHASES:
         if phase in plan.planned:
             p = plan.planned[phase]
