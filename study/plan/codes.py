@@ -20,7 +20,8 @@ def in_codes(spec: StudySpec, arm: Arm) -> dict[str, str]:
         places = places[:-1]  # without what the search fixes
     if not places:
         return {}
-    return {"noise a pixel": said(_ends(p, _noise) for p in places), "2a / s^2": said(_ends(p, _gain) for p in places)}
+    return {name: said(_ends(place, of) for place in sorted(places, key=of))
+            for name, of in (("noise a pixel", _noise), ("2a / s^2", _gain))}
 
 
 def _noise(knobs: Mapping[str, Any]) -> float:
