@@ -17,7 +17,7 @@ from models.networks.knobs import widths_problem
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.langevin import Potential, Slope, Value
+    from models.langevin import ChainInfo, Potential, Slope, Value
     from models.noise import Noise
 
 ANCHORED = ("posterior_steps", "posterior_step_size", "posterior_sd", "pretrain")  # knobs that need `anchor`
@@ -97,15 +97,19 @@ class UpsamplingKnobs(PenaltyKnobs):
         return super().shape_conflicts(given, shape) + ([("widths_g", problem)] if problem else [])
 
 
-def regression_loss(nets: Networks, z: Tensor, x: Tensor) -> Tensor:
-    """E10: E||sg[x_T] - g(z)||^2, summed over a particle; E15 with data for x_T. z: (R, n, d), x: (R, n, *shape).
-    Returns (R,)."""
-    return (x.detach() - nets.upsampler(z)).square().flatten(2).sum(-1).mean(1)
+def regression_loss(nets: Networks, z: Tensor, x: Tensor, size: int | None = None) -> Tensor:
+    """E10: E||sg[x_T] - g(z)||^2, summed over a particle; E15 with data for x_T. z: (R, n, d), x: (R, n, *shape); size:
+    of pieces. Returns (R,)."""
+    from models.methods.pieces import applied
+
+    return (x.detach() - applied(nets.upsampler, z, size, nets.upsampler)).square().flatten(2).sum(-1).mean(1)
 
 
-def potential_loss(nets: Networks, z: Tensor) -> Tensor:
-    """E11: -E f(g(z_T)), z_T held fixed. z: (R, n, d). Returns (R,)."""
-    return -nets.f(nets.upsampler(z)).mean(1)
+def potential_loss(nets: Networks, z: Tensor, size: int | None = None) -> Tensor:
+    """E11: -E f(g(z_T)), z_T held fixed. z: (R, n, d); size: of pieces. Returns (R,)."""
+    from models.methods.pieces import applied
+
+    return -applied(lambda z: nets.f(nets.upsampler(z)), z, size, nets.upsampler).mean(1)
 
 
 def latent_potential(nets: Networks, z: Tensor) -> Tensor:
@@ -182,28 +186,36 @@ class Upsampling:
     def _from_chains(self, nets: Networks, draw: Draw, lesson: Lesson | None) -> Tensor:
         if self.hp.upsampler_loss == "potential":
             assert draw.z is not None
-            return potential_loss(nets, draw.z)
+            return potential_loss(nets, draw.z, self.hp.micro_batch)
         z, x = self.pair(draw)
         if lesson is None or not self.hp.bank:
-            return regression_loss(nets, z, x)
+            return regression_loss(nets, z, x, self.hp.micro_batch)
         import torch
 
         memory, n, done = lesson.memory, x.shape[1], lesson.update * x.shape[1]
         oldest = torch.arange(done, done + n, device=x.device) % self.hp.bank
         memory["bank_z"][:, oldest], memory["bank_x"][:, oldest] = z, x
         which = (lesson.noise.uniform(n) * min(self.hp.bank, done + n)).long()
-        return regression_loss(nets, at_rows(memory["bank_z"], which), at_rows(memory["bank_x"], which))
+        z, x = at_rows(memory["bank_z"], which), at_rows(memory["bank_x"], which)
+        return regression_loss(nets, z, x, self.hp.micro_batch)
 
     def _from_data(self, nets: Networks, lesson: Lesson) -> Tensor:
         """E15: E||x+ - g(z)||^2, z from where E14's chain of this data point stood."""
         from models.langevin import langevin
+        from models.methods.pieces import chained
 
         hp, posterior, which = self.hp, lesson.memory["posterior"], lesson.rows
-        z, _ = langevin(posterior_potential(nets, lesson.x_data, hp.posterior_sd), at_rows(posterior, which),
-                        steps=hp.posterior_steps, step_size=hp.posterior_step_size, noise=lesson.noise,
-                        slope=posterior_slope(nets, lesson.x_data, hp.posterior_sd))
+        start = at_rows(posterior, which)
+
+        def run(part: slice, noise: Noise | None) -> tuple[Tensor, ChainInfo]:
+            x = lesson.x_data[:, part]
+            return langevin(posterior_potential(nets, x, hp.posterior_sd), start[:, part], steps=hp.posterior_steps,
+                            step_size=hp.posterior_step_size, noise=noise,
+                            slope=posterior_slope(nets, x, hp.posterior_sd))
+
+        z, _ = chained(run, start.shape[1], hp.micro_batch, lesson.noise)
         posterior.scatter_(1, which.unsqueeze(-1).expand_as(z), z)
-        return regression_loss(nets, z, lesson.x_data)
+        return regression_loss(nets, z, lesson.x_data, hp.micro_batch)
 
 
 def at_rows(values: Tensor, which: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
     f_particles = flow.f_negatives
     if hp.negatives_drift:  # the gap is that of the particles: of drifted negatives it would look better than it is
         with torch.no_grad():  # here, for the network that f_data comes from: a step moves f's level on both sides
-            f_particles = nets.f(draw.x)
+            f_particles = method.applied(nets.f, draw.x)
     gradients, norm_f = _gradients(flow.loss, nets.f)
     far = _norms(draw.x) / _norms(x_data)
     if draw.z is not None:  # g may bound x; then only z shows that a chain runs away
@@ -188,9 +188,8 @@ def _pretrain(method: Method, state: TrainState, lesson: Lesson) -> tuple[TrainS
     learned = _teach(method, state, None, lesson)
     _follow(state, method.hp)
     nan = torch.full(state.alive.shape, torch.nan, dtype=state.noise.dtype, device=state.device)
-    with torch.no_grad():
-        z = state.noise.normal(lesson.x_data.shape[1], method.hp.latent_dim)
-        ratio = _spread(state.nets.upsampler(z)) / _spread(lesson.x_data)
+    z = state.noise.normal(lesson.x_data.shape[1], method.hp.latent_dim)
+    ratio = _spread(method.made(state.nets, z)) / _spread(lesson.x_data)
     return state, Info(*[nan] * len(Info._fields))._replace(loss_g=nan if learned is None else learned.detach(),
                                                             sd_ratio_g=ratio)
 
@@ -223,7 +222,7 @@ def _info(method: Method, nets: Networks, draw: Draw, x_data: Tensor, flow: Flow
         dissipation_last=chain.dissipation_last, acceptance=chain.acceptance,
         variance_ratio=_spread(draw.x).square() / _spread(x_data).square(),
         loss_g=nan if loss_g is None else loss_g.detach(),
-        sd_ratio_g=nan if draw.z_start is None else _spread(nets.upsampler(draw.z_start)) / _spread(x_data))
+        sd_ratio_g=nan if draw.z_start is None else _spread(method.made(nets, draw.z_start)) / _spread(x_data))
 
 
 def _spread(points: Tensor) -> Tensor:

@@ -32,6 +32,8 @@ OTHER_NAMES: dict[str, str] = {
     "updates": "epochs epoch epoch_num max_epochs iterations iters iter max_iter max_iters max_iterations max_steps "
                "train_steps training_steps train_iters train_iterations total_steps gradient_steps max_t",
     "batch_size": "batch bs batchsize minibatch minibatch_size mini_batch_size train_batch_size",
+    "micro_batch": "microbatch micro_batch_size microbatch_size grad_accum gradient_accumulation accumulation_steps "
+                   "gradient_accumulation_steps accumulate_grad_batches chunk_size",
     "widths": "channel_list channels_list ch_mult channel_mult",
     "outputs": "output_dim out_dim nout out out_features",
     "blocks": "res_blocks num_res_blocks resblocks residual_blocks depth",
