@@ -83,8 +83,12 @@ class HParams(Knobs):
         return update * self.per_particle() * self.batch_size
 
     def per_particle(self) -> int:
-        """Each Langevin or drift step counts 1 a particle, the update of f 1 a data point and 1 a negative."""
-        return self.mcmc_steps + self.negatives_drift + 2
+        """Each step of a chain counts 1 a particle, the update of f 1 a data point and 1 a negative."""
+        return self.chain_steps() + 2
+
+    def chain_steps(self) -> int:
+        """Langevin and drift steps of a particle, each time that the chains of an update run."""
+        return self.mcmc_steps + self.negatives_drift
 
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -45,6 +45,8 @@ class UpsamplingKnobs(PenaltyKnobs):
     lr_g: float = knob(1e-3, "Adam's learning rate of the upsampler g; keep it at or below lr_f", above=0)
     adam_beta1_g: float | None = knob(None, "Adam's first decay of g; null: that of f", low=0, below=1)
     steps_g: int = knob(1, "steps of g an update", low=1, enters=("cost",))
+    redraw: bool = knob(False, "f learns behind g, from chains that begin anew at the g of then: twice the chains an "
+                        "update (E12)", enters=("cost", "conflicts"))
     bank: int = knob(0, "pairs (z, x_T) of past updates that E10 draws a batch of; 0: those of this update alone",
                      low=0, enters=("conflicts",))
     anchor: float = knob(0.0, "weight of E15, the reconstruction of data, in the loss of g", low=0,
@@ -62,7 +64,8 @@ class UpsamplingKnobs(PenaltyKnobs):
     def per_particle(self) -> int:
         """Each step of g counts 1, and with an anchor 1 more and the steps of the posterior's chain."""
         each = 1 + (1 + self.posterior_steps if self.anchor else 0)
-        return super().per_particle() + (self.steps_g * each if self.slow_g else 0)
+        again = self.chain_steps() if self.redraw else 0
+        return super().per_particle() + again + (self.steps_g * each if self.slow_g else 0)
 
     def gradients_until(self, update: int) -> int:
         """Without f and its chains while g is pretrained."""
@@ -73,7 +76,8 @@ class UpsamplingKnobs(PenaltyKnobs):
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
         found, now = super().conflicts(given), {name: cls.now(given, name) for name in (
-            "anchor", "pretrain", "slow_g", "updates", "bank", "batch_size", "upsampler_loss", "width_g", "widths_g")}
+            "anchor", "pretrain", "slow_g", "updates", "bank", "batch_size", "upsampler_loss", "width_g", "widths_g",
+            "redraw")}
         if now["width_g"] and now["widths_g"]:
             found.append(("width_g", "has no effect with widths_g, which lists the channels of each stage"))
         if not now["anchor"]:
@@ -85,6 +89,8 @@ class UpsamplingKnobs(PenaltyKnobs):
         if now["slow_g"] != 1 and not now["pretrain"]:
             found.append(("slow_g", "has no effect without pretrain: g is slow or frozen only after it; for a slower g "
                                     "from the start take a smaller lr_g"))
+        if now["redraw"] and now["pretrain"] and not now["slow_g"]:
+            found.append(("redraw", "has no effect with slow_g: 0: g is frozen while f learns"))
         if now["bank"] and now["upsampler_loss"] == "potential":
             found.append(("bank", "has no effect with upsampler_loss: potential, which needs no x_T"))
         elif 0 < now["bank"] < now["batch_size"]:

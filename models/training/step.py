@@ -2,7 +2,7 @@
 
 State is what the next update needs, and exactly what a checkpoint holds. Info is what a person needs.
 A replicate that diverges is frozen before the step that would have spoilt it (where g's loss alone breaks, f has
-stepped already); the others never notice.
+stepped already; with `redraw` g has stepped before f's loss is known); the others never notice.
 """
 
 from __future__ import annotations
@@ -130,6 +130,11 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
     if hp.flip and state.pool is not None and start.shape == x_data.shape:
         start = _mirrored(start, noise)
     draw, kept = method.run(nets, start, noise, hp.mcmc_steps)
+    state.update += 1
+    learned = None
+    if redraw := getattr(hp, "redraw", False):
+        learned = _teach(method, state, draw, lesson)
+        draw, kept = method.run(nets, method.start(state.pool, block, x_data, noise), noise, hp.mcmc_steps)
 
     flow = method.energy_loss(nets, draw, x_data, noise)
     f_particles = flow.f_negatives
@@ -142,12 +147,12 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
         far = torch.maximum(far, _norms(draw.z) / draw.z.shape[-1] ** 0.5)
     state.monitor, diverged, reason = observe(state.monitor, finite=flow.loss.isfinite(), update_norm=norm_f,
                                               particle_max=far, data_max=torch.ones_like(far))
-    state.update += 1
     _freeze(state, diverged, reason)
     state.adam_f.step(_clipped(gradients, norm_f, hp.grad_clip), lesson.update + 1, state.alive, rate(hp, state.update))
     nets.f.follow_spectrum(state.alive)
 
-    learned = _teach(method, state, draw, lesson)
+    if not redraw:
+        learned = _teach(method, state, draw, lesson)
     if state.pool is not None and block is not None:
         state.pool[:, block] = torch.where(_rows(state.alive, kept), kept, state.pool[:, block])
     _follow(state, hp)

@@ -56,6 +56,7 @@ OTHER_NAMES: dict[str, str] = {
     "norm_g": "norm batch_norm batchnorm bn group_norm groupnorm",
     "adam_beta1_g": "beta1_g g_beta1 gen_beta1 betas",
     "steps_g": "n_gen g_steps gen_steps g_iters",
+    "redraw": "redraw_negatives resample resample_negatives fresh_negatives",
     "posterior_steps": "g_l_steps langevin_step_num_gen posterior_mcmc_steps inference_steps",
     "posterior_step_size": "g_l_step_size posterior_lr inference_step_size",
     "posterior_sd": "sigma_g g_llhd_sigma llhd_sigma refsig_gen gen_sigma",

@@ -47,7 +47,7 @@ WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one aft
                    "norm_g": "group", "network_g": "resnet", "width_g": 2, "gain_g": 1.5, "bank": 32, "steps_g": 2,
                    "ema": 4.0},
                   {"flow": "kl", "upsampler_loss": "potential", "sigma": 0.9, "micro_batch": 5},
-                  {"penalty_on": "both", "penalty_of": "U", "beta": 0.01},
+                  {"penalty_on": "both", "penalty_of": "U", "beta": 0.01, "redraw": True},
                   {"penalty_on": "interpolates", "jko_weight": 0.25}, {"penalty_on": "synthesis"}],
     "ggcn": [{"flow": "jko", "chain": "persistent", "particles": 128, "upsampler_loss": "regression",
               "latent_steps": 2, "latent_step_size": 0.2, "anchor": 1.0, "posterior_steps": 2,
