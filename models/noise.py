@@ -51,7 +51,7 @@ class _Part(Noise):
     """Of draws for n particles those of some: the whole is drawn."""
 
     def __init__(self, whole: Noise, n: int, which: slice) -> None:
-        super().__init__(whole.generators, whole.dtype)
+        self.generators, self.dtype, self.device = whole.generators, whole.dtype, whole.device
         self.whole, self.n, self.which = whole, n, which
 
     def normal(self, *shape: int) -> Tensor:

@@ -15,6 +15,7 @@ from models.measures.table import MeasureError, own_measure
 from models.networks.knobs import like_width
 from study.plan.codes import in_codes
 from study.plan.identity import config_hash, phase_seeds, study_version
+from study.plan.memory import largest
 from study.plan.prediction import arm_limits, spread_of
 from study.plan.samplers import sampler_arguments
 from study.plan.space import design_configurations, estimate
@@ -89,7 +90,7 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
                                           "cpus": cpus}),
         measures={name: PlannedMeasure(label=m.label or m.family, direction=m.direction, unit=m.unit)
                   for m in measures for name in metrics.named(m)},
-        search=None if spec.search is None else PlannedSearch(
+        memory=largest(spec, data), search=None if spec.search is None else PlannedSearch(
             sampler=spec.search.sampler, arguments=dict(sampler_arguments(spec.search.sampler)),
             prune=spec.search.prune, objectives=list(spec.search.objectives),
             directions=list(spec.search.directions),

@@ -146,6 +146,14 @@ class PlannedSearch(_Part):
     diverged_value: dict[str, list[float | None]]
 
 
+class PlannedMemory(_Part):
+    """What tensors hold at the peak of an update of the largest unit."""
+
+    arm: str
+    replicates: int
+    bytes: int
+
+
 class CommonCell(_Part):
     """Where the report compares the arms, fixed before any result."""
 
@@ -185,6 +193,7 @@ class Plan(_Part):
     search: PlannedSearch | None = None
     space: Space | None = None
     measures: dict[str, PlannedMeasure] = {}  # name -> those from outside
+    memory: PlannedMemory | None = None  # None where no unit is large
 
     @property
     def objectives(self) -> list[str]:
