@@ -160,6 +160,7 @@ def _plan(one: _Launch, store: Store) -> tuple[Data, Plan]:
     from models.data.load import load
     from models.measures.table import MeasureError
     from study.plan.make import make_plan
+    from study.plan.memory import memory_problem
     from study.plan.prediction import LawError
     from study.schema.plan import Space
     from study.store.cache import cache_dir
@@ -173,12 +174,13 @@ def _plan(one: _Launch, store: Store) -> tuple[Data, Plan]:
     try:
         plan = make_plan(spec, data, max(1, most), cache_dir(store))
     except (LawError, MeasureError) as error:
-        where = () if isinstance(error, LawError) else ("evaluation", "measures")
-        raise one.refusal(where, str(error)) from error
+        raise one.refusal(() if isinstance(error, LawError) else ("evaluation", "measures"), str(error)) from error
     except (ValueError, OSError) as error:
         if spec.evaluation.features is None:
             raise
         raise one.refusal(("evaluation", "features"), str(error)) from error
+    if arguments.address is None and (problem := memory_problem(plan.memory, spec.resources.gpu)):
+        raise one.refusal((), problem)
     plan.space = Space(file=Path(arguments.space).name, text=one.text, overrides=arguments.overrides)
     return data, plan
 
@@ -188,14 +190,13 @@ def _work(one: _Launch, store: Store, monitor: Monitor, work: Work, lock: Lock) 
     here, where that is so."""
     from study.store.units import StorageError
 
-    status, reason = "failed", ""
+    status, reason, complete = "failed", "", True
     try:
         if work.left:
             complete = _train(one, store, monitor, work)
             if not lock.is_lost:
                 work.export(store)
         else:
-            complete = True
             work.export(store, renew=False)
             monitor.start()
         if complete and not lock.is_lost:

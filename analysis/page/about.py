@@ -81,6 +81,8 @@ def method(study: Study, origins: Sequence[Provenance]) -> list[tuple[str, list[
     notes = [(name if one else f"{of.study.name}: {name}", text) for of in origins for name, text in noted(of)]
     written = ("report written by commit", own_commit())
     lines = [(name, [text]) for name, text in [*rows, *notes, written] if text]
+    if codes := plan.in_codes():
+        lines.append(("a step, as codes state it", codes))
     lost = [*missing(study), *_failed(study)] or ["nothing"]
     return [*lines, ("trials", _trials(study)), ("missing and failed", lost)]
 

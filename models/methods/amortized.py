@@ -43,5 +43,5 @@ class Amortized(Upsampling, ImageChain, Method):
 
     def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
         """E9: the image chain starts at g(z)."""
-        x, info = self.descend(nets, nets.propose(start), noise, mcmc_steps)
+        x, info = self.descend(nets, self.made(nets, start), noise, mcmc_steps)
         return Draw(x, x, self.drifted(nets, x), start, start, info), start

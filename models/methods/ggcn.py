@@ -34,8 +34,8 @@ class GGCNKnobs(UpsamplingKnobs, ImageKnobs, PoolKnobs):
     upsampler_loss: Literal["potential", "regression"] = knob("regression", "how g learns: E11 or E10",
                                                               enters=("conflicts",))
 
-    def per_particle(self) -> int:
-        return super().per_particle() + self.latent_steps
+    def chain_steps(self) -> int:
+        return super().chain_steps() + self.latent_steps
 
 
 class GGCN(Amortized):

@@ -53,7 +53,7 @@ class Hidden(Upsampling, Method):
 
     def run(self, nets: Networks, start: Tensor, noise: Noise, mcmc_steps: int) -> tuple[Draw, Tensor]:
         z, info = self.descend(nets, start, noise, mcmc_steps)
-        x = nets.propose(z)
+        x = self.made(nets, z)
         return Draw(x, z, self.drifted(nets, z) if self.hp.negatives_drift else x, start, z, info), z
 
     def pair(self, draw: Draw) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,8 @@ class HParams(Knobs):
     updates: int = knob(600, "training updates", low=1, enters=("cost", "conflicts"))
     batch_size: int = knob(64, "data points, and chains moved, in one update of one replicate", low=2,
                            enters=("cost", "conflicts"))
+    micro_batch: int | None = knob(None, "particles that pass the networks at once, for less memory; numbers are those "
+                                   "of the whole batch but for rounding; null: all", low=1, enters=("conflicts",))
     network: str | None = knob(None, "the score f; null: by the data's shape, mlp in the plane and convnet for images",
                                names="network")
     width: int = knob(16, "ConvNet channels w, 2w, 2w, ...; MLP layers 8w, 8w", low=1)
@@ -81,8 +83,12 @@ class HParams(Knobs):
         return update * self.per_particle() * self.batch_size
 
     def per_particle(self) -> int:
-        """Each Langevin or drift step counts 1 a particle, the update of f 1 a data point and 1 a negative."""
-        return self.mcmc_steps + self.negatives_drift + 2
+        """Each step of a chain counts 1 a particle, the update of f 1 a data point and 1 a negative."""
+        return self.chain_steps() + 2
+
+    def chain_steps(self) -> int:
+        """Langevin and drift steps of a particle, each time that the chains of an update run."""
+        return self.mcmc_steps + self.negatives_drift
 
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -92,6 +98,9 @@ class HParams(Knobs):
             found.append(("temperature_end", "has no effect from temperature: 0, which no factor changes"))
         if ema is not None and ema >= updates:
             found.append(("ema", f"found {ema:g}, expected a half-life below updates = {updates}"))
+        micro_batch, batch_size = cls.now(given, "micro_batch"), cls.now(given, "batch_size")
+        if micro_batch is not None and micro_batch >= batch_size:
+            found.append(("micro_batch", f"found {micro_batch}, expected less than batch_size = {batch_size}, or null"))
         if (warmup := cls.now(given, "warmup")) >= updates:
             found.append(("warmup", f"found {warmup}, expected less than updates = {updates}: the learning rates would "
                                     "never reach their values"))

@@ -81,13 +81,17 @@ def squared_gradient(method: Method, nets: Networks, point: Tensor) -> Tensor:
     """E||grad U||^2 (or of f) at fixed points: summed over a particle, averaged over the batch. Returns (R,)."""
     import torch
 
-    point = point.detach().requires_grad_()
-    if method.hp.penalty_of == "f":
-        value = nets.f(method.image(nets, point))
-    else:
-        value = method.potential(nets, point)
-    (gradient,) = torch.autograd.grad(value.sum(), point, create_graph=True)
-    return gradient.square().flatten(2).sum(-1).mean(1)
+    @torch.enable_grad()
+    def squared(point: Tensor) -> Tensor:
+        point = point.detach().requires_grad_()
+        if method.hp.penalty_of == "f":
+            value = nets.f(method.image(nets, point))
+        else:
+            value = method.potential(nets, point)
+        (gradient,) = torch.autograd.grad(value.sum(), point, create_graph=True)
+        return gradient.square().flatten(2).sum(-1)
+
+    return method.applied(squared, point, nets.f).mean(1)
 
 
 def penalty(method: Method, nets: Networks, draw: Draw, x_data: Tensor, noise: Noise) -> Tensor:

@@ -37,7 +37,7 @@ class KLKnobs(ImageKnobs, PoolKnobs):
 
 def kl_flow(method: Method, nets: Networks, draw: Draw, x_data: Tensor, noise: Noise) -> FlowLoss:
     """E4: E_rho f - E_data f, descended by f. x_data, draw.negatives: (R, n, *shape)."""
-    f_negatives, f_data = nets.f(draw.negatives), nets.f(x_data)
+    f_negatives, f_data = (method.applied(nets.f, x, nets.f) for x in (draw.negatives, x_data))
     loss = f_negatives.mean(1) - f_data.mean(1)
     if method.hp.energy_l2:
         loss = loss + method.hp.energy_l2 * (f_data.square().mean(1) + f_negatives.square().mean(1))

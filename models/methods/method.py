@@ -39,13 +39,6 @@ class Networks(NamedTuple):
         assert self.g is not None
         return self.g
 
-    def propose(self, z: Tensor) -> Tensor:
-        """g(z) without a graph. z: (R, n, d). Returns (R, n, *shape)."""
-        import torch
-
-        with torch.no_grad():
-            return self.upsampler(z)
-
 
 class Draw(NamedTuple):
     """What the chains of one update made. Nothing carries a graph."""
@@ -160,19 +153,37 @@ class Method(ABC):
         import torch
 
         from models.langevin import langevin
+        from models.methods.pieces import chained
 
         def rounded(x: Tensor) -> Tensor:
             with torch.autocast(x.device.type, torch.bfloat16):
                 return potential(x).float()
 
-        hp = self.hp
-        x, info = langevin(rounded if self.reduced else potential, x, steps=steps, step_size=step_size, noise=noise,
-                           temperature=hp.temperature, drift_clip=hp.drift_clip, anneal=hp.anneal, slope=slope,
-                           **self.bounds(x.shape[2:]))
+        def run(which: slice, noise: Noise | None) -> tuple[Tensor, ChainInfo]:
+            return langevin(rounded if self.reduced else potential, start[:, which], steps=steps, step_size=step_size,
+                            noise=noise, temperature=hp.temperature, drift_clip=hp.drift_clip, anneal=hp.anneal,
+                            slope=slope, **self.bounds(start.shape[2:]))
+
+        hp, start = self.hp, x
+        x, info = chained(run, start.shape[1], hp.micro_batch, noise)
         if self.reduced:  # differences of rounded potentials are mostly rounding
             unknown = torch.full_like(info.acceptance, torch.nan)
             info = info._replace(dissipation_first=unknown, dissipation_last=unknown, acceptance=unknown)
         return x, info
+
+    def applied(self, run: Callable[[Tensor], Tensor], points: Tensor, *learning: Network) -> Tensor:
+        """run(points), in pieces of `micro_batch`. points: (R, n, ...), without a graph; learning: networks in whose
+        parameters a gradient may be asked for."""
+        from models.methods.pieces import applied
+
+        return applied(run, points, self.hp.micro_batch, *learning)
+
+    def made(self, nets: Networks, z: Tensor) -> Tensor:
+        """g(z) without a graph. z: (R, n, d). Returns (R, n, *shape)."""
+        import torch
+
+        with torch.no_grad():
+            return self.applied(nets.upsampler, z)
 
     def bounds(self, shape: Sequence[int]) -> dict[str, Any]:
         """What `langevin` bounds beside a drift's norm, in a chain of particles of this shape: of images alone."""
@@ -190,7 +201,7 @@ class Method(ABC):
         if self.hp.negatives_drift:
             point, _ = self.descend(nets, point, None, self.hp.negatives_drift)
         with torch.no_grad():
-            return self.image(nets, point)
+            return self.applied(lambda p: self.image(nets, p), point)
 
     def draw(self, nets: Networks, pool: Tensor | None, noise: Noise, n: int, steps: int = 0) -> Draw:
         """n samples as training sees them: the persistent chains as they stand, else fresh chains of T steps.
@@ -210,7 +221,7 @@ class Method(ABC):
             return draw.x
         point, _ = self.descend(nets, draw.point, None, 1)
         with torch.no_grad():
-            return self.image(nets, point)
+            return self.applied(lambda p: self.image(nets, p), point)
 
     def energy_loss(self, nets: Networks, draw: Draw, x_data: Tensor, noise: Noise) -> FlowLoss:
         """The loss that f descends: E4 or E6."""

@@ -17,7 +17,7 @@ from models.networks.knobs import widths_problem
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.langevin import Potential, Slope, Value
+    from models.langevin import ChainInfo, Potential, Slope, Value
     from models.noise import Noise
 
 ANCHORED = ("posterior_steps", "posterior_step_size", "posterior_sd", "pretrain")  # knobs that need `anchor`
@@ -45,6 +45,8 @@ class UpsamplingKnobs(PenaltyKnobs):
     lr_g: float = knob(1e-3, "Adam's learning rate of the upsampler g; keep it at or below lr_f", above=0)
     adam_beta1_g: float | None = knob(None, "Adam's first decay of g; null: that of f", low=0, below=1)
     steps_g: int = knob(1, "steps of g an update", low=1, enters=("cost",))
+    redraw: bool = knob(False, "f learns behind g, from chains that begin anew at the g of then: twice the chains an "
+                        "update (E12)", enters=("cost", "conflicts"))
     bank: int = knob(0, "pairs (z, x_T) of past updates that E10 draws a batch of; 0: those of this update alone",
                      low=0, enters=("conflicts",))
     anchor: float = knob(0.0, "weight of E15, the reconstruction of data, in the loss of g", low=0,
@@ -62,7 +64,8 @@ class UpsamplingKnobs(PenaltyKnobs):
     def per_particle(self) -> int:
         """Each step of g counts 1, and with an anchor 1 more and the steps of the posterior's chain."""
         each = 1 + (1 + self.posterior_steps if self.anchor else 0)
-        return super().per_particle() + (self.steps_g * each if self.slow_g else 0)
+        again = self.chain_steps() if self.redraw else 0
+        return super().per_particle() + again + (self.steps_g * each if self.slow_g else 0)
 
     def gradients_until(self, update: int) -> int:
         """Without f and its chains while g is pretrained."""
@@ -73,7 +76,8 @@ class UpsamplingKnobs(PenaltyKnobs):
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
         found, now = super().conflicts(given), {name: cls.now(given, name) for name in (
-            "anchor", "pretrain", "slow_g", "updates", "bank", "batch_size", "upsampler_loss", "width_g", "widths_g")}
+            "anchor", "pretrain", "slow_g", "updates", "bank", "batch_size", "upsampler_loss", "width_g", "widths_g",
+            "redraw")}
         if now["width_g"] and now["widths_g"]:
             found.append(("width_g", "has no effect with widths_g, which lists the channels of each stage"))
         if not now["anchor"]:
@@ -85,6 +89,8 @@ class UpsamplingKnobs(PenaltyKnobs):
         if now["slow_g"] != 1 and not now["pretrain"]:
             found.append(("slow_g", "has no effect without pretrain: g is slow or frozen only after it; for a slower g "
                                     "from the start take a smaller lr_g"))
+        if now["redraw"] and now["pretrain"] and not now["slow_g"]:
+            found.append(("redraw", "has no effect with slow_g: 0: g is frozen while f learns"))
         if now["bank"] and now["upsampler_loss"] == "potential":
             found.append(("bank", "has no effect with upsampler_loss: potential, which needs no x_T"))
         elif 0 < now["bank"] < now["batch_size"]:
@@ -97,15 +103,19 @@ class UpsamplingKnobs(PenaltyKnobs):
         return super().shape_conflicts(given, shape) + ([("widths_g", problem)] if problem else [])
 
 
-def regression_loss(nets: Networks, z: Tensor, x: Tensor) -> Tensor:
-    """E10: E||sg[x_T] - g(z)||^2, summed over a particle; E15 with data for x_T. z: (R, n, d), x: (R, n, *shape).
-    Returns (R,)."""
-    return (x.detach() - nets.upsampler(z)).square().flatten(2).sum(-1).mean(1)
+def regression_loss(nets: Networks, z: Tensor, x: Tensor, size: int | None = None) -> Tensor:
+    """E10: E||sg[x_T] - g(z)||^2, summed over a particle; E15 with data for x_T. z: (R, n, d), x: (R, n, *shape); size:
+    of pieces. Returns (R,)."""
+    from models.methods.pieces import applied
+
+    return (x.detach() - applied(nets.upsampler, z, size, nets.upsampler)).square().flatten(2).sum(-1).mean(1)
 
 
-def potential_loss(nets: Networks, z: Tensor) -> Tensor:
-    """E11: -E f(g(z_T)), z_T held fixed. z: (R, n, d). Returns (R,)."""
-    return -nets.f(nets.upsampler(z)).mean(1)
+def potential_loss(nets: Networks, z: Tensor, size: int | None = None) -> Tensor:
+    """E11: -E f(g(z_T)), z_T held fixed. z: (R, n, d); size: of pieces. Returns (R,)."""
+    from models.methods.pieces import applied
+
+    return -applied(lambda z: nets.f(nets.upsampler(z)), z, size, nets.upsampler).mean(1)
 
 
 def latent_potential(nets: Networks, z: Tensor) -> Tensor:
@@ -182,28 +192,36 @@ class Upsampling:
     def _from_chains(self, nets: Networks, draw: Draw, lesson: Lesson | None) -> Tensor:
         if self.hp.upsampler_loss == "potential":
             assert draw.z is not None
-            return potential_loss(nets, draw.z)
+            return potential_loss(nets, draw.z, self.hp.micro_batch)
         z, x = self.pair(draw)
         if lesson is None or not self.hp.bank:
-            return regression_loss(nets, z, x)
+            return regression_loss(nets, z, x, self.hp.micro_batch)
         import torch
 
         memory, n, done = lesson.memory, x.shape[1], lesson.update * x.shape[1]
         oldest = torch.arange(done, done + n, device=x.device) % self.hp.bank
         memory["bank_z"][:, oldest], memory["bank_x"][:, oldest] = z, x
         which = (lesson.noise.uniform(n) * min(self.hp.bank, done + n)).long()
-        return regression_loss(nets, at_rows(memory["bank_z"], which), at_rows(memory["bank_x"], which))
+        z, x = at_rows(memory["bank_z"], which), at_rows(memory["bank_x"], which)
+        return regression_loss(nets, z, x, self.hp.micro_batch)
 
     def _from_data(self, nets: Networks, lesson: Lesson) -> Tensor:
         """E15: E||x+ - g(z)||^2, z from where E14's chain of this data point stood."""
         from models.langevin import langevin
+        from models.methods.pieces import chained
 
         hp, posterior, which = self.hp, lesson.memory["posterior"], lesson.rows
-        z, _ = langevin(posterior_potential(nets, lesson.x_data, hp.posterior_sd), at_rows(posterior, which),
-                        steps=hp.posterior_steps, step_size=hp.posterior_step_size, noise=lesson.noise,
-                        slope=posterior_slope(nets, lesson.x_data, hp.posterior_sd))
+        start = at_rows(posterior, which)
+
+        def run(part: slice, noise: Noise | None) -> tuple[Tensor, ChainInfo]:
+            x = lesson.x_data[:, part]
+            return langevin(posterior_potential(nets, x, hp.posterior_sd), start[:, part], steps=hp.posterior_steps,
+                            step_size=hp.posterior_step_size, noise=noise,
+                            slope=posterior_slope(nets, x, hp.posterior_sd))
+
+        z, _ = chained(run, start.shape[1], hp.micro_batch, lesson.noise)
         posterior.scatter_(1, which.unsqueeze(-1).expand_as(z), z)
-        return regression_loss(nets, z, lesson.x_data)
+        return regression_loss(nets, z, lesson.x_data, hp.micro_batch)
 
 
 def at_rows(values: Tensor, which: Tensor) -> Tensor:

@@ -94,6 +94,22 @@ class MethodContract:
         assert torch.equal(tiny.weights(first, 0), tiny.weights(second, 0))
         assert torch.equal(before, torch.get_rng_state())  # nor are they drawn from
 
+    @each_shape
+    def test_pieces_of_a_batch_give_its_numbers(self, shape: Shape) -> None:
+        """`micro_batch`: but for the order of sums. What is shown is the whole's, and chance goes on as behind it."""
+        on = tiny.data(shape)
+        names = {f.name for f in dataclasses.fields(tiny.knobs(self.method))}
+        anchored = {"anchor": 1.0, "pretrain": 1, "steps_g": 2, "upsampler_loss": "regression", "bank": 16}
+        every: dict[str, Any] = {"anchor": anchored, "penalty_on": {"penalty_of": "f", "drift_clip": 0.1}}
+        for changes in ({}, {"negatives_drift": 1}, *(changes for knob, changes in every.items() if knob in names)):
+            found = []
+            for size in (None, 3):  # of 8: the last one is smaller
+                method = tiny.method(self.method, on, micro_batch=size, **changes)
+                state, info = train_step(method, on, tiny.train(method, on, [0, 1], 3))
+                found.append([*(tiny.weights(state, r) for r in (0, 1)), *info, state.noise.normal(4)])
+            for whole, pieces in zip(*found, strict=True):
+                torch.testing.assert_close(pieces, whole, rtol=1e-9, atol=1e-12, equal_nan=True)
+
     def test_every_knob_changes_the_result(self) -> None:
         base = tiny.knobs(self.method)
 
@@ -116,7 +132,7 @@ class MethodContract:
         knobs = {field.name for field in dataclasses.fields(base)}
         anchored = [tiny.knobs(self.method, anchor=1.0, pretrain=1)] if "anchor" in knobs else []
         for one in [base, *anchored]:
-            for knob in sorted(knobs - {"network"}):  # in the plane there is one of them
+            for knob in sorted(knobs - {"network", "micro_batch"}):  # in the plane there is one; numbers stay
                 assert changes(one, knob, tiny.PLANE) or changes(one, knob, tiny.IMAGES), knob
         assert not torch.equal(result(dataclasses.replace(base, network="mlp"), tiny.IMAGES), result(base, tiny.IMAGES))
 

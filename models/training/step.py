@@ -2,7 +2,7 @@
 
 State is what the next update needs, and exactly what a checkpoint holds. Info is what a person needs.
 A replicate that diverges is frozen before the step that would have spoilt it (where g's loss alone breaks, f has
-stepped already); the others never notice.
+stepped already; with `redraw` g has stepped before f's loss is known); the others never notice.
 """
 
 from __future__ import annotations
@@ -130,24 +130,29 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
     if hp.flip and state.pool is not None and start.shape == x_data.shape:
         start = _mirrored(start, noise)
     draw, kept = method.run(nets, start, noise, hp.mcmc_steps)
+    state.update += 1
+    learned = None
+    if redraw := getattr(hp, "redraw", False):
+        learned = _teach(method, state, draw, lesson)
+        draw, kept = method.run(nets, method.start(state.pool, block, x_data, noise), noise, hp.mcmc_steps)
 
     flow = method.energy_loss(nets, draw, x_data, noise)
     f_particles = flow.f_negatives
     if hp.negatives_drift:  # the gap is that of the particles: of drifted negatives it would look better than it is
         with torch.no_grad():  # here, for the network that f_data comes from: a step moves f's level on both sides
-            f_particles = nets.f(draw.x)
+            f_particles = method.applied(nets.f, draw.x)
     gradients, norm_f = _gradients(flow.loss, nets.f)
     far = _norms(draw.x) / _norms(x_data)
     if draw.z is not None:  # g may bound x; then only z shows that a chain runs away
         far = torch.maximum(far, _norms(draw.z) / draw.z.shape[-1] ** 0.5)
     state.monitor, diverged, reason = observe(state.monitor, finite=flow.loss.isfinite(), update_norm=norm_f,
                                               particle_max=far, data_max=torch.ones_like(far))
-    state.update += 1
     _freeze(state, diverged, reason)
     state.adam_f.step(_clipped(gradients, norm_f, hp.grad_clip), lesson.update + 1, state.alive, rate(hp, state.update))
     nets.f.follow_spectrum(state.alive)
 
-    learned = _teach(method, state, draw, lesson)
+    if not redraw:
+        learned = _teach(method, state, draw, lesson)
     if state.pool is not None and block is not None:
         state.pool[:, block] = torch.where(_rows(state.alive, kept), kept, state.pool[:, block])
     _follow(state, hp)
@@ -188,9 +193,8 @@ def _pretrain(method: Method, state: TrainState, lesson: Lesson) -> tuple[TrainS
     learned = _teach(method, state, None, lesson)
     _follow(state, method.hp)
     nan = torch.full(state.alive.shape, torch.nan, dtype=state.noise.dtype, device=state.device)
-    with torch.no_grad():
-        z = state.noise.normal(lesson.x_data.shape[1], method.hp.latent_dim)
-        ratio = _spread(state.nets.upsampler(z)) / _spread(lesson.x_data)
+    z = state.noise.normal(lesson.x_data.shape[1], method.hp.latent_dim)
+    ratio = _spread(method.made(state.nets, z)) / _spread(lesson.x_data)
     return state, Info(*[nan] * len(Info._fields))._replace(loss_g=nan if learned is None else learned.detach(),
                                                             sd_ratio_g=ratio)
 
@@ -223,7 +227,7 @@ def _info(method: Method, nets: Networks, draw: Draw, x_data: Tensor, flow: Flow
         dissipation_last=chain.dissipation_last, acceptance=chain.acceptance,
         variance_ratio=_spread(draw.x).square() / _spread(x_data).square(),
         loss_g=nan if loss_g is None else loss_g.detach(),
-        sd_ratio_g=nan if draw.z_start is None else _spread(nets.upsampler(draw.z_start)) / _spread(x_data))
+        sd_ratio_g=nan if draw.z_start is None else _spread(method.made(nets, draw.z_start)) / _spread(x_data))
 
 
 def _spread(points: Tensor) -> Tensor:

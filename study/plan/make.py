@@ -13,7 +13,9 @@ from models.data.data import Data
 from models.measures.naming import LONG_CHAINS, long_chains, long_name
 from models.measures.table import MeasureError, own_measure
 from models.networks.knobs import like_width
+from study.plan.codes import in_codes
 from study.plan.identity import config_hash, phase_seeds, study_version
+from study.plan.memory import largest
 from study.plan.prediction import arm_limits, spread_of
 from study.plan.samplers import sampler_arguments
 from study.plan.space import design_configurations, estimate
@@ -73,7 +75,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
                          n={name: len(getattr(data, name)) for name in ("train", "search", "confirm")}),
         primary=spec.primary, primary_long=long, direction=metrics.direction or "minimize", baseline=spec.baseline,
         common_cell=common_cell(spec), factors=_factors(spec), spread=spread,
-        arms={name: PlannedArm(method=arm.method, fixed=dict(arm.knobs), limits=arm_limits(spec, arm, spread))
+        arms={name: PlannedArm(method=arm.method, fixed=dict(arm.knobs), limits=arm_limits(spec, arm, spread),
+                               in_codes=in_codes(spec, arm))
               for name, arm in spec.arms.items()},
         seeds={phase: phase_seeds(spec, phase) for phase in PHASES},
         floors={name: Floor(**floor._asdict()) for name, floor in floors.items()},
@@ -87,7 +90,7 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
                                           "cpus": cpus}),
         measures={name: PlannedMeasure(label=m.label or m.family, direction=m.direction, unit=m.unit)
                   for m in measures for name in metrics.named(m)},
-        search=None if spec.search is None else PlannedSearch(
+        memory=largest(spec, data), search=None if spec.search is None else PlannedSearch(
             sampler=spec.search.sampler, arguments=dict(sampler_arguments(spec.search.sampler)),
             prune=spec.search.prune, objectives=list(spec.search.objectives),
             directions=list(spec.search.directions),

@@ -8,6 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 from study.schema.columns import CELL
 
+IN_CODES = ("noise a pixel: step_size sqrt(temperature), of one Langevin step, in units of the data (images span 2: "
+            "black is -1, white 1, unless data.range says else; of a chain in z: a coordinate's); 2a / s^2 = "
+            "score_scale / temperature: of a code that steps by a grad f + s eps")
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -41,12 +45,13 @@ class Limit(_Part):
 
 
 class PlannedArm(_Part):
-    """A named variant of a method. fixed: the knobs that the spec fixes for it; limits: none where the law is silent.
-    """
+    """A named variant of a method. fixed: the knobs that the spec fixes for it; limits: none where the law is silent;
+    in_codes: as IN_CODES says, in words."""
 
     method: str
     fixed: dict[str, Any]
     limits: list[Limit]
+    in_codes: dict[str, str] = {}
 
 
 class LocalSpread(_Part):
@@ -141,6 +146,14 @@ class PlannedSearch(_Part):
     diverged_value: dict[str, list[float | None]]
 
 
+class PlannedMemory(_Part):
+    """What tensors hold at the peak of an update of the largest unit."""
+
+    arm: str
+    replicates: int
+    bytes: int
+
+
 class CommonCell(_Part):
     """Where the report compares the arms, fixed before any result."""
 
@@ -180,6 +193,7 @@ class Plan(_Part):
     search: PlannedSearch | None = None
     space: Space | None = None
     measures: dict[str, PlannedMeasure] = {}  # name -> those from outside
+    memory: PlannedMemory | None = None  # None where no unit is large
 
     @property
     def objectives(self) -> list[str]:
@@ -235,6 +249,14 @@ class Plan(_Part):
             suffix = ", ".join(f"{f}={_short(cell.knobs[f])}" for f in varied[cell.arm])
             found[cell.config_hash] = f"{cell.arm} ({suffix})" if suffix else cell.arm
         return found
+
+    def in_codes(self) -> list[str]:
+        """`kl, jko: noise a pixel 0.1; 2a / s^2 1`, a line for arms that are alike; then what that means."""
+        arms: dict[str, list[str]] = {}
+        for name, arm in self.arms.items():
+            arms.setdefault("; ".join(" ".join(pair) for pair in arm.in_codes.items()), []).append(name)
+        lines = [f"{', '.join(names)}: {text}" for text, names in arms.items() if text]
+        return [*lines, IN_CODES] if lines else []
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""

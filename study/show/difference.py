@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from study.plan.codes import in_codes, said
 from study.spec import StudySpec
 from study.spec.knobs import Range
 from study.spec.model import Arm, fixed_in
 from study.spec.problems import SpecError
 
 ABSENT = "-"  # of a knob that a method has not
-FEW = 6  # values, of which more are told by their ends
 
 
 def show_difference(spec: StudySpec, other: StudySpec, file: str, console: Console) -> None:
@@ -42,30 +41,20 @@ def show_difference(spec: StudySpec, other: StudySpec, file: str, console: Conso
 
 
 def effective(spec: StudySpec, arm: Arm) -> dict[str, str]:
-    """Every setting of an arm in the words of a spec; of a knob that the study varies all its values. With it stand
-    what comparisons between codes need (E1, E3): the noise of a step in each pixel, step_size sqrt(temperature), and
-    2a / s^2 of a code that steps by a grad f + s eps: score_scale / temperature."""
+    """Every setting of an arm in the words of a spec, and what codes are compared by (`in_codes`); of a knob that the
+    study varies all its values."""
     places = [arm.full(values) for values in fixed_in(spec, arm)]
     cells = places[:-1] if spec.search else places  # where what is searched has values
     ranges: dict[str, Range] = dict(spec.search.free[arm.name]) if spec.search else {}
-    found = {"method": arm.method, "data": _said([_data(spec.data)])}
+    found = {"method": arm.method, "data": said([_data(spec.data)])}
     for knob in places[0]:
-        fixed = _said([place[knob] for place in (cells if knob in ranges else places)])
+        fixed = said(place[knob] for place in (cells if knob in ranges else places))
         found[knob] = "; searched ".join(filter(None, [fixed, _range(ranges[knob]) if knob in ranges else ""]))
-    of = cells or ([] if {"step_size", "temperature", "score_scale"} & ranges.keys() else places)
-    noise = [place["step_size"] * math.sqrt(place["temperature"]) for place in of]
-    ratio = [place["score_scale"] / place["temperature"] if place["temperature"] else math.inf for place in of]
-    return found | ({"noise a pixel": _said(noise), "2a / s^2": _said(ratio)} if of else {})
+    return found | in_codes(spec, arm)
 
 
 def _data(data: Mapping[str, Any]) -> str:
     return " ".join(f"{value}" for value in data.values() if isinstance(value, (str, int)))
-
-
-def _said(values: list[Any]) -> str:
-    unlike = list(dict.fromkeys(f"{v:.4g}" if isinstance(v, float) else "null" if v is None else str(v).lower()
-                                if isinstance(v, bool) else str(v) for v in values))
-    return ", ".join(unlike) if len(unlike) <= FEW else f"{unlike[0]} ... {unlike[-1]} ({len(unlike)} values)"
 
 
 def _range(found: Range) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 from models.cpus import rounds_fast
 from study.plan.budget import random_start
 from study.plan.cost import budgets
+from study.plan.memory import gib
 from study.plan.space import search_trials
 from study.schema.columns import DELTA_MED, DELTA_MIN, STEP_SIZE
 from study.schema.plan import LocalSpread, Plan
@@ -28,6 +29,7 @@ HANDWRITTEN = ("digits", "mnist")  # whose images mean something else in a mirro
 MIRRORED = "flip mirrors digits, of which most are none then: it is meant for faces and natural images"
 ROUNDED = "precision: bf16 makes chains slower, not faster, on this machine's CPU, {}"
 UNKNOWN = ("no prediction", "", "", "", "", "")  # columns of an arm that the law says nothing of
+GPU_AS_CORES = 200  # what one GPU does, for a guess of its hours: none was measured
 MAX_ROWS = 20  # of an arm, in the table for people; plan.json has them all
 
 
@@ -57,6 +59,8 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
         if len(rows) > MAX_ROWS:
             table.add_row(arm, spec.arms[arm].method, "", f"and {len(rows) - MAX_ROWS} more")
     console.print(table)
+    for line in plan.in_codes():
+        console.print(Text(line), soft_wrap=True)
     for phase in PHASES:
         if phase in plan.planned:
             p = plan.planned[phase]
@@ -76,6 +80,15 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
     console.print(Text(f"floor: real against real data, {plan.primary} = {floor.mean:.3g} +- {floor.sd:.2g} "
                        f"(sd over splits, n = {floor.n})"), soft_wrap=True)
     console.print(Text(f"estimated cost: roughly {cost} on {plan.estimate.cpus} CPUs, beside the start of Ray"))
+    if isinstance(spec.resources.gpu, int | float) and spec.resources.gpu:
+        each = (end * plan.estimate.cpus / GPU_AS_CORES / 3600 for end in (low, high))
+        hours = " to ".join(dict.fromkeys(f"{end:.3g}" for end in each))
+        console.print(Text(f"on GPUs: {hours} device-hours, if one does what {GPU_AS_CORES} such CPUs do: a guess, "
+                           "nothing was measured on a GPU"), soft_wrap=True)
+    if (most := plan.memory) is not None:
+        console.print(Text(f"memory: {gib(most.bytes)} for an update of the largest unit (arm {most.arm}, "
+                           f"{most.replicates} replicates), up to half as much again for kernels; beside it torch and "
+                           "data"), soft_wrap=True)
     if not plan.spread.n:
         console.print(Text("in the plane both limits come from the density's own local standard deviation"))
 

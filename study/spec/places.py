@@ -32,6 +32,8 @@ OTHER_NAMES: dict[str, str] = {
     "updates": "epochs epoch epoch_num max_epochs iterations iters iter max_iter max_iters max_iterations max_steps "
                "train_steps training_steps train_iters train_iterations total_steps gradient_steps max_t",
     "batch_size": "batch bs batchsize minibatch minibatch_size mini_batch_size train_batch_size",
+    "micro_batch": "microbatch micro_batch_size microbatch_size grad_accum gradient_accumulation accumulation_steps "
+                   "gradient_accumulation_steps accumulate_grad_batches chunk_size",
     "widths": "channel_list channels_list ch_mult channel_mult",
     "outputs": "output_dim out_dim nout out out_features",
     "blocks": "res_blocks num_res_blocks resblocks residual_blocks depth",
@@ -54,6 +56,7 @@ OTHER_NAMES: dict[str, str] = {
     "norm_g": "norm batch_norm batchnorm bn group_norm groupnorm",
     "adam_beta1_g": "beta1_g g_beta1 gen_beta1 betas",
     "steps_g": "n_gen g_steps gen_steps g_iters",
+    "redraw": "redraw_negatives resample resample_negatives fresh_negatives",
     "posterior_steps": "g_l_steps langevin_step_num_gen posterior_mcmc_steps inference_steps",
     "posterior_step_size": "g_l_step_size posterior_lr inference_step_size",
     "posterior_sd": "sigma_g g_llhd_sigma llhd_sigma refsig_gen gen_sigma",

@@ -3,6 +3,7 @@ width, norm and range."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -137,6 +138,27 @@ def test_g_takes_its_steps_at_its_own_rate_and_decay(name: str) -> None:
     assert moved(adam_beta1_g=0.5) == moved()
 
 
+@pytest.mark.parametrize("redraw", [False, True])
+@pytest.mark.parametrize("name", WITH_G)
+def test_redrawn_negatives_begin_at_the_g_of_now(name: str, redraw: bool) -> None:
+    """Where chains do not move, f learns from g(z) itself: of g as it was when the update began, or as it is then."""
+    class Seen(find("method", name)):  # type: ignore[misc]
+        def energy_loss(self, nets: Networks, draw: Draw, x_data: Tensor, noise: Noise) -> Any:
+            drawn.append(draw)
+            return super().energy_loss(nets, draw, x_data, noise)
+
+    drawn: list[Draw] = []
+    on = tiny.data(tiny.PLANE)
+    still = {"temperature": 0.0, "step_size": 1e-9} | ({"latent_step_size": 1e-9} if name == "ggcn" else {})
+    method = Seen(tiny.knobs(name, lr_g=0.1, redraw=redraw, upsampler_loss="potential", **still), on.shape)
+    state = init_state(method, on, [0, 1])
+    before = copy.deepcopy(state.nets.upsampler)
+    train_step(method, on, state)
+    [draw] = drawn
+    far = [float((draw.x - g(draw.z)).detach().abs().max()) for g in (before, state.nets.upsampler)]
+    assert far[redraw] < 1e-8 and far[not redraw] > 1e-3
+
+
 def test_costs_are_those_of_each_stage() -> None:
     plain, base = tiny.knobs("amortized", updates=10), tiny.knobs("kl", updates=10)
     assert plain.gradients_until(10) == (base.per_particle() + 1 + 3) * 80  # JKO's penalty counts 3
@@ -145,6 +167,8 @@ def test_costs_are_those_of_each_stage() -> None:
     first = dataclasses.replace(anchored, pretrain=4, steps_g=2)
     assert [first.gradients_until(k) for k in (0, 3, 4)] == [0, 3 * 8 * 12, 4 * 8 * 12]
     assert first.gradients_until(10) == 4 * 8 * 12 + 6 * 8 * first.per_particle()
+    again = dataclasses.replace(tiny.knobs("ggcn", negatives_drift=1), redraw=True)
+    assert again.per_particle() - dataclasses.replace(again, redraw=False).per_particle() == 3 + 2 + 1
     assert dataclasses.replace(first, slow_g=0.0).per_particle() == plain.per_particle() - 1
 
 
@@ -152,7 +176,7 @@ def test_costs_are_those_of_each_stage() -> None:
 @pytest.mark.parametrize("shape", tiny.SHAPES)
 def test_through_a_checkpoint_nothing_changes_and_replicates_never_meet(name: str, shape: tuple[int, ...]) -> None:
     knobs: dict[str, Any] = {"pretrain": 1, "steps_g": 2, "norm_g": "group", "width_g": 3, **ANCHORED}
-    knobs |= {} if name == "hidden" else {"bank": 12}
+    knobs |= {"redraw": True} if name == "hidden" else {"bank": 12, "redraw": shape == tiny.PLANE}
     method, on, half = started(name, shape, (0, 1), **knobs)
     half = tiny.train(method, on, [0, 1], 2, half)
     payload = save_state(half)
@@ -192,6 +216,8 @@ def test_widths_of_f_and_g_are_apart() -> None:
     ({"posterior_steps": 5}, "posterior_steps", "has no effect without anchor"),
     ({"anchor": 1.0, "pretrain": 600}, "pretrain", "found 600, expected less than updates = 600"),
     ({"slow_g": 0.0}, "slow_g", "has no effect without pretrain"),
+    ({"anchor": 1.0, "pretrain": 100, "slow_g": 0.0, "redraw": True}, "redraw", "has no effect with slow_g: 0"),
+    ({"micro_batch": 64}, "micro_batch", "expected less than batch_size = 64"),
     ({"bank": 10}, "bank", "found 10, expected 0 or at least batch_size = 64"),
     ({"bank": 100, "upsampler_loss": "potential"}, "bank", "has no effect with upsampler_loss: potential"),
 ])

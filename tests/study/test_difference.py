@@ -47,6 +47,11 @@ def test_every_value_that_a_study_gives_a_knob_is_told_and_what_codes_are_compar
     found = effective(preset, preset.arms["coopnets"])
     assert found["lr_f"] == "0.0001 to 0.01 (log)" and found["width"] == "8 | 16" and found["grad_clip"] == "null"
     assert found["noise a pixel"] == "0.002" and found["2a / s^2"] == "1"
+    changing = spec(ONE.replace("train: {", "train: {step_size_end: 0.05, temperature_end: 0.01, "))
+    assert effective(changing, changing.arms["kl"])["noise a pixel"] == "0.05 to 0.005, 0.1 to 0.005"
+    assert effective(changing, changing.arms["hot"])["2a / s^2"] == "4 to 100"
+    free = spec("study: s\ndata: digits\nmethod: [kl]\nsearch: {trials: 4, space: {step_size: {low: 0.05, high: 0.5}}}")
+    assert "2a / s^2" not in effective(free, free.arms["kl"])
     both = spec(ONE + "search: {trials: 4, space: {step_size: {low: 0.05, high: 0.5}}}\n")
     assert effective(both, both.arms["kl"])["step_size"] == "0.1, 0.2; searched 0.05 to 0.5"
 

@@ -74,6 +74,17 @@ def test_the_table_shows_where_kappa_passes_one(planned: tuple[StudySpec, Plan])
     assert sum("no prediction" in line for line in lines) == 2  # normed, tied
 
 
+def test_arms_stand_beside_released_codes(planned: tuple[StudySpec, Plan]) -> None:
+    """In the plan and in the report, a line for arms that are alike."""
+    same, scaled, unit = planned[1].in_codes()
+    assert same == "kl, eighth, fifth, half, tied: noise a pixel 0.1, 0.3; 2a / s^2 1" and "units of the data" in unit
+    assert scaled == "normed: noise a pixel 0.1, 0.3; 2a / s^2 3" and {same, scaled, unit} <= {*shown(*planned)}
+    old = planned[1].plain()
+    for arm in old["arms"].values():
+        del arm["in_codes"]  # a plan of an earlier release
+    assert Plan.read(old).in_codes() == []
+
+
 @pytest.mark.parametrize(("data", "said"), [("digits", True), ("faces", False)])
 def test_mirrored_digits_are_warned_of(data: str, said: bool, tmp_path: Path) -> None:
     for flip in ("false", "true"):

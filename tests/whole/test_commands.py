@@ -90,6 +90,7 @@ KNOWN: dict[str, tuple[Callable[[Words], None], str]] = {
     "python -m study.spec.knobs_page": (unread, "tests/study/test_spec.py compares the page"),
     "python -m models.measures.table_page": (unread, "tests/models/test_sample_metrics.py compares the page"),
     "python -m benchmarks.law_figure": (unread, "takes the whole study of law.yaml"),
+    "python -m benchmarks.cold_figure": (unread, "takes the whole study of cold.yaml"),
     "python -m benchmarks.local_spread": (unread, "a benchmark of minutes"),
     "python -m benchmarks.measures_cost": (unread, "a benchmark of minutes"),
     "python benchmarks/floors.py": (unread, "a benchmark of minutes"),

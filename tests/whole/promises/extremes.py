@@ -13,7 +13,7 @@ from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS
 # The largest whole numbers are no training of seconds: what is run in their place.
 BEYOND = {"updates": 40, "batch_size": 256, "warmup": 1, "width": 64, "mcmc_steps": 60, "negatives_drift": 60,
           "particles": 512, "latent_dim": 128, "latent_steps": 60, "width_g": 64, "steps_g": 20, "bank": 512,
-          "posterior_steps": 60, "pretrain": 1}
+          "posterior_steps": 60, "pretrain": 1, "micro_batch": 3}
 SMALL = {"updates": 2, "batch_size": 4, "width": 1, "mcmc_steps": 1}
 ALMOST = 1 - 1e-9  # of a bound that is not reached
 CHAINS = 64

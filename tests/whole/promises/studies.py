@@ -26,7 +26,8 @@ OWN = "promised:spread"  # a measure
 STARTS = {"tpe": 10, "gp": 10}
 COMMON = {"updates": 9, "batch_size": 16, "width": 1, "mcmc_steps": 2}  # rungs of the pruner: 1, 3 and 9
 WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one after the other
-    "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1},
+    "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1,
+            "micro_batch": 5},
            {"chain": "noise", "drift_clip": 0.5, "sigma": 0.9, "decay": "cosine", "clamp": True,
             "move_clip": 0.2, "flip": True, "anneal": True, "init": "normal"},
            {"chain": "data", "spectral_norm": True, "network": "mlp"}],
@@ -45,8 +46,8 @@ WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one aft
     "amortized": [{"flow": "jko", "upsampler_loss": "regression", "penalty_on": "data", "penalty_of": "f",
                    "norm_g": "group", "network_g": "resnet", "width_g": 2, "gain_g": 1.5, "bank": 32, "steps_g": 2,
                    "ema": 4.0},
-                  {"flow": "kl", "upsampler_loss": "potential", "sigma": 0.9},
-                  {"penalty_on": "both", "penalty_of": "U", "beta": 0.01},
+                  {"flow": "kl", "upsampler_loss": "potential", "sigma": 0.9, "micro_batch": 5},
+                  {"penalty_on": "both", "penalty_of": "U", "beta": 0.01, "redraw": True},
                   {"penalty_on": "interpolates", "jko_weight": 0.25}, {"penalty_on": "synthesis"}],
     "ggcn": [{"flow": "jko", "chain": "persistent", "particles": 128, "upsampler_loss": "regression",
               "latent_steps": 2, "latent_step_size": 0.2, "anchor": 1.0, "posterior_steps": 2,

@@ -110,7 +110,7 @@ def test_every_data_set_method_measure_and_knob_is_in_a_row(trees: list[dict[str
                 assert not choices - {None}, knob
                 continue
             assert not choices or own[knob] == choices, (method, knob)
-    for knob in ("spectral_norm", "flip", "anneal", "clamp"):
+    for knob in ("spectral_norm", "flip", "anneal", "clamp", "redraw"):
         assert {value for own in knobs.values() for value in own.get(knob, ())} == {False, True}
     assert {value for own in knobs.values() for value in own["network"]} == {None, *NETWORKS}
 

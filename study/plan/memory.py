@@ -1,0 +1,101 @@
+"""What the largest unit of a study holds at once, and whether this machine can: said before the first trial."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+from models.data.data import Space
+from models.methods.hparams import HParams
+from models.networks.knobs import like_width
+from study.schema.plan import PlannedMemory
+from study.schema.unit import PHASES
+from study.spec.model import Arm, StudySpec, cells_of
+
+LIMITS = tuple(Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory/memory.limit_in_bytes"))
+SMALL = 2**30  # bytes, by the rough guess, below which every machine will do and nothing is counted
+ROUGH = 400  # bytes a pixel and channel of f's first stage, more than any method takes
+MOST = 3  # settings of an arm that are counted: the largest by the rough guess
+SETTINGS = 4096  # that are looked at
+
+
+def largest(spec: StudySpec, data: Space) -> PlannedMemory | None:
+    """The unit that holds most; None where all are small, and in the plane."""
+    if len(data.shape) == 1:
+        return None
+    replicates = max(map(spec.replicates, PHASES))
+    found: list[PlannedMemory] = []
+    for arm in spec.arms.values():
+        hps = {hp: _rough(hp, data) * replicates for hp in map(arm.hparams, islice(_settings(spec, arm), SETTINGS))}
+        rough = sorted({_rough_key(hp): hp for hp in hps}.values(), key=lambda hp: hps[hp])[-MOST:]
+        for hp in rough:
+            if hps[hp] > SMALL or ":" in f"{arm.method}{hp.network}":
+                count = _counted(arm, hp, data, replicates)
+                found.append(PlannedMemory(arm=arm.name, replicates=replicates, bytes=count))
+    return max(found, key=lambda one: one.bytes, default=None)
+
+
+def memory_problem(planned: PlannedMemory | None, gpu: float | str) -> str | None:
+    """Why this machine, or its GPU where units have one, cannot hold that, as one sentence, or None. Of GPUs that are
+    elsewhere nothing is known."""
+    if planned is None:
+        return None
+    has, where = machine_bytes(), "this machine has"
+    if gpu:
+        import torch
+
+        if torch.cuda.is_available():
+            has, where = torch.cuda.get_device_properties(0).total_memory, "its GPU has"
+        elif gpu != "auto":
+            return None
+    if planned.bytes <= has:
+        return None
+    return (f"arm {planned.arm} with {planned.replicates} replicates needs {gib(planned.bytes)} for one update, and "
+            f"{where} {gib(has)}; a smaller micro_batch or batch_size, or fewer replicates, need less")
+
+
+def machine_bytes() -> float:
+    """Of memory: the machine's, or a container's where that is less."""
+    found = [math.inf]
+    with suppress(ValueError, OSError, AttributeError):
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for file in LIMITS:
+        with suppress(ValueError, OSError):  # no such file, or `max`
+            found.append(int(file.read_text()))
+    return min(found)
+
+
+def gib(count: float) -> str:
+    """`1.5 GiB`."""
+    return f"{count / 2**30:.2g} GiB" if count < 99.5 * 2**30 else f"{count / 2**30:,.0f} GiB"
+
+
+def _settings(spec: StudySpec, arm: Arm) -> Iterator[dict[str, Any]]:
+    """Of each cell of the design, and of the corners of what is searched."""
+    if spec.design is not None:
+        yield from cells_of(spec.design.factors[arm.name])
+    if spec.search is not None:
+        free = {knob: r.corners() for knob, r in spec.search.free[arm.name].items()}
+        for corner in product(*free.values()):
+            yield {**spec.search.fixed[arm.name], **dict(zip(free, corner, strict=True))}
+
+
+def _rough(hp: HParams, data: Space) -> float:
+    return ROUGH * like_width(hp) * math.prod(data.shape[1:]) * hp.batch_size * (1 + hp.uses_generator)
+
+
+def _rough_key(hp: HParams) -> tuple[Any, ...]:
+    """Settings that the count may tell apart."""
+    return hp.batch_size, hp.micro_batch, hp.width, hp.network, like_width(hp), getattr(hp, "penalty_on", None)
+
+
+def _counted(arm: Arm, hp: HParams, data: Space, replicates: int) -> int:
+    from models.registry import find
+    from models.training.memory import update_bytes
+
+    return update_bytes(find("method", arm.method)(hp, tuple(data.shape), data.extent), data, replicates)

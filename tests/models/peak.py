@@ -1,0 +1,46 @@
+"""How much memory an update takes, measured in a process of its own: a process's peak only grows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def peak_bytes(method: str, shape: tuple[int, ...], replicates: int, **knobs: Any) -> int:
+    """The peak of two updates, above what a process holds that has torch, data and a small update behind it."""
+    command = [sys.executable, "-m", "tests.models.peak", json.dumps([method, shape, replicates, knobs])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def _status(key: str) -> int:
+    """Of this process alone: what `getrusage` says counts from the process that started it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
+
+
+def _measure(method: str, shape: list[int], replicates: int, knobs: dict[str, Any]) -> int:
+    import torch
+
+    from models.methods.method import build
+    from models.testing import tiny
+    from models.training.step import init_state, train_step
+
+    torch.set_num_threads(1)
+    on, seeds = tiny.data(tuple(shape), 300), list(range(replicates))
+    small = build(method, on, **{**knobs, "batch_size": 2, "micro_batch": None, "mcmc_steps": 1, "width": 2})
+    train_step(small, on, init_state(small, on, [0]))
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    one = build(method, on, **knobs)
+    state = init_state(one, on, seeds)
+    for _ in range(2):
+        state, _ = train_step(one, on, state)
+    return _status("VmHWM") - before
+
+
+if __name__ == "__main__":
+    print(_measure(*json.loads(sys.argv[1])))

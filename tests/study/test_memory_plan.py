@@ -1,0 +1,53 @@
+"""What the plan says of memory, and studies that a machine cannot hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.data.data import Space
+from models.testing import tiny
+from study.launch import main
+from study.plan import memory
+from study.plan.memory import gib, largest, machine_bytes, memory_problem
+from study.schema.plan import PlannedMemory
+from study.spec import loads
+
+WIDE = "study: s\ndata: {name: patches, size: 32}\nmethod: [kl, jko]\ntrain: {width: 64}\n"
+GRID = "design: {replicates: 4, step_size: [0.1, 0.2]}\n"
+
+
+def planned(text: str, data: Space | None = None) -> PlannedMemory | None:
+    return largest(loads(text, "s.yaml"), data or tiny.data((1, 32, 32)))
+
+
+def test_the_largest_unit_is_found() -> None:
+    one = planned(WIDE + GRID)
+    assert one and (one.arm, one.replicates) == ("jko", 4)
+    more = planned(WIDE + GRID.replace("0.2]", "0.2], kl: {batch_size: [8, 128]}, jko: {batch_size: 16}"))
+    assert more and more.arm == "kl" and more.bytes > 2 * one.bytes * 0.3
+    less = planned(WIDE.replace("64}", "64, micro_batch: 4}") + GRID)
+    assert less and less.bytes < one.bytes / 4
+    searched = planned(WIDE + "search: {replicates: 4, trials: 2, space: {batch_size: {choice: [8, 64]}}}")
+    assert searched == one
+    assert planned(WIDE.replace("64}", "1}") + GRID) is None is planned(WIDE + GRID, tiny.data((2,)))
+
+
+def test_a_machine_that_cannot_hold_a_unit_is_told_before_the_first_trial(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """By a container's limit, here; which units need 1 GiB nobody has to find out from a killed worker."""
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(memory, "LIMITS", (limit,))
+    limit.write_text("max\n")
+    assert machine_bytes() > 2**30  # the machine's own
+    limit.write_text(f"{2**28}\n")
+    assert machine_bytes() == 2**28
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(WIDE + GRID)
+    assert main(["--space", "s.yaml", "--dry-run"]) == 2
+    found = capsys.readouterr().err
+    assert "arm jko with 4 replicates needs " in found and "this machine has 0.25 GiB; a smaller micro_batch" in found
+    assert memory_problem(PlannedMemory(arm="kl", replicates=1, bytes=2**40), 0.5) is None  # of a GPU elsewhere
+    assert memory_problem(None, 0) is memory_problem(PlannedMemory(arm="kl", replicates=1, bytes=2**20), "auto") is None
+    assert [gib(x * 2**30) for x in (0.25, 1.5, 23.4, 139)] == ["0.25 GiB", "1.5 GiB", "23 GiB", "139 GiB"]
