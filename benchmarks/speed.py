@@ -154,7 +154,8 @@ def table(rows: Sequence[Row]) -> str:
         return "" if row.goal is None else f"{row.goal:g}" + (", missed" if round(row.ratio, 2) < row.goal else "")
 
     shown = [{"work": row.work, "update": row.what, "ms": f"{row.ms:.2f}", "ratio": f"{row.ratio:.2f}",
-              "goal": goal(row), "times the floor": "" if row.floor is None else f"{row.floor:.1f}", "n": row.n} for row in rows]
+              "goal": goal(row), "times the floor": "" if row.floor is None else f"{row.floor:.1f}", "n": row.n}
+             for row in rows]
     return str(pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True))
 
 
