@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from analysis.read.load import read
 from analysis.read.store import Store
-from benchmarks import law_figure
+from benchmarks import law_figure, peers, speed
+from models.methods.method import build
+from models.networks.choice import score_network
+from models.noise import generators_for
+from models.testing import tiny
 from tests.analysis import synthetic_study as toy
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -20,6 +25,34 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
 def test_a_script_imports(name):
     assert callable(importlib.import_module(f"benchmarks.{name}").main)
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 8, 8), (3, 28, 28)])
+def test_peers_train_our_network_and_each_trains(shape):
+    f = score_network(shape, build("kl", tiny.data(shape), width=4).hp, generators_for([0], "weights"),
+                      dtype=torch.float32, fuse="grouped")
+    plain = peers.network(shape, 4)
+    with torch.no_grad():
+        for theirs, mine in zip(plain.parameters(), f.parameters(), strict=True):
+            theirs.copy_(mine[0].reshape(theirs.shape))
+    x = torch.from_numpy(tiny.data(shape).train)
+    torch.testing.assert_close(plain(x), f(x[None])[0], rtol=1e-4, atol=1e-5)
+    assert {*peers.peers()} == {"torchebm", "ebmkit", "plain loop"}
+    for make in peers.peers().values():
+        net = peers.network(shape, 4)
+        before = [p.detach().clone() for p in net.parameters()]
+        make(net, x, 8, 2, 0.1)()
+        assert any(not torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True))
+
+
+def test_a_ratio_that_falls_by_a_fifth_is_named_and_a_missed_goal_is_shown(tmp_path):
+    row = speed.Row("MLP", "ours, R = 1", ms=5.0, ratio=1.5, goal=2.0, floor=4.0, n=3)
+    known = tmp_path / "speed.csv"
+    assert speed.fallen([row], known) == []
+    for ratio, lost in ((1.8, False), (1.9, True)):
+        pd.DataFrame([asdict(replace(row, ratio=ratio))]).to_csv(known, index=False)
+        assert [*map(bool, speed.fallen([row], known))] == [True] * lost
+    assert "2, missed" in speed.table([row]) and "missed" not in speed.table([replace(row, ratio=1.996)])
 
 
 def test_the_laws_figure_has_a_panel_an_arm_with_and_without_a_divergence(tmp_path, tmp_path_factory):
