@@ -4,8 +4,8 @@
     python -m benchmarks.speed --write             also write benchmarks/results/speed.csv and docs/benchmarks.md
 
 Each row: one process, one thread, updates in turn and in changing order, CPU time, the least of n. A ratio is the
-first peer's time over ours a replicate, so more is better; `floor` is ours over the time that the multiplications of a
-plain loop take at the speed of this machine's matrix product.
+first peer's time over ours a replicate, so more is better; `floor` is an update's time over that which the
+multiplications of a plain loop take at the speed of this machine's matrix product.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def rounds_fast(info: Path = Path("/proc/cpuinfo")) -> bool:
         words = info.read_text(encoding="utf-8", errors="replace").split()
     except OSError:
         return True
-    return any(word in words for word in ("avx512_bf16", "amx_bf16", "bf16")) or "flags" not in words
+    return any(word in words for word in ("avx512_bf16", "amx_bf16", "bf16")) or not {"flags", "Features"} & {*words}
 
 
 def quota(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> float:

@@ -115,6 +115,7 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
 
 def _run(one: _Launch, store: Store) -> int:
     from models.data.data import some
+    from study.plan.memory import memory_problem
     from study.resume import resume, what_changed, what_is_left
     from study.show.plan import show
     from study.store.lock import held
@@ -124,6 +125,9 @@ def _run(one: _Launch, store: Store) -> int:
         _check(one, store)
     data, plan = _plan(one, store)
     show(plan, one.spec, one.console)
+    too_large = memory_problem(plan.memory, one.spec.resources.gpu) if one.arguments.address is None else None
+    if too_large and one.arguments.dry_run:
+        raise one.refusal((), too_large)
     if changed := what_changed(one.spec, plan, store):
         one.say(f"version {plan.study_version} is not the last launch's: {'; '.join(changed)}")
     if one.arguments.dry_run:
@@ -134,6 +138,8 @@ def _run(one: _Launch, store: Store) -> int:
         store.write(DATA_SHEET, data_sheet(some(data.train), data.view))
         monitor, work = resume(one.spec, plan, store, one.console, tracking_uri=one.arguments.tracking_uri,
                                quiet=one.arguments.quiet)
+        if too_large and work.left:
+            raise one.refusal((), too_large)
         status, reason = _work(one, store, monitor, work, lock)
     if lock.is_lost:  # as it has said: the study goes on elsewhere, and the same command would be in its way
         return INTERRUPTED
@@ -160,7 +166,6 @@ def _plan(one: _Launch, store: Store) -> tuple[Data, Plan]:
     from models.data.load import load
     from models.measures.table import MeasureError
     from study.plan.make import make_plan
-    from study.plan.memory import memory_problem
     from study.plan.prediction import LawError
     from study.schema.plan import Space
     from study.store.cache import cache_dir
@@ -179,8 +184,6 @@ def _plan(one: _Launch, store: Store) -> tuple[Data, Plan]:
         if spec.evaluation.features is None:
             raise
         raise one.refusal(("evaluation", "features"), str(error)) from error
-    if arguments.address is None and (problem := memory_problem(plan.memory, spec.resources.gpu)):
-        raise one.refusal((), problem)
     plan.space = Space(file=Path(arguments.space).name, text=one.text, overrides=arguments.overrides)
     return data, plan
 

@@ -45,8 +45,8 @@ class UpsamplingKnobs(PenaltyKnobs):
     lr_g: float = knob(1e-3, "Adam's learning rate of the upsampler g; keep it at or below lr_f", above=0)
     adam_beta1_g: float | None = knob(None, "Adam's first decay of g; null: that of f", low=0, below=1)
     steps_g: int = knob(1, "steps of g an update", low=1, enters=("cost",))
-    redraw: bool = knob(False, "f learns behind g, from chains that begin anew at the g of then: twice the chains an "
-                        "update (E12)", enters=("cost", "conflicts"))
+    redraw: bool = knob(False, "g learns first; the chains then run again with the new g, and f learns from these: "
+                        "twice the chains an update (E12)", enters=("cost", "conflicts"))
     bank: int = knob(0, "pairs (z, x_T) of past updates that E10 draws a batch of; 0: those of this update alone",
                      low=0, enters=("conflicts",))
     anchor: float = knob(0.0, "weight of E15, the reconstruction of data, in the loss of g", low=0,

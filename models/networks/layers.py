@@ -19,6 +19,7 @@ from models.networks.held import FEW_CHANNELS, FewChannels, Held, Part, Pixels, 
 
 Fuse = Literal["grouped", "loop"]
 NORMAL_SD = 0.02
+SHORTCUTS = {"held": ("forward",), "in_matrices": ("forward", "apply_grouped", "upsampled", "_responses")}
 
 
 class Layer(nn.Module):
@@ -112,9 +113,15 @@ class Network(nn.Module):
         return self
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A shortcut is not inherited past the functions that it stands for: it would be that of another network."""
         super().__init_subclass__(**kwargs)
-        if "forward" in vars(cls) and "held" not in vars(cls):
-            cls.held = Network.held  # type: ignore[method-assign]  # an inherited one is that of another function
+
+        def nearness(name: str) -> int:
+            return next((k for k, c in enumerate(cls.__mro__) if name in vars(c)), len(cls.__mro__))
+
+        for shortcut, functions in SHORTCUTS.items():
+            if min(map(nearness, functions)) < nearness(shortcut) < len(cls.__mro__):
+                setattr(cls, shortcut, next(vars(c)[shortcut] for c in reversed(cls.__mro__) if shortcut in vars(c)))
 
     def held(self, reduced: bool = False) -> Held:
         """The network as it is now, its output and the pullback of it, for a chain. reduced: in bf16.
@@ -174,7 +181,7 @@ def summed(h: Tensor, part: Part, scale: float) -> Tensor:
 
 def convolved(h: Tensor, part: Part, replicates: int, stride: int = 1) -> Tensor:
     """h, (n, R C, H, W), after one convolution, every replicate a group; as many pixels, or half of them."""
-    if isinstance(part, Pixels):
+    if isinstance(part, Pixels) and stride == 1:
         return FewChannels.apply(h, part.weight[0], part.bias[0])  # type: ignore[no-any-return, no-untyped-call]
     w, b = part
     return conv2d(h, merged(w), b.flatten(), stride=stride, padding=(w.shape[-1] - 1) // 2, groups=replicates)
@@ -183,7 +190,8 @@ def convolved(h: Tensor, part: Part, replicates: int, stride: int = 1) -> Tensor
 def in_pixels(part: Part) -> Part:
     """A first layer that is held fixed, by its faster pullback where it has one."""
     w, _ = part
-    few = w.shape[0] == 1 and w.dim() == 5 and w.shape[2] <= FEW_CHANNELS and w.shape[3] == 3
+    few = (w.device.type == "cpu" and w.shape[0] == 1 and w.dim() == 5 and w.shape[2] <= FEW_CHANNELS
+           and w.shape[3] == 3)
     return Pixels(*part) if few else part
 
 
@@ -209,11 +217,6 @@ class ConvNetwork(Network, ABC):
     def __init__(self, layers: Iterable[Layer], fuse: Fuse) -> None:
         super().__init__(layers)
         self.fuse = fuse
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "apply_grouped" in vars(cls) and "in_matrices" not in vars(cls):
-            cls.in_matrices = ConvNetwork.in_matrices  # type: ignore[method-assign]
 
     @abstractmethod
     def apply_grouped(self, x: Tensor, parts: list[Part]) -> Tensor:

@@ -114,4 +114,6 @@ def _networks(method: Method, data: Space, replicates: int) -> Networks:
         for name, p in module.named_parameters(recurse=False):
             shape = (replicates, *p.shape[1:])
             setattr(module, name, torch.nn.Parameter(torch.empty(shape, dtype=dtype, device=META)))
+        for name, b in module.named_buffers(recurse=False):
+            setattr(module, name, torch.empty_like(b, device=META))
     return Networks(f, g)

@@ -1,4 +1,5 @@
-"""One update, the same for every method: sample, one step of f, one step of g on the same z and x (E12's order).
+"""One update, the same for every method: sample, one step of f, one step of g on the same z and x (E12's order); with
+`redraw` g first, then f on chains that run again.
 
 State is what the next update needs, and exactly what a checkpoint holds. Info is what a person needs.
 A replicate that diverges is frozen before the step that would have spoilt it (where g's loss alone breaks, f has

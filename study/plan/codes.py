@@ -16,7 +16,7 @@ def in_codes(spec: StudySpec, arm: Arm) -> dict[str, str]:
     schedule by its two ends. {} where the search is free in what they are made of, and there is no design."""
     places = [arm.full(values) for values in fixed_in(spec, arm)]
     free = spec.search.free[arm.name].keys() if spec.search else set()
-    if {"step_size", "temperature", "score_scale"} & free:
+    if {"step_size", "step_size_end", "temperature", "temperature_end", "score_scale"} & free:
         places = places[:-1]  # without what the search fixes
     if not places:
         return {}

@@ -19,8 +19,10 @@ from study.spec.model import Arm, StudySpec, cells_of
 
 LIMITS = tuple(Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory/memory.limit_in_bytes"))
 SMALL = 2**30  # bytes, by the rough guess, below which every machine will do and nothing is counted
-ROUGH = 400  # bytes a pixel and channel of f's first stage, more than any method takes
+ROUGH = 400  # bytes a pixel and channel of f's first stage, more than the usual settings take
 MOST = 3  # settings of an arm that are counted: the largest by the rough guess
+NO_MATTER = ("step_size", "latent_step_size", "posterior_step_size", "mcmc_steps", "latent_steps", "temperature",
+             "lr_f", "lr_g", "jko_weight", "beta", "updates")
 SETTINGS = 4096  # that are looked at
 
 
@@ -35,9 +37,9 @@ def largest(spec: StudySpec, data: Space) -> PlannedMemory | None:
         rough = sorted({_rough_key(hp): hp for hp in hps}.values(), key=lambda hp: hps[hp])[-MOST:]
         for hp in rough:
             if hps[hp] > SMALL or ":" in f"{arm.method}{hp.network}":
-                count = _counted(arm, hp, data, replicates)
-                found.append(PlannedMemory(arm=arm.name, replicates=replicates, bytes=count))
-    return max(found, key=lambda one: one.bytes, default=None)
+                found.append(PlannedMemory(arm=arm.name, replicates=replicates,
+                                           bytes=_counted(arm, hp, data, replicates)))
+    return max((one for one in found if one.bytes), key=lambda one: one.bytes, default=None)
 
 
 def memory_problem(planned: PlannedMemory | None, gpu: float | str) -> str | None:
@@ -86,16 +88,25 @@ def _settings(spec: StudySpec, arm: Arm) -> Iterator[dict[str, Any]]:
 
 
 def _rough(hp: HParams, data: Space) -> float:
-    return ROUGH * like_width(hp) * math.prod(data.shape[1:]) * hp.batch_size * (1 + hp.uses_generator)
+    wide = max(like_width(hp), getattr(hp, "width_g", None) or 0)
+    pool = 8 * 4 * math.prod(data.shape) * getattr(hp, "particles", 0)
+    return (ROUGH * wide * math.prod(data.shape[1:]) * hp.batch_size * (1 + hp.uses_generator) + pool) * (
+        1 + (hp.precision == "fp64"))
 
 
 def _rough_key(hp: HParams) -> tuple[Any, ...]:
-    """Settings that the count may tell apart."""
-    return hp.batch_size, hp.micro_batch, hp.width, hp.network, like_width(hp), getattr(hp, "penalty_on", None)
+    """The settings; of those whose size moves no count, whether they are 0."""
+    return tuple(bool(value) if name in NO_MATTER else value for name, value in vars(hp).items())
 
 
 def _counted(arm: Arm, hp: HParams, data: Space, replicates: int) -> int:
+    """0 for a part from outside that cannot run without values: then nothing is known."""
     from models.registry import find
     from models.training.memory import update_bytes
 
-    return update_bytes(find("method", arm.method)(hp, tuple(data.shape), data.extent), data, replicates)
+    try:
+        return update_bytes(find("method", arm.method)(hp, tuple(data.shape), data.extent), data, replicates)
+    except (RuntimeError, NotImplementedError):
+        if ":" not in f"{arm.method}{hp.network}":
+            raise
+        return 0

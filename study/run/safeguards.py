@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 ALLOC_FAILED = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED",
                 "CUSPARSE_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED", "CUDA error: out of memory")
-ALLOCATOR = {-3: 2**30, -1: 2**31 - 1, -2: 2**28}  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD, in bytes
+MMAP_THRESHOLD, ALLOCATOR = -3, {-1: 2**31 - 1, -2: 2**28}  # of glibc; M_TRIM_THRESHOLD and M_TOP_PAD, in bytes
 STDERR = 2  # its descriptor: what stands for it in Python may be no file
 
 
@@ -24,9 +24,10 @@ def exact_on_gpu() -> None:
 
 def keep_freed_memory() -> None:
     """Let glibc keep what a step of a chain frees for the next one, which else fetches its pages from the system anew:
-    a fifth of the time of images of 32 pixels. Nothing on other C libraries."""
+    a fifth of the time of images of 32 pixels. The process then stays as large as it has been. Nothing on other C
+    libraries."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is not None:
+    if mallopt is not None and mallopt(MMAP_THRESHOLD, 2**30):  # an older one refuses it, and is left as it is
         for option, value in ALLOCATOR.items():
             mallopt(option, value)
 

@@ -27,7 +27,7 @@ RANDOM_FEATURES = ("these images have no labels, so measures are on a random Con
                    "adds those of a better network (docs/spec.md)")
 HANDWRITTEN = ("digits", "mnist")  # whose images mean something else in a mirror
 MIRRORED = "flip mirrors digits, of which most are none then: it is meant for faces and natural images"
-ROUNDED = "precision: bf16 makes chains slower, not faster, on this machine's CPU, {}"
+ROUNDED = "precision: bf16 makes chains no faster, mostly slower, on this machine's CPU, {}"
 UNKNOWN = ("no prediction", "", "", "", "", "")  # columns of an arm that the law says nothing of
 GPU_AS_CORES = 200  # what one GPU does, for a guess of its hours: none was measured
 MAX_ROWS = 20  # of an arm, in the table for people; plan.json has them all

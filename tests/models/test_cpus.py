@@ -12,7 +12,7 @@ from models import cpus
 
 @pytest.mark.parametrize(("text", "fast"), [
     ("flags\t\t: fpu avx512f avx512_bf16 amx_tile\n", True), ("flags\t\t: fpu avx2\n", False),
-    ("Features\t: fp asimd bf16\n", True), (None, True)])
+    ("Features\t: fp asimd bf16\n", True), ("Features\t: fp asimd\n", False), (None, True)])
 def test_a_cpu_says_whether_it_has_units_for_bf16(text: str | None, fast: bool, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text)

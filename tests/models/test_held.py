@@ -14,8 +14,8 @@ from models.langevin import langevin
 from models.methods.kl import KL
 from models.methods.method import Networks
 from models.networks.convnet import ConvScore
-from models.networks.held import FewChannels, as_matrix, by_matrices, doubled, halved, kept
-from models.networks.layers import Fuse
+from models.networks.held import FewChannels, Pixels, as_matrix, by_matrices, doubled, halved, kept
+from models.networks.layers import Fuse, convolved
 from models.networks.mlp import MLPScore
 from models.networks.upsampler import ConvUpsampler, ResUpsampler
 from models.noise import Noise, generators_for
@@ -116,12 +116,29 @@ def test_another_function_or_potential_is_not_taken_for_the_inherited_one():
         def apply_grouped(self, x, parts):
             return 2 * super().apply_grouped(x, parts)
 
-    for f, x in ((Doubled([2, 8, 1], generators_for([0], "weights"), F64), drawn(1, 4, 2)),
+    class Twice:
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    class Mixed(Twice, MLPScore):
+        pass
+
+    class Bent(ConvScore):
+        def _responses(self, x, parts):
+            yield from (2 * h for h in super()._responses(x, parts))
+
+    for f, x in ((Mixed([2, 8, 1], generators_for([0], "weights"), F64), drawn(1, 4, 2)),
+                 (Bent((1, 8, 8), [2, 4, 4], generators_for([0], "weights"), F64, "grouped"), drawn(1, 4, 1, 8, 8)),
+                 (Doubled([2, 8, 1], generators_for([0], "weights"), F64), drawn(1, 4, 2)),
                  (Doubly((1, 8, 8), [2, 4, 4], generators_for([0], "weights"), F64, "grouped"), drawn(1, 4, 1, 8, 8))):
         value, pullback = f.held()(x)
         torch.testing.assert_close(value(), f(x).detach())
         (expected,) = torch.autograd.grad(f(x.requires_grad_()).sum(), x)
         torch.testing.assert_close(pullback(torch.ones(1, 4, dtype=F64)), expected)
+
+    halving = Pixels(drawn(1, 6, 3, 3, 3), drawn(1, 6))
+    torch.testing.assert_close(convolved(drawn(2, 3, 8, 8), halving, 1, stride=2),
+                               conv2d(drawn(2, 3, 8, 8), halving.weight[0], halving.bias[0], stride=2, padding=1))
 
     class Steeper(KL):
         def potential(self, nets, point):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from models.data.data import Space
+from models.networks.mlp import MLPScore
 from models.testing import tiny
 from study.launch import main
 from study.plan import memory
@@ -31,7 +35,36 @@ def test_the_largest_unit_is_found() -> None:
     assert less and less.bytes < one.bytes / 4
     searched = planned(WIDE + "search: {replicates: 4, trials: 2, space: {batch_size: {choice: [8, 64]}}}")
     assert searched == one
+    for knob, values in (("jko_weight", ("0.5", "0")), ("precision", ("fp64", "fp32")), ("particles", ("9999", "64"))):
+        either, other = (planned(WIDE + GRID.replace("0.2]", f"0.2], jko: {{{knob}: [{', '.join(order)}]}}"))
+                         for order in (values, values[::-1]))
+        assert either == other and either.bytes >= one.bytes, knob
     assert planned(WIDE.replace("64}", "1}") + GRID) is None is planned(WIDE + GRID, tiny.data((2,)))
+
+
+class Looking(MLPScore):
+    """A network that cannot run without values."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert torch.isfinite(x).all()
+        return super().forward(x)
+
+
+class Buffered(MLPScore):
+    """One whose constant is a buffer."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.register_buffer("level", torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.level
+
+
+def test_of_a_network_from_outside_that_needs_values_nothing_is_known() -> None:
+    for name, known in (("Looking", False), ("Buffered", True)):
+        network = f"network: tests.study.test_memory_plan:{name}}}"
+        assert (planned(WIDE.replace("width: 64}", network) + GRID) is not None) == known
 
 
 def test_a_machine_that_cannot_hold_a_unit_is_told_before_the_first_trial(
@@ -46,8 +79,9 @@ def test_a_machine_that_cannot_hold_a_unit_is_told_before_the_first_trial(
     monkeypatch.chdir(tmp_path)
     Path("s.yaml").write_text(WIDE + GRID)
     assert main(["--space", "s.yaml", "--dry-run"]) == 2
-    found = capsys.readouterr().err
-    assert "arm jko with 4 replicates needs " in found and "this machine has 0.25 GiB; a smaller micro_batch" in found
+    out, found = capsys.readouterr()
+    assert "memory: " in out and "arm jko with 4 replicates needs " in found
+    assert "this machine has 0.25 GiB; a smaller micro_batch" in found
     assert memory_problem(PlannedMemory(arm="kl", replicates=1, bytes=2**40), 0.5) is None  # of a GPU elsewhere
     assert memory_problem(None, 0) is memory_problem(PlannedMemory(arm="kl", replicates=1, bytes=2**20), "auto") is None
     assert [gib(x * 2**30) for x in (0.25, 1.5, 23.4, 139)] == ["0.25 GiB", "1.5 GiB", "23 GiB", "139 GiB"]
