@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -37,9 +36,13 @@ def potential_and_gradient(potential: Potential, x: Tensor) -> tuple[Tensor, Ten
     return u.detach(), gradient
 
 
-def _by_autograd(potential: Potential, x: Tensor) -> tuple[Value, Tensor]:
-    u, gradient = potential_and_gradient(potential, x)
-    return lambda: u, gradient
+def slope_of(potential: Potential) -> Slope:
+    """By autograd."""
+    def slope(x: Tensor) -> tuple[Value, Tensor]:
+        u, gradient = potential_and_gradient(potential, x)
+        return lambda: u, gradient
+
+    return slope
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
@@ -57,7 +60,7 @@ def langevin(potential: Potential, x: Tensor, *, steps: int, step_size: float, n
     `move_clip` its drift in each coordinate, `clamp` the coordinates themselves. With `anneal` step k has 1 - (k - 1) /
     steps of its noise. The acceptance is known of E3 alone. slope: a faster way to the potential and its gradient.
     """
-    slope = partial(_by_autograd, potential) if slope is None else slope
+    slope = slope_of(potential) if slope is None else slope
     eta, spread = step_size**2 / 2, step_size * math.sqrt(temperature) if noise is not None else 0.0
     nan = torch.full(x.shape[:1], math.nan, dtype=x.dtype, device=x.device)
     first = last = acceptance = nan

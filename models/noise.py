@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -45,28 +45,3 @@ class Noise:
         for row, generator in zip(rows, self.generators, strict=True):
             row.uniform_(generator=generator)
         return rows
-
-
-class _Part(Noise):
-    """Of draws for n particles those of some: the whole is drawn."""
-
-    def __init__(self, whole: Noise, n: int, which: slice) -> None:
-        self.generators, self.dtype, self.device = whole.generators, whole.dtype, whole.device
-        self.whole, self.n, self.which = whole, n, which
-
-    def normal(self, *shape: int) -> Tensor:
-        return self.whole.normal(self.n, *shape[1:])[:, self.which]
-
-    def uniform(self, *shape: int) -> Tensor:
-        return self.whole.uniform(self.n, *shape[1:])[:, self.which]
-
-
-def split(noise: Noise | None, n: int, size: int) -> Iterator[tuple[slice, Noise | None]]:
-    """Pieces of n particles, each with the noise that it would have had in the whole; behind the last one chance stands
-    where the whole would have left it. Each piece has to draw alike."""
-    begun = [generator.get_state() for generator in noise.generators] if noise else []
-    for begin in range(0, n, size):
-        which = slice(begin, min(begin + size, n))
-        for generator, state in zip(noise.generators if noise else [], begun, strict=True):
-            generator.set_state(state)
-        yield which, noise and _Part(noise, n, which)

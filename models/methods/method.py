@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias, cast
 
 from models.methods.hparams import HParams
@@ -152,20 +153,19 @@ class Method(ABC):
         """E3 with this method's temperature, clip and precision. slope: of the potential, where there is a fast one."""
         import torch
 
-        from models.langevin import langevin
-        from models.methods.pieces import chained
+        from models.langevin import langevin, slope_of
+        from models.methods.pieces import in_pieces
 
         def rounded(x: Tensor) -> Tensor:
             with torch.autocast(x.device.type, torch.bfloat16):
                 return potential(x).float()
 
-        def run(which: slice, noise: Noise | None) -> tuple[Tensor, ChainInfo]:
-            return langevin(rounded if self.reduced else potential, start[:, which], steps=steps, step_size=step_size,
-                            noise=noise, temperature=hp.temperature, drift_clip=hp.drift_clip, anneal=hp.anneal,
-                            slope=slope, **self.bounds(start.shape[2:]))
-
-        hp, start = self.hp, x
-        x, info = chained(run, start.shape[1], hp.micro_batch, noise)
+        hp = self.hp
+        slope = slope_of(rounded if self.reduced else potential) if slope is None else slope
+        if hp.micro_batch is not None:
+            slope = in_pieces(repeat(slope), hp.micro_batch)
+        x, info = langevin(potential, x, steps=steps, step_size=step_size, noise=noise, temperature=hp.temperature,
+                           drift_clip=hp.drift_clip, anneal=hp.anneal, slope=slope, **self.bounds(x.shape[2:]))
         if self.reduced:  # differences of rounded potentials are mostly rounding
             unknown = torch.full_like(info.acceptance, torch.nan)
             info = info._replace(dissipation_first=unknown, dissipation_last=unknown, acceptance=unknown)

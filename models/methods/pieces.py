@@ -1,24 +1,20 @@
 """A batch in pieces (`micro_batch`): the numbers of the whole batch, for the memory of one piece.
 
-Chains run piece after piece on the noise that the whole would have drawn. Where a loss is descended a piece's graph is
-built when its gradient is asked for, and freed before the next one's.
+A chain is that of the whole, with gradients piece after piece. Where a loss is descended a piece's graph is built when
+its gradient is asked for, and freed before the next one's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from models.noise import Noise, split
-
 if TYPE_CHECKING:
-    from models.langevin import ChainInfo
+    from models.langevin import Slope, Value
     from models.networks.layers import Network
-
-Chain = Callable[[slice, Noise | None], "tuple[Tensor, ChainInfo]"]  # of these particles of a batch
 
 
 def applied(run: Callable[[Tensor], Tensor], points: Tensor, size: int | None, *learning: Network) -> Tensor:
@@ -31,15 +27,14 @@ def applied(run: Callable[[Tensor], Tensor], points: Tensor, size: int | None, *
     return torch.cat([again(run, piece, *parameters) for piece in points.split(size, 1)], 1)
 
 
-def chained(run: Chain, n: int, size: int | None, noise: Noise | None) -> tuple[Tensor, ChainInfo]:
-    """A chain of n particles, (R, n, ...), and the means over them of what its pieces show."""
-    if size is None or size >= n:
-        return run(slice(0, n), noise)
-    found = [run(which, part) for which, part in split(noise, n, size)]
-    ends, infos = [end for end, _ in found], [info for _, info in found]
-    share = torch.tensor([end.shape[1] / n for end in ends], dtype=ends[0].dtype, device=ends[0].device)
-    means = ((torch.stack(of, -1) * share).sum(-1) for of in zip(*infos, strict=True))
-    return torch.cat(ends, 1), type(infos[0])(*means)
+def in_pieces(slopes: Iterable[Slope], size: int) -> Slope:
+    """The potential of a batch and its gradient, by a slope for each piece."""
+    def slope(x: Tensor) -> tuple[Value, Tensor]:
+        found = [of(piece) for of, piece in zip(slopes, x.split(size, 1), strict=False)]
+        values, gradients = zip(*found, strict=True)
+        return lambda: torch.cat([value() for value in values], 1), torch.cat(gradients, 1)
+
+    return slope
 
 
 class _Again(torch.autograd.Function):

@@ -17,7 +17,7 @@ from models.networks.knobs import widths_problem
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.langevin import ChainInfo, Potential, Slope, Value
+    from models.langevin import Potential, Slope, Value
     from models.noise import Noise
 
 ANCHORED = ("posterior_steps", "posterior_step_size", "posterior_sd", "pretrain")  # knobs that need `anchor`
@@ -208,18 +208,14 @@ class Upsampling:
     def _from_data(self, nets: Networks, lesson: Lesson) -> Tensor:
         """E15: E||x+ - g(z)||^2, z from where E14's chain of this data point stood."""
         from models.langevin import langevin
-        from models.methods.pieces import chained
+        from models.methods.pieces import in_pieces
 
         hp, posterior, which = self.hp, lesson.memory["posterior"], lesson.rows
-        start = at_rows(posterior, which)
-
-        def run(part: slice, noise: Noise | None) -> tuple[Tensor, ChainInfo]:
-            x = lesson.x_data[:, part]
-            return langevin(posterior_potential(nets, x, hp.posterior_sd), start[:, part], steps=hp.posterior_steps,
-                            step_size=hp.posterior_step_size, noise=noise,
-                            slope=posterior_slope(nets, x, hp.posterior_sd))
-
-        z, _ = chained(run, start.shape[1], hp.micro_batch, lesson.noise)
+        size = hp.micro_batch or lesson.x_data.shape[1]
+        slopes = [posterior_slope(nets, piece, hp.posterior_sd) for piece in lesson.x_data.split(size, 1)]
+        z, _ = langevin(posterior_potential(nets, lesson.x_data, hp.posterior_sd), at_rows(posterior, which),
+                        steps=hp.posterior_steps, step_size=hp.posterior_step_size, noise=lesson.noise,
+                        slope=in_pieces(slopes, size))
         posterior.scatter_(1, which.unsqueeze(-1).expand_as(z), z)
         return regression_loss(nets, z, lesson.x_data, hp.micro_batch)
 

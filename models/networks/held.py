@@ -31,7 +31,8 @@ def by_autograd(function: Callable[[Tensor], Tensor]) -> Held:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             y = function(x)
-        return y.detach, lambda v: torch.autograd.grad(y, x, v)[0]
+        value = y.detach()
+        return lambda: value, lambda v: torch.autograd.grad(y, x, v)[0]
 
     return held
 
