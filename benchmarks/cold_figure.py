@@ -58,7 +58,7 @@ def draw(study: Study, out: Path) -> pd.DataFrame:
             ax.xaxis.minorticks_off()
             if name == "virial":
                 ax.yaxis.set_major_formatter("{x:g}")
-                ax.legend(fontsize=7)
+                ax.legend(fontsize=7, handlelength=3.5)
         figure.savefig(out.with_suffix(".png"), dpi=110, metadata={"Software": None})
     frame.to_csv(out.with_suffix(".csv"), index=False, float_format="%.4g")
     return frame
@@ -67,7 +67,7 @@ def draw(study: Study, out: Path) -> pd.DataFrame:
 def main() -> None:
     """Draw the study `cold` of MLflow's default store."""
     with tempfile.TemporaryDirectory() as cache:
-        draw(load("cold", cache=cache), Path(sys.argv[1]))
+        draw(load("cold", cache=cache), Path(sys.argv[1] if len(sys.argv) > 1 else "cold"))
 
 
 if __name__ == "__main__":
