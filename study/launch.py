@@ -126,11 +126,11 @@ def _run(one: _Launch, store: Store) -> int:
     data, plan = _plan(one, store)
     show(plan, one.spec, one.console)
     too_large = memory_problem(plan.memory, one.spec.resources.gpu) if one.arguments.address is None else None
-    if too_large and one.arguments.dry_run:
-        raise one.refusal((), too_large)
     if changed := what_changed(one.spec, plan, store):
         one.say(f"version {plan.study_version} is not the last launch's: {'; '.join(changed)}")
     if one.arguments.dry_run:
+        if too_large:
+            one.say(f"cannot run here: {too_large}")
         if left := what_is_left(one.spec, plan, store):
             one.say(left)
         return FINISHED

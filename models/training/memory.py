@@ -7,7 +7,7 @@ peaks that were measured lie between the count and 1.5 times of it, and 64 MiB (
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,12 @@ from models.methods.method import Lesson, Method, Networks
 from models.networks.choice import score_network
 from models.networks.layers import Network, fuse_for
 from models.networks.upsampler import upsampler_network
-from models.noise import Noise, generators_for
+from models.noise import Noise
 
 META = torch.device("meta")
 COPIES = 3  # of a weight: itself and Adam's two moments; its gradient is counted where it is made
+REPEATED = ("mcmc_steps", "negatives_drift", "latent_steps", "posterior_steps")  # what holds no more the third time
+PIECES = 64  # of a batch; of more pieces that are smaller the count takes long, and finds little less
 
 
 class Live(TorchDispatchMode):
@@ -37,19 +39,17 @@ class Live(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = function(*args, **(kwargs or {}))
-        for tensor in tree_iter(found):
-            if isinstance(tensor, Tensor):
-                self._count(tensor.untyped_storage())
+        self.count(tree_iter(found))
         return found
 
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key in self._known:
-            return
-        self._known.add(key)
-        self.now += storage.nbytes()
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._forget, key, storage.nbytes())
+    def count(self, found: Iterable[Any]) -> None:
+        """Tensors among these that are not known yet."""
+        for tensor in found:
+            if isinstance(tensor, Tensor) and (key := (storage := tensor.untyped_storage())._cdata) not in self._known:
+                self._known.add(key)
+                self.now += storage.nbytes()
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(storage, self._forget, key, storage.nbytes())
 
     def _forget(self, key: int, size: int) -> None:
         self._known.discard(key)
@@ -72,15 +72,17 @@ class _Shapes(Noise):
 def update_bytes(method: Method, data: Space, replicates: int) -> int:
     """What tensors hold at the peak of an update of so many replicates, and from update to update."""
     hp = method.hp
-    few = {"mcmc_steps": 2, "latent_steps": 2, "posterior_steps": 2, "steps_g": 1, "precision": _held(hp.precision),
-           "spectral_norm": False}
-    method = type(method)(replace(hp, **{name: value for name, value in few.items() if hasattr(hp, name)}),
-                          method.shape, method.extent)
+    few: dict[str, Any] = {name: min(getattr(hp, name), 2) for name in REPEATED if hasattr(hp, name)}
+    few |= {"spectral_norm": False, "precision": "fp64" if hp.precision == "fp64" else "fp32"}  # f's step is the peak
+    if hp.micro_batch is not None:
+        few["micro_batch"] = max(hp.micro_batch, hp.batch_size // PIECES)
+    method = type(method)(replace(hp, **few), method.shape, method.extent)
     noise = _Shapes(replicates, torch.float64 if hp.precision == "fp64" else torch.float32)
+    nets = _networks(method, data, replicates, noise.dtype)
+    weights = [p for network in nets if network is not None for p in network.parameters()]
     live = Live()
+    live.count(weights)
     with live:
-        nets = _networks(method, data, replicates)
-        weights = sum(p.nbytes for network in nets if network is not None for p in network.parameters())
         pool = method.reference(noise, hp.particles) if getattr(hp, "chain", None) == "persistent" else None
         memory = method.memory(noise, data.rows)
         x_data = noise.normal(hp.batch_size, *method.shape)
@@ -90,11 +92,7 @@ def update_bytes(method: Method, data: Space, replicates: int) -> int:
         _descended(lambda: method.energy_loss(nets, draw, x_data, noise).loss, nets.f)
         if nets.g is not None:
             _descended(lambda: method.generator_loss(nets, draw, Lesson(x_data, rows, memory, noise, 0)), nets.g)
-    return live.peak + (COPIES - 1 + bool(hp.ema) + bool(hp.spectral_norm)) * weights
-
-
-def _held(precision: str) -> str:
-    return "fp64" if precision == "fp64" else "fp32"  # bf16 rounds what is sampled: the update is the peak
+    return live.peak + (COPIES - 1 + bool(hp.ema) + bool(hp.spectral_norm)) * sum(p.nbytes for p in weights)
 
 
 def _descended(loss: Callable[[], Tensor | None], network: Network) -> None:
@@ -103,17 +101,11 @@ def _descended(loss: Callable[[], Tensor | None], network: Network) -> None:
         torch.autograd.grad(found.sum(), list(network.parameters()))
 
 
-def _networks(method: Method, data: Space, replicates: int) -> Networks:
-    """How layers run moves no shape."""
-    hp, seed, fuse = method.hp, generators_for([0], "weights"), fuse_for(method.shape, META)
-    dtype = torch.float64 if hp.precision == "fp64" else torch.float32
-    f: Network = score_network(method.shape, hp, seed, dtype=dtype, fuse=fuse)
-    g = upsampler_network(method.shape, hp, seed, dtype=dtype, fuse=fuse,
-                          extent=data.extent) if hp.uses_generator else None
-    for module in [*f.modules(), *(g.modules() if g is not None else ())]:
-        for name, p in module.named_parameters(recurse=False):
-            shape = (replicates, *p.shape[1:])
-            setattr(module, name, torch.nn.Parameter(torch.empty(shape, dtype=dtype, device=META)))
-        for name, b in module.named_buffers(recurse=False):
-            setattr(module, name, torch.empty_like(b, device=META))
+def _networks(method: Method, data: Space, replicates: int, dtype: torch.dtype) -> Networks:
+    """Without values, and how layers run moves no shape."""
+    hp, seeds, fuse = method.hp, [torch.Generator()] * replicates, fuse_for(method.shape, META)
+    with META:
+        f = score_network(method.shape, hp, seeds, dtype=dtype, fuse=fuse)
+        g = upsampler_network(method.shape, hp, seeds, dtype=dtype, fuse=fuse,
+                              extent=data.extent) if hp.uses_generator else None
     return Networks(f, g)

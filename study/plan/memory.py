@@ -36,7 +36,7 @@ def largest(spec: StudySpec, data: Space) -> PlannedMemory | None:
         hps = {hp: _rough(hp, data) * replicates for hp in map(arm.hparams, islice(_settings(spec, arm), SETTINGS))}
         rough = sorted({_rough_key(hp): hp for hp in hps}.values(), key=lambda hp: hps[hp])[-MOST:]
         for hp in rough:
-            if hps[hp] > SMALL or ":" in f"{arm.method}{hp.network}":
+            if hps[hp] > SMALL or _is_outside(arm, hp):
                 found.append(PlannedMemory(arm=arm.name, replicates=replicates,
                                            bytes=_counted(arm, hp, data, replicates)))
     return max((one for one in found if one.bytes), key=lambda one: one.bytes, default=None)
@@ -58,7 +58,8 @@ def memory_problem(planned: PlannedMemory | None, gpu: float | str) -> str | Non
     if planned.bytes <= has:
         return None
     return (f"arm {planned.arm} with {planned.replicates} replicates needs {gib(planned.bytes)} for one update, and "
-            f"{where} {gib(has)}; a smaller micro_batch or batch_size, or fewer replicates, need less")
+            f"{where} {gib(has)}; a smaller micro_batch or batch_size, fewer particles or "
+            "replicates need less")
 
 
 def machine_bytes() -> float:
@@ -106,7 +107,11 @@ def _counted(arm: Arm, hp: HParams, data: Space, replicates: int) -> int:
 
     try:
         return update_bytes(find("method", arm.method)(hp, tuple(data.shape), data.extent), data, replicates)
-    except (RuntimeError, NotImplementedError):
-        if ":" not in f"{arm.method}{hp.network}":
+    except Exception:
+        if not _is_outside(arm, hp):
             raise
         return 0
+
+
+def _is_outside(arm: Arm, hp: HParams) -> bool:
+    return ":" in f"{arm.method}{hp.network}"

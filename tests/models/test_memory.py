@@ -43,6 +43,8 @@ def test_bytes_grow_with_what_takes_them() -> None:
 
     one = count()
     assert count(3) == pytest.approx(3 * one, rel=0.1) and count(batch_size=128) == pytest.approx(2 * one, rel=0.1)
+    assert count(negatives_drift=10**6) == count(negatives_drift=2) < 1.1 * one  # a plan that ends, whatever is asked
+    assert count(width=4096) > 2**36 < count(micro_batch=1, batch_size=2**20)
     assert count(mcmc_steps=60) == one == count(updates=5) and count(precision="fp64") > 1.99 * one
     pool = 4096 * 3 * 32**2 * 4  # of which twice as much is held as it is drawn
     assert count(micro_batch=8) < one / 3 and 2 * pool < count(particles=4096) < 2.02 * pool

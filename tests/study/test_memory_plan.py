@@ -78,10 +78,13 @@ def test_a_machine_that_cannot_hold_a_unit_is_told_before_the_first_trial(
     assert machine_bytes() == 2**28
     monkeypatch.chdir(tmp_path)
     Path("s.yaml").write_text(WIDE + GRID)
-    assert main(["--space", "s.yaml", "--dry-run"]) == 2
+    assert main(["--space", "s.yaml", "--dry-run"]) == 0
+    out, _ = capsys.readouterr()
+    assert "memory: " in out and "cannot run here: arm jko with 4 replicates needs " in out
+    assert "this machine has 0.25 GiB; a smaller micro_batch" in out
+    assert main(["--space", "s.yaml"]) == 2
     out, found = capsys.readouterr()
-    assert "memory: " in out and "arm jko with 4 replicates needs " in found
-    assert "this machine has 0.25 GiB; a smaller micro_batch" in found
+    assert "memory: " in out and "arm jko with 4 replicates needs " in found and "starting Ray" not in out
     assert memory_problem(PlannedMemory(arm="kl", replicates=1, bytes=2**40), 0.5) is None  # of a GPU elsewhere
     assert memory_problem(None, 0) is memory_problem(PlannedMemory(arm="kl", replicates=1, bytes=2**20), "auto") is None
     assert [gib(x * 2**30) for x in (0.25, 1.5, 23.4, 139)] == ["0.25 GiB", "1.5 GiB", "23 GiB", "139 GiB"]
