@@ -94,9 +94,7 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     from study.show.tracking import TrackingError
     from study.store.units import StorageError, Store
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     if arguments.diff is not None:
         from study.show.difference import show_difference
 
@@ -129,10 +127,8 @@ def _run(one: _Launch, store: Store) -> int:
     if changed := what_changed(one.spec, plan, store):
         one.say(f"version {plan.study_version} is not the last launch's: {'; '.join(changed)}")
     if one.arguments.dry_run:
-        if too_large:
-            one.say(f"cannot run here: {too_large}")
-        if left := what_is_left(one.spec, plan, store):
-            one.say(left)
+        for line in filter(None, (too_large and f"cannot run here: {too_large}", what_is_left(one.spec, plan, store))):
+            one.say(line)
         return FINISHED
     with held(store, one.arguments.takeover, one.say) as lock:
         store.write(DATA_SHEET, data_sheet(some(data.train), data.view))

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("models.testing")
+pytest.register_assert_rewrite("models.testing", "tests.whole.promises.launched", "tests.whole.promises.holds")
 os.environ.update(OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true",
                   RAY_USAGE_STATS_ENABLED="0")
 # In a shell's background job and under nohup, as CI may be, these are ignored; tests of an interrupt, and the launches

@@ -137,7 +137,7 @@ class UnitRun:
         self.objective = self.objective or self._evaluator.primary
         self._points = evaluation_points(self._method.hp.updates, e.points)
         state = self._continued()
-        self._told_commit()
+        self._progress.commits = sorted({*self._progress.commits, *filter(None, [commit()])})
         if state is None:
             self.store.write_config(self.unit)
         return fit(self._method, self._data, seeds, self._points, device=self.device, state=state,
@@ -166,9 +166,6 @@ class UnitRun:
         self._notes.append(f"it goes on from update {state.update} of {self.unit.configuration.knobs['updates']}")
         self._progress = progress
         return state
-
-    def _told_commit(self) -> None:
-        self._progress.commits = sorted({*self._progress.commits, *filter(None, [commit()])})
 
     def _go_on(self, state: TrainState, rows: Sequence[Row]) -> dict[str, Any]:
         report = self._report(state, rows, "running", int(state.alive.sum()))
