@@ -20,31 +20,38 @@ from analysis.text.formatting import slug
 from study.schema.outcomes import ending
 
 SAID = ("seed", "verdict", "flags", "reason")  # of the replicate that a sheet shows
-BEST = 2  # the group of the best cells
+BEST, CONFIRMED = 2, 3  # groups of sheets whose cells differ
+WHERE = {BEST: "each arm at its best design cell, ", CONFIRMED: "each arm at its best confirmed settings, "}
 CHAINS = 6  # rows of the joint figure
 TRIES = 3  # common seeds looked at for one whose sheets were all kept
 
 
 class Samples(Panel):
     """Sheets of one seed: at each arm's declared cell, at the cell with the widest span of divergence rates, at each
-    arm's best design cell."""
+    arm's best design cell, at its best confirmed settings."""
 
     name, title, folded = "samples", "Samples", "the sheets of single arms"
 
     def frame(self, study: Study) -> pd.DataFrame:
-        """A row per sheet: a configuration's replicate, `group` (0 at the declared cells, 1 at the widest span, BEST),
-        paths of `samples` and `nearest` (None where not kept), `common` (it has the seed of its group), `own` (its
-        group has no common seed)."""
-        cells = ran(study)
-        if common_cell(study) is None or cells.empty or study.pictures is None:
+        """A row per sheet: a configuration's replicate, `group` (0 at the declared cells, 1 at the widest span, BEST,
+        CONFIRMED), paths of `samples` and `nearest` (None where not kept), `common` (it has the seed of its group),
+        `own` (its group has no common seed)."""
+        if study.pictures is None:
             return pd.DataFrame()
+        groups = [*self._of_design(study), list(best_cells(study, "confirm")["config_hash"])]
+        return pd.DataFrame([{**row, "group": k} for k, hashes in enumerate(groups) for row in _sheets(study, hashes)])
+
+    def _of_design(self, study: Study) -> tuple[list[str], list[str], list[str]]:
+        """Configurations of the first three groups."""
+        cells = ran(study)
+        if common_cell(study) is None or cells.empty:
+            return [], [], []
         span = cells.groupby(CELL)["rate"].agg(lambda r: r.max() - r.min()).sort_values(ascending=False, kind="stable")
         widest = cells.set_index(CELL).loc[[span.index[0]]] if span.iloc[0] > 0 else cells.iloc[:0]
         declared = list(compared_cells(study)["config_hash"])
         other = [h for h in widest["config_hash"] if h not in declared]
         best = list(best_cells(study)["config_hash"])
-        groups = (declared, other, best if set(best) not in (set(declared), set(other)) else [])
-        return pd.DataFrame([{**row, "group": k} for k, hashes in enumerate(groups) for row in _sheets(study, hashes)])
+        return declared, other, best if set(best) not in (set(declared), set(other)) else []
 
     def is_shown(self, study: Study, frame: pd.DataFrame) -> bool:
         return len(frame) > 0 and bool(frame["samples"].notna().any())
@@ -53,7 +60,7 @@ class Samples(Panel):
         found: list[Figure] = []
         for k, some in frame.groupby("group"):
             known = {figure.name for figure in found}
-            group = [figure for figure in _group(study, [_plain(row) for row in some.to_dict("records")], k == BEST)
+            group = [figure for figure in _group(study, [_plain(row) for row in some.to_dict("records")], int(str(k)))
                      if figure.name not in known]
             later = bool(found) or sum(not _is_joint(figure) for figure in group) > OPEN
             found += [replace(figure, folded=later and not _is_joint(figure)) for figure in group]
@@ -65,7 +72,8 @@ class Samples(Panel):
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         return ("One seed for all arms, so that all start from the same noise: the smallest at which every arm shown "
                 "survived that has a survivor, not the best. At the declared cells, at the cell where the arms' "
-                "divergence rates differ most, and at each arm's best design cell, with verdict and flags."
+                "divergence rates differ most, at each arm's best design cell, and at its best settings among the "
+                "confirmed, with verdict and flags."
                 + (" Where no seed survived in all arms each shows its own first survivor, as the note says."
                    if frame["own"].any() else "")
                 + (" Nearest: training images that are nearest in pixels, right of a sample in the joint figure, else "
@@ -127,10 +135,10 @@ def _is_joint(figure: Figure) -> bool:
     return figure.name.startswith("joint")
 
 
-def _group(study: Study, found: list[dict[str, Any]], best: bool) -> list[Figure]:
+def _group(study: Study, found: list[dict[str, Any]], group: int) -> list[Figure]:
     """The joint figure of these sheets, in which an arm that has none is named, then each alone."""
     there = [sheet for sheet in found if sheet["samples"] is not None]
-    figures = [_joint(study, found, best)] if there and len(found) > 1 else []
+    figures = [_joint(study, found, group)] if there and len(found) > 1 else []
     for row in there:
         heading = f"{row['arm']} at {row['step_size']:.4g}, {row['mcmc_steps']:g} steps"
         note = f"{'' if row.get('common') else 'own '}seed {int(row['seed'])}, {ending(row)}"
@@ -146,7 +154,7 @@ def _said(found: Iterable[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([{k: row.get(k) for k in ("arm", *CELL, *SAID)} for row in found])
 
 
-def _joint(study: Study, found: list[dict[str, Any]], best: bool) -> Figure:
+def _joint(study: Study, found: list[dict[str, Any]], group: int) -> Figure:
     """One column per arm, one row per chain: as it goes into a paper."""
     shape = study.plan.data.shape
     columns = [sheets.Column(
@@ -160,9 +168,11 @@ def _joint(study: Study, found: list[dict[str, Any]], best: bool) -> Figure:
     if real is not None:
         columns.insert(0, sheets.Column("training data", sheets.cut(real, shape, CHAINS), []))
     seeds = sorted({int(row["seed"]) for row in found if row["samples"]})
-    heading = ("each arm at its best design cell, " if best else "side by side, ") + (
+    heading = WHERE.get(group, "side by side, ") + (
         f"seed {seeds[0]}" if len(seeds) == 1 else "own seeds")
-    name = "joint_best" if best else f"joint_{slug(f'''{found[0]['step_size']:g}''')}_{found[0]['mcmc_steps']:g}"
+    first = found[0]
+    where = f"{slug(f'''{first['step_size']:g}''')}_{first['mcmc_steps']:g}"
+    name = {BEST: "joint_best", CONFIRMED: "joint_confirmed"}.get(group, f"joint_{where}")
     return Figure(name, heading, _said(found), partial(sheets.side_by_side, columns), sheets.joint_size(columns),
                   f"Samples of {len(found)} arms, {heading}, each beside its nearest training image")
 

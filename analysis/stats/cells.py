@@ -94,9 +94,11 @@ def common_cell(study: Study) -> tuple[float, int] | None:
     return None if cell is None else (cell.step_size, cell.mcmc_steps)
 
 
-def best_cells(study: Study) -> pd.DataFrame:
-    """For each arm the design cell with the best mean of the primary among those with the fewest diverged."""
-    frame = grid(study)
+def best_cells(study: Study, phase: str = "design") -> pd.DataFrame:
+    """For each arm the design cell, or the confirmed configuration, with the best mean of the primary among those with
+    the fewest diverged."""
+    frame = grid(study) if phase == "design" else summaries(study.finals[study.finals["phase"] == phase],
+                                                            [study.primary])
     best_first = frame[frame["n"] > 0].sort_values(["rate", "mean", *CELL],
                                                    ascending=[True, study.lower_is_better, True, True])
     return in_plan_order(study, best_first.drop_duplicates("arm"))

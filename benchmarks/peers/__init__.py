@@ -45,13 +45,14 @@ def batch(data: Tensor, size: int) -> Tensor:
     return data[torch.randint(len(data), (size,))]
 
 
-def plain_loop(f: nn.Module, data: Tensor, size: int, steps: int, delta: float) -> Update:
+def plain_loop(f: nn.Module, data: Tensor, size: int, steps: int, delta: float, lr: float = 1e-3,
+               pool: Tensor | None = None) -> Update:
     """The loop that a paper's code has."""
-    energy, pool = Energy(f), torch.randn(POOL, *data.shape[1:])
-    adam = torch.optim.Adam(f.parameters(), 1e-3)
+    energy, adam = Energy(f), torch.optim.Adam(f.parameters(), lr)
+    pool = torch.randn(POOL, *data.shape[1:]) if pool is None else pool
 
     def update() -> None:
-        turn = torch.randint(POOL, (size,))
+        turn = torch.randint(len(pool), (size,))
         x = pool[turn]
         for _ in range(steps):
             x = x.detach().requires_grad_()

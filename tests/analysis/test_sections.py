@@ -43,6 +43,17 @@ def test_each_arm_stands_at_its_best_cell_with_verdict_and_flags(study):
         panel.figures(study, frame[frame["group"] == 0])) + 1  # a sheet of its own is not drawn twice
 
 
+def test_without_a_design_each_arm_stands_at_its_best_confirmed_settings(study):
+    best = best_cells(study).set_index("arm")
+    design = study.finals[study.finals["phase"] == "design"]
+    confirmed = replace(study, finals=design.assign(phase="confirm"))  # of the same settings the same is best
+    panel = samples.Samples()
+    frame = panel.frame(confirmed)
+    shown = {figure.name: figure for figure in panel.figures(confirmed, frame)}["joint_confirmed"]
+    assert shown.frame.set_index("arm")[CELL].to_dict("index") == best[CELL].to_dict("index") and not shown.folded
+    assert set(frame["group"]) == {samples.CONFIRMED}
+
+
 def finals(alive):
     return pd.DataFrame([{"config_hash": arm, "arm": arm, "step_size": 0.1, "seed": seed, "diverged": seed not in some}
                          for arm, some in alive.items() for seed in range(4)])
