@@ -148,6 +148,14 @@ def machine() -> str:
     return f"{name} ({', '.join(unit for unit in UNITS if unit in info.split()) or platform.machine()})"
 
 
+def write(name: str, about: str, shown: str) -> None:
+    """Put a table into docs/benchmarks.md, at its place."""
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, _, tail = rest.partition("<!-- end -->\n")
+    when = f"{date.today().isoformat()}, {machine()}, torch {torch.__version__}, {about}."
+    PAGE.write_text(f"{head}<!-- {name} -->\n{when}\n\n{shown}\n<!-- end -->\n{tail}", encoding="utf-8")
+
+
 def table(rows: Sequence[Row]) -> str:
     """The rows as Markdown."""
     def goal(row: Row) -> str:
@@ -176,11 +184,7 @@ def main() -> None:
     if options.write:
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame([asdict(row) for row in rows]).round(3).to_csv(RESULTS, index=False)
-        head, _, rest = PAGE.read_text(encoding="utf-8").partition("<!-- speed -->\n")
-        _, _, tail = rest.partition("<!-- end -->\n")
-        about = (f"{date.today().isoformat()}, {machine()}, torch {torch.__version__}, {speed / 1e9:.0f} GFLOP/s in "
-                 "fp32.")
-        PAGE.write_text(f"{head}<!-- speed -->\n{about}\n\n{table(rows)}\n<!-- end -->\n{tail}", encoding="utf-8")
+        write("speed", f"{speed / 1e9:.0f} GFLOP/s in fp32", table(rows))
     for line in lost:
         print(f"fell by a fifth: {line}", file=sys.stderr)
     sys.exit(1 if lost else 0)

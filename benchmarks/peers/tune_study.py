@@ -1,4 +1,4 @@
-"""The same search as people would write it: Ray Tune, OptunaSearch in a Repeater, MLflowLoggerCallback, one trial a seed.
+"""The same search as people would write it: Ray Tune, OptunaSearch, Repeater, MLflowLoggerCallback, a trial a seed.
 
     python -m benchmarks.peers.tune_study '{"trials": 16, "replicates": 6, ...}'
 
@@ -53,8 +53,8 @@ def main() -> None:
     space = {**told, "step_size": tune.loguniform(0.05, 0.3), "lr": tune.loguniform(5e-4, 8e-3)}
     tuner = tune.Tuner(
         train, param_space=space,
-        tune_config=tune.TuneConfig(search_alg=Repeater(OptunaSearch(seed=0), repeat=replicates), metric="energy_distance",
-                                    mode="min", num_samples=trials * replicates, reuse_actors=True),
+        tune_config=tune.TuneConfig(metric="energy_distance", mode="min", num_samples=trials * replicates,
+                                    search_alg=Repeater(OptunaSearch(seed=0), repeat=replicates), reuse_actors=True),
         run_config=tune.RunConfig(storage_path=str(Path.cwd() / "results"), verbose=0, callbacks=[
             MLflowLoggerCallback(tracking_uri=f"sqlite:///{Path.cwd()}/mlflow.db", experiment_name="peer")]))
     found = tuner.fit()

@@ -32,6 +32,7 @@ from models.noise import Noise
 from models.stability.divergence import kappa
 from models.training.batches import batch
 from models.training.fit import as_array, evaluation_noise, judged_draw, sample
+from models.training.living import living, rows_of
 from models.training.step import Info, TrainState
 
 KAPPA_PARTICLES = 32
@@ -55,6 +56,11 @@ class Evaluator:
 
     def point(self, state: TrainState, infos: Sequence[Info]) -> list[dict[str, float]]:
         """During training: one dictionary a replicate, empty where it diverged. `infos`: since the last point."""
+        part, rows = self._living(state)
+        found = self._point(part, [Info(*(value[rows] for value in info)) for info in infos]) if rows else []
+        return _spread(found, rows, state)
+
+    def _point(self, state: TrainState, infos: Sequence[Info]) -> list[dict[str, float]]:
         noise, method = evaluation_noise(state), self.method.at(state.update)
         draw = method.draw(state.nets, state.pool, noise, self.samples)
         window = {name: torch.stack(values) for name, values in
@@ -74,15 +80,30 @@ class Evaluator:
         samples = {name: as_array(x) for name, x in judged.items()}
         for r in range(len(state.seeds)):
             quality_now = {name: self.metrics(x[r]) for name, x in samples.items() if np.isfinite(x[r]).all()}
-            rows.append(_finite({k: v[r] for k, v in means.items()} | quality_now) if state.alive[r] else {})
+            rows.append(_finite({k: v[r] for k, v in means.items()} | quality_now))
         return rows
 
     def final(self, state: TrainState) -> tuple[list[dict[str, float]], np.ndarray]:
         """After training: all measures of short-run samples; of at most 64 chains `long_run` times longer the primary
         one, and whether they have converged.
 
-        Returns one dictionary a replicate (empty where it diverged) and the short-run samples, (R, n, *shape).
+        Returns one dictionary a replicate and the short-run samples, (R, n, *shape); where it diverged empty and NaN.
         """
+        samples = np.full((len(state.seeds), self.samples, *self.method.shape), np.nan, np.float32)
+        part, rows = self._living(state)
+        found: list[dict[str, float]] = []
+        if rows:
+            found, samples[rows] = self._final(part)
+        return _spread(found, rows, state), samples
+
+    def _living(self, state: TrainState) -> tuple[TrainState, list[int]]:
+        """The part of it that lives, and its rows; none where none does."""
+        if not bool(state.alive.any()):
+            return state, []
+        part = living(self.method, self.metrics.data, state)
+        return part, rows_of(part, state)
+
+    def _final(self, state: TrainState) -> tuple[list[dict[str, float]], np.ndarray]:
         noise, method = evaluation_noise(state), self.method.at(state.update)
         samples = sample(method, state, self.samples, noise)
         longer = self._longer(method, state, noise)
@@ -92,7 +113,7 @@ class Evaluator:
         raw = as_array(method.draw(state.nets, state.pool, noise, self.samples).x) if _is_other(method) else None
         for r, images in enumerate(samples):
             row: dict[str, float] = {}
-            if state.alive[r] and np.isfinite(images).all():
+            if np.isfinite(images).all():
                 row = self.metrics.all(images)
                 if raw is not None and np.isfinite(raw[r]).all():
                     row[raw_name(self.primary)] = self.metrics(raw[r])
@@ -180,6 +201,12 @@ def _kappa(method: Method, state: TrainState, draw: Draw, noise: Noise) -> Tenso
     gauges = [kappa(potential, points[:, :KAPPA_PARTICLES], step_size, noise.generators)
               for potential, points, step_size in method.curvature_probes(state.nets, draw)]
     return torch.stack(gauges).amax(0)
+
+
+def _spread(found: Sequence[dict[str, float]], rows: Sequence[int], state: TrainState) -> list[dict[str, float]]:
+    """What was found of these rows, for every replicate: empty where it diverged."""
+    known = dict(zip(rows, found, strict=True))
+    return [known[r] if alive else {} for r, alive in enumerate(state.alive.tolist())]
 
 
 def _is_other(method: Method) -> bool:

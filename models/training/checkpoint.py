@@ -13,8 +13,6 @@ from torch import Tensor
 
 from models.data.data import Data
 from models.methods.method import Method
-from models.networks.layers import Network
-from models.training.adam import Adam
 from models.training.step import TrainState, init_state
 
 
@@ -25,7 +23,7 @@ class CheckpointError(ValueError):
 def save_state(state: TrainState, trained: Mapping[str, Any] | None = None) -> bytes:
     """Networks, optimisers, particles, every replicate's generator, the data position and the monitor. trained: what
     rebuilds them (`kept.keep`)."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in _tensors(state).items()}
+    tensors = {name: t.detach().cpu().contiguous() for name, t in state.tensors().items()}
     tensors |= {f"generator.{r}": g.get_state() for r, g in enumerate(state.noise.generators)}
     header = {"update": state.update, "seeds": list(state.seeds), "device": state.device.type}
     header |= {"trained": trained} if trained else {}
@@ -60,7 +58,7 @@ def fill(state: TrainState, tensors: Mapping[str, Tensor], header: Mapping[str, 
     """Make a new state that of these rows of what was saved; its chance on the same kind of device only, since
     another's streams differ. Raises CheckpointError."""
     state.update = header["update"]
-    targets = _tensors(state)
+    targets = state.tensors()
     expected = targets.keys() | {f"generator.{r}" for r in range(len(header["seeds"]))}
     if tensors.keys() != expected:
         raise CheckpointError(f"checkpoint of another configuration: {sorted(tensors.keys() ^ expected)[:3]} differ")
@@ -74,23 +72,3 @@ def fill(state: TrainState, tensors: Mapping[str, Tensor], header: Mapping[str, 
     if header["device"] == state.device.type:
         for r, generator in zip(rows, state.noise.generators, strict=True):
             generator.set_state(tensors[f"generator.{r}"])
-
-
-def _tensors(state: TrainState) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {name: getattr(state, name) for name in ("alive", "diverged_at", "reason", "gaps")}
-    found |= {f"monitor.{name}": t for name, t in state.monitor._asdict().items()}
-    if state.pool is not None:
-        found["pool"] = state.pool
-    found |= {f"memory.{name}": t for name, t in state.memory.items()}
-    for letter, network in zip(("f", "g"), state.averages or (), strict=False):
-        if network is not None:
-            found |= {f"average_{letter}.{name}": t for name, t in network.state_dict().items()}
-    pairs: list[tuple[str, Network | None, Adam | None]] = [
-        ("f", state.nets.f, state.adam_f), ("g", state.nets.g, state.adam_g)]
-    for letter, network, adam in pairs:
-        if network is None or adam is None:
-            continue
-        found |= {f"{letter}.{name}": t for name, t in network.state_dict().items()}
-        for name, moments in (("first", adam.first), ("second", adam.second)):
-            found |= {f"adam_{letter}.{name}.{k}": t for k, t in enumerate(moments)}
-    return found

@@ -10,9 +10,10 @@ import torch
 from models.data.data import Data
 from models.methods.method import Draw, Method
 from models.noise import Noise, generators_for
+from models.training.living import living, put_back, widened
 from models.training.step import Info, TrainState, init_state, train_step
 
-Hook = Callable[[TrainState, list[Info]], None]
+Hook = Callable[[Callable[[], TrainState], list[Info]], None]
 
 
 def fit(method: Method, data: Data, seeds: Sequence[int], points: Sequence[int] = (), *,
@@ -22,20 +23,27 @@ def fit(method: Method, data: Data, seeds: Sequence[int], points: Sequence[int] 
     (none: after the last update), and what every update since the one before showed. Ends once no replicate lives.
 
     The state is one object that each update changes. state: where to go on from, with `seen`, what the updates since
-    its last point showed. between: called after each update that is no point.
+    its last point showed. between: called after each update that is no point, with what gives the state.
     """
     state = init_state(method, data, seeds, device) if state is None else state
-    infos = list(seen)
+    part, infos = living(method, data, state), list(seen)
+    lived = int(part.alive.sum())
+
+    def whole() -> TrainState:
+        return put_back(part, state)
+
     for point in points or [method.hp.updates]:
-        if point <= state.update:
+        if point <= part.update:
             continue
-        while state.update < point and bool(state.alive.any()):
-            state, info = train_step(method, data, state)
-            infos.append(info)
-            if between is not None and state.update < point:
-                between(state, infos)
-        yield state, infos
-        if not bool(state.alive.any()):
+        while part.update < point and bool(part.alive.any()):
+            part, info = train_step(method, data, part)
+            infos.append(widened(info, part, state))
+            if 0 < (lives := int(part.alive.sum())) < lived:
+                part, lived = living(method, data, whole()), lives
+            if between is not None and part.update < point:
+                between(whole, infos)
+        yield whole(), infos
+        if not bool(part.alive.any()):
             return
         infos = []
 

@@ -58,6 +58,26 @@ class TrainState:
         """Where it trains."""
         return self.alive.device
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it but the generators, by name, each with a leading R; they are the state's own, not copies."""
+        found: dict[str, Tensor] = {name: getattr(self, name) for name in ("alive", "diverged_at", "reason", "gaps")}
+        found |= {f"monitor.{name}": t for name, t in self.monitor._asdict().items()}
+        if self.pool is not None:
+            found["pool"] = self.pool
+        found |= {f"memory.{name}": t for name, t in self.memory.items()}
+        for letter, network in zip(("f", "g"), self.averages or (), strict=False):
+            if network is not None:
+                found |= {f"average_{letter}.{name}": t for name, t in network.state_dict().items()}
+        pairs: list[tuple[str, Network | None, Adam | None]] = [
+            ("f", self.nets.f, self.adam_f), ("g", self.nets.g, self.adam_g)]
+        for letter, network, adam in pairs:
+            if network is None or adam is None:
+                continue
+            found |= {f"{letter}.{name}": t for name, t in network.state_dict().items()}
+            for name, moments in (("first", adam.first), ("second", adam.second)):
+                found |= {f"adam_{letter}.{name}.{k}": t for k, t in enumerate(moments)}
+        return found
+
 
 class Info(NamedTuple):
     """What one update shows, each (R,); NaN where there is nothing to show (no g, a chain of one step)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,10 +176,10 @@ class UnitRun:
             self._checkpoint(state, [])
         return report
 
-    def _between(self, state: TrainState, infos: Sequence[Info]) -> None:
+    def _between(self, state: Callable[[], TrainState], infos: Sequence[Info]) -> None:
         if self._checkpoint_is_due():
             self._clock()
-            self._checkpoint(state, infos)
+            self._checkpoint(state(), infos)
 
     def _checkpoint_is_due(self) -> bool:
         return time.monotonic() - self._saved >= max(self._checkpoint_seconds, CHECKPOINT_SHARE * self._save_cost)

@@ -36,7 +36,7 @@ def test_it_goes_on_from_a_state_as_if_it_had_never_stopped() -> None:
     on = tiny.data(tiny.PLANE)
     method = tiny.method("jko", on)
     kept: list[Any] = []
-    between = lambda state, infos: kept.append((state.update, list(infos)))  # noqa: E731
+    between = lambda state, infos: kept.append((state().update, list(infos)))  # noqa: E731
     [(half, seen)] = models.fit(method, on, [3, 1], [2], between=between)
     assert [(update, len(infos)) for update, infos in kept] == [(1, 1)]  # the second is a point
     [(state, infos)] = models.fit(method, on, [3, 1], [2, 4], state=half, seen=seen)
