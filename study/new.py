@@ -100,6 +100,8 @@ def _new(arguments: argparse.Namespace) -> int:
     if problem := name_problem(name):
         raise StorageError(f"--study: {problem}")
     out = Path(arguments.out or f"{name}.yaml")
+    if out.is_dir():
+        raise StorageError(f"--out {out}: is a folder, expected a file, such as {out / name}.yaml")
     if out.exists() and not arguments.force:
         raise StorageError(f"--out {out}: is there already; --force writes over it")
     chosen = options({kind: place, "size": arguments.size or SIZE, "channels": 3} | (

@@ -36,6 +36,8 @@ def check(uri: str) -> None:
     if path := address.sqlite_path(uri):
         if not path.is_file():
             raise ReportError(f"no tracking store at {path}: run a study first, or name its store with --tracking-uri")
+        if problem := address.foreign(path):
+            raise ReportError(f"tracking URI: {problem}")
     elif uri.startswith(address.SERVER):
         _check_server(uri)
     elif uri.startswith(("postgresql", "mysql")):

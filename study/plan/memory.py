@@ -20,6 +20,8 @@ from study.spec.model import Arm, StudySpec, cells_of
 LIMITS = tuple(Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory/memory.limit_in_bytes"))
 SMALL = 2**30  # bytes, by the rough guess, below which every machine will do and nothing is counted
 ROUGH = 400  # bytes a pixel and channel of f's first stage, more than the usual settings take
+ROUGH_WEIGHTS = 4096  # bytes for each square of the width: weights, gradients and Adam's moments
+BEYOND = 2**50  # bytes, by the rough guess, that no machine has: nothing more is counted
 MOST = 3  # settings of an arm that are counted: the largest by the rough guess
 NO_MATTER = ("step_size", "latent_step_size", "posterior_step_size", "mcmc_steps", "latent_steps", "temperature",
              "lr_f", "lr_g", "jko_weight", "beta", "updates")
@@ -27,9 +29,7 @@ SETTINGS = 4096  # that are looked at
 
 
 def largest(spec: StudySpec, data: Space) -> PlannedMemory | None:
-    """The unit that holds most; None where all are small, and in the plane."""
-    if len(data.shape) == 1:
-        return None
+    """The unit that holds most; None where all are small."""
     replicates = max(map(spec.replicates, PHASES))
     found: list[PlannedMemory] = []
     for arm in spec.arms.values():
@@ -38,7 +38,8 @@ def largest(spec: StudySpec, data: Space) -> PlannedMemory | None:
         for hp in rough:
             if hps[hp] > SMALL or _is_outside(arm, hp):
                 found.append(PlannedMemory(arm=arm.name, replicates=replicates,
-                                           bytes=_counted(arm, hp, data, replicates)))
+                                           bytes=int(hps[hp]) if hps[hp] > BEYOND else
+                                           _counted(arm, hp, data, replicates)))
     return max((one for one in found if one.bytes), key=lambda one: one.bytes, default=None)
 
 
@@ -58,7 +59,7 @@ def memory_problem(planned: PlannedMemory | None, gpu: float | str) -> str | Non
     if planned.bytes <= has:
         return None
     return (f"arm {planned.arm} with {planned.replicates} replicates needs {gib(planned.bytes)} for one update, and "
-            f"{where} {gib(has)}; a smaller micro_batch or batch_size, fewer particles or "
+            f"{where} {gib(has)}; a smaller width, micro_batch or batch_size, fewer particles or "
             "replicates need less")
 
 
@@ -91,8 +92,9 @@ def _settings(spec: StudySpec, arm: Arm) -> Iterator[dict[str, Any]]:
 def _rough(hp: HParams, data: Space) -> float:
     wide = max(like_width(hp), getattr(hp, "width_g", None) or 0)
     pool = 8 * 4 * math.prod(data.shape) * getattr(hp, "particles", 0)
-    return (ROUGH * wide * math.prod(data.shape[1:]) * hp.batch_size * (1 + hp.uses_generator) + pool) * (
-        1 + (hp.precision == "fp64"))
+    nets = (ROUGH * wide * math.prod(data.shape[1:]) * hp.batch_size + ROUGH_WEIGHTS * wide**2) * (
+        1 + hp.uses_generator)
+    return (nets + pool) * (1 + (hp.precision == "fp64"))
 
 
 def _rough_key(hp: HParams) -> tuple[Any, ...]:

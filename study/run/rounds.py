@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ray import tune
+from ray.air.execution._internal import actor_manager
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune import Callback
+from ray.tune.execution import tune_controller
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from study.run.cluster import probe
+from study.run.cluster.failure import outcome
 from study.run.dispatch import DIED, Dispatch, End, Failed, Finished, Moved, OutOfMemory, Watcher
 from study.run.interrupt import tell_of_interrupt
 from study.run.sources import Source
@@ -29,6 +33,8 @@ NODE_ID = "ray.io/node-id"  # the label that Ray gives each node
 KNOWN = "spec.json"  # a file of the study that every launch writes before its first unit
 NODE_DIED = ("its node has died", "is unavailable")  # Ray's words; the second until it has missed enough heartbeats
 LOW_MEMORY = ("OutOfMemoryError", "running low on memory")  # Ray's memory monitor killed the worker
+for module in (actor_manager, tune_controller):  # Tune knows a dead worker by the first, and would end by the second
+    vars(module)["RayActorError"] = (RayActorError, OutOfMemoryError)
 
 
 class Worker(tune.Trainable):
@@ -169,7 +175,7 @@ def _failure(trial: Any) -> End:
     if any(words in said for words in NODE_DIED):
         return Moved()
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return Failed(DIED if not lines or lines[-1].startswith("The actor") else lines[-1][:300])
+    return Failed(DIED if not lines or lines[-1].startswith("The actor") else outcome(said, 300))
 
 
 def _placement(resources: Mapping[str, float], excluded: str) -> tune.PlacementGroupFactory:

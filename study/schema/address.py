@@ -1,9 +1,11 @@
-"""The address of MLflow's store and of artifacts: which one is meant, and why none can have it. Asks nobody."""
+"""The address of MLflow's store and of artifacts: which one is meant, and why none can have it. Asks no server."""
 
 from __future__ import annotations
 
 import os
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -40,6 +42,22 @@ def sqlite_path(uri: str) -> Path | None:
     from sqlalchemy.engine import make_url
 
     return Path(make_url(uri).database or "") if uri.startswith("sqlite") else None
+
+
+def foreign(path: Path) -> str | None:
+    """Why an SQLite file cannot be MLflow's, as one sentence: it holds another program's tables, to which MLflow would
+    add its own. None where it may be; what is no database MLflow names itself."""
+    if not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            found = {name for name, in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:
+        return None
+    if not found or "experiments" in found:
+        return None
+    return (f"{str(path)!r} is the database of another program (tables {', '.join(sorted(found)[:3])}), expected "
+            "MLflow's, or a file that is not there yet")
 
 
 def local_path(location: str) -> Path | None:

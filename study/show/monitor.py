@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from study.plan.cost import cost
 from study.plan.identity import knobs_text
@@ -60,7 +60,8 @@ class Monitor:
             self.tracking.start_launch, as_yaml(self.spec.resolved()), self.plan.plain(), provenance(),
             self.store.place, self.store.read(DATA_SHEET), self.store.places)
         counted = self.results.counted
-        self._queue.put(LACKING, functools.partial(self._tell_of_lacking, counted), first=True)
+        held = {config_hash: {*sum(map(block_seeds, units), ())} for config_hash, units in self._done.items()}
+        self._queue.put(LACKING, functools.partial(self._tell_of_lacking, counted, held), first=True)
         self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), counted), first=True)
         self._queue.start()
 
@@ -218,9 +219,12 @@ class Monitor:
         except StorageError as error:
             raise TrackingError(str(error), away=True) from error
 
-    def _tell_of_lacking(self, counted: Counted) -> None:
-        lacking = [config_hash for config_hash, tags in self.tracking.shown().items() if config_hash in counted.arms
-                   and {*sum(tags.blocks, ())} - {*sum(map(block_seeds, list(self._done.get(config_hash, ()))), ())}]
+    def _tell_of_lacking(self, counted: Counted, held: Mapping[str, Collection[int]]) -> None:
+        """held: config_hash -> seeds that are finished as the launch begins."""
+        mine = {config_hash: tags for config_hash, tags in self.tracking.shown().items()
+                if config_hash in counted.arms or self.plan.study_version in tags.versions}
+        lacking = [config_hash for config_hash, tags in mine.items()
+                   if {*sum(tags.blocks, ())}.difference(held.get(config_hash, ()))]
         if lacking:
             self.progress.say(f"MLflow shows results of {len(lacking)} configurations that the storage lacks; they are "
                               "trained again. `python -m study.restore` with the same options brings them back instead")

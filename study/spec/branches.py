@@ -7,15 +7,17 @@ such pairings does so for each.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, WITH, Report, missing
 from study.spec.places import unknown
 from study.spec.problems import Path, dotted
 
-Read = Callable[[Iterable[str], str, Path, Any, Report], Any]
+Read = Callable[..., Any]  # of (methods, knob, path, raw, report), as those of knobs.py
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class Section:
             hint = f"; move it into a branch, such as {branch}: {{{knob}: ...}}" if is_shared and branch else ""
             self.report(path, lacking + hint)
             return 0
-        before = self.problems
-        value = self.read(methods or [m for m in METHODS if knob in KNOBS[m]][:1], knob, path, raw, self.report)
+        before, read = self.problems, partial(self.read, paired=True) if zipped else self.read
+        value = read(methods or [m for m in METHODS if knob in KNOBS[m]][:1], knob, path, raw, self.report)
         if self.problems > before:
             return 0
         for arm in arms:
@@ -119,6 +121,11 @@ class Section:
         if all(sizes.values()) and len(set(sizes.values())) > 1:
             counts = ", ".join(f"{knob} has {size}" for knob, size in sizes.items())
             self.report(path, f"expected lists of equal length; {counts}")
+        elif all(sizes.values()) and arms:
+            rows = Counter(zip(*(self.found[next(iter(arms))][knob].value for knob in raw), strict=True))
+            if twice := [row for row, times in rows.items() if times > 1]:
+                said = ", ".join(f"{knob} {level}" for knob, level in zip(raw, twice[0], strict=True))
+                self.report(path, f"{said} stand together twice")
 
     def _check_pairs(self) -> None:
         """A branch that replaces one knob of a shared pair leaves the other without partner."""

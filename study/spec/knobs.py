@@ -133,13 +133,15 @@ def read_value(methods: Iterable[str], knob: str, path: Path, raw: Any, report: 
     return coerce(methods[0], knob, raw)
 
 
-def read_levels(methods: Iterable[str], knob: str, path: Path, raw: Any, report: Report) -> tuple[Any, ...]:
-    """The levels of a factor of the design: a list, or one fixed value. () after a report."""
+def read_levels(methods: Iterable[str], knob: str, path: Path, raw: Any, report: Report, *,
+                paired: bool = False) -> tuple[Any, ...]:
+    """The levels of a factor of the design: a list, or one fixed value. () after a report. paired: in a `zip`, where a
+    level may come again beside another one."""
     if isinstance(raw, dict):
         report(path, "found a mapping, expected a list of levels or one value; ranges belong to search.space")
         return ()
     return _distinct(methods, knob, path, raw if isinstance(raw, list) else [raw], report,
-                     lambda i: (*path, i) if isinstance(raw, list) else path)
+                     lambda i: (*path, i) if isinstance(raw, list) else path, again=paired)
 
 
 def read_range(methods: Iterable[str], knob: str, path: Path, raw: Any, report: Report) -> Range | tuple[Any] | None:
@@ -160,7 +162,7 @@ def read_range(methods: Iterable[str], knob: str, path: Path, raw: Any, report: 
 
 
 def _distinct(methods: Iterable[str], knob: str, path: Path, raw: list[Any], report: Report,
-              place: Callable[[int], Path]) -> tuple[Any, ...]:
+              place: Callable[[int], Path], again: bool = False) -> tuple[Any, ...]:
     problems = 0
 
     def count(where: Path, message: str) -> None:
@@ -170,13 +172,13 @@ def _distinct(methods: Iterable[str], knob: str, path: Path, raw: list[Any], rep
 
     if not raw:
         count(path, "found an empty list, expected at least one value")
-    values: dict[tuple[type, Any], None] = {}
+    values: list[tuple[type, Any]] = []
     for i, item in enumerate(raw):
         before = problems
         value = read_value(methods, knob, place(i), item, count)
-        if problems == before and (type(value), value) in values:
+        if problems == before and (type(value), value) in values and not again:
             count(place(i), f"{value!r} stands twice in the list")
-        values[type(value), value] = None
+        values.append((type(value), value))
     return () if problems else tuple(value for _, value in values)
 
 

@@ -82,7 +82,7 @@ def text_of(file: str | os.PathLike[str]) -> str:
     """The text of a study's file. Raises SpecError when it cannot be read, is too large or no text."""
     name = os.fspath(file)
     if not name:
-        raise SpecError(["--space '': expected a study's YAML file, such as search_spaces/jko.yaml"])
+        raise SpecError(["found an empty name, expected a study's YAML file, such as search_spaces/jko.yaml"])
     try:
         with open(name, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)

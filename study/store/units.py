@@ -132,8 +132,20 @@ class Store(Files):
                 if n not in (DONE, STATE) and not n.startswith(CHECKPOINT) and not n.endswith(".tmp")]
 
     def done(self, unit: Unit) -> Manifest | None:
-        """The manifest of a unit whose files are all there with their sizes, else None: then the unit runs again."""
-        return self._done(unit.key)
+        """The manifest of a unit whose files are all there with their sizes, else None: then the unit runs again. So
+        does one in whose place another's files lie."""
+        manifest = self._done(unit.key)
+        return manifest if manifest is None or self._is_of(unit.key, self.read(f"{unit.key}/{CONFIG}")) else None
+
+    def _is_of(self, key: str, config: bytes | None) -> bool:
+        """Whether a configuration's file is that of the unit in whose place it lies; a damaged one may be."""
+        try:
+            if config is None or Unit.read(unsealed(json.loads(config))).key == key:
+                return True
+        except (ValueError, RecursionError):
+            return True
+        log.warning("%s/%s/%s/%s is of another unit; %s", self.uri, self.study, key, CONFIG, AGAIN)
+        return False
 
     def done_units(self, tidy: bool = False) -> Iterator[tuple[Unit, Manifest]]:
         """Every unit that is done, with its manifest, in the order of their paths.
@@ -155,15 +167,17 @@ class Store(Files):
             manifest = self._done(key, sizes)
             if manifest is not None:
                 try:
-                    config = json.loads(self._verified(key, CONFIG, manifest))
+                    config = self._verified(key, CONFIG, manifest)
                 except DamagedError as error:
                     if tidy:
                         self._discard(key, error)
                     continue
+                if not self._is_of(key, config):
+                    continue
                 if tidy and manifest.status != PRUNED:
                     for left in leftovers.get(path.rpartition("/")[0], ()):
                         self.delete(f"{key}/{left}")
-                yield Unit.read(config), manifest
+                yield Unit.read(json.loads(config)), manifest
 
     def discard_if_damaged(self, unit: Unit, manifest: Manifest) -> bool:
         """Remove the manifest of a unit of which a file has not its checksum, so that the unit runs again; whether."""

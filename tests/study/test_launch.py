@@ -207,7 +207,7 @@ def test_to_look_is_one_thing_at_a_time(space: str, capsys: pytest.CaptureFixtur
         main(["--space", space, "--status", "--dry-run"])
     assert "not allowed with" in capsys.readouterr().err
     assert main(["--space", ""]) == 2
-    assert capsys.readouterr().err.startswith("--space '': expected a study's YAML file")
+    assert capsys.readouterr().err.startswith("found an empty name, expected a study's")
 
 
 def test_an_extractor_that_cannot_be_used_is_one_sentence_with_its_place(

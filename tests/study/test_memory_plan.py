@@ -81,7 +81,7 @@ def test_a_machine_that_cannot_hold_a_unit_is_told_before_the_first_trial(
     assert main(["--space", "s.yaml", "--dry-run"]) == 0
     out, _ = capsys.readouterr()
     assert "memory: " in out and "cannot run here: arm jko with 4 replicates needs " in out
-    assert "this machine has 0.25 GiB; a smaller micro_batch" in out
+    assert "this machine has 0.25 GiB; a smaller width, micro_batch" in out
     assert main(["--space", "s.yaml"]) == 2
     out, found = capsys.readouterr()
     assert "memory: " in out and "arm jko with 4 replicates needs " in found and "starting Ray" not in out

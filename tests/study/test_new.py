@@ -95,6 +95,7 @@ def test_of_parquet_the_column_is_named_and_the_path_is_whole_where_it_lies_else
     (lambda: folder(40), [], "--images: found 40 different images, expected at least 56 (6 for search, 6 for confirm, "
                              "44 to train on)"),
     (lambda: (folder(60), Path("cats.yaml").touch()), [], "--out cats.yaml: is there already; --force writes over it"),
+    (lambda: folder(60), ["--out", ".", "--force"], "--out .: is a folder, expected a file, such as cats.yaml"),
     (lambda: folder(60), ["--out", "no/where.yaml"], "--out no/where.yaml: cannot be written: No such file"),
     (lambda: folder(60), ["--images", "../HOME"], "--images ../HOME: is or holds this folder"),
     (lambda: folder(60), ["--size", "65"], "--size: found 65, expected a whole number from 8 to 64"),

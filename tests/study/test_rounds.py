@@ -10,6 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.air.execution._internal import actor_manager
+from ray.exceptions import OutOfMemoryError
+from ray.tune.execution import tune_controller
 
 from study.run import unit_run as study_trial
 from study.run.cluster import probe
@@ -30,11 +33,24 @@ def a_round(watcher: Any, source: Fixed, excluded: set[str] | None = None) -> _R
     ("ray.exceptions.ActorDiedError\nThe actor died unexpectedly before finishing this task.\n", Failed(DIED)),
     ("ray.exceptions.ActorDiedError: The actor died because its node has died. Node Id: 1f\n", Moved()),
     ("ray.exceptions.OutOfMemoryError: Task was killed\n", OutOfMemory()),
-    ("ValueError: no\n", Failed("ValueError: no")), ("", Failed(DIED)), (None, Failed(DIED))])
+    ("ValueError: no\n", Failed("ValueError: no")), ("", Failed(DIED)), (None, Failed(DIED)),
+    ("Traceback:\n  File \"a.py\"\nKeyError: 1\n  File \"b.py\"\nown.BadError: third\nupdate: 3\n",
+     Failed("own.BadError: third update: 3"))])
 def test_how_a_worker_failed_is_read_from_what_ray_says_of_it(tmp_path: Path, said: str | None, how: End) -> None:
     if said is not None:
         (tmp_path / "error").write_text(said)
     assert _failure(SimpleNamespace(error_file=tmp_path / "error")) == how
+
+
+def test_tune_goes_on_where_ray_s_memory_monitor_stops_a_worker_that_trains() -> None:
+    """Ray raises another class than for a worker that dies while it starts; Tune alone would end the round."""
+    failed, ended = list[Exception](), list[Exception]()
+    actor = SimpleNamespace(actor_id=1, _on_error=lambda actor, error: ended.append(error))
+    task = SimpleNamespace(_tracked_actor=actor, _on_error=lambda actor, error: failed.append(error))
+    manager = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda tracked_actor: None)
+    error = OutOfMemoryError("low on memory")
+    actor_manager.RayActorManager._actor_task_failed(manager, task, error)
+    assert failed == ended == [error] and isinstance(error, tune_controller.RayActorError)
 
 
 def test_a_trial_that_is_pruned_is_not_asked_for_its_files(tmp_path: Path) -> None:

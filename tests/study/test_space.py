@@ -95,6 +95,14 @@ design:
     assert sorted(knobs_of(cells, "jko", "step_size", "mcmc_steps", "temperature")) == [(0.1, 20, 1.0), (0.2, 5, 1.0)]
 
 
+def test_a_level_may_come_again_beside_another_one_but_no_row_twice() -> None:
+    text = HEAD + "method: kl\ndesign: {zip: {step_size: [0.1, 0.2, 0.3], mcmc_steps: [5, 5, 10]}}\n"
+    cells = design_configurations(loads(text))
+    assert sorted(knobs_of(cells, "kl", "step_size", "mcmc_steps")) == [(0.1, 5), (0.2, 5), (0.3, 10)]
+    with pytest.raises(SpecError, match=r"design.zip: step_size 0.1, mcmc_steps 5 stand together twice"):
+        loads(text.replace("0.2", "0.1"))
+
+
 def test_a_design_without_levels_is_one_cell_an_arm() -> None:
     assert [c.arm for c in design_configurations(loads(HEAD + "method: [jko, kl]\ndesign: {}\n"))] == ["jko", "kl"]
 

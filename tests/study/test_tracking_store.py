@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import sqlite3
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from analysis.read.address import PassingError
+from analysis.read.address import PassingError, ReportError
 from analysis.read.store import Store as ReadStore
 from analysis.read.store import opened
 from study.show.tracking import Tracking, TrackingError
@@ -141,6 +142,19 @@ def test_a_store_that_cannot_be_opened_is_said_in_seconds(tmp_path: Path, monkey
     monkeypatch.undo()
     monkeypatch.setattr("pathlib.Path.touch", lambda path: open("/dev/null/x"))
     assert "Not a directory" in refusal(f"{at}/m.db")
+
+
+def test_another_program_s_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    import optuna
+
+    uri = f"sqlite:///{tmp_path}/optuna.db"
+    optuna.create_study(storage=uri)
+    before = (tmp_path / "optuna.db").read_bytes()
+    said = f"'{tmp_path}/optuna.db' is the database of another program (tables alembic_version, "
+    assert said in refusal(uri)
+    with pytest.raises(ReportError, match=re.escape(said)), opened(uri):
+        pass
+    assert (tmp_path / "optuna.db").read_bytes() == before
 
 
 def test_only_an_earlier_store_is_to_be_upgraded(uri: str) -> None:

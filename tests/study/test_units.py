@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -100,6 +101,15 @@ def test_done_unit_reads_back(store: Store) -> None:
     assert manifest == written == store.done(UNIT)
     assert store.read_verified(UNIT, "records.parquet", manifest) == b"records"
     assert set(manifest.files) == {"config.json", "records.parquet"}
+
+
+def test_files_of_another_unit_are_not_taken_for_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store, other = Store(str(tmp_path), "jko"), unit((3, 4, 5), "fff456abc123")
+    finish(store)
+    shutil.copytree(tmp_path / "jko" / UNIT.key, tmp_path / "jko" / other.key)
+    assert store.done(UNIT) and store.done(other) is None
+    assert [found.key for found, _ in store.done_units()] == [UNIT.key]
+    assert f"{other.key}/config.json is of another unit; {AGAIN}" in caplog.text
 
 
 def test_a_manifest_says_of_which_launch_it_is(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 
 OURS = ("study", "models")
+RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Iteration)\b")  # the line that names it
 
 
 def root(error: Exception) -> Exception:
@@ -25,6 +27,13 @@ def is_of_ray(error: Exception) -> bool:
     return False
 
 
-def last_line(error: Exception) -> str:
-    """What a traceback in an error's text comes to."""
-    return ([line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1][:400]
+def told(error: Exception) -> str:
+    """What a traceback in an error's text comes to, in one line."""
+    return outcome(str(error)) or type(error).__name__
+
+
+def outcome(text: str, most: int = 400) -> str:
+    """What a traceback comes to, in one line: its exception, whose message may have several; else its last line."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    begun = next((k for k in reversed(range(len(lines))) if RAISED.match(lines[k])), len(lines) - 1)
+    return " ".join(" ".join(lines[max(begun, 0):]).split())[:most]

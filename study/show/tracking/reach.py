@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from study.schema.address import sqlite_path
+from study.schema.address import foreign, sqlite_path
 from study.show.tracking.errors import TRANSIENT, TrackingError
 
 INSTEAD = "or keep the study in a file: --tracking-uri sqlite:///mlflow.db"
@@ -27,6 +27,8 @@ def check_database(uri: str) -> None:
 
 
 def _check_file(path: Path, uri: str) -> None:
+    if problem := foreign(path):
+        raise TrackingError(f"tracking URI: {problem}")
     if path.is_dir():
         raise TrackingError(f"tracking URI: found the folder {str(path)!r}, expected a file; did you mean "
                             f"{uri.rstrip('/')}/mlflow.db?")
