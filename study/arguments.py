@@ -135,5 +135,5 @@ def _positive(text: str) -> int:
 
 def _whole(text: str, least: int = 0) -> int:
     if not (text.isascii() and text.isdecimal()) or not least <= int(text) <= MOST:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number >= {least}")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from {least} to {MOST}")
     return int(text)

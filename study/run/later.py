@@ -51,8 +51,8 @@ class Later:
             elif number := re.fullmatch(r"\w+_([1-9]\d{0,5})", name):
                 self._sizes[name] = int(number[1])
             else:
-                raise MeasureError(f"--add: found {name!r}, expected a measure with the number of samples at its end, "
-                                   f"such as {plan.primary}, or package.module:name")
+                raise MeasureError(f"--add: found {name!r}, expected a measure with the number of samples (1 to "
+                                   f"999999) at its end, such as {plan.primary}, or package.module:name")
         self.notes: dict[str, None] = {}
         self._data: dict[str, Data] = {}
         self._metrics: dict[tuple[str, ...], SampleMetrics] = {}

@@ -121,7 +121,7 @@ class Section:
         if all(sizes.values()) and len(set(sizes.values())) > 1:
             counts = ", ".join(f"{knob} has {size}" for knob, size in sizes.items())
             self.report(path, f"expected lists of equal length; {counts}")
-        elif all(sizes.values()) and arms:
+        elif len(sizes) == len(raw) and all(sizes.values()) and arms:
             rows = Counter(zip(*(self.found[next(iter(arms))][knob].value for knob in raw), strict=True))
             if twice := [row for row, times in rows.items() if times > 1]:
                 said = ", ".join(f"{knob} {level}" for knob, level in zip(raw, twice[0], strict=True))

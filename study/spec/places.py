@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from models.data.datasets import DATASETS
 from models.data.disk import options
 from models.networks.choice import own_knobs
 from models.registry import NETWORKS
@@ -147,6 +148,8 @@ def unknown(key: str, here: Iterable[str], noun: str = "key", knobs: bool = Fals
     here = list(here)
     if section is not None and key in SECTIONS.get(section, ()):
         return f"unknown {noun}; expected one of {', '.join(here)}"
+    if section == "data" and key in DATASETS:
+        return f"unknown {noun}; did you mean name: {key}?"
     local = {*here, *(ALL_KNOBS if knobs else ())}
     meant = _meant(key)
     if inside := [word for word in meant if word in local]:

@@ -47,8 +47,8 @@ class Document:
 
         words: all that may stand there; None: any text.
         """
-        if path not in self.texts or (words is not None and self.texts[path] not in words):
-            return ""
+        if not self.texts.get(path) or (words is not None and self.texts[path] not in words):
+            return ""  # what is left empty needs a value, not quotes
         text = f'"{self.texts[path]}"'
         if path in self.options:
             text = f"--set '{dotted(path)}={text}'"

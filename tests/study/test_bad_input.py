@@ -133,6 +133,11 @@ def test_a_duplicate_key_does_not_hide_other_problems() -> None:
         "s.yaml:7: serch: unknown key; did you mean search?"]
 
 
+def test_a_data_set_s_name_is_no_key() -> None:
+    said = problems(ARMS.replace("digits", "{digits: 16}") + "method: kl\n")
+    assert "s.yaml:2: data.digits: unknown key; did you mean name: digits?" in said
+
+
 # One problem each.
 
 @pytest.mark.parametrize("more, sentence", [

@@ -83,10 +83,10 @@ NOT_SAMPLED = [
     (["--study", "tiny", "--out", "/proc"], "--out /proc: cannot be written: "),
     (["--study", "tiny", "--out", "tiny.yaml/x", "-n", "5"], "--out tiny.yaml/x: cannot be written: Not a directory")]
 NOT_MEASURED = [
-    ("mmd", "--add: found 'mmd', expected a measure with the number of samples at its end, such as energy_distance_"),
+    ("mmd", "--add: found 'mmd', expected a measure with the number of samples (1 to 999999) at its end, such as "),
     ("mdd_100", "--add: found 'mdd_100', expected one of "),
     ("kid_clf64_100", "--add: found 'kid_clf64_100', expected"),
-    ("mmd_0", "--add: found 'mmd_0', expected a measure with the number of samples at its end"),
+    ("mmd_0", "--add: found 'mmd_0', expected a measure with the number of samples (1 to 999999) at its end"),
     ("mmd_1", "--add: mmd_1: found 1 samples and 2000 held-out rows, expected at least 2 of each"),
     ("w2_1501", "--add: w2_1501: found 1501 samples, expected at most 1500"),
     (":x", "--add: found ':x', expected package.module:Name"),
