@@ -80,7 +80,7 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     if problem := address_problem(arguments.address):
         raise SpecError([problem])
     text = text_of(arguments.space)  # once: a pipe gives it once, and a person may save the file meanwhile
-    spec = loads(text, arguments.space, arguments.overrides)
+    spec = loads(text, arguments.space, arguments.overrides, needs_data=not arguments.status)
     if arguments.address and not arguments.dry_run and (problem := connect_problem(arguments.address)):
         raise SpecError([problem])
     cpus = usable_cpus()

@@ -10,7 +10,10 @@ from models.data.builtin import content_hash
 from models.data.data import SPLITS, Data, generator
 from models.data.datasets import DataSet
 from models.data.disk.options import DataError
+from models.data.disk.splits import LEAST, ROOM
 from models.registry import find
+
+LARGEST = 1e6  # of a value: squares of distances lose their digits beyond
 
 
 def load(name: str, size: int | None) -> Data:
@@ -32,10 +35,14 @@ def _loaded(cls: type[DataSet], name: str, size: int | None) -> Data:
         density = made.density() if info.density else None
     except Exception as error:  # whatever code from outside does
         raise DataError(("name",), f"found {name!r}, expected a data set: {type(error).__name__}: {error}") from error
+    if lacking := [f"{split} = {n}" for split, n in counts.items() if n < (LEAST if split == "train" else ROOM)]:
+        raise DataError(("name",), f"found {lacking[0]} of {name}, expected at least {LEAST} rows to train on, and "
+                                   f"{ROOM} for search and confirm each")
     for (split, n), array in zip(counts.items(), arrays, strict=True):
-        if array.shape != (n, *shape) or not np.isfinite(array).all():
-            what = f"the shape {array.shape}" if array.shape != (n, *shape) else "values that are not finite"
-            raise DataError(("name",), f"found {what} of the {split} rows of {name}, expected finite {(n, *shape)}")
+        if array.shape != (n, *shape) or not (np.abs(array) <= LARGEST).all():
+            what = f"the shape {array.shape}" if array.shape != (n, *shape) else f"values beyond {LARGEST:g}, or NaN,"
+            raise DataError(("name",), f"found {what} of the {split} rows of {name}, expected {(n, *shape)} of values "
+                                       "near 1")
     for (split, n), classes in zip(counts.items(), labels, strict=False):
         if classes.shape != (n,) or (n and classes.min() < 0):
             raise DataError(("name",), f"found the shape {classes.shape} of the {split} labels of {name}, expected "

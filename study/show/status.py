@@ -76,7 +76,7 @@ def _last_spec(plan: Plan) -> StudySpec | None:
     if plan.space is None:
         return None
     try:
-        spec = loads(plan.space.text, overrides=plan.space.overrides)
+        spec = loads(plan.space.text, overrides=plan.space.overrides, needs_data=False)
     except SpecError:
         return None
     return None if _how_it_differs(spec, plan) else spec

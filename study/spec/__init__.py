@@ -26,6 +26,7 @@ def located(text: str, name: str, overrides: Iterable[str], path: Path, message:
     return apply_overrides(parse(text, name), overrides).sentence(path, message)
 
 
-def loads(text: str, name: str = "spec.yaml", overrides: Iterable[str] = ()) -> StudySpec:
-    """The study in a YAML text; `name` stands in messages. Raises SpecError like `load`."""
-    return check(apply_overrides(parse(text, name), overrides))
+def loads(text: str, name: str = "spec.yaml", overrides: Iterable[str] = (), needs_data: bool = True) -> StudySpec:
+    """The study in a YAML text; `name` stands in messages. needs_data: whether its images on disk must be there. Raises
+    SpecError like `load`."""
+    return check(apply_overrides(parse(text, name), overrides), needs_data)

@@ -39,9 +39,9 @@ LEAST_SHARE = 1e-4  # of a CPU or GPU
 Places = dict[str, dict[str, Placed]]
 
 
-def check(document: Document) -> StudySpec:
+def check(document: Document, needs_data: bool = True) -> StudySpec:
     """The study that a document describes. Raises SpecError with one line for each problem, in the file's order."""
-    reader = Reader(document)
+    reader = Reader(document, needs_data)
     spec = None
     with suppress(TooManyError):
         imports = read_imports(reader, base_of(document, "import"))

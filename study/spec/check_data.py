@@ -31,7 +31,8 @@ def read_data(reader: Reader, base: str) -> tuple[dict[str, Any], str, dict[str,
     the sizes of its splits, as far as they are known before the data are looked at."""
     value = reader.raw.get("data")
     if isinstance(value, dict) and (kind := kind_of(value)):
-        found = list(problems(value, base, lambda key, here: unknown(key, here, section="data")))
+        found = list(problems(value, base, lambda key, here: unknown(key, here, section="data"),
+                              reader.needs_data))
         for key, message in found:
             path = ("data", *key)
             if key[-1] in (*KINDS, "column"):

@@ -17,10 +17,14 @@ class TooManyError(Exception):
 
 
 class Reader:
-    """A spec's plain value and the problems found in it. A bad value is reported and stood in for by a good one."""
+    """A spec's plain value and the problems found in it. A bad value is reported and stood in for by a good one.
 
-    def __init__(self, document: Document) -> None:
+    needs_data: whether images on disk must be there.
+    """
+
+    def __init__(self, document: Document, needs_data: bool = True) -> None:
         self.raw: dict[str, Any] = document.value
+        self.needs_data = needs_data
         self.in_quotes = document.in_quotes
         self._problems = dict.fromkeys(document.problems)
 

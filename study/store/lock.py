@@ -23,6 +23,7 @@ LOCK = ".lock"
 BEAT_SECONDS = 10.0  # between two beats
 SILENT_BEATS = 3  # so many are missing: the launch is dead
 LOOK_SECONDS = 0.1
+WATCH_SECONDS = 2.0  # between two looks whether a locked file is still there
 SETTLE_SECONDS = 1.0  # two launches that write at once: the later write stays, and both see whose it is
 
 Say = Callable[[str], None]
@@ -46,7 +47,7 @@ def held(store: Store, takeover: bool, say: Say) -> Iterator[Lock]:
     over. Object store: a launch that has been silent for three beats is taken over, with `takeover` any launch at once;
     the one that lost the study is interrupted, as by Ctrl-C, at its next beat.
     """
-    with _file(store) if store.local else _heartbeat(store, takeover, say) as lock:
+    with _file(store, say) if store.local else _heartbeat(store, takeover, say) as lock:
         yield lock
 
 
@@ -91,7 +92,7 @@ def _refusal(store: Store, by: str, cure: str = "") -> StudyLockedError:
 
 
 @contextmanager
-def _file(store: Store) -> Iterator[Lock]:
+def _file(store: Store, say: Say) -> Iterator[Lock]:
     with store.named("cannot be locked"):
         os.makedirs(os.path.dirname(store.path(LOCK)), exist_ok=True)
         file = open(store.path(LOCK), "a+", encoding="utf-8", errors="replace")
@@ -111,7 +112,12 @@ def _file(store: Store) -> Iterator[Lock]:
             file.truncate(0)
             file.write(_me())
             file.flush()
-        yield Lock()
+        watch = _Watch(store, say, os.fstat(file.fileno()))
+        watch.start()
+        try:
+            yield watch.lock
+        finally:
+            watch.stop()
 
 
 @contextmanager
@@ -157,39 +163,74 @@ def _read(store: Store) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-class _Heartbeat(threading.Thread):
+class _Watcher(threading.Thread):
+    """Looks again and again whether the study is still held; where it is not the launch is interrupted."""
+
+    def __init__(self, store: Store, say: Say, seconds: float) -> None:
+        """seconds: between two looks."""
+        super().__init__(daemon=True, name="lock")
+        self.lock = Lock()
+        self._store, self._say, self._seconds = store, say, seconds
+        self._ended = threading.Event()
+
+    def lost(self) -> str | None:
+        """Who has the study now, as one sentence; None: this launch."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        while not self._ended.wait(self._seconds):
+            try:
+                problem = self.lost()
+            except StorageError:
+                continue  # away for a moment; if meanwhile another launch takes over, the next look sees it
+            if problem:
+                self.lock.is_lost = True
+                self._say(f"{problem}: this launch stops")
+                ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # a shell's background job
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM if ignored else signal.SIGINT)
+                return
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        self.join()
+
+
+class _Watch(_Watcher):
+    """Whether a locked file is still in its place: a lock on one that was removed keeps nobody out."""
+
+    def __init__(self, store: Store, say: Say, file: os.stat_result) -> None:
+        super().__init__(store, say, WATCH_SECONDS)
+        self._file = file
+
+    def lost(self) -> str | None:
+        with suppress(OSError):
+            if os.path.samestat(os.stat(self._store.path(LOCK)), self._file):
+                return None
+        return f"study {self._store.study!r} was removed from {self._store.uri!r}, or moved"
+
+
+class _Heartbeat(_Watcher):
     """Rewrites the object until it is stopped, or finds that it is another launch's."""
 
     def __init__(self, store: Store, say: Say) -> None:
-        super().__init__(daemon=True, name="heartbeat")
-        self.lock, self.token = Lock(), uuid.uuid4().hex
-        self._store, self._say, self._beats = store, say, 0
-        self._ended = threading.Event()
+        super().__init__(store, say, BEAT_SECONDS)
+        self.token, self._beats = uuid.uuid4().hex, 0
 
     def write(self) -> None:
         self._store.write_json(LOCK, {"holder": _me(), "token": self.token, "beat": self._beats})
         self._beats += 1
 
-    def run(self) -> None:
-        while not self._ended.wait(BEAT_SECONDS):
-            try:
-                found = _read(self._store)
-                if found is None or found.get("token") != self.token:  # none: the other one has ended already
-                    self.lock.is_lost = True
-                    self._say(f"{(found or {}).get('holder', 'another launch')} has taken study "
-                              f"{self._store.study!r} over: this launch stops")
-                    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # a shell's background job
-                    signal.pthread_kill(threading.main_thread().ident or 0,
-                                        signal.SIGTERM if ignored else signal.SIGINT)
-                    return
-                self.write()
-            except StorageError:
-                continue  # away for a moment; if meanwhile another launch takes over, the next beat sees it
+    def lost(self) -> str | None:
+        found = _read(self._store)
+        if found is None or found.get("token") != self.token:  # none: the other one has ended already
+            return f"{(found or {}).get('holder', 'another launch')} has taken study {self._store.study!r} over"
+        self.write()
+        return None
 
     def stop(self) -> None:
         """Let go of the study, unless it is another launch's."""
-        self._ended.set()
-        self.join()
+        super().stop()
         if not self.lock.is_lost:
             with suppress(StorageError):  # away: what stays there is silent, and the launch has its own last words
                 if (_read(self._store) or {}).get("token") == self.token:

@@ -77,7 +77,7 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
     ("{folder: HERE, size: 8, chanels: 1}", ["data.chanels: unknown key; did you mean channels?",
                                              "data.channels: missing; expected 1 (grey) or 3"]),
     ("{folder: HERE, size: 8, channels: 1, range: [1, -1], refuse_broken: 2, splits: 5}", [
-        "data.range: found [1, -1], expected [low, high] with low < high, such as [-1, 1]: black and white",
+        "data.range: found [1, -1], expected [low, high], such as [-1, 1]: black and white, 0.001 to 1e+06 apart",
         "data.refuse_broken: found 2, expected a share from 0 to 1",
         "data.splits: found 5, expected a mapping such as {search: 500, confirm: 500}"]),
     ("{folder: HERE, size: 8, channels: 1, splits: {search: 1, train: 5}}", [
@@ -154,6 +154,13 @@ def test_a_dry_run_shows_what_is_in_the_folder(study: Path) -> None:
     assert (code, err) == (0, "") and "estimated cost" in out
     assert "data: folder digits 1x8x8, 279 / 60 / 60 train / search / confirm" in out
     assert "399 images, 1 broken: 3/3.png (empty)" in out
+
+
+def test_status_is_told_where_the_images_are_not(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(study / "digits")
+    assert main(["--space", "s.yaml", "--status"]) == 0
+    assert capsys.readouterr().out.startswith("study 's' has not been started in ")
+    assert dry_run()[0] == 2
 
 
 @pytest.mark.parametrize(("break_it", "words", "sentence"), [

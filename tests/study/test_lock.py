@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +42,23 @@ def test_second_launch_is_refused_until_the_first_ends(tmp_path: Path) -> None:
         other.kill()
         other.wait()
     with held(store, False, print):
+        pass
+
+
+@pytest.mark.parametrize("gone", [shutil.rmtree, lambda folder: folder.rename(folder.with_name("moved"))])
+def test_a_launch_whose_study_was_removed_stops_and_another_is_let_in(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: Callable[[Path], Any]) -> None:
+    monkeypatch.setattr(lock, "WATCH_SECONDS", 0.1)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        with held(Store(str(tmp_path), "jko"), False, said.append) as mine:
+            time.sleep(0.5)
+            assert not mine.is_lost
+            gone(tmp_path / "jko")
+            time.sleep(20)
+            pytest.fail("it was not interrupted")
+    assert mine.is_lost and said == [f"study 'jko' was removed from '{tmp_path}', or moved: this launch stops"]
+    with held(Store(str(tmp_path), "jko"), False, said.append):
         pass
 
 

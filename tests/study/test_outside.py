@@ -82,6 +82,15 @@ class Broken(Square):
         return np.full((n, 2), np.nan)
 
 
+class Huge(Square):
+    def rows(self, split: str, n: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        return rng.normal(scale=1e30, size=(n, 2))
+
+
+class Few(Square):
+    info = replace(Square.info, train=3)
+
+
 class Raises(Square):
     def rows(self, split: str, n: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         raise OSError("no disk")
@@ -142,8 +151,10 @@ def test_rows_are_the_same_every_time_and_make_the_content(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("name", "said"), [
-    ("Short", "found the shape (299, 2) of the train rows of {name}, expected finite (300, 2)"),
-    ("Broken", "found values that are not finite of the train rows of {name}, expected finite (300, 2)"),
+    ("Short", "found the shape (299, 2) of the train rows of {name}, expected (300, 2) of values near 1"),
+    ("Broken", "found values beyond 1e+06, or NaN, of the train rows of {name}, expected (300, 2) of values near 1"),
+    ("Huge", "found values beyond 1e+06, or NaN, of the train rows of {name}, expected (300, 2) of values near 1"),
+    ("Few", "found train = 3 of {name}, expected at least 44 rows to train on, and 6 for search and confirm each"),
     ("Raises", "found '{name}', expected a data set: OSError: no disk"),
     ("Unlabelled", "found the shape (59,) of the train labels of {name}, expected (60,), none below 0")])
 def test_what_are_no_rows_is_one_sentence(name: str, said: str) -> None:
@@ -349,7 +360,7 @@ def test_what_is_no_sampler_is_one_line(name: str, said: str) -> None:
 @pytest.mark.parametrize(("text", "line"), [
     (f"{HEAD}data: {ME}:Raises\n", f"s.yaml:5: data.name: found '{ME}:Raises', expected a data set: OSError: no disk"),
     (f"{HEAD}data:\n  name: {ME}:Short\n", f"s.yaml:6: data.name: found the shape (299, 2) of the train rows of "
-                                           f"{ME}:Short, expected finite (300, 2)"),
+                                           f"{ME}:Short, expected (300, 2) of values near 1"),
     (f"{HEAD}data: {ME}:Same\n",
      "s.yaml:5: data: found 100 search rows that are all the same, expected different ones"),
     (PLANE.replace("method: kl", f"method: {ME}:Lawless"),

@@ -84,9 +84,13 @@ def options(data: Mapping[str, Any]) -> DiskOptions:
                        full["refuse_broken"], full.get("column", ""))
 
 
-def problems(data: Mapping[str, Any], base: str = "", unknown: Unknown | None = None) -> Iterator[Problem]:
+NEAREST, FARTHEST = 1e-3, 1e6  # of black and white: beyond, float32 holds no distances between images
+
+
+def problems(data: Mapping[str, Any], base: str = "", unknown: Unknown | None = None,
+             needed: bool = True) -> Iterator[Problem]:
     """Everything that is wrong with the mapping; looks whether the path is there, and no further. unknown: what is said
-    of a key that is none, given those that are."""
+    of a key that is none, given those that are. needed: whether the path must be there."""
     kind = str(kind_of(data))
     known = (kind, *KEYS, *(("column",) if kind == "parquet" else ()))
     for key in data:
@@ -95,7 +99,7 @@ def problems(data: Mapping[str, Any], base: str = "", unknown: Unknown | None = 
                 yield (key,), f"found {kind} and {key}, expected one of {', '.join(KINDS)}; keep one"
                 continue
             yield (key,), unknown(key, known) if unknown else f"unknown key; expected one of {', '.join(known)}"
-    yield from _path_problems(kind, data[kind], base)
+    yield from _path_problems(kind, data[kind], base, needed)
     for key, good, expected in (("size", lambda v: _whole(v, *SIZES), f"a whole number from {SIZES[0]} to {SIZES[1]}, "
                                  "pixels a side"), ("channels", lambda v: _whole(v, 1, 3) and v != 2, "1 (grey) or 3")):
         if data.get(key) is None:
@@ -105,8 +109,9 @@ def problems(data: Mapping[str, Any], base: str = "", unknown: Unknown | None = 
             yield (key,), f"found {data[key]!r}, expected {expected}"
     ends = data.get("range")
     if ends is not None and not (isinstance(ends, list | tuple) and len(ends) == 2 and all(map(_number, ends))
-                                 and ends[0] < ends[1]):
-        yield ("range",), f"found {ends!r}, expected [low, high] with low < high, such as [-1, 1]: black and white"
+                                 and abs(ends[0]) <= FARTHEST and NEAREST <= ends[1] - ends[0] <= FARTHEST):
+        yield ("range",), (f"found {ends!r}, expected [low, high], such as [-1, 1]: black and white, {NEAREST:g} to "
+                           f"{FARTHEST:g} apart")
     share = data.get("refuse_broken")
     if share is not None and not (_number(share) and 0 <= share <= 1):
         yield ("refuse_broken",), f"found {share!r}, expected a share from 0 to 1"
@@ -127,13 +132,13 @@ def _split_problems(splits: Any) -> Iterator[Problem]:
             yield ("splits", split), f"found {count!r}, expected a whole number from 2 to {MAX_HELD_OUT:,}"
 
 
-def _path_problems(kind: str, value: Any, base: str) -> Iterator[Problem]:
+def _path_problems(kind: str, value: Any, base: str, needed: bool) -> Iterator[Problem]:
     if not isinstance(value, str) or not value or "\0" in value:
         yield (kind,), f"found {value!r}, expected the path of {KINDS[kind]}"
         return
     path = _absolute(value, base)
     there = {"parquet": parquet_files, "cifar10": os.path.exists}.get(kind, os.path.isdir)(path)
-    if not there:
+    if needed and not there:
         found = "nothing" if not os.path.exists(path) else "no file *.parquet" if kind == "parquet" else "a file"
         yield (kind,), f"found {found} at {path}, expected {KINDS[kind]}"
 
