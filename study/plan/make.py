@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,12 +148,17 @@ def _seconds(spec: StudySpec, data: Data, sizes: Estimate, end: int) -> float:
     """CPU seconds of all units on one core in single precision, low (end 0) or high (1): a rough guess.
 
     A part for each particle-gradient evaluation that grows with the net, one for each call of the net, which serves a
-    batch of all replicates, and one for each evaluation. All were fitted by eye to a few timings.
+    batch of all replicates, and one for each evaluation; with an upsampler a gradient passes two nets. All were fitted
+    by eye to a few timings.
     """
-    hps = [arm.hparams({}) for arm in spec.arms.values()]
-    width, batch = (float(np.mean([*map(of, hps)])) for of in (like_width, attrgetter("batch_size")))
-    each = 1.5e-7 * width if len(data.shape) == 1 else 1.7e-8 * math.prod(data.shape[1:]) * width**1.25
     point, last = SECONDS_AN_EVALUATION[len(data.shape) > 1]
-    return sum(p.gradients[end] * (each + SECONDS_A_CALL / (batch * p.replicates))
-               + p.measuring[end] * (each + SECONDS_A_CALL / (LONG_CHAINS * p.replicates))
-               + p.runs * (spec.evaluation.points * point + last) for p in sizes.phases.values())
+    total = 0.0
+    for phase, p in sizes.phases.items():
+        for arm, a in sizes.arms[phase].items():
+            hp = spec.arms[arm].hparams({})
+            each = (1.5e-7 * like_width(hp) if len(data.shape) == 1 else
+                    1.7e-8 * math.prod(data.shape[1:]) * like_width(hp) ** 1.25) * (1 + hp.uses_generator)
+            total += (a.gradients[end] * (each + SECONDS_A_CALL / (hp.batch_size * p.replicates))
+                      + a.measuring[end] * (each + SECONDS_A_CALL / (LONG_CHAINS * p.replicates)))
+        total += p.runs * (spec.evaluation.points * point + last)
+    return total
