@@ -37,7 +37,9 @@ def kappa(potential: Callable[[Tensor], Tensor], x: Tensor, step_size: float, ge
     length = _norm(v)
     for _ in range(iterations):
         v = v / length.clamp_min(torch.finfo(x.dtype).tiny)
-        (v,) = torch.autograd.grad(gradient, x, v, retain_graph=True)
+        with torch.enable_grad():  # of the product: for a vector of its own autograd imports half a second of sympy
+            product = (gradient * v).sum()
+        (v,) = torch.autograd.grad(product, x, retain_graph=True)
         length = _norm(v)
     return step_size**2 / 2 * length.flatten(1).amax(1)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from study.launch import main
 from study.store.units import StorageError, Store
 from tests.faults import in_process
 from tests.faults.holdings import Holdings, differences
@@ -22,7 +23,7 @@ from tests.study.launching import done, launch
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
 
-SEARCHED = ("--set", "confirm=null", "--set", "search.trials=1")
+SEARCHED = ("--set", "confirm=null", "--set", "search.trials=1", "--max-concurrent", "1")
 UNITS = 4 + 3
 
 
@@ -65,7 +66,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Holdings:
     return held
 
 
-def test_full_storage(folder: Path, undisturbed: Holdings) -> None:
+def test_full_storage(folder: Path, undisturbed: Holdings, capsys: pytest.CaptureFixture[str]) -> None:
     def full(line: str, pid: int) -> None:
         if line.startswith("[2/"):
             fill(folder / "runs")
@@ -79,8 +80,9 @@ def test_full_storage(folder: Path, undisturbed: Holdings) -> None:
         first = {path: path.stat().st_mtime_ns for path in done(folder)}
         assert 2 <= len(first) < UNITS
 
-        code, lines = launch(*SEARCHED, module=LAUNCHER, environment=environment())  # still full
-        assert code == 2 and len(lines) == 1 and "No space left on device" in lines[0], "\n".join(lines)
+        assert main(["--space", "tiny.yaml", *SEARCHED]) == 2  # still full
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "No space left on device" in said
 
         (folder / "runs/filler").unlink()
         code, lines = launch(*SEARCHED, module=LAUNCHER, environment=environment())
@@ -107,18 +109,19 @@ def test_full_tracking_store(folder: Path, undisturbed: Holdings) -> None:
         assert len(first) == UNITS
 
         (folder / "mlflow/filler").unlink()
-        code, lines = launch(*words, module=LAUNCHER, environment=environment())
-        assert code == 0, "\n".join(lines)
+        assert main(["--space", "tiny.yaml", *words]) == 0
         assert {path: path.stat().st_mtime_ns for path in first} == first  # only shown, not run again
         assert differences(undisturbed, held_here("mlflow/mlflow.db")) == []
 
 
-def test_full_tracking_store_from_the_start_is_one_sentence_and_no_half_store(folder: Path) -> None:
+def test_full_tracking_store_from_the_start_is_one_sentence_and_no_half_store(
+        folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = (*SEARCHED, "--tracking-uri", f"sqlite:///{folder}/mlflow/mlflow.db")
     with small_disk(folder / "mlflow", 1):
         filler = fill(folder / "mlflow")
-        code, lines = launch(*words, module=LAUNCHER, environment=environment())
-        assert code == 2 and len(lines) == 1 and "full" in lines[0], "\n".join(lines)
+        assert main(["--space", "tiny.yaml", *words]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "full" in said
         assert list((folder / "mlflow").iterdir()) == [filler]
 
 

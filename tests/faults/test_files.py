@@ -23,7 +23,7 @@ from tests.study.test_launch_whole import Launch
 
 pytestmark = pytest.mark.slow
 
-QUICK = SPEC.replace("updates: 60", "updates: 12")
+QUICK = SPEC.replace("updates: 24", "updates: 12")
 STOP = 6, 3  # in the second turn of the search, with three checkpoints written and two kept
 KEPT: dict[str, tuple[Path, Holdings]] = {}  # studies made by the first test that needs them, copied by the others
 

@@ -3,9 +3,9 @@ compares later trials with all rungs of earlier launches."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import signal
 from collections import Counter
 from pathlib import Path
@@ -18,7 +18,7 @@ from analysis import load
 from study.run import unit_run as trial
 from study.schema.unit import Unit
 from tests.faults.holdings import Holdings, differences, faults
-from tests.faults.in_process import Round, restart
+from tests.faults.in_process import Round, restart, undisturbed
 from tests.faults.tiny import LAUNCHER, environment, held_here
 from tests.study.launching import done
 from tests.study.launching import launch as launch_with_ray
@@ -78,25 +78,27 @@ def study(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> Launch:
     return launch
 
 
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Holdings, Counter[str]]:
+    """What an undisturbed study holds, and how many of its trials are what."""
+    folder = tmp_path_factory.mktemp("calm")
+    held = undisturbed(SPEC, folder)
+    with contextlib.chdir(folder):
+        return held, check(held)
+
+
 @pytest.mark.parametrize("stops", [[(3, 4), (2, 1)], [(9, 7)]])
-def test_interrupted_at_concurrency_1_equals_undisturbed(study: Launch, monkeypatch: pytest.MonkeyPatch,
-                                                         stops: list[tuple[int, int]]) -> None:
+def test_interrupted_at_concurrency_1_equals_undisturbed(
+        study: Launch, calm: tuple[Holdings, Counter[str]], monkeypatch: pytest.MonkeyPatch,
+        stops: list[tuple[int, int]]) -> None:
     """Also where it prunes, since the pruner is asked in the same order with the same rungs."""
-    restart(monkeypatch, Round())
-    code, lines, errors = study(database="calm.db")
-    assert (code, errors) == (0, [])
-    calm = held_here("calm.db")
-    states = check(calm)
-    assert any(f"{states['PRUNED']} pruned" in line for line in lines if line.startswith("units of work"))
-    shutil.rmtree("runs")
     for stop in stops:
         restart(monkeypatch, Round(stop))
         assert study()[0] == 130
     restart(monkeypatch, Round())
-    code, lines, errors = study()
-    assert (code, errors) == (0, [])
+    assert study()[0::2] == (0, [])
     held = held_here()
-    assert differences(calm, held) == [] and check(held) == states
+    assert differences(calm[0], held) == [] and check(held) == calm[1]
 
 
 def test_what_both_versions_of_a_study_prune_belongs_to_the_one_that_is_launched(
@@ -112,9 +114,10 @@ def test_what_both_versions_of_a_study_prune_belongs_to_the_one_that_is_launched
         return found
 
     restart(monkeypatch, Round())
-    assert study()[0] == 0
+    code, lines, errors = study()
     before = states()["pruned"]
-    assert before > 0
+    assert (code, errors) == (0, []) and before > 0
+    assert any(f"{before} pruned" in line for line in lines if line.startswith("units of work"))
     for spec, pruned, ran in ((SPEC.replace("  prune:", "  diverged_value: 3.0\n  prune:"), before, before),
                               (SPEC, before, 0), (SPEC.replace("successive_halving", "null"), 0, before), (SPEC, 0, 0)):
         Path("tiny.yaml").write_text(spec)

@@ -1,4 +1,4 @@
-"""The study that the faults happen to: three phases, eleven units of half a second, six checkpoints each."""
+"""The study that the faults happen to: three phases, eleven units of a third of a second, four checkpoints each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SPEC = """\
 study: tiny
 data: moons
 method: [kl, jko]
-train: {updates: 60, batch_size: 16, width: 4, particles: 64, mcmc_steps: 3}
+train: {updates: 24, batch_size: 16, width: 4, particles: 64, mcmc_steps: 3}
 design:
   replicates: 2
   step_size: [0.05, 1.5]
@@ -21,7 +21,7 @@ search:
   space:
     step_size: {log: [0.02, 0.5]}
 confirm: {top: 1, replicates: 2}
-evaluation: {points: 6, samples: 64, long_run: 2}
+evaluation: {points: 4, samples: 64, long_run: 2}
 """
 UNITS = 4 + 5 + 2  # the search gives the cheaper arm a third trial
 LAUNCHER = "tests.faults.launcher"

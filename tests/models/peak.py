@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 
 def peak_bytes(method: str, shape: tuple[int, ...], replicates: int, **knobs: Any) -> int:
     """The peak of two updates, above what a process holds that has torch, data and a small update behind it."""
-    command = [sys.executable, "-m", "tests.models.peak", json.dumps([method, shape, replicates, knobs])]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return int(done.stdout)
+    with ProcessPoolExecutor(1, _processes()) as one:
+        return one.submit(_measure, method, shape, replicates, knobs).result()
+
+
+@cache
+def _processes() -> ForkServerContext:
+    """Each has torch from a process that only imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["models.training.step", "models.methods.method", "models.testing.tiny"])
+    return context
 
 
 def _status(key: str) -> int:
@@ -22,7 +30,7 @@ def _status(key: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
-def _measure(method: str, shape: list[int], replicates: int, knobs: dict[str, Any]) -> int:
+def _measure(method: str, shape: tuple[int, ...], replicates: int, knobs: dict[str, Any]) -> int:
     import torch
 
     from models.methods.method import build
@@ -30,7 +38,7 @@ def _measure(method: str, shape: list[int], replicates: int, knobs: dict[str, An
     from models.training.step import init_state, train_step
 
     torch.set_num_threads(1)
-    on, seeds = tiny.data(tuple(shape), 300), list(range(replicates))
+    on, seeds = tiny.data(shape, 300), list(range(replicates))
     small = build(method, on, **{**knobs, "batch_size": 2, "micro_batch": None, "mcmc_steps": 1, "width": 2})
     train_step(small, on, init_state(small, on, [0]))
     before = _status("VmRSS")
@@ -41,6 +49,3 @@ def _measure(method: str, shape: list[int], replicates: int, knobs: dict[str, An
         state, _ = train_step(one, on, state)
     return _status("VmHWM") - before
 
-
-if __name__ == "__main__":
-    print(_measure(*json.loads(sys.argv[1])))

@@ -47,10 +47,12 @@ def test_a_frozen_replicate_keeps_parameters_and_moments_and_the_others_never_no
     assert all(torch.equal(p[[0, 2]], q[[0, 2]]) for p, q in zip(one, all_alive, strict=True))
 
 
-def test_training_does_not_load_torchs_compiler() -> None:
-    """It would cost every worker 1.6 CPU seconds and 70 MiB."""
-    code = ("import sys; from models.training.step import train_step\n"
+def test_training_and_the_gauge_do_not_load_torchs_compiler() -> None:
+    """It would cost every worker 1.6 CPU seconds and 70 MiB, of which sympy .5."""
+    code = ("import sys, torch; from models.stability.divergence import kappa\n"
+            "from models.training.step import train_step\n"
             "from tests.models.test_terms import setup; method, on, state = setup('ggcn')\n"
             "train_step(method, on, state)\n"
+            "kappa(lambda x: (x**2).sum(-1), torch.zeros(1, 2, 2), 0.1, [torch.Generator()])\n"
             "sys.exit('torch._dynamo' in sys.modules or 'sympy' in sys.modules)")
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,7 +16,6 @@ import pytest
 
 from study.store.units import StorageError, Store
 from tests.study.launching import launch as run_launch
-from tests.study.test_launch import SPEC
 from tests.study.test_launch_whole import Launch, launch  # noqa: F401  the fixtures
 from tests.study.test_units import (  # noqa: F401  the contract, here with the fixture `store` below
     UNIT,
@@ -196,12 +195,9 @@ def test_a_store_that_goes_away_is_one_sentence(uri: str) -> None:
             ask()
 
 
-def test_with_ray_the_workers_reach_the_bucket(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    Path("tiny.yaml").write_text(SPEC)
-    code, lines = run_launch("--storage", uri)
+def test_with_ray_the_workers_reach_the_bucket(launch: Launch, uri: str) -> None:  # noqa: F811
+    """What they wrote there, this process reads."""
+    code, lines = run_launch("--storage", uri, "--max-concurrent", "1")
     assert code == 0, "\n".join(lines)
     assert len(list(Store(uri, "tiny").done_units())) == 4 and not Path("runs").exists()
-    code, lines = run_launch("--storage", uri)
-    assert code == 0 and "4 units of work are finished, 0 are left" in lines
+    assert "4 units of work are finished, 0 are left" in launch("--storage", uri)[1]

@@ -21,7 +21,8 @@ from tests.study.test_unit_run import unit
 
 pytestmark = pytest.mark.slow
 
-CPUS, MORE = 4, 3
+CPUS, MORE = 3, 2
+PARTS = {0.5: 2, 0.2: 3}  # of a GPU that a unit takes -> units at once: the second has no more CPUs
 
 
 class Watcher:
@@ -47,12 +48,7 @@ class Watcher:
 
 
 def play(folder: str, gpu: float, at_once: int) -> dict[str, Any]:
-    """A round of more units than fit, on one GPU and four CPUs."""
-    import ray
-
-    capacity._workers_use_gpus = lambda gpu: True  # torch here is a build for the CPU
-    ray.init(address="local", num_cpus=CPUS, num_gpus=1, include_dashboard=False, log_to_driver=False,
-             object_store_memory=cluster.OBJECT_STORE_BYTES)
+    """A round of more units than fit."""
     resources = capacity.resources_per_unit(1, gpu)
     store, watcher = Store(folder, "tiny"), Watcher()
     store.write("spec.json", b"{}")
@@ -63,21 +59,28 @@ def play(folder: str, gpu: float, at_once: int) -> dict[str, Any]:
             "told": watcher.told, "done": sum(store.done(one) is not None for one in units)}
 
 
-@pytest.mark.parametrize("gpu, at_once", [(0.5, 2), (0.2, 4)])
-def test_as_many_units_run_at_once_as_parts_of_the_gpu_or_cpus_there_are(
-        tmp_path: Path, gpu: float, at_once: int) -> None:
+def start() -> None:
+    """One GPU and some CPUs."""
+    import ray
+
+    capacity._workers_use_gpus = lambda gpu: True  # torch here is a build for the CPU
+    ray.init(address="local", num_cpus=CPUS, num_gpus=1, include_dashboard=False, log_to_driver=False,
+             object_store_memory=cluster.OBJECT_STORE_BYTES)
+
+
+def test_as_many_units_run_at_once_as_parts_of_the_gpu_or_cpus_there_are(tmp_path: Path) -> None:
     """In a process and a home of its own: Ray leaves a token there, and its marks in the environment."""
     environment = {**os.environ, **cluster.QUIET_ENVIRONMENT, **cluster.WORKER_ENVIRONMENT, "OMP_NUM_THREADS": "1",
                    "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-m", "tests.study.test_parts_of_a_gpu", str(tmp_path), str(gpu),
-                           str(at_once)],
-                          env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([sys.executable, "-m", "tests.study.test_parts_of_a_gpu", str(tmp_path)],
+                          env=environment, capture_output=True, text=True, check=False, timeout=550)
     assert done.returncode == 0, done.stderr
-    count = at_once + MORE
-    assert json.loads(done.stdout.splitlines()[-1]) == {
+    assert [json.loads(line) for line in done.stdout.splitlines()[-len(PARTS):]] == [{
         "resources": {"cpu": 1, "gpu": gpu}, "fit": at_once, "over": True, "most": at_once,
-        "told": ["finished"] * count, "done": count}
+        "told": ["finished"] * (at_once + MORE), "done": at_once + MORE} for gpu, at_once in PARTS.items()]
 
 
 if __name__ == "__main__":
-    print(json.dumps(play(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))))
+    start()
+    for part, at_once in PARTS.items():
+        print(json.dumps(play(f"{sys.argv[1]}/{at_once}", part, at_once)))

@@ -1,4 +1,4 @@
-"""Whole launches with Ray: interrupted, continued, repeated; a killed worker; a unit that fails for good."""
+"""Whole launches with Ray: interrupted, continued; a killed worker; a unit that fails for good; too little memory."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ confirm: {top: 1, replicates: 2}
 evaluation: {points: 6, samples: 64, long_run: 2}
 """
 UNITS = 4 + 4 + 2
+# For Ray's memory monitor, which then stops every worker.
+LITTLE_MEMORY = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "50"}
 
 
 def runs(kind: str) -> dict[str, str]:
@@ -61,55 +63,78 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_interrupted_then_continued_then_nothing_to_do(folder: Path) -> None:
-    def interrupt(line: str, pid: int) -> None:
-        if line.startswith("[3/"):
-            os.killpg(pid, signal.SIGINT)
+def interrupt(line: str, pid: int) -> None:
+    if line.startswith("[3/"):
+        os.killpg(pid, signal.SIGINT)
 
-    def kill_a_worker(line: str, pid: int) -> None:
-        if line.startswith("[1/"):
-            assert not any(name in command for command in below(pid).values() for name in ("monitor.py", "ray::IDLE"))
-            assert b"OMP_NUM_THREADS=1\0" in Path(f"/proc/{workers(pid)[0]}/environ").read_bytes()
-            os.kill(workers(pid)[0], signal.SIGKILL)
 
+def kill_a_worker(line: str, pid: int) -> None:
+    if line.startswith("[1/"):
+        assert b"OMP_NUM_THREADS=1\0" in Path(f"/proc/{workers(pid)[0]}/environ").read_bytes()
+        os.kill(workers(pid)[0], signal.SIGKILL)
+
+
+def test_a_study_to_which_one_thing_after_the_other_happens_is_finished_in_the_end(folder: Path) -> None:
+    """Ctrl-C; a killed worker, and a unit that always fails; then too little memory for that one."""
+    bad = folder_of_the_last_design_unit(folder)
+    bad.parent.mkdir(parents=True)
+    bad.write_text("a file where the unit's directory belongs")
     code, lines = launch(on_line=interrupt)
     assert code == 130
     assert lines[-1] == f"interrupted; to continue: {command.python()} -m study.launch --space tiny.yaml"
     assert sum(line.startswith("stopping; ") for line in lines) == 1
     first = {path: path.stat().st_mtime_ns for path in done(folder)}
-    assert 3 <= len(first) < UNITS
+    assert 3 <= len(first) < UNITS - 1
 
     code, lines = launch(on_line=kill_a_worker)
-    assert code == 0, "\n".join(lines)
+    assert code == 1, "\n".join(lines)
     assert any("it goes on in a new worker" in line for line in lines)
     assert not any("(raylet)" in line for line in lines)
+    lost = [line for line in lines if line.startswith("lost: design ")]
+    assert lost and all(bad.name in line for line in lost)
+    assert len(done(folder)) == UNITS - 1
+
+    bad.unlink()
+    code, lines = launch(environment=LITTLE_MEMORY)
+    assert code == 1, "\n".join(lines)
+    assert sum("out of memory; it runs again at the end, with a node for itself" in line for line in lines) == 1
+    lost = [line for line in lines if line.startswith("lost: ") and line.endswith("out of memory")]
+    assert len(lost) == 2, "it is told when it happens, and at the end"
+    assert sorted(runs("trial").values()) == ["FAILED", *["FINISHED"] * (UNITS - 1)]
+
+    code, lines = launch()
+    assert code == 0, "\n".join(lines)
+    assert sum(line.startswith("[") for line in lines) == 1, "all others were finished"
     assert lines[-3].startswith(f"{command.mlflow()} ui   # then open http://127.0.0.1:5000/#/experiments/1/runs?")
     assert lines[-2:] == [f"{command.report()} --study tiny", f"{command.module('study.sample')} --study tiny"]
     assert len(done(folder)) == UNITS
     assert {path: path.stat().st_mtime_ns for path in first} == first  # what was finished was left alone
     journals = [json.loads(path.read_text())["entries"] for path in folder.glob("runs/tiny/search/*/*.json")]
     assert [[entry["state"] for entry in journal] for journal in journals] == [["told"] * 2] * 2
-    trials = runs("trial")
-    assert list(trials.values()) == ["FINISHED"] * UNITS
-    assert sorted(runs("launch").values()) == ["FINISHED", "KILLED"]
-    assert len(runs("replicate")) == 2 * UNITS
+    assert list(runs("trial").values()) == ["FINISHED"] * UNITS and len(runs("replicate")) == 2 * UNITS
+    assert sorted(runs("launch").values()) == ["FAILED", "FAILED", "FINISHED", "KILLED"]
 
-    code, lines = launch()
-    assert code == 0
-    assert f"{UNITS} units of work are finished, 0 are left" in lines
-    assert not any(line.startswith("[") for line in lines)
-    assert runs("trial") == trials
+
+def folder_of_the_last_design_unit(folder: Path) -> Path:
+    from models.data.load import load as load_data
+    from study.plan.identity import config_hash
+    from study.plan.space import design_configurations
+    from study.spec import load
+
+    configuration = design_configurations(load("tiny.yaml", []))[-1]
+    return folder / "runs/tiny" / config_hash(configuration, load_data("moons").content_hash)
 
 
 def test_termination_stops_in_order_and_says_how_to_continue(folder: Path) -> None:
     def terminate(line: str, pid: int) -> None:
-        if line.startswith("[1/"):
+        if line.startswith("[1/"):  # by now the one worker trains: nothing that Ray started is of no use
+            assert not any(name in command for command in below(pid).values() for name in ("monitor.py", "ray::IDLE"))
             os.killpg(pid, signal.SIGTERM)  # as `timeout` and schedulers do: to Ray's processes, too, were they in it
 
-    code, lines = launch("--set", "search=null", "--set", "confirm=null", on_line=terminate)
+    code, lines = launch("--set", "search=null", "--set", "confirm=null", "--max-concurrent", "1", on_line=terminate)
     assert code == 130, "\n".join(lines)
     assert lines[-1] == (f"interrupted; to continue: {command.python()} -m study.launch --space tiny.yaml "
-                         "--set search=null --set confirm=null")
+                         "--set search=null --set confirm=null --max-concurrent 1")
     assert sum(line.startswith("stopping; ") for line in lines) == 1
     assert 1 <= len(done(folder)) < 4 and list(runs("launch").values()) == ["KILLED"]
 
@@ -119,42 +144,3 @@ def test_a_cluster_that_cannot_be_joined_is_refused(folder: Path) -> None:
     code, lines = launch("--address", "auto")
     assert code == 2 and lines[-1].startswith("--address auto: "), "\n".join(lines)
     assert runs("launch") == {} and done(folder) == []
-
-
-def test_a_unit_that_always_fails_is_named_and_the_rest_is_done(folder: Path) -> None:
-    from models.data.load import load as load_data
-    from study.plan.identity import config_hash
-    from study.plan.space import design_configurations
-    from study.spec import load
-
-    words = ("--set", "search=null", "--set", "confirm=null", "--set", "train.updates=20")
-    spec = load("tiny.yaml", [word for word in words if word != "--set"])
-    bad = config_hash(design_configurations(spec)[0], load_data("moons").content_hash)
-    (folder / "runs/tiny").mkdir(parents=True)
-    (folder / "runs/tiny" / bad).write_text("a file where the unit's directory belongs")
-
-    code, lines = launch(*words)
-    assert code == 1
-    lost = [line for line in lines if line.startswith("lost: design ")]
-    assert lost and all(bad in line for line in lost)
-    assert len(done(folder)) == 3
-
-    (folder / "runs/tiny" / bad).unlink()
-    code, lines = launch(*words)
-    assert code == 0 and len(done(folder)) == 4
-    assert "3 units of work are finished, 1 are left" in lines
-
-
-def test_workers_that_ray_stops_for_memory_run_again_alone_then_are_named(folder: Path) -> None:
-    """Ray's memory monitor, told that 1 % is too much, stops every worker. With enough memory the study finishes."""
-    settings = "method=kl", "design.step_size=0.05", "search.trials=1", "confirm=null"
-    words = [word for one in settings for word in ("--set", one)]
-    low = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "50"}
-    code, lines = launch(*words, environment=low)
-    assert code == 1, "\n".join(lines)
-    assert sum("out of memory; it runs again at the end, with a node for itself" in line for line in lines) == 2
-    lost = [line for line in lines if line.startswith("lost: ") and line.endswith("out of memory")]
-    assert len(lost) == 2 * 2, "each is told when it happens, and at the end"
-    assert done(folder) == [] and list(runs("trial").values()) == ["FAILED"] * 2
-    code, lines = launch(*words)
-    assert code == 0 and len(done(folder)) == 2 and list(runs("trial").values()) == ["FINISHED"] * 2

@@ -30,7 +30,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
             (folder / "random.py").write_text(STRANGER)
         if "pytest" in command:
             (folder / "random.py").unlink()
-        found[command] = pages.run(folder, command)
+        found[command] = pages.run(folder, command + (" --max-concurrent 1" if "study.launch" in command else ""))
         if command.startswith("sha256sum"):
             study = folder / "lab.yaml"
             study.write_text(study.read_text().replace("CHECKSUM", found[command].split()[0]))

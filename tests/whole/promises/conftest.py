@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copy
 
 import pytest
 
+from tests.stores import template
 from tests.whole.promises.commands import Commands
 from tests.whole.promises.studies import data_in
 
@@ -17,6 +19,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("promises")
     (folder / "data").mkdir()
     data_in(folder / "data")
+    copy(template(), folder / "mlflow.db")
     return folder
 
 

@@ -26,7 +26,7 @@ FACTORS: Mapping[str, Sequence[Any]] = {
     "prune": (None, "successive_halving"), "diverged_value": ("reference", "number", "each"), "equal": BUDGETS,
     "levels": ("list", "zip", "zips"), "compare_at": (False, True),
     "methods": ("kl jko", "hidden ggcn", "amortized kl"), "precision": ("fp32", "bf16", "fp64"),
-    "split": tuple(split for split in SPLITS if split != "train"), "ais_steps": (0, 4), "features": (False, True),
+    "split": tuple(split for split in SPLITS if split != "train"), "ais_steps": (0, 2), "features": (False, True),
     "measures": (False, True),
     "cpu": (1, 0.5), "gpu": (0, "auto")}
 TOGETHER = (  # what the search, the design and a worker look at: the factors that can depend on each other

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from models.measures.naming import long_name
 from models.measures.table import own_measure
@@ -24,7 +29,8 @@ OWN = "promised:spread"  # a measure
 # Trials that a sampler draws at random (study/run/phases.py); tests/study/test_search.py comes to NSGA-II's second
 # generation.
 STARTS = {"tpe": 10, "gp": 10}
-COMMON = {"updates": 9, "batch_size": 16, "width": 1, "mcmc_steps": 2}  # rungs of the pruner: 1, 3 and 9
+COMMON = {"batch_size": 16, "width": 1, "mcmc_steps": 2}
+UPDATES = {None: 5, "successive_halving": 9}  # its rungs: 1, 3 and 9
 WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one after the other
     "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1,
             "micro_batch": 5},
@@ -70,10 +76,10 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
         "study": f"promise-{number}", "question": f"Does row {number} hold?", "seed": number,
         "data": data_of(name, number, folder), "baseline": methods[0],
         **({"method": methods} if number % 2 else {"arms": {name: {"method": name} for name in methods}}),
-        "train": COMMON | {"precision": row["precision"]} | {
+        "train": COMMON | {"updates": UPDATES[row.get("prune")], "precision": row["precision"]} | {
             method: _words(method, row) for method in methods} | (
                 NETWORKS[number % len(NETWORKS)] if row["place"] != "plane" and "kl" not in methods else {}),
-        "evaluation": {"points": 9 if row.get("prune") else 3, "samples": samples, "long_run": 2,
+        "evaluation": {"points": 9 if row.get("prune") else 2, "samples": samples, "long_run": 2,
                        "split": row["split"], "ais_steps": row["ais_steps"]},
         "resources": {"cpu": row["cpu"], "gpu": row["gpu"]}, "keep": KEEP[number % len(KEEP)]}
     if row["measures"]:
@@ -128,11 +134,11 @@ def _search(row: Row, number: int, name: str, samples: int) -> Tree:
     given = diverged[row["diverged_value"]]
     start = STARTS.get(row["sampler"], 0) if row["place"] == "plane" else 0
     return {
-        "replicates": 2, "trials": start + 3, "sampler": row["sampler"], "equal": row["equal"],
+        "replicates": 2, "trials": start + (3 if row["prune"] else 2), "sampler": row["sampler"], "equal": row["equal"],
         "objective": words[0] if len(words) == 1 else words, "prune": row["prune"],
         "diverged_value": given[0] if len(words) == 1 and isinstance(given, list) else given,
         **({"direction": [way[word] for word in words]} if number % 3 else {}),
-        "space": {"step_size": {"log": [0.05, 0.3]}, "mcmc_steps": {"int": [1, 2]}, "updates": 9,
+        "space": {"step_size": {"log": [0.05, 0.3]}, "mcmc_steps": {"int": [1, 2]}, "updates": UPDATES[row["prune"]],
                   "lr_f": {"low": 0.001, "high": 0.003}, "score_scale": {"choice": [1.0, 1e12]},
                   "energy_l2": {"float": [0.0, 0.1]}}}
 
@@ -150,8 +156,6 @@ def data_of(name: str, number: int, folder: Path) -> Any:
 
 def data_in(folder: Path) -> None:
     """Images on disk, one of them broken, and an extractor of one's own; beside the folder code from outside."""
-    import torch
-
     shutil.copy(Path(__file__).with_name("promised.py"), folder.parent)
     any_study = {"study": "any", "import": "promised", "data": "moons", "method": "kl", "design": {"step_size": 0.1}}
     spec_of(any_study, folder)  # from now on it is found in this process
@@ -165,13 +169,25 @@ def data_in(folder: Path) -> None:
     few = cifar_batches(20) | {"test_batch": cifar_batches(310)["test_batch"]}  # of which the held-out splits come
     archive(folder / "cifar.tar.gz", cifar_files(few, binary=False))
 
-    class Means(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.cat([x.mean((2, 3)), x.std((2, 3))], 1)
+    shutil.copy(extractor(), folder / "means.pt2")
 
-    free = ({0: torch.export.Dim("n")},)
-    torch.export.save(torch.export.export(Means().eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=free),
-                      folder / "means.pt2")
+
+class Means(torch.nn.Module):
+    """Features of one's own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x.mean((2, 3)), x.std((2, 3))], 1)
+
+
+def extractor() -> Path:
+    """A file of it, which costs torch's export seconds: made once on this machine."""
+    version = hashlib.sha256(f"{torch.__version__} {inspect.getsource(Means)}".encode()).hexdigest()[:12]
+    kept = Path(tempfile.gettempdir()) / f"ebm-study-tests-{os.getuid()}-means-{version}.pt2"
+    if not kept.exists():
+        whole, free = kept.with_suffix(f".{os.getpid()}.pt2"), ({0: torch.export.Dim("n")},)
+        torch.export.save(torch.export.export(Means().eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=free), whole)
+        whole.replace(kept)  # other processes may do the same
+    return kept
 
 
 def features_in(folder: Path) -> Tree:
