@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 _GRID = 400  # kappa is scanned in steps of 2 / _GRID before it is refined
@@ -105,6 +106,7 @@ def _largest(f: Callable[[float], float]) -> tuple[float, float]:
     return best, f(best)
 
 
+@lru_cache(maxsize=4096)  # a study of a thousand cells asks for few
 def limit(s: float, balance: Balance | None) -> float:
     """E13: the largest step size delta that leaves training a fixed point at local data standard deviation s.
 

@@ -33,5 +33,6 @@ def read_records(payload: bytes) -> list[dict[str, Any]]:
     """records.parquet as rows; an absent value is None."""
     import pyarrow.parquet
 
-    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(payload)).to_pylist()
+    file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(payload))  # half of what `read_table` takes of small ones
+    rows: list[dict[str, Any]] = file.read(use_threads=False).to_pylist()
     return rows
