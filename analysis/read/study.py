@@ -56,6 +56,8 @@ class Study:
 
     def baseline_of(self, arm: str) -> str | None:
         """The arm that `arm` is compared with: the plan's baseline, at the same further factors if it has several."""
+        if self.cells.empty:  # no design: only what was confirmed is compared
+            return None if arm == self.plan.baseline else self.plan.baseline
         base = dict(zip(self.cells["arm"], self.cells["base_arm"], strict=True))
         own = [a for a, b in base.items() if b == self.plan.baseline]
         if arm in own or not own:

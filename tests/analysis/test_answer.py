@@ -48,6 +48,14 @@ def test_it_says_that_nothing_differs_or_that_nothing_can_be_told():
     assert answer(replace(alone, finals=alone.finals[:0])) == "No finished replicate yet."
 
 
+def test_without_a_design_it_says_what_fresh_seeds_say_or_that_there_are_none():
+    found = study({("kl", 0.1, 5): flat(2), ("a", 0.2, 5): flat(1), ("b", 0.3, 5): flat(3)})
+    searched = replace(found, cells=found.cells.iloc[:0], finals=found.finals.assign(phase="search"))
+    assert answer(searched) == "A search chooses and proves nothing: `confirm` tests what it found on fresh seeds."
+    assert answer(replace(searched, finals=found.finals.assign(phase="confirm"))) == (
+        "Against kl, on fresh seeds a ranks significantly better, b worse.")
+
+
 def test_overlapping_intervals_are_no_difference():
     values = {("kl", 0.1, 5): [None, None, *flat(1, 8)], ("a", 0.1, 5): flat(1)}
     assert answer(study(values)).startswith("No arm's share of diverged replicates can be told from kl's")

@@ -20,6 +20,10 @@ def answer(study: Study) -> str:
     if study.finals.empty:
         return "No finished replicate yet."
     cells = widest(study)
+    if study.cells.empty:
+        if not len(confirm_comparisons(study)):
+            return "A search chooses and proves nothing: `confirm` tests what it found on fresh seeds."
+        return f"Against {study.plan.baseline}, {_quality(study, cells, True)}."
     if not cells:
         design = study.finals[study.finals["phase"] == "design"]
         lost = (f"{share(int(design['diverged'].sum()), len(design))} replicates of the design diverged; no arm shares "
