@@ -52,6 +52,8 @@ def sections(study: Study, out: Path, panels: Sequence[Panel]) -> list[Section]:
             figures = [draw(figure, folder) for figure in wanted]
             tables += own
             heading, caption = panel.heading(study, frame), panel.caption(study, frame)
+            if not isinstance(caption, str):
+                raise TypeError(f"its caption is {caption!r:.60}, expected text")
             captions |= {table.name: f"{heading}. {caption}" for table in own}
             if figures or own:
                 found.append(Section(

@@ -91,7 +91,7 @@ def _settings(spec: StudySpec, arm: Arm) -> Iterator[dict[str, Any]]:
 
 def _rough(hp: HParams, data: Space) -> float:
     wide = max(like_width(hp), getattr(hp, "width_g", None) or 0)
-    pool = 8 * 4 * math.prod(data.shape) * getattr(hp, "particles", 0)
+    pool = 8 * 4 * math.prod(data.shape) * (getattr(hp, "particles", 0) + getattr(hp, "bank", 0))
     nets = (ROUGH * wide * math.prod(data.shape[1:]) * hp.batch_size + ROUGH_WEIGHTS * wide**2) * (
         1 + hp.uses_generator)
     return (nets + pool) * (1 + (hp.precision == "fp64"))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from models.data.disk.options import kind_of
 from models.measures.table import MeasureError, own_measure
 from models.registry import FindError
 from study.plan.identity import config_hash
@@ -69,8 +70,9 @@ class Later:
         self.notes.update(dict.fromkeys(learn_again(c.imports, self._modules)))
         data = self._data_of(c)
         if config_hash(c, data.content_hash) != unit.config_hash:
-            raise MeasureError(f"found other data than the study was trained on ({data.notes or data.name}), expected "
-                               "the same")
+            place = c.data.get(kind_of(c.data) or "name")
+            raise MeasureError(f"{place}: found other data than the study was trained on ({data.notes or data.name}), "
+                               "expected the same; a launch trains on these as a new version of the study")
         if self._own:
             metrics = self._metrics_of(c, self._samples)
             self._sizes |= dict.fromkeys((name for name in metrics.names() for m in self._own

@@ -162,7 +162,7 @@ class Work:
                   for reason, keys in self._further.anew.items()]
         if old := self.results.superseded:
             found.append(f"confirm: {len(old)} configurations that were confirmed earlier are no longer among the best "
-                         "and do not count")
+                         "of these settings and do not count")
         for arm in self._search.arms if self._search else ():
             found += [f"search {arm.arm}: {n} replicates that did not diverge have no {name}: it was no finite number; "
                       "the search was told the diverged value (search.diverged_value) in its place"

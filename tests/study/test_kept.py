@@ -221,7 +221,7 @@ def site_packages() -> list[str]:
 @pytest.mark.parametrize(("data", "said"), [
     ({"folder": "/nowhere", "size": 8, "channels": 1, "range": [-1, 1], "splits": {"search": 9, "confirm": 9},
       "refuse_broken": 0.0}, "the study's data cannot be read: "),
-    ({"name": "moons", "size": None}, "found other data than the study was trained on"),
+    ({"name": "moons", "size": None}, "moons: found other data than the study was trained on"),
     ({"name": "mylab.gone:Set", "size": None}, "the study's data cannot be read: ")])
 def test_data_that_are_gone_or_others_by_now_are_one_sentence(tmp_path: Path, data: dict[str, Any],
                                                               said: str) -> None:

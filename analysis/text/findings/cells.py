@@ -73,7 +73,8 @@ def missing(study: Study) -> list[str]:
     if len(absent):
         some = [f"{c.arm} at step size {c.step_size:g}, {c.mcmc_steps:g} MCMC steps ({c.state})" for c in rows(absent)]
         out.append(f"{len(absent)} of {count(len(cells), 'planned design cell')} "
-                   f"{'is' if len(absent) == 1 else 'are'} missing or short: {listed(some)}.")
+                   f"{'is' if len(absent) == 1 else 'are'} missing or short in MLflow, to which a launch adds what its "
+                   f"storage has: {listed(some)}.")
     for phase in ("search", "confirm"):
         planned = study.plan.configurations(phase)
         of = study.trials[(study.trials["phase"] == phase) & study.trials["complete"]]
