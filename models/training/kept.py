@@ -92,6 +92,8 @@ def load(kept: str | Path | bytes, seeds: Sequence[int] | None = None,
         raise CheckpointError("found a checkpoint of a unit in training, expected what a finished one keeps")
     rows = {seed: r for r, seed in enumerate(header["seeds"])}
     chosen = tuple(rows if seeds is None else seeds)
+    if not chosen or len({*chosen}) < len(chosen):
+        raise CheckpointError(f"found the seeds {[*chosen]}, expected at least one, each once")
     if lacking := [seed for seed in chosen if seed not in rows]:
         raise CheckpointError(f"found seeds {', '.join(map(str, rows))}, expected {lacking[0]} among them")
     data = _Shape(tuple(made["shape"]), tuple(made["extent"]), tuple(made["view"]), made.get("rows", 0))

@@ -45,6 +45,18 @@ def test_it_goes_on_from_a_state_as_if_it_had_never_stopped() -> None:
     assert torch.equal(torch.stack([i.loss for i in infos]), torch.stack([i.loss for i in all_infos]))
 
 
+def test_what_does_not_fit_the_state_is_refused() -> None:
+    on = tiny.data(tiny.PLANE)
+    method = tiny.method("kl", on)
+    [(half, _)] = models.fit(method, on, [3, 1], [2])
+    for seeds, points, data, said in (([1, 3], [4], on, "seeds: found"), ([3, 1], [2], on, "points: found"),
+                                      ([3, 1], [4, 3], on, "points: found"),
+                                      ([3, 1], [4], tiny.data(tiny.IMAGES), "data: found")):
+        with pytest.raises(ValueError, match=said):
+            next(models.fit(method, data, seeds, points, state=half))
+    assert half.update == 2
+
+
 def test_it_ends_where_no_replicate_lives() -> None:
     on = tiny.data(tiny.PLANE)
     method = tiny.method("kl", on, step_size=50.0, updates=300)

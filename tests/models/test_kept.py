@@ -94,6 +94,9 @@ def test_a_served_model_takes_one_whole_number_as_it_comes() -> None:
 
 def test_what_was_not_kept_here_is_one_sentence() -> None:
     payload, now = of("kl")
+    for none in ([], [4, 4]):
+        with pytest.raises(CheckpointError, match=r"^found the seeds \[.*, expected at least one, each once$"):
+            load(payload, none)
     with pytest.raises(CheckpointError, match=r"^found seeds 3, 4, 5, expected 7 among them$"):
         load(payload, [4, 7])
     with pytest.raises(CheckpointError, match="expected what a finished one keeps"):

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.read.address import PassingError, ReportError
 from analysis.read.store import Store as ReadStore
 from analysis.read.store import opened
 from study.show.tracking import Tracking, TrackingError
+from study.show.tracking.errors import AUTOFLUSH, _reason
 from tests.stores import template
 from tests.study.test_tracking import PROVENANCE, uri
 
@@ -142,6 +144,14 @@ def test_a_store_that_cannot_be_opened_is_said_in_seconds(tmp_path: Path, monkey
     monkeypatch.undo()
     monkeypatch.setattr("pathlib.Path.touch", lambda path: open("/dev/null/x"))
     assert "Not a directory" in refusal(f"{at}/m.db")
+
+
+def test_a_file_that_is_removed_meanwhile_is_named_as_gone(tmp_path: Path) -> None:
+    said = f"{AUTOFLUSH} (sqlite3.OperationalError) attempt to write a readonly database\n[SQL: INSERT]"
+    assert _reason(SQLAlchemyError(said), f"sqlite:///{tmp_path}/gone.db") == " is no longer there"
+    (tmp_path / "gone.db").touch()
+    assert _reason(SQLAlchemyError(said), f"sqlite:///{tmp_path}/gone.db") == (
+        ": (sqlite3.OperationalError) attempt to write a readonly database")
 
 
 def test_another_program_s_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

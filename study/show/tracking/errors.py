@@ -10,10 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from study.schema.address import sqlite_path
 from study.show.redaction import redacted
 
 TRANSIENT = frozenset({408, 409, 429, *range(500, 600)})  # HTTP statuses after which a request may succeed later
 REASON = 300  # characters of what MLflow says
+AUTOFLUSH = ("(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block if this "
+             "flush is occurring prematurely)")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,10 +56,13 @@ def _reason(error: Exception, uri: str) -> str:
     from requests import ConnectionError as NoConnection
 
     text = redacted(" ".join(str(error).split()).partition(" [SQL: ")[0]).partition(" (Background on this error ")[0]
+    text = text.removeprefix(AUTOFLUSH).strip()
     errno = re.search(r"\[Errno -?\d+\] ([\w ,]+)", text)
     schema = re.search(r"found version (\w+), but expected|Can't locate revision identified by '(\w+)'", text)
     if isinstance(error, NoConnection) or "Max retries exceeded" in text:
         return f" does not answer ({errno[1].strip() if errno else text[:100]})"
+    if "readonly database" in text and (path := sqlite_path(uri)) and not path.exists():
+        return " is no longer there"
     if "disk image is malformed" in text or "file is not a database" in text:
         return (f" is damaged, or no database ({text.rpartition(') ')[2]}): with that file moved away the same command "
                 "shows all that is finished in a new one")
