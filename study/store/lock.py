@@ -204,9 +204,13 @@ class _Watch(_Watcher):
         self._file = file
 
     def lost(self) -> str | None:
-        with suppress(OSError):
+        try:
             if os.path.samestat(os.stat(self._store.path(LOCK)), self._file):
                 return None
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError:  # a shared disk that is away for a moment
+            return None
         return f"study {self._store.study!r} was removed from {self._store.uri!r}, or moved"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -60,6 +61,22 @@ def test_a_launch_whose_study_was_removed_stops_and_another_is_let_in(
     assert mine.is_lost and said == [f"study 'jko' was removed from '{tmp_path}', or moved: this launch stops"]
     with held(Store(str(tmp_path), "jko"), False, said.append):
         pass
+
+
+def test_a_disk_that_is_away_for_a_moment_costs_no_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path), "jko")
+    with held(store, False, print):
+        watch = lock._Watch(store, print, os.stat(store.path(LOCK)))
+
+        def away(path: str) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("study.store.lock.os.stat", away)
+            assert watch.lost() is None
+        assert watch.lost() is None
+        os.remove(store.path(LOCK))
+        assert watch.lost() is not None
 
 
 # An object store: a path whose store is told that it is none, so that two stores see the same objects.
