@@ -1,5 +1,5 @@
 """A whole study beside the same search in plain Ray Tune, OptunaSearch, Repeater and MLflowLoggerCallback: 16
-configurations of 6 seeds on digits. 25 minutes on two idle cores.
+configurations of 6 seeds on digits. 15 minutes on two idle cores.
 
     python -m benchmarks.whole_study              print both, and where our CPU time goes
     python -m benchmarks.whole_study --write      also write benchmarks/results/whole_study.csv and docs/benchmarks.md
@@ -26,6 +26,8 @@ from study.spec.yaml_text import as_yaml
 
 RESULTS = ROOT / "benchmarks/results/whole_study.csv"
 TRIALS, REPLICATES, UPDATES, POINTS, SAMPLES = 16, 6, 210, 7, 256
+NAMES = {"wall": "seconds of wall", "cpu": "CPU seconds", "units": "of the workers: units",
+         "updates": "of these: updates"}
 KNOBS = {"width": 8, "batch_size": 64, "mcmc_steps": 20, "updates": UPDATES}
 SPEC = {"study": "whole", "data": "digits", "method": "kl", "train": KNOBS,
         "search": {"replicates": REPLICATES, "trials": TRIALS, "sampler": "tpe",
@@ -76,6 +78,12 @@ def training(folder: Path) -> dict[str, float]:
     return {"units": sum(unit["cpu_seconds"] for unit in units), "updates": TRIALS * (time.process_time() - began)}
 
 
+def table(frame: pd.DataFrame) -> str:
+    """A line for each quantity, as Markdown."""
+    shown = frame.map(lambda x: "" if pd.isna(x) else f"{x:.1f}").rename(columns=NAMES).T
+    return str(shown.to_markdown(disable_numparse=True))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -96,10 +104,10 @@ def main() -> None:
             rows[-1] |= training(folder)
     frame = pd.DataFrame(rows).set_index("study")
     frame["replicates a CPU minute"] = 60 * TRIALS * REPLICATES / frame["cpu"]
-    print(frame.round(1).T.to_markdown())
+    print(table(frame))
     if options.write:
         frame.round(2).to_csv(RESULTS)
-        write("whole study", f"{usable_cpus()} CPUs", str(frame.round(1).T.to_markdown()))
+        write("whole study", f"{usable_cpus()} CPUs", table(frame))
 
 
 if __name__ == "__main__":
