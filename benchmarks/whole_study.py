@@ -92,10 +92,10 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    told = {**KNOBS, "trials": TRIALS, "replicates": REPLICATES, "cpus": usable_cpus(), "samples": SAMPLES}
+    settings = {**KNOBS, "trials": TRIALS, "replicates": REPLICATES, "cpus": usable_cpus(), "samples": SAMPLES}
     rows = []
     for name, command in {"ours": ("-m", "study.launch", "--space", "whole.yaml", "--quiet"),
-                          "plain": ("-m", "benchmarks.peers.tune_study", json.dumps(told))}.items():
+                          "plain": ("-m", "benchmarks.peers.tune_study", json.dumps(settings))}.items():
         print(f"{name} ...", file=sys.stderr, flush=True)
         folder = Path(tempfile.mkdtemp())
         (folder / "whole.yaml").write_text(as_yaml(SPEC))

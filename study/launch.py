@@ -25,7 +25,7 @@ from study.arguments import parser
 from study.ending import DONE, INTERRUPTED, ended
 from study.run.cluster import ClusterError, RunError, address_problem, connect_problem
 from study.run.cluster.capacity import fits, gpu_problem
-from study.run.cluster.failure import is_of_ray, root, told
+from study.run.cluster.failure import is_of_ray, one_line, root
 from study.schema.output import script
 from study.show import command
 from study.show.redaction import redacted
@@ -229,9 +229,9 @@ def _train(one: _Launch, store: Store, monitor: Monitor, work: Work) -> bool:
         if one.arguments.verbose:
             raise
         if is_of_ray(cause := root(error)):
-            raise RunError(f"Ray failed: {told(cause)} (--verbose shows all of it)") from error
+            raise RunError(f"Ray failed: {one_line(cause)} (--verbose shows all of it)") from error
         if isinstance(cause, OSError):
-            raise RunError(told(cause)) from error
+            raise RunError(one_line(cause)) from error
         raise cause from None
 
 

@@ -33,9 +33,9 @@ class Samples(Panel):
     name, title, folded = "samples", "Samples", "the sheets of single arms"
 
     def frame(self, study: Study) -> pd.DataFrame:
-        """A row per sheet: a configuration's replicate, `group` (0 at the declared cells, 1 at the widest span, BEST,
-        CONFIRMED), paths of `samples` and `nearest` (None where not kept), `common` (it has the seed of its group),
-        `own` (its group has no common seed)."""
+        """A row per sheet, with its configuration's replicate. group: 0 at the declared cells, 1 at the widest span,
+        BEST, CONFIRMED. samples, nearest: paths, None where not kept. common: it has the seed of its group. own: its
+        group has no common seed."""
         if study.pictures is None:
             return pd.DataFrame()
         groups = [*self._of_design(study), list(best_cells(study, "confirm")["config_hash"])]

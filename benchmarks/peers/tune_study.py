@@ -47,10 +47,10 @@ def main() -> None:
     from ray.tune.search import Repeater
     from ray.tune.search.optuna import OptunaSearch
 
-    told = json.loads(sys.argv[1])
-    trials, replicates = told.pop("trials"), told.pop("replicates")
-    ray.init(num_cpus=told.pop("cpus"), include_dashboard=False)
-    space = {**told, "step_size": tune.loguniform(0.05, 0.3), "lr": tune.loguniform(5e-4, 8e-3)}
+    settings = json.loads(sys.argv[1])
+    trials, replicates = settings.pop("trials"), settings.pop("replicates")
+    ray.init(num_cpus=settings.pop("cpus"), include_dashboard=False)
+    space = {**settings, "step_size": tune.loguniform(0.05, 0.3), "lr": tune.loguniform(5e-4, 8e-3)}
     tuner = tune.Tuner(
         train, param_space=space,
         tune_config=tune.TuneConfig(metric="energy_distance", mode="min", num_samples=trials * replicates,

@@ -58,7 +58,7 @@ class Evaluator:
         """During training: one dictionary a replicate, empty where it diverged. `infos`: since the last point."""
         part, rows = self._living(state)
         found = self._point(part, [Info(*(value[rows] for value in info)) for info in infos]) if rows else []
-        return _spread(found, rows, state)
+        return _for_all(found, rows, state)
 
     def _point(self, state: TrainState, infos: Sequence[Info]) -> list[dict[str, float]]:
         noise, method = evaluation_noise(state), self.method.at(state.update)
@@ -94,7 +94,7 @@ class Evaluator:
         found: list[dict[str, float]] = []
         if rows:
             found, samples[rows] = self._final(part)
-        return _spread(found, rows, state), samples
+        return _for_all(found, rows, state), samples
 
     def _living(self, state: TrainState) -> tuple[TrainState, list[int]]:
         """The part of it that lives, and its rows; none where none does."""
@@ -203,7 +203,7 @@ def _kappa(method: Method, state: TrainState, draw: Draw, noise: Noise) -> Tenso
     return torch.stack(gauges).amax(0)
 
 
-def _spread(found: Sequence[dict[str, float]], rows: Sequence[int], state: TrainState) -> list[dict[str, float]]:
+def _for_all(found: Sequence[dict[str, float]], rows: Sequence[int], state: TrainState) -> list[dict[str, float]]:
     """What was found of these rows, for every replicate: empty where it diverged."""
     known = dict(zip(rows, found, strict=True))
     return [known[r] if alive else {} for r, alive in enumerate(state.alive.tolist())]

@@ -1,4 +1,4 @@
-"""The replicates that live, as a state of their own: one that has diverged costs nothing more.
+"""The replicates that live, as a state of their own: what has diverged is trained and measured no more.
 
 No replicate's numbers depend on another's, but for rounding: torch sums few columns in another order, and multiplies a
 single matrix by another kernel, for which two stay at least. Of up to 16 replicates weights and particles were the same

@@ -20,7 +20,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from study.run.cluster import probe
-from study.run.cluster.failure import outcome
+from study.run.cluster.failure import exception_in
 from study.run.dispatch import DIED, Dispatch, End, Failed, Finished, Moved, OutOfMemory, Watcher
 from study.run.interrupt import tell_of_interrupt
 from study.run.sources import Source
@@ -175,7 +175,7 @@ def _failure(trial: Any) -> End:
     if any(words in said for words in NODE_DIED):
         return Moved()
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return Failed(DIED if not lines or lines[-1].startswith("The actor") else outcome(said, 300))
+    return Failed(DIED if not lines or lines[-1].startswith("The actor") else exception_in(said, 300))
 
 
 def _placement(resources: Mapping[str, float], excluded: str) -> tune.PlacementGroupFactory:

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -163,7 +164,7 @@ def _read(store: Store) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-class _Watcher(threading.Thread):
+class _Watcher(threading.Thread, ABC):
     """Looks again and again whether the study is still held; where it is not the launch is interrupted."""
 
     def __init__(self, store: Store, say: Say, seconds: float) -> None:
@@ -173,9 +174,9 @@ class _Watcher(threading.Thread):
         self._store, self._say, self._seconds = store, say, seconds
         self._ended = threading.Event()
 
+    @abstractmethod
     def lost(self) -> str | None:
         """Who has the study now, as one sentence; None: this launch."""
-        raise NotImplementedError
 
     def run(self) -> None:
         while not self._ended.wait(self._seconds):

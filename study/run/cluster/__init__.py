@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from study.run.cluster import auth
-from study.run.cluster.failure import told
+from study.run.cluster.failure import one_line
 from study.run.interrupt import terminable
 
 OBJECT_STORE_BYTES = 120 * 1024**2  # nothing but small dictionaries travels between driver and workers
@@ -149,7 +149,7 @@ def _start(cpus: int, verbose: bool, level: int, modules: Sequence[str] = ()) ->
     except Exception as error:  # Ray raises a bare one where a part of it is not up in time
         if verbose:
             raise
-        raise RunError(f"Ray did not start: {told(error)} (a busy machine may need another try; --verbose shows "
+        raise RunError(f"Ray did not start: {one_line(error)} (a busy machine may need another try; --verbose shows "
                        "all of it)") from error
 
 

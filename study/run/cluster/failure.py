@@ -27,12 +27,12 @@ def is_of_ray(error: Exception) -> bool:
     return False
 
 
-def told(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """What a traceback in an error's text comes to, in one line."""
-    return outcome(str(error)) or type(error).__name__
+    return exception_in(str(error)) or type(error).__name__
 
 
-def outcome(text: str, most: int = 400) -> str:
+def exception_in(text: str, most: int = 400) -> str:
     """What a traceback comes to, in one line: its exception, whose message may have several; else its last line."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     begun = next((k for k in reversed(range(len(lines))) if RAISED.match(lines[k])), len(lines) - 1)
