@@ -173,7 +173,7 @@ def _plan(one: _Launch, store: Store) -> tuple[Data, Plan]:
         raise one.refusal(("data", *error.key), error.message) from error
     most = min(arguments.max_concurrent or one.cpus, one.cpus, fits([{"CPU": one.cpus}], {"cpu": spec.resources.cpu}))
     try:
-        plan = make_plan(spec, data, max(1, most), cache_dir(store))
+        plan = make_plan(spec, data, max(1, most), cache_dir(store), one.say)
     except (LawError, MeasureError) as error:
         raise one.refusal(() if isinstance(error, LawError) else ("evaluation", "measures"), str(error)) from error
     except (ValueError, OSError) as error:

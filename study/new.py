@@ -85,7 +85,7 @@ def _new(arguments: argparse.Namespace) -> int:
     from models.data.disk.options import options
     from models.data.load import load
     from study.show import command
-    from study.show.plan import RANDOM_FEATURES
+    from study.show.plan import NO_LABELS
     from study.spec import loads
     from study.spec.check import name_problem
     from study.store.cache import cache_dir
@@ -122,7 +122,7 @@ def _new(arguments: argparse.Namespace) -> int:
     print(f"{place}: {seen}", data.notes,
           f"chosen: {'x'.join(map(str, data.shape))}; {len(data.train):,} to train on, {len(data.search):,} and "
           f"{len(data.confirm):,} held out; {' and '.join(spec.arms)}",
-          *([] if arguments.classes else [RANDOM_FEATURES]),
+          *([] if arguments.classes else [NO_LABELS]),
           f"{out} is written; next: {command.module('study.launch')} --space {shlex.quote(str(out))}", sep="\n")
     return DONE
 
@@ -191,7 +191,7 @@ def _look(index: Index, chosen: DiskOptions) -> Seen:
 def _written(seen: Seen, arguments: argparse.Namespace, name: str, place: dict[str, str]) -> str:
     """The study's file. place: where the images lie, as `data` says it."""
     from models.data.disk.options import SIZES
-    from study.show.plan import RANDOM_FEATURES, enough_replicates
+    from study.show.plan import NO_LABELS, enough_replicates
 
     methods, samples = list(dict.fromkeys(arguments.method)), min(SAMPLES, seen.held)
     data = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in place.items()]
@@ -205,7 +205,7 @@ def _written(seen: Seen, arguments: argparse.Namespace, name: str, place: dict[s
         data=_lines(data), size=arguments.size or max(SIZES[0], min(SIZE, seen.sides[1])), channels=seen.channels,
         held=seen.held, methods=f"[{', '.join(methods)}]", replicates=enough_replicates(max(1, len(methods) - 1)),
         design=_lines(design), samples=samples,
-        features=CLASSIFIER if seen.classes else RANDOM_FEATURES.replace("; ", ";\n  # "))
+        features=CLASSIFIER if seen.classes else NO_LABELS.replace("; ", ";\n  # "))
 
 
 def _lines(items: list[str]) -> str:

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TAKEN = ("clf64", "rnd64", "pixels")  # names of spaces that are always there
+TAKEN = ("clf64", "ssl64", "rnd64", "pixels")  # names of spaces that are always there
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,10 +50,9 @@ class SampleMetrics:
             self.extractor = features.for_data(data, cache_dir)
             self._judges = [self.extractor.name] + ([own.name] if own else [])
             self.spaces |= {e.name: e for e in (self.extractor, own) if e}
-            if data.labels is not None:
-                # A classifier hardly sees pixel noise, a random ConvNet does: where there are labels, KID is on both.
-                second = features.random_convnet(data.train)
-                self.spaces[second.name] = second
+            # What has learned hardly sees pixel noise, a random ConvNet does: KID is on both.
+            second = features.random_convnet(data.train)
+            self.spaces[second.name] = second
         place: Place = "images" if self.extractor else "plane"
         self.rows = [m for m in (*MEASURES, *measures) if m.by == "samples" and place in m.places
                      and ("data's density" not in m.needs or data.density is not None)]

@@ -31,7 +31,7 @@ class Measure:
     label: in words. by: who takes it: SampleMetrics (`samples`), Evaluator or the clock. function: for SampleMetrics,
     one of models.measures.quality, or itself: samples and held-out data, each (n, features), -> a number; field:
     which of its values, where it has several. spaces: `pixels` (the data as they are), `judge`, `second` (a random
-    ConvNet's features beside a classifier's). direction: None where neither way is better. in_training: at every
+    ConvNet's features). direction: None where neither way is better. in_training: at every
     evaluation, not at the end alone. least, per_feature: rows that the smaller side needs; most: of samples;
     reference: held-out rows a sample (None: all). needs: what besides samples and held-out data: with `data's
     density` the function is given it instead of data, with `chance` a generator, too, with `train split` distances to

@@ -8,9 +8,9 @@ HEAD = """\
 # All measures
 
 Made from `models/measures/table.py` by `python -m models.measures.table_page > docs/metrics/table.md`. The pages beside
-this one have equations, estimators and limits. `<space>` is `clf64`, `rnd64`, the stem of your own extractor's file or
-`pixels` ([quality.md](quality.md#spaces)), `<n>` is `evaluation.samples`. *Least*: rows, of samples and of held-out
-data, below which it is absent. A search may take what is an objective; `…_long` of the primary measure, too.
+this one have equations, estimators and limits. `<space>` is `clf64`, `ssl64`, `rnd64`, `pixels` or the stem of your own
+extractor's file ([quality.md](quality.md#spaces)), `<n>` is `evaluation.samples`. *Least*: rows, of samples and of
+held-out data, below which it is absent. A search may take what is an objective; `…_long` of the primary measure, too.
 
 | name | what | of | better | unit | when | least | objective | alarm |
 |---|---|---|---|---|---|---|---|---|

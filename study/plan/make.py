@@ -37,6 +37,7 @@ from study.spec import StudySpec
 from study.spec.model import cells_of
 
 if TYPE_CHECKING:
+    from models.data.disk.index import Say
     from models.measures.sample_metrics import SampleMetrics
 
 FLOOR_DRAWS = 20
@@ -44,8 +45,8 @@ SECONDS_A_CALL = 5e-4
 SECONDS_AN_EVALUATION = {False: (0.01, 0.05), True: (0.03, 0.3)}  # a replicate, in training and after: plane, images
 
 
-def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
-    """Trains the data set's feature extractor if `cache_dir` has none yet; the rest takes seconds.
+def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path, say: Say = lambda line: None) -> Plan:
+    """Trains the data set's feature extractor if `cache_dir` has none yet, and says so; the rest takes seconds.
 
     Raises ValueError or OSError for `evaluation.features` that cannot be used, MeasureError for a measure from outside.
     """
@@ -57,6 +58,11 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path) -> Plan:
 
         own = own_extractor(spec.evaluation.features, data.extent)
     measures = [own_measure(place) for place in spec.evaluation.measures]
+    if len(data.shape) == 3:
+        from models.measures.features import is_kept
+
+        if not is_kept(data, cache_dir):
+            say(f"training the features that judge samples, kept in {cache_dir}")
     metrics = SampleMetrics(data, spec.evaluation.samples, spec.evaluation.split, cache_dir, own, measures)
     local = spread_of(data, spec.seed)
     spread = LocalSpread(n=local.n, k=local.k, coarse=local.coarse, **{

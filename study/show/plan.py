@@ -23,8 +23,8 @@ from study.spec import StudySpec
 from study.spec.model import cells_of, fixed_in
 
 ALPHA = 0.05  # of the report's tests, after Holm
-RANDOM_FEATURES = ("these images have no labels, so measures are on a random ConvNet's features; evaluation.features "
-                   "adds those of a better network (docs/spec.md)")
+NO_LABELS = ("these images have no labels, so measures are on a ConvNet that learned to tell them apart (ssl64); "
+             "evaluation.features adds those of a better network (docs/spec.md)")
 HANDWRITTEN = ("digits", "mnist")  # whose images mean something else in a mirror
 MIRRORED = "flip mirrors digits, of which most are none then: it is meant for faces and natural images"
 ROUNDED = "precision: bf16 makes chains no faster, mostly slower, on this machine's CPU, {}"
@@ -39,10 +39,10 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
     console.print(Text(f"{plan.study} (version {plan.study_version})", style="bold"))
     local = (f"local spread s: {spread.s_min:.3g} +- {spread.se_min:.1g} in the smallest direction, "
              f"{spread.s_med:.3g} +- {spread.se_med:.1g} in the median one")
-    random = plan.extractor is not None and plan.extractor.accuracy is None and spec.evaluation.features is None
+    alone = plan.extractor is not None and plan.extractor.accuracy is None and spec.evaluation.features is None
     mirrored = spec.data.get("name") in HANDWRITTEN and any(
         arm.full(values)["flip"] for arm in spec.arms.values() for values in fixed_in(spec, arm))
-    for line in (plan.question, _data_line(plan), data.notes, RANDOM_FEATURES if random else "",
+    for line in (plan.question, _data_line(plan), data.notes, NO_LABELS if alone else "",
                  MIRRORED if mirrored else "", _slow_rounding(spec, plan), local,
                  _coarse(spread)):
         if line:

@@ -11,7 +11,7 @@ from models.data.disk.options import LABELLED
 from models.measures import table
 from models.measures.naming import long_name
 
-FEATURES = 64  # dimension of both extractors, clf64 and rnd64
+FEATURES = 64  # dimension of the extractors clf64 and ssl64
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def measures(data_name: str, samples: int, own: Iterable[table.Measure] = ()) ->
     """
     info = info_of(data_name)
     place: table.Place = "plane" if info and not info.sizes else "images"
-    extractor = f"{'clf' if (info.labels if info else data_name in LABELLED) else 'rnd'}{FEATURES}"
+    extractor = f"{'clf' if (info.labels if info else data_name in LABELLED) else 'ssl'}{FEATURES}"
     first = table.primary(place)
     rest = [_objective(m, extractor, samples) for m in (*table.MEASURES, *own)
             if m.objective and place in m.places and m is not first

@@ -3,14 +3,16 @@
 import dataclasses
 import hashlib
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from sklearn.linear_model import LogisticRegression
 
 from models.data.load import load
-from models.measures import feature_file, features
+from models.measures import feature_file, feature_training, features
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,44 @@ def test_the_classifier_knows_digits_it_never_saw(digits, clf):
     means = np.stack([train[digits.labels == label].mean(0) for label in range(10)])
     guess = ((confirm[:, None] - means) ** 2).sum(-1).argmin(1)
     assert np.mean(guess == digits.labels_confirm) > 0.93
+
+
+def test_without_labels_features_learn_to_tell_classes_apart(digits):
+    """Told a hundred labels, which they never saw, they know more digits than a random ConvNet's."""
+    right = [LogisticRegression(max_iter=500).fit(net(digits.train[:100]), digits.labels[:100]).score(
+        net(digits.confirm), digits.labels_confirm)
+        for net in (features.contrastive(digits), features.random_convnet(digits.train))]
+    assert right[0] > 0.88 and right[0] > right[1] + 0.05
+
+
+def test_labels_and_held_out_splits_teach_nothing_where_there_are_none(few):
+    blind = dataclasses.replace(few, labels=None, labels_search=None, search=-few.search, confirm=-few.confirm)
+    first, again = features.contrastive(few), features.for_data(blind)
+    assert again.name == first.name == "ssl64" and again.accuracy is None
+    assert np.array_equal(again(few.search), first(few.search))
+    assert not np.allclose(features.contrastive(few, seed=1)(few.search), first(few.search))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 16)])
+def test_a_view_is_the_image_shifted_lit_and_blotted(shape):
+    recipe = feature_training.Contrast(noise=0, light=0)
+    x = torch.arange(1.0, 1 + math.prod(shape), dtype=torch.float64).reshape(1, *shape).repeat(1000, 1, 1, 1)
+    seen = feature_training.view(x, torch.Generator().manual_seed(0), recipe)
+    blot = (seen == 0).all(1)
+    assert (blot.sum((1, 2)) == (shape[1] // 4) * (shape[2] // 4)).all() and blot.float().mean(0).min() > 0
+    high, wide = (max(1, side // 8) for side in shape[1:])
+    places = {(int(i), int(j)) for i in range(-high, high + 1) for j in range(-wide, wide + 1)}
+    padded = torch.nn.functional.pad(x[:1], (wide, wide, high, high), mode="replicate")
+    views = {at: padded[0, :, high + at[0]:high + at[0] + shape[1], wide + at[1]:wide + at[1] + shape[2]]
+             for at in places}
+    found = [{at for at, whole in views.items() if torch.equal(whole[:, ~spot], one[:, ~spot])}
+             for one, spot in zip(seen, blot, strict=True)]
+    assert all(len(at) == 1 for at in found) and set().union(*found) == places
+    noisy = feature_training.view(x, torch.Generator().manual_seed(0), dataclasses.replace(recipe, noise=0.5))
+    assert (noisy - seen)[~blot[:, None].expand_as(seen)].std() == pytest.approx(0.5, rel=0.05)
+    lit = feature_training.view(torch.ones_like(x), torch.Generator().manual_seed(0),
+                                dataclasses.replace(recipe, light=0.2)).amax((1, 2, 3))
+    assert 0.6 <= lit.min() < 0.75 and 1.25 < lit.max() <= 1.4
 
 
 def test_only_the_train_split_teaches(few):
@@ -72,8 +112,11 @@ def test_no_global_generator_or_thread_number_is_touched_or_read(few):
 
 
 def test_the_cache_is_used_whole_and_named_by_what_made_it(tmp_path, few, monkeypatch):
+    assert not features.is_kept(few, tmp_path / "new")
     made, cached = features.classifier(few), features.classifier(few, cache_dir=tmp_path / "new")
     (path,) = (tmp_path / "new").iterdir()
+    assert features.is_kept(few, tmp_path / "new")
+    assert not features.is_kept(dataclasses.replace(few, labels=None), tmp_path / "new")
     assert np.array_equal(cached(few.search), made(few.search)) and cached.accuracy == made.accuracy
     with safe_open(path, "pt") as file:
         assert json.loads(file.metadata()["about"])["data"] == few.content_hash
@@ -81,7 +124,7 @@ def test_the_cache_is_used_whole_and_named_by_what_made_it(tmp_path, few, monkey
     def never(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(features, "_trained", never)
+    monkeypatch.setattr(features, "classify", never)
     assert np.array_equal(features.classifier(few, cache_dir=tmp_path / "new")(few.search), made(few.search))
     for data, seed in [(few, 1), (dataclasses.replace(few, content_hash="other"), 0)]:
         with pytest.raises(AssertionError, match="trained again"):
@@ -113,7 +156,6 @@ def test_random_weights_depend_on_the_seed_and_each_image_on_itself_alone():
 
 def test_for_data_chooses_and_refuses(digits, clf):
     assert features.for_data(digits) is clf
-    assert features.for_data(load("faces")).name == "rnd64"
     with pytest.raises(ValueError, match="without an extractor"):
         features.for_data(load("moons"))
     with pytest.raises(ValueError, match="faces has no labels"):
@@ -195,5 +237,5 @@ def test_a_file_that_is_not_what_was_meant_is_refused(own, tmp_path):
         feature_file.from_file(exported(tmp_path, torch.nn.ReLU(), name="flat.pt2"))
     with pytest.raises(ValueError, match=r"found features of shape \(2, 3\), finite: False"):
         feature_file.from_file(exported(tmp_path, Logarithms(), name="logs.pt2"))
-    with pytest.raises(ValueError, match="found the name 'clf64', expected one other than clf64, rnd64, pixels"):
+    with pytest.raises(ValueError, match="found the name 'clf64', expected one other than clf64, ssl64"):
         feature_file.from_file(exported(tmp_path, Pooled(), name="clf64.pt2"))

@@ -28,7 +28,7 @@ class FourPixels:
 
 @pytest.fixture(scope="module")
 def digits() -> Data:
-    """Without labels: no classifier has to be trained."""
+    """Without labels, so judged by what learned without."""
     return dataclasses.replace(load("digits"), labels=None, labels_search=None, labels_confirm=None)
 
 
@@ -36,20 +36,20 @@ def test_every_measure_is_named_by_space_and_number(digits: Data) -> None:
     metrics = SampleMetrics(digits, 160, own=FourPixels())  # type: ignore[arg-type]
     found = metrics.all(digits.confirm[:160])
     full = {"kid", "fd", "fdinf", "precision", "recall", "density", "coverage", "nearer_train", "copies"}
-    assert set(found) == {f"{name}_{space}_160" for space in ("rnd64", "own") for name in full} | {
-        "variance_ratio_160", "nearer_train_pixels_160", "copies_pixels_160"}
+    assert set(found) == {f"{name}_{space}_160" for space in ("ssl64", "own") for name in full} | {
+        "kid_rnd64_160", "variance_ratio_160", "nearer_train_pixels_160", "copies_pixels_160"}
     own, reference = FourPixels()(digits.confirm[:160]), FourPixels()(digits.search)
     assert found["fd_own_160"] == quality.fd(own, reference)
     assert found["recall_own_160"] == quality.manifold(own, reference).recall
-    assert found["kid_rnd64_160"] == metrics(digits.confirm[:160])
+    assert found["kid_ssl64_160"] == metrics(digits.confirm[:160])
     few = SampleMetrics(digits, 100).all(digits.confirm[:100])
-    assert "fd_rnd64_100" not in few and "kid_rnd64_100" in few  # fewer than two rows a feature
+    assert "fd_ssl64_100" not in few and "kid_ssl64_100" in few  # fewer than two rows a feature
 
 
 def test_copies_of_the_train_split_are_told_from_held_out_data(digits: Data) -> None:
     metrics = SampleMetrics(digits, 100)
     honest, copied = metrics.all(digits.confirm[:100]), metrics.all(digits.train[:100])
-    for space in ("pixels", "rnd64"):
+    for space in ("pixels", "ssl64"):
         assert 0.38 < honest[f"nearer_train_{space}_100"] < 0.62  # 3.5 standard errors about 1/2
         assert honest[f"copies_{space}_100"] < 0.15
         assert copied[f"nearer_train_{space}_100"] == copied[f"copies_{space}_100"] == 1
@@ -69,13 +69,13 @@ def test_floors_are_of_all_measures_at_the_numbers_of_rows_that_an_evaluation_ha
     floors = metrics.floors(6, np.random.default_rng(0))
     assert set(floors) == set(metrics.all(digits.confirm[:160]))
     assert {(f.n, f.m) for f in floors.values()} == {(160, 397)}
-    assert floors["coverage_rnd64_160"].mean == pytest.approx(quality.expected_coverage(160, 397), abs=0.03)
-    assert floors["density_rnd64_160"].mean == pytest.approx(1, abs=0.1)
+    assert floors["coverage_ssl64_160"].mean == pytest.approx(quality.expected_coverage(160, 397), abs=0.03)
+    assert floors["density_ssl64_160"].mean == pytest.approx(1, abs=0.1)
     assert floors["nearer_train_pixels_160"].mean == pytest.approx(0.5, abs=0.06)
     assert floors["nearer_train_pixels_160"].sd > 0.005  # two different parts, not one against itself
     assert floors["copies_pixels_160"].mean == pytest.approx(19 / 398, abs=0.03)  # no training image
-    assert abs(floors["kid_rnd64_160"].mean) < 3 * floors["kid_rnd64_160"].sd
-    assert floors["fdinf_rnd64_160"].mean < 0.3 * floors["fd_rnd64_160"].mean
+    assert abs(floors["kid_ssl64_160"].mean) < 3 * floors["kid_ssl64_160"].sd
+    assert floors["fdinf_ssl64_160"].mean < 0.3 * floors["fd_ssl64_160"].mean
     small = SampleMetrics(load("faces"), 256).floors(2, np.random.default_rng(0))
     assert {(f.n, f.m) for f in small.values()} == {(20, 20)}  # 40 held-out faces are all there are
 

@@ -34,7 +34,7 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
     found = loads(HEAD + f"data: {{folder: {tmp_path}, size: 32, channels: 3}}\n")
     assert found.data == {"folder": str(tmp_path), "size": 32, "channels": 3, "range": [-1.0, 1.0],
                           "splits": {"search": 500, "confirm": 500}, "refuse_broken": 0.01}
-    assert found.primary == "kid_rnd64_8"
+    assert found.primary == "kid_ssl64_8"
     (tmp_path / "a.parquet").touch()
     found = loads(HEAD + f"data: {{parquet: {tmp_path}, size: 32, channels: 1, splits: {{search: 9}}}}\n")
     assert (found.data["column"], found.data["splits"]) == ("image", {"search": 9, "confirm": 500})
@@ -223,7 +223,7 @@ def test_a_unit_trains_on_the_folder_and_refuses_other_images(study: Path) -> No
     configuration = design_configurations(spec)[0]
     unit = Unit(configuration, (0, 1), config_hash(configuration, content))
     report = UnitRun(unit, Store(str(study / "runs"), "s"), cache_dir="cache").advance()
-    assert report["status"] == "finished" and np.isfinite(report["kid_rnd64_8"])
+    assert report["status"] == "finished" and np.isfinite(report["kid_ssl64_8"])
     (study / "digits" / "3" / "3.png").unlink()
     with pytest.raises(DataError, match=r"found other data on .*\(399 images\)"):
         UnitRun(unit, Store(str(study / "runs2"), "s"), cache_dir="cache").advance()

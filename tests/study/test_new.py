@@ -14,7 +14,7 @@ from PIL import Image
 from models.registry import METHODS
 from study import launch as command
 from study import new
-from study.show.plan import RANDOM_FEATURES
+from study.show.plan import NO_LABELS
 from study.spec import StudySpec, load
 from tests.models import images
 
@@ -45,14 +45,14 @@ def test_what_is_written_fits_the_images_and_can_be_planned(capsys: pytest.Captu
         50, 0.01, str(Path("cats").absolute()))
     assert lines[:4] == ["cats: 200 different images, shorter side 9 pixels, colour, in 2 folders, which are not read "
                          "as classes (--classes does)", "200 images", "chosen: 3x9x9; 100 to train on, 50 and 50 held "
-                         "out; kl and jko", RANDOM_FEATURES]
+                         "out; kl and jko", NO_LABELS]
     assert lines[4].startswith("cats.yaml is written; next: ") and lines[4].endswith(
         " -m study.launch --space cats.yaml") and len(lines) == 5
     text = Path("cats.yaml").read_text()
     assert '  folder: "cats"\n' in text and max(map(len, text.splitlines())) <= 120
     assert command.main(["--space", "cats.yaml", "--dry-run"]) == 0
     planned = capsys.readouterr().out.splitlines()
-    assert {RANDOM_FEATURES, "data: folder cats 3x9x9, 100 / 50 / 50 train / search / confirm; features: rnd64"
+    assert {NO_LABELS, "data: folder cats 3x9x9, 100 / 50 / 50 train / search / confirm; features: ssl64"
             } < set(planned) and not any("replicates would do" in line for line in planned)
 
 
@@ -120,10 +120,10 @@ def test_a_refusal_is_one_line_and_writes_nothing(tmp_path: Path, capsys: pytest
 def test_folders_are_classes_where_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     folder(200)
     spec, lines = written(capsys, "--images", "cats", "--classes")
-    assert lines[0].endswith("in 2 folders, by class") and RANDOM_FEATURES not in lines
+    assert lines[0].endswith("in 2 folders, by class") and NO_LABELS not in lines
     assert spec.data["classes"] == str(Path("cats").absolute()) and spec.primary == "kid_clf64_50"
     assert command.main(["--space", "cats.yaml", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "data: classes cats 3x9x9" in said and "features: clf64, accuracy" in said and RANDOM_FEATURES not in said
+    assert "data: classes cats 3x9x9" in said and "features: clf64, accuracy" in said and NO_LABELS not in said
     assert new.main(["--parquet", "x.parquet", "--classes"]) == 2
     assert "--classes: found with --parquet" in capsys.readouterr().err

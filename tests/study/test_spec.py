@@ -48,7 +48,7 @@ def test_a_spec_is_frozen() -> None:
 
 
 @pytest.mark.parametrize("data, samples, primary", [
-    ("faces", 20, "kid_rnd64_20"), ("moons", 256, "energy_distance_256"), ("patches", 256, "kid_rnd64_256")])
+    ("faces", 20, "kid_ssl64_20"), ("moons", 256, "energy_distance_256"), ("patches", 256, "kid_ssl64_256")])
 def test_samples_and_measure_follow_the_data(data: str, samples: int, primary: str) -> None:
     found = spec(GRID, f"data={data}")
     assert (found.evaluation.samples, found.primary) == (samples, primary)

@@ -247,7 +247,7 @@ def test_done_unit_answers_without_training(store: Store, monkeypatch: pytest.Mo
 def test_images_are_judged_by_their_extractor(store: Store, tmp_path: Path) -> None:
     one = unit(method="kl", data="patches", size=8)
     report = run(UnitRun(one, store, cache_dir=str(tmp_path / "cache")))[-1]
-    assert report["kid_rnd64_16"] == pytest.approx(np.mean([r["kid_rnd64_16"] for r in rows(store, one)[-2:]]))
+    assert report["kid_ssl64_16"] == pytest.approx(np.mean([r["kid_ssl64_16"] for r in rows(store, one)[-2:]]))
     page = Image.open(io.BytesIO(store.read(f"{one.key}/samples_0.png") or b""))
     assert page.mode == "RGB" and page.size == (8 * 36 + 4, 2 * 36 + 4)
 

@@ -94,6 +94,7 @@ KNOWN: dict[str, tuple[Callable[[Words], None], str]] = {
     "python -m benchmarks.whole_study": (unread, "a benchmark of 15 minutes"),
     "python -m benchmarks.local_spread": (unread, "a benchmark of minutes"),
     "python -m benchmarks.measures_cost": (unread, "a benchmark of minutes"),
+    "python -m benchmarks.features": (unread, "a benchmark of minutes"),
     "python benchmarks/floors.py": (unread, "a benchmark of minutes"),
     "python -m http.server": (unread, "a server of Python's, until Ctrl-C"),
     "make": (made, "CI runs test, lint and docs; the others do minutes of what tests do in part"),

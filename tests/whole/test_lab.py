@@ -69,7 +69,7 @@ def test_the_page_and_its_tables_show_it(lab: Path) -> None:
     assert f"contrast_32: {said}" in page and page.count(said) >= 2
     assert "mylab.stripes:Stripes" in page and "Contrast by arm" in page and (out / "figures/contrast.svg").exists()
     every = pd.read_csv(out / "tables/all_measures.csv")
-    assert {"contrast_32", "kid_rnd64_32", "kid_means_32"} <= set(every["measure"])
+    assert {"contrast_32", "kid_ssl64_32", "kid_means_32"} <= set(every["measure"])
     cells = pd.read_csv(out / "tables/design_cells.csv")
     assert cells["contrast_32"].notna().all()
     assert {"kl (blocks=1)", "kl (blocks=2)", "Centred (blocks=1)", "Centred (blocks=2)"} <= set(cells["arm"])
