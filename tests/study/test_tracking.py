@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -360,6 +362,20 @@ def test_launch_run_holds_the_inputs_and_a_dead_one_is_closed(uri: str) -> None:
     names = {"spec.yaml", "plan.json", "pip-freeze.txt", "git.diff"}
     assert set(tracking.artifacts(ended.info.run_id, "")) == names
     assert tracking.read_artifact(ended.info.run_id, "spec.yaml") == b"study: jko\n"
+
+
+def test_the_machine_s_load_is_logged_where_mlflow_s_variable_asks_for_it(
+        uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    tracking = Tracking(uri, "jko", "v1")
+    tracking.start_launch("", PLAN, PROVENANCE, HERE)
+    time.sleep(0.5)
+    tracking.end_launch("finished", {"units_done": 2})
+    [launch] = runs(tracking, "launch")
+    assert launch.info.status == "FINISHED" and launch.data.metrics["units_done"] == 2
+    assert 0 < launch.data.metrics["system/system_memory_usage_percentage"] < 100
+    assert "SystemMetricsMonitor" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_what_counts_is_told_to_the_run_that_is_kept(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

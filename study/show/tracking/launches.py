@@ -26,6 +26,7 @@ from study.store.sheet import DATA_SHEET
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Launches(Experiment):
         self._commit = "unknown"
         self._updates = 0
         self._counted: Counted | None = None  # as it is shown
+        self._machine: SystemMetricsMonitor | None = None
 
     @named
     def start_launch(self, spec_yaml: str, plan: Mapping[str, Any], provenance: Provenance, storage: str,
@@ -97,6 +99,7 @@ class Launches(Experiment):
         if data_sheet:
             self.log_bytes(self._launch, DATA_SHEET, data_sheet)
         self.log(self._launch, [], {COMPLETE: TRUE})
+        self._watch_machine(self._launch)
         self._is_started = True
 
     @named
@@ -115,7 +118,19 @@ class Launches(Experiment):
             if self.is_unsure:
                 self.delete_doubles()
             self.update_launch(counts, counted)
+            if self._machine is not None:
+                self._machine.finish()
             self.end(self._launch, STATUS[status])
+
+    def _watch_machine(self, run: str) -> None:
+        """Log the use of this machine's CPUs, memory and GPUs as MLflow does, where its own variable asks for it."""
+        from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+
+        if MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+            self._machine = SystemMetricsMonitor(run, tracking_uri=self.uri)
+            self._machine.start()
 
     def _log_counted(self, counted: Counted | None) -> None:
         if counted is not None and counted != self._counted:
