@@ -114,6 +114,7 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
 def _run(one: _Launch, store: Store) -> int:
     from models.data.data import some
     from study.plan.memory import memory_problem
+    from study.plan.own_parts import own_part_problem
     from study.resume import resume, what_changed, what_is_left
     from study.show.plan import show
     from study.store.lock import held
@@ -123,19 +124,20 @@ def _run(one: _Launch, store: Store) -> int:
         _check(one, store)
     data, plan = _plan(one, store)
     show(plan, one.spec, one.console)
-    too_large = memory_problem(plan.memory, one.spec.resources.gpu) if one.arguments.address is None else None
+    problem = memory_problem(plan.memory, one.spec.resources.gpu) if one.arguments.address is None else None
+    problem = problem or own_part_problem(one.spec, data)
     if changed := what_changed(one.spec, plan, store):
         one.say(f"version {plan.study_version} is not the last launch's: {'; '.join(changed)}")
     if one.arguments.dry_run:
-        for line in filter(None, (too_large and f"cannot run here: {too_large}", what_is_left(one.spec, plan, store))):
+        for line in filter(None, (problem and f"cannot run here: {problem}", what_is_left(one.spec, plan, store))):
             one.say(line)
         return FINISHED
     with held(store, one.arguments.takeover, one.say) as lock:
         store.write(DATA_SHEET, data_sheet(some(data.train), data.view))
         monitor, work = resume(one.spec, plan, store, one.console, tracking_uri=one.arguments.tracking_uri,
                                quiet=one.arguments.quiet)
-        if too_large and work.left:
-            raise one.refusal((), too_large)
+        if problem and work.left:
+            raise one.refusal((), problem)
         status, reason = _work(one, store, monitor, work, lock)
     if lock.is_lost:  # as it has said: the study goes on elsewhere, and the same command would be in its way
         return INTERRUPTED

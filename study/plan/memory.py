@@ -33,10 +33,10 @@ def largest(spec: StudySpec, data: Space) -> PlannedMemory | None:
     replicates = max(map(spec.replicates, PHASES))
     found: list[PlannedMemory] = []
     for arm in spec.arms.values():
-        hps = {hp: _rough(hp, data) * replicates for hp in map(arm.hparams, islice(_settings(spec, arm), SETTINGS))}
+        hps = {hp: _rough(hp, data) * replicates for hp in map(arm.hparams, islice(settings(spec, arm), SETTINGS))}
         rough = sorted({_rough_key(hp): hp for hp in hps}.values(), key=lambda hp: hps[hp])[-MOST:]
         for hp in rough:
-            if hps[hp] > SMALL or _is_outside(arm, hp):
+            if hps[hp] > SMALL or is_outside(arm, hp):
                 found.append(PlannedMemory(arm=arm.name, replicates=replicates,
                                            bytes=int(hps[hp]) if hps[hp] > BEYOND else
                                            _counted(arm, hp, data, replicates)))
@@ -79,7 +79,7 @@ def gib(count: float) -> str:
     return f"{count / 2**30:.2g} GiB" if count < 99.5 * 2**30 else f"{count / 2**30:,.0f} GiB"
 
 
-def _settings(spec: StudySpec, arm: Arm) -> Iterator[dict[str, Any]]:
+def settings(spec: StudySpec, arm: Arm) -> Iterator[dict[str, Any]]:
     """Of each cell of the design, and of the corners of what is searched."""
     if spec.design is not None:
         yield from cells_of(spec.design.factors[arm.name])
@@ -110,10 +110,11 @@ def _counted(arm: Arm, hp: HParams, data: Space, replicates: int) -> int:
     try:
         return update_bytes(find("method", arm.method)(hp, tuple(data.shape), data.extent), data, replicates)
     except Exception:
-        if not _is_outside(arm, hp):
+        if not is_outside(arm, hp):
             raise
         return 0
 
 
-def _is_outside(arm: Arm, hp: HParams) -> bool:
+def is_outside(arm: Arm, hp: HParams) -> bool:
+    """Whether its method or its network is none of ours."""
     return ":" in f"{arm.method}{hp.network}"

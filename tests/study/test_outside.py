@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import torch
 
 from models.data.data import Data
 from models.data.datasets import DataSet, DatasetInfo
@@ -18,10 +21,13 @@ from models.data.load import load
 from models.measures.sample_metrics import SampleMetrics
 from models.measures.table import Measure, MeasureError, own_measure
 from models.methods.kl import KL, KLKnobs
+from models.networks.layers import Fuse
+from models.networks.mlp import MLPScore
 from models.stability.law import Balance
 from study.launch import main as launch
 from study.plan.identity import config_hash, study_version
 from study.plan.make import make_plan
+from study.plan.own_parts import own_part_problem
 from study.plan.samplers import make_sampler, sampler_arguments
 from study.plan.space import design_configurations
 from study.spec import StudySpec, loads
@@ -373,3 +379,32 @@ def test_the_command_ends_with_2_and_one_line(text: str, line: str, tmp_path: Pa
     Path("s.yaml").write_text(text)
     assert launch(["--space", "s.yaml", "--dry-run"]) == 2
     assert capsys.readouterr().err.splitlines() == [line]
+
+
+class Wide(MLPScore):
+    """One weight too many for any data."""
+
+    @classmethod
+    def make(cls, shape: Sequence[int], hp: Any, generators: Sequence[torch.Generator], *, dtype: torch.dtype,
+             fuse: Fuse) -> MLPScore:
+        return cls([int(np.prod(shape)) + 1, 4, 1], generators, dtype, hp.spectral_norm, hp.score_scale)
+
+
+@pytest.mark.parametrize(("network", "gpu", "said"), [
+    (None, 0, None), ("mlp", "auto", None), (f"{ME}:Wide", 1, None),
+    (f"{ME}:Wide", "auto", f"arm kl: {ME}:Wide cannot train: RuntimeError: Expected size")])
+def test_a_part_from_outside_is_tried_before_the_first_trial(network: str | None, gpu: Any, said: str | None) -> None:
+    text = f"{HEAD}data: moons\nresources: {{gpu: {gpu}}}\n".replace(
+        "particles: 64", f"particles: 64, network: {json.dumps(network)}")
+    found = own_part_problem(loads(text, "s.yaml"), load("moons"))
+    assert found is None if said is None else found and found.startswith(said)
+
+
+def test_a_launch_refuses_what_cannot_train(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(f"{HEAD}data: moons\n".replace("64}", f'64, network: "{ME}:Wide"}}'))
+    assert launch(["--space", "s.yaml", "--dry-run"]) == 0
+    assert f"cannot run here: arm kl: {ME}:Wide cannot train" in capsys.readouterr().out
+    assert launch(["--space", "s.yaml"]) == 2
+    assert f"s.yaml:1: arm kl: {ME}:Wide cannot train" in capsys.readouterr().err
