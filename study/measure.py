@@ -58,7 +58,7 @@ def _add(store: Store, plan: Plan, later: Later, tracking: Tracking) -> int:
 
     from study.show.later import show_measures
     from study.store.kept import trained
-    from study.store.units import StorageError
+    from study.store.units import DamagedError, StorageError
 
     done = trained(store, plan)
     if not done:
@@ -68,10 +68,15 @@ def _add(store: Store, plan: Plan, later: Later, tracking: Tracking) -> int:
         raise StorageError(f"{store.uri}/{store.study}: no networks are kept of what is finished (keep in the study's "
                            "file), and so nothing can be measured")
     new = gone = none = 0
+    damaged: list[str] = []
     with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
         for config_hash, i in bar.track(wanted, description="units"):
             unit, manifest = done[config_hash][i]
-            payload = store.read_state(unit, manifest)
+            try:
+                payload = store.read_state(unit, manifest)
+            except DamagedError as error:
+                damaged.append(str(error))
+                continue
             if payload is None:
                 gone += 1
                 continue
@@ -83,11 +88,13 @@ def _add(store: Store, plan: Plan, later: Later, tracking: Tracking) -> int:
                 none += 1
             tracking.show(store, done[config_hash])
     print(*later.notes, sep="\n", end="\n" * bool(later.notes), file=sys.stderr)
-    print(f"{new} units of work are measured, {len(wanted) - new - gone - none} were measured before"
+    print(f"{new} units of work are measured, {len(wanted) - new - gone - none - len(damaged)} were measured before"
           + (f"; {none} have no number: their replicates diverged, or the measure is not finite" if none else "")
           + (f"; the networks of {gone} are not kept" if gone else ""))
     finished = [(unit, store.rows(unit, manifest)) for units in done.values() for unit, manifest in units]
     show_measures(plan, finished, later.names, later.floors(), Console(highlight=False))
+    if damaged:
+        raise StorageError(f"{len(damaged)} units of work are not measured: {damaged[0]}")
     return DONE
 
 

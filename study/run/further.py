@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from models.stability.verdict import window
 from study.plan.identity import config_hash
@@ -13,7 +13,7 @@ from study.schema.columns import STAGE, TRAIN
 from study.schema.manifest import Manifest
 from study.schema.unit import Configuration, Unit, evaluation_points
 from study.spec.knobs import METHODS, with_network
-from study.store.units import Store
+from study.store.units import DamagedError, Store
 
 
 class Further:
@@ -68,15 +68,20 @@ def _difference(short: Configuration, long: Configuration) -> str:
     return ""
 
 
-def checkpoint_from(store: Store, short: Unit, updates: int) -> bytes | None:
-    """A checkpoint of the longer unit, as it would be after the kept updates; None where they are kept no more."""
+def checkpoint_from(store: Store, short: Unit, updates: int, say: Callable[[str], None]) -> bytes | None:
+    """A checkpoint of the longer unit, as it would be after the kept updates; None where they are kept no more, or are
+    damaged, which is said."""
     from models.training.kept import prolonged
 
-    manifest = store.done(short)
-    payload = manifest and store.read_state(short, manifest)
-    if not manifest or not payload:
+    try:
+        manifest = store.done(short)
+        payload = manifest and store.read_state(short, manifest)
+        if not manifest or not payload:
+            return None
+        rows = [{name: value for name, value in row.items() if value is not None}
+                for row in store.rows(short, manifest) if row[STAGE] == TRAIN]
+    except DamagedError as error:
+        say(str(error))
         return None
-    rows = [{name: value for name, value in row.items() if value is not None}
-            for row in store.rows(short, manifest) if row[STAGE] == TRAIN]
     return pack(UnitProgress(manifest.started, manifest.wall_seconds, manifest.cpu_seconds, rows, dict(manifest.rungs),
                              list(filter(None, manifest.commit.split(",")))), prolonged(payload, updates))

@@ -150,7 +150,7 @@ class UnitRun:
 
         found = self.store.latest_checkpoint(self.unit, self._notes.append)
         checkpoint = found[1] if found else self._begin_from and checkpoint_from(
-            self.store, Unit.read(self._begin_from), self._method.hp.updates)
+            self.store, Unit.read(self._begin_from), self._method.hp.updates, self._notes.append)
         if not checkpoint:
             if self._notes:
                 self._notes.append("it starts afresh")

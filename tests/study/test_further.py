@@ -40,7 +40,7 @@ def test_records_and_networks_are_those_of_training_at_once(tmp_path: Path, meth
     assert states[0] == states[1] and states[0]
 
 
-def test_networks_that_are_gone_or_rotten_begin_anew(tmp_path: Path) -> None:
+def test_networks_that_are_gone_begin_anew(tmp_path: Path) -> None:
     long, short = (replace(unit(updates=updates, points=points), config_hash=f"of{updates}")
                    for updates, points in ((12, 4), (6, 2)))
     store = Store(str(tmp_path), "s")
@@ -48,6 +48,18 @@ def test_networks_that_are_gone_or_rotten_begin_anew(tmp_path: Path) -> None:
     (tmp_path / "s" / short.key / "state.safetensors").unlink()
     one = UnitRun(long, store, begin_from=short.plain())
     assert run(one)[0]["update"] == 3 and one.take_notes() == []
+
+
+def test_networks_that_are_damaged_are_named_and_the_unit_begins_anew(tmp_path: Path) -> None:
+    long, short = (replace(unit(updates=updates, points=points), config_hash=f"of{updates}")
+                   for updates, points in ((12, 4), (6, 2)))
+    store = Store(str(tmp_path), "s")
+    run(UnitRun(short, store))
+    (tmp_path / "s" / short.key / "state.safetensors").write_bytes(b"rotten")
+    one = UnitRun(long, store, begin_from=short.plain())
+    assert run(one)[0]["update"] == 3
+    said, afresh = one.take_notes()
+    assert "state.safetensors is not what done.json says" in said and afresh == "it starts afresh"
 
 
 def of(updates: int, points: int, **more: Any) -> Unit:

@@ -130,6 +130,11 @@ def test_keep_says_whose_networks_stay_and_is_no_other_version(launch: Launch,
     assert sample.main(["--study", "tiny"]) == 0
     said = capsys.readouterr().out
     assert any(f"({path.parts[2]})" in said for path in states())
+    states()[0].write_bytes(b"rotten")
+    assert taken("--add", "energy_distance_20") == 2
+    said, why = capsys.readouterr()
+    assert "3 units of work are measured, 0 were measured before" in said
+    assert "1 units of work are not measured" in why and "state.safetensors is not what done.json says" in why
     for path in states():
         path.write_bytes(b"rotten")
     assert sample.main(["--study", "tiny"]) == 2
