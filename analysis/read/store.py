@@ -65,6 +65,10 @@ class Store:
     def choose(self, wanted: str | None) -> str:
         """The study `wanted`, or the newest. Raises ReportError with the nearest name and the list."""
         names = self.names()
+        if wanted and wanted not in names and (found := self.client.get_experiment_by_name(wanted)) and (
+                found.lifecycle_stage != "active"):
+            raise ReportError(f"the experiment {wanted!r} was deleted in MLflow; `mlflow experiments restore "
+                              f"--experiment-id {found.experiment_id}` brings it back")
         if not names:
             raise ReportError("the tracking store holds no study yet: run `python -m study.launch --space FILE` first")
         if wanted is None or wanted in names:

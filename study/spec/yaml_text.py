@@ -87,6 +87,8 @@ def text_of(file: str | os.PathLike[str]) -> str:
         with open(name, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
+        if os.path.islink(name):
+            raise SpecError([f"{name}: a link to {os.readlink(name)}, where no file is"]) from None
         folder = FilePath(name).parent
         known = {p.stem: p for p in folder.glob("*.y*ml")} if folder.is_dir() else {}
         near = nearest(FilePath(name).stem, known)  # stems: the ending makes everything alike

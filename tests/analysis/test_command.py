@@ -26,6 +26,18 @@ def test_an_unknown_study_names_the_nearest(toy_uri, capsys):
     assert capsys.readouterr().err == "report: no study named 'tooy'; did you mean toy? (studies: toy)\n"
 
 
+def test_a_deleted_experiment_is_named_as_such(tmp_path, capsys):
+    uri = f"sqlite:///{shutil.copy(template(), tmp_path / 'mlflow.db')}"
+    tracking = Tracking(uri, "jko", "v1")
+    tracking.start_launch("study: jko\n", {"study": "jko"}, Provenance("c0ffee", True, "", "", "here"), "here")
+    tracking._client.delete_experiment(tracking.experiment_id)
+    assert report.main(["--study", "jko", "--tracking-uri", uri]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("report: the experiment 'jko' was deleted in MLflow; `mlflow experiments restore --exp")
+    assert report.main(["--study", "other", "--tracking-uri", uri]) == 2
+    assert "holds no study yet" in capsys.readouterr().err
+
+
 def test_a_launch_whose_files_are_gone_says_how_they_come_back(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{shutil.copy(template(), 'mlflow.db')}"

@@ -41,6 +41,8 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "jko2.yaml").touch()
     assert problems_of_file(tmp_path / "jko.yaml") == ["DIR/jko.yaml: no such file; did you mean DIR/jko2.yaml?"]
     assert problems_of_file(tmp_path / "no" / "jko.yaml") == ["DIR/jko.yaml: no such file"]
+    (tmp_path / "link.yaml").symlink_to("nowhere.yaml")
+    assert problems_of_file(tmp_path / "link.yaml") == ["DIR/link.yaml: a link to nowhere.yaml, where no file is"]
 
 
 def test_a_directory(tmp_path: Path) -> None:
