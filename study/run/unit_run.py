@@ -126,8 +126,8 @@ class UnitRun:
         is_outside = bool(kind_of(c.data)) or ":" in c.data["name"]
         if is_outside and config_hash(c, self._data.content_hash) != self.unit.config_hash:
             raise DataError((), f"found other data on {platform.node()} than the study was launched with "
-                                f"({self._data.notes or self._data.name}), expected the same data on every machine as "
-                                "long as it runs")
+                                f"({self._data.notes or self._data.name}), expected the same rows each time, on every "
+                                "machine")
         self._method = build(c.method, self._data, **c.knobs)
         e = c.evaluation
         self._evaluator = Evaluator(self._method, self._data, samples=e.samples, long_run=e.long_run,

@@ -52,7 +52,7 @@ class DataError(ValueError):
         return DataError, (self.key, self.message)  # an exception is pickled with its args alone, and workers' are
 
     def __str__(self) -> str:
-        return f"data.{'.'.join(self.key)}: {self.message}"
+        return f"{'.'.join(('data', *self.key))}: {self.message}"
 
 
 def kind_of(data: Mapping[str, Any]) -> str | None:

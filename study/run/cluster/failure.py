@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 import traceback
+from collections.abc import Sequence
+from pathlib import Path
 
 OURS = ("study", "models")
+ROOT = Path(__file__).resolve().parents[3]
+INSTALLED = {"site-packages", "dist-packages", Path(sysconfig.get_path("stdlib")).name}
+CODES = re.compile(r"\x1b\[[0-9;]*m")  # a terminal's colours
+FRAME = re.compile(r'\s*File "(.+)", line (\d+)')
 RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Iteration)\b")  # the line that names it
 
 
@@ -34,6 +41,15 @@ def one_line(error: Exception) -> str:
 
 def exception_in(text: str, most: int = 400) -> str:
     """What a traceback comes to, in one line: its exception, whose message may have several; else its last line."""
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    lines = [line.rstrip() for line in CODES.sub("", text).splitlines() if line.strip()]
     begun = next((k for k in reversed(range(len(lines))) if RAISED.match(lines[k])), len(lines) - 1)
-    return " ".join(" ".join(lines[max(begun, 0):]).split())[:most]
+    said = " ".join(" ".join(lines[max(begun, 0):]).split())[:most]
+    return "".join(letter for letter in said if letter.isprintable()) + _place(lines[:begun])
+
+
+def _place(lines: Sequence[str]) -> str:
+    """Where code from outside stood: ` (mylab/tempered.py:12)` of a traceback's lines; "" where none did."""
+    frames = [(Path(found[1]), found[2]) for found in map(FRAME.match, lines) if found]
+    own = [(path, line) for path, line in frames
+           if not INSTALLED & {*path.parts} and not any(path.is_relative_to(ROOT / name) for name in OURS)]
+    return f" ({'/'.join(own[-1][0].parts[-2:])}:{own[-1][1]})" if own else ""
