@@ -97,7 +97,7 @@ def kappa(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
     ax.set(yscale="log", xlim=(-0.5, len(levels) - 0.5), xlabel="step size (data units)",
            ylabel="\u03ba, median of the last quarter")
     low, high = ax.get_ylim()
-    ax.set_ylim(low, max(high, 2.6))
+    ax.set_ylim(min(low, 0.8), max(high, 2.6))
     for level, text in ((1, "\u03ba = 1: training feedback inverts"), (2, "\u03ba = 2: sampler breaks")):
         ax.axhline(level, color=ALARM, lw=1, dashes=(4, 3), zorder=0)
         ax.annotate(text, (0.01, level), xycoords=("axes fraction", "data"), xytext=(0, 3),
