@@ -1,5 +1,5 @@
 (() => {  // names the mark nearest to the pointer, or chosen by the arrow keys; a click or Enter opens its run in MLflow
-  const REACH = 14, page = document.body.dataset.mlflow, figures = new Map(), tip = document.createElement("div");
+  const REACH = 14, figures = new Map(), tip = document.createElement("div");
   let shown = null;
   for (const title of document.querySelectorAll("use > title")) {  // else the browser's own words would lie on ours
     const mark = title.parentNode, svg = mark.ownerSVGElement;
@@ -32,7 +32,8 @@
     }
     return best;
   };
-  const open = mark => mark?.dataset.run && window.open(`${page}/#/experiments/${mark.dataset.run}`, "_blank", "noopener");
+  const open = mark => mark?.dataset.run &&
+    window.open(`${document.body.dataset.mlflow}/#/experiments/${mark.dataset.run}`, "_blank", "noopener");
 
   for (const [svg, marks] of figures) {
     svg.tabIndex = 0;
