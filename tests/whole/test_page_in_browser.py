@@ -69,7 +69,8 @@ return [...document.querySelectorAll('a[href], summary, [tabindex="0"]')].filter
 
 
 NAMED = """
-const svg = [...document.querySelectorAll('figure svg')].find(s => s.getAttribute('aria-label').startsWith(arguments[0]));
+const figures = [...document.querySelectorAll('figure svg')], [name] = arguments;
+const svg = figures.find(s => s.getAttribute('aria-label').startsWith(name));
 svg.scrollIntoView({block: 'center', behavior: 'instant'});
 return [...svg.querySelectorAll('use')].filter(u => u.said).map(u => { const b = u.getBoundingClientRect();
   return [b.x + b.width / 2, b.y + b.height / 2, u.said]; });
