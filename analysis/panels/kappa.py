@@ -98,9 +98,9 @@ def kappa(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
            ylabel="\u03ba, median of the last quarter")
     low, high = ax.get_ylim()
     ax.set_ylim(min(low, 0.8), max(high, 2.6))
-    for level, text in ((1, "\u03ba = 1: training feedback inverts"), (2, "\u03ba = 2: sampler breaks")):
+    for level, text, up in ((1, "\u03ba = 1: training feedback inverts", -10), (2, "\u03ba = 2: sampler breaks", 3)):
         ax.axhline(level, color=ALARM, lw=1, dashes=(4, 3), zorder=0)
-        ax.annotate(text, (0.01, level), xycoords=("axes fraction", "data"), xytext=(0, 3),
+        ax.annotate(text, (0.01, level), xycoords=("axes fraction", "data"), xytext=(0, up),
                     textcoords="offset points", fontsize=7.5, color=ALARM)
     ax.set_xticks(range(len(levels)), [f"{v:g}" for v in levels])
     low, high = ax.get_ylim()

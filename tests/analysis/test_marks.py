@@ -8,6 +8,7 @@ from html import unescape
 from itertools import pairwise
 
 import pytest
+from mlflow import MlflowClient
 
 from analysis.page import named
 from analysis.page.canvas import draw
@@ -59,13 +60,13 @@ def test_a_replicate_says_how_it_ended_and_a_trial_how_many_did(study, tmp_path)
     assert len(by_arm) == 4  # the crashed one has no mark
 
 
-def test_a_mark_opens_its_run_where_mlflow_has_a_page(study, tmp_path):
+def test_a_mark_opens_its_run_where_mlflow_has_a_page(study, toy_uri, tmp_path):
     served = replace(study, launch={**study.launch, "mlflow": "http://127.0.0.1:5000"})
     [search] = marks(Search(), served, tmp_path)
-    ids = study.trials.set_index("run_id")
+    ids, client = study.trials.set_index("run_id"), MlflowClient(toy_uri)
     for _, run, lines in search:
         experiment, _, run_id = run.split("/")
-        assert run == f"{experiment}/runs/{run_id}" and experiment == ids.loc[run_id, "experiment_id"]
+        assert run == f"{experiment}/runs/{run_id}" and experiment == client.get_run(run_id).info.experiment_id
         assert f"step size {ids.loc[run_id, 'step_size']:.4g}," in lines[1] and "config_hash" not in lines[-1]
     assert all(run == "" for _, run, _ in marks(Search(), study, tmp_path)[0])  # of a file
 

@@ -78,7 +78,9 @@ return [...svg.querySelectorAll('use')].filter(u => u.said).map(u => { const b =
 TIP = """
 const tip = document.querySelector('.tip'), box = tip.getBoundingClientRect();
 return [tip.textContent, box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight,
-        document.querySelectorAll('use.on').length];
+        [...document.querySelectorAll('use.on')].map(u => u.getBoundingClientRect()).map(b => [
+          b.x + b.width / 2, b.y + b.height / 2,
+          Math.max(box.left - b.right, b.left - box.right, box.top - b.bottom, b.top - box.bottom)])];
 """
 TABLES = """
 document.querySelectorAll('details').forEach(d => d.open = true);
@@ -248,7 +250,9 @@ def test_the_mark_under_the_pointer_says_which_replicate_it_is(browser, written,
         assert len(marks) == 130 and browser.execute_script(TIP)[0] == ""
         for x, y, said in [marks[k] for k in (0, 70) if marks[k][0] < width - 10]:
             WebDriverWait(browser, 20).until(  # again, as the page may still scroll to the figure, which hides it
-                lambda b, x=x, y=y, said=said: point(b, kind, x, y) or b.execute_script(TIP) == [said, True, 1])
+                lambda b, x=x, y=y, said=said: point(b, kind, x, y) or b.execute_script(TIP)[:2] == [said, True])
+            [[*place, apart]] = browser.execute_script(TIP)[2]
+            assert place == pytest.approx([x, y], abs=1) and 0 <= apart < 20
             assert said.startswith((*(f"{arm}, seed " for arm in ARMS),)) and "step size" in said
         if kind == "move":  # away from all
             point(browser, kind, marks[0][0], 5)
