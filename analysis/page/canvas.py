@@ -12,7 +12,9 @@ from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+from analysis.page.named import Named
 from analysis.page.svg import inline
+from analysis.panels.marks import named_marks
 from analysis.panels.palette import style
 from analysis.panels.panel import Figure
 
@@ -32,19 +34,20 @@ class Drawn:
     folded: bool
 
 
-def draw(of: Figure, folder: Path) -> Drawn:
-    """Draws it on one axes and writes its files into `folder`."""
+def draw(of: Figure, folder: Path, named: Named) -> Drawn:
+    """Draws it on one axes and writes its files into `folder`. named: says what its marks are."""
     with style():
         figure = matplotlib.figure.Figure(figsize=of.size, layout="constrained")
         of.plot(figure.subplots())
         _lay_out(figure)
+        marks = named.of(named_marks(figure))
         sink = io.StringIO()
         figure.savefig(sink, format="svg", metadata={"Date": None, "Creator": None})
         _save_png(figure, of, folder / f"{of.name}.png")
     csv = of.frame.to_csv(index=False)
     (folder / f"{of.name}.svg").write_text(sink.getvalue(), encoding="utf-8")
     (folder / f"{of.name}.csv").write_text(csv, encoding="utf-8")
-    return Drawn(of.name, of.heading, inline(sink.getvalue(), of.name, of.alt), csv, 96 * of.size[0], of.folded)
+    return Drawn(of.name, of.heading, inline(sink.getvalue(), of.name, of.alt, marks), csv, 96 * of.size[0], of.folded)
 
 
 def _save_png(figure: matplotlib.figure.Figure, of: Figure, file: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.page.canvas import Drawn, draw
+from analysis.page.named import Named
 from analysis.page.tables import write_tables
 from analysis.panels.built_in import guarded, named_well
 from analysis.panels.palette import with_methods
@@ -35,6 +36,7 @@ class Section:
 def sections(study: Study, out: Path, panels: Sequence[Panel]) -> list[Section]:
     """A section per panel that is shown. Figures of an earlier report in `out` that are not drawn again go."""
     study, folder = with_methods(study), out / "figures"
+    named = Named(study)
     folder.mkdir(parents=True, exist_ok=True)
     found: list[Section] = []
     tables: list[Table] = [Table("all_measures", None, summaries(study.finals, study.measures))]
@@ -49,7 +51,7 @@ def sections(study: Study, out: Path, panels: Sequence[Panel]) -> list[Section]:
             wanted, own = list(panel.figures(study, frame)), list(panel.tables(study, frame))
             named_well(panel, [figure.name for figure in wanted], taken["figure"], "figure")
             named_well(panel, [table.name for table in own], taken["table"], "table")
-            figures = [draw(figure, folder) for figure in wanted]
+            figures = [draw(figure, folder, named) for figure in wanted]
             tables += own
             heading, caption = panel.heading(study, frame), panel.caption(study, frame)
             if not isinstance(caption, str):

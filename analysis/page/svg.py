@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from analysis.page.named import Mark
 from analysis.panels.palette import THEME
 
 _GLYPH = re.compile(r'<path id="[^"]*-(?P<glyph>[A-Za-z]+(?:-[A-Za-z]+)*-[0-9a-f]+)" (?P<drawn>d="[^"]*" '
@@ -22,19 +23,40 @@ def themed(svg: str) -> str:
     return svg
 
 
-def inline(svg: str, name: str, alt: str) -> Markup:
-    """An SVG for an HTML page: ids of its own, the theme's variables for colours, an accessible name."""
+def inline(svg: str, name: str, alt: str, marks: Mapping[str, Sequence[Mark]] | None = None) -> Markup:
+    """An SVG for an HTML page: ids of its own, the theme's variables for colours, an accessible name. marks: of the
+    groups with these ids, a mark each."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
-    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', body))
+    marks = marks or {}
+    used = {*re.findall(r'(?:url\(|href=")#([^")]+)', body), *marks}
     body = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
     body = re.sub(r'((?:xlink:)?href=")#', rf"\1#{name}-", body).replace("url(#", f"url(#{name}-")
     width = float(re.search(r'width="([\d.]+)pt"', body).group(1))  # type: ignore[union-attr]
     label = Markup.escape(alt)
     head = f'<svg role="img" aria-label="{label}" style="--natural:{width * 4 / 3:.0f}px" '
     body = re.sub(r'(<svg[^>]*?) width="[\d.]+pt" height="[\d.]+pt"', r"\1", body, count=1)
-    return Markup(themed(body.replace("<svg ", head, 1)))
+    body = themed(body.replace("<svg ", head, 1))
+    for gid, own in marks.items():
+        body = _titled(body, f"{name}-{gid}", own)
+    return Markup(body)
+
+
+def _titled(svg: str, group: str, marks: Sequence[Mark]) -> str:
+    """The SVG with a title in each mark of this group, as browsers show it; and its run, for who clicks."""
+    start = svg.index(f'<g id="{group}">')
+    end = re.compile(r"</g>\s*</g>").search(svg, start).end()  # type: ignore[union-attr]
+    left = iter(marks)
+
+    def titled(use: re.Match[str]) -> str:
+        mark = next(left)
+        run = f' data-run="{Markup.escape(mark.run)}"' if mark.run else ""
+        return f"<use {use[1]}{run}><title>{Markup.escape(mark.text)}</title></use>"
+
+    body, n = re.subn(r"<use ([^>]*)/>", titled, svg[start:end])
+    assert n == len(marks), f"{group}: {n} marks drawn, {len(marks)} named"
+    return svg[:start] + body.replace(f'<g id="{group}">', "<g>", 1) + svg[end:]
 
 
 def compacted(svgs: Sequence[Markup]) -> tuple[list[Markup], Markup]:

@@ -24,6 +24,7 @@ from analysis.panels.kappa import Kappa
 from analysis.panels.ladder import Ladder
 from analysis.panels.limits import Limits
 from analysis.panels.panel import Panel
+from analysis.panels.parallel import Parallel
 from analysis.panels.pareto import Pareto
 from analysis.panels.path import Path
 from analysis.panels.profiles import Profiles
@@ -37,8 +38,8 @@ from analysis.read.address import ReportError
 
 PANELS: tuple[Panel, ...] = (
     Divergence(), Declared(), Compared(), Best(), Confirmed(), Limits(), Horizon(), Survival(), Kappa(), Quality(),
-    Samples(), Profiles(), Pareto(), Ladder(), Path(), Importance(), Curves(), Replicates(), Search(), SearchPareto(),
-    Budget(), Effects(), DesignCells(), SearchCells())
+    Samples(), Profiles(), Pareto(), Ladder(), Path(), Importance(), Curves(), Replicates(), Search(), Parallel(),
+    SearchPareto(), Budget(), Effects(), DesignCells(), SearchCells())
 
 
 def panels(named: Sequence[str]) -> tuple[Panel, ...]:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from analysis.panels import axes
 from analysis.panels.axes import HATCHED, band, plain_log, round_levels
 from analysis.panels.groups import arm_groups, design, nearest_note, present, replicates, some_of, unfolded
+from analysis.panels.marks import name_marks
 from analysis.panels.palette import colours, dashes, hatches
 from analysis.panels.panel import Figure, Panel
 from analysis.read.study import CELL, Study
@@ -96,8 +97,9 @@ def learning_curves(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequen
             if thin:
                 ax.plot(own.index, own, color=colour[arm], lw=0.6, alpha=0.35, gid="replicate")
             if seed in gone and len(own):
-                ax.plot(own.index[-1], min(own.iloc[-1], top), marker="x", ms=6, mew=1.6, ls="", color=colour[arm],
-                        gid="diverged", clip_on=False)
+                [cross] = ax.plot(own.index[-1], min(own.iloc[-1], top), marker="x", ms=6, mew=1.6, ls="",
+                                  color=colour[arm], gid="diverged", clip_on=False)
+                name_marks(cross, frame[(frame["arm"] == arm) & (frame["seed"] == seed)].head(1))
         whole = wide.dropna()
         if len(whole) and wide.shape[1] > 1:
             found = [t_interval(row) for row in whole.to_numpy()]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,12 @@ from matplotlib.axes import Axes
 
 from analysis.panels import axes
 from analysis.panels.groups import arm_groups, present
+from analysis.panels.marks import name_marks
 from analysis.panels.palette import ALARM, PAPER, colours, markers
 from analysis.panels.panel import Figure, Panel
 from analysis.read.study import Study
-from analysis.stats.limits import late_kappa
-from analysis.text.formatting import count, listed
+from analysis.stats.held import CLAMP, CLIP, LATE, UNKNOWN, held
+from analysis.text.formatting import count, listed, number
 
 
 class Kappa(Panel):
@@ -23,14 +25,15 @@ class Kappa(Panel):
     name, title, wide = "kappa", "The gauge \u03ba", True
 
     def frame(self, study: Study) -> pd.DataFrame:
-        return late_kappa(study)
+        frame = held(study)
+        return frame.assign(note=[_note(row) for row in frame.to_dict("records")])
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
         found = []
         for end, words, part in arm_groups(study, frame):
             steps = listed([f"{steps:g}" for steps in sorted(part["mcmc_steps"].unique())])
             heading = f"{steps} MCMC steps" + (f": {words}" if words else "")
-            found.append(self.figure(study, part, end, heading, numbers=part.drop(columns="config_hash"),
+            found.append(self.figure(study, part, end, heading, numbers=part.drop(columns=["config_hash", "note"]),
                                      alt=f"The gauge kappa of each replicate against its step size, {heading}"))
         return found
 
@@ -42,7 +45,34 @@ class Kappa(Panel):
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         return ("\u03ba = step size\u00b2/2 \u00d7 the largest curvature at the particles: median of the last quarter "
-                f"of each of {count(len(frame), 'replicate')}, sideways by arm. Open marks diverged.")
+                f"of each of {count(len(frame), 'replicate')}, sideways by arm. Open marks diverged."
+                f"{_why(frame['held'].value_counts())}")
+
+
+def _why(n: pd.Series) -> str:
+    """How many survivors end above 2, and for how many it is known what keeps them from diverging."""
+    why = {CLIP: "a bound cut their drifts", CLAMP: "their pixels are clamped",
+           LATE: "the last evaluation alone saw it, and training ended", UNKNOWN: "the study does not know why"}
+    said = [f"{n[name]}: {words}" for name, words in why.items() if name in n]
+    if not said:
+        return ""
+    alone = (" \u03ba is a maximum: one particle and one direction are enough to raise it, and need not carry the "
+             "others away.") if UNKNOWN in n else ""
+    return (f" {count(int(n.drop('', errors='ignore').sum()), 'replicate')} above 2 did not diverge "
+            f"({'; '.join(said)}).{alone}")
+
+
+def _note(row: Mapping[Any, Any]) -> str:
+    """Of one replicate: since when it is above 2, and what is known of why it did not diverge; "" of others."""
+    if not row["held"]:
+        return f"\u03ba {number(row['kappa'])}"
+    ratio = row["drift_ratio"]
+    mean = f" (the mean drift is {number(ratio, 2)} of the noise)" if ratio == ratio else ""
+    why = {CLIP: f"{row['bound']} cut {number(100 * row['clip_fraction'], 2)} % of its drifts",
+           CLAMP: "clamp puts its pixels back after each step",
+           LATE: "training ended there",
+           UNKNOWN: f"what keeps it from diverging is not known{mean}"}[row["held"]]
+    return f"\u03ba {number(row['kappa'])}, first above 2 at update {row['first_above']:g} of {row['last']:g}: {why}"
 
 
 def kappa(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
@@ -60,16 +90,17 @@ def kappa(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str]) -> Axes:
             k - (len(shown) - 1) / 2 + 0.6 * (turn / turn.max() - 0.5))
         for gone in (False, True):
             here = own["diverged"] == gone
-            ax.plot(x[here], own.loc[here, "kappa"], marker=marker[arm], ls="", ms=5, color=colour[arm],
-                    mfc="none" if gone else colour[arm], mec=colour[arm] if gone else PAPER, mew=1.2 if gone else 0.4,
-                    label=None if gone else arm, gid="replicate")
+            [line] = ax.plot(x[here], own.loc[here, "kappa"], marker=marker[arm], ls="", ms=5, color=colour[arm],
+                             mfc="none" if gone else colour[arm], mec=colour[arm] if gone else PAPER,
+                             mew=1.2 if gone else 0.4, label=None if gone else arm, gid="replicate")
+            name_marks(line, own[here])
     ax.set(yscale="log", xlim=(-0.5, len(levels) - 0.5), xlabel="step size (data units)",
            ylabel="\u03ba, median of the last quarter")
     low, high = ax.get_ylim()
-    ax.set_ylim(low, max(high, 2.6))
-    for level, text in ((1, "\u03ba = 1: training feedback inverts"), (2, "\u03ba = 2: sampler breaks")):
+    ax.set_ylim(min(low, 0.8), max(high, 2.6))
+    for level, text, up in ((1, "\u03ba = 1: training feedback inverts", -10), (2, "\u03ba = 2: sampler breaks", 3)):
         ax.axhline(level, color=ALARM, lw=1, dashes=(4, 3), zorder=0)
-        ax.annotate(text, (0.01, level), xycoords=("axes fraction", "data"), xytext=(0, 3),
+        ax.annotate(text, (0.01, level), xycoords=("axes fraction", "data"), xytext=(0, up),
                     textcoords="offset points", fontsize=7.5, color=ALARM)
     ax.set_xticks(range(len(levels)), [f"{v:g}" for v in levels])
     low, high = ax.get_ylim()

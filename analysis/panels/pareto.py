@@ -15,6 +15,7 @@ from matplotlib.text import Annotation
 from analysis.panels import axes
 from analysis.panels.axes import log_if_wide, plain_log, reach
 from analysis.panels.groups import present
+from analysis.panels.marks import name_marks
 from analysis.panels.palette import INK, PAPER, SOFT, colours, markers
 from analysis.panels.panel import Figure, Panel
 from analysis.read.frames import rows
@@ -106,9 +107,10 @@ def pareto(frame: pd.DataFrame, ax: Axes, *, measure: str, cost: str, label: str
     for arm in [a for a in arms if a in set(frame["arm"])]:
         for gone in (False, True):
             own = frame[(frame["arm"] == arm) & ((frame["diverged"] > 0) == gone)]
-            ax.plot(own[cost], own["mean"], marker=marker[arm], ls="", ms=5.5, color=colour[arm],
-                    mfc="none" if gone else colour[arm], mec=colour[arm] if gone else PAPER, mew=1.1 if gone else 0.5,
-                    gid="diverged" if gone else "whole", zorder=3)
+            [line] = ax.plot(own[cost], own["mean"], marker=marker[arm], ls="", ms=5.5, color=colour[arm],
+                             mfc="none" if gone else colour[arm], mec=colour[arm] if gone else PAPER,
+                             mew=1.1 if gone else 0.5, gid="diverged" if gone else "whole", zorder=3)
+            name_marks(line, own)
     best = frame[frame["front"].notna()].sort_values("front")
     ax.plot(best[cost], best["mean"], color=INK, lw=1.0, drawstyle="steps-post", zorder=2, gid="front")
     ax.margins(x=0.14, y=0.1)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from analysis.panels import axes
 from analysis.panels.axes import UP, plain_log, reach
 from analysis.panels.groups import arm_groups, design, present
+from analysis.panels.marks import name_marks
 from analysis.panels.palette import PAPER, RULE, SOFT, colours, markers
 from analysis.panels.panel import Figure, Panel
 from analysis.read.study import CELL, Study
@@ -76,12 +77,15 @@ def replicate_dots(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequenc
         )
         gone = own["diverged"].to_numpy(bool)
         beyond = ~gone & (own[measure] > most_seen).to_numpy()
-        ax.plot(x[beyond], np.full(int(beyond.sum()), most_seen), marker=UP, ls="", ms=9, mfc="none", mew=1.2,
-                color=colour[arm], gid="beyond")
-        ax.plot(x[~gone & ~beyond], own.loc[~gone & ~beyond, measure], marker=marker[arm], ls="", ms=4.5,
-                color=colour[arm], mec=PAPER, mew=0.4, label=arm, gid="survived")
-        ax.plot(x[gone], np.full(int(gone.sum()), top), marker="x", ls="", ms=5, mew=1.3, color=colour[arm],
-                gid="diverged")
+        lines = [
+            *ax.plot(x[beyond], np.full(int(beyond.sum()), most_seen), marker=UP, ls="", ms=9, mfc="none", mew=1.2,
+                     color=colour[arm], gid="beyond"),
+            *ax.plot(x[~gone & ~beyond], own.loc[~gone & ~beyond, measure], marker=marker[arm], ls="", ms=4.5,
+                     color=colour[arm], mec=PAPER, mew=0.4, label=arm, gid="survived"),
+            *ax.plot(x[gone], np.full(int(gone.sum()), top), marker="x", ls="", ms=5, mew=1.3, color=colour[arm],
+                     gid="diverged")]
+        for line, which in zip(lines, (beyond, ~gone & ~beyond, gone), strict=True):
+            name_marks(line, own[which])
     ax.axhline(top, color=RULE, lw=0.8, zorder=0)
     ax.annotate("diverged", (0, top), xycoords=("axes fraction", "data"), xytext=(2, 5), textcoords="offset points",
                 fontsize=7.5, color=SOFT)

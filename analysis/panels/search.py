@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from analysis.panels import axes
 from analysis.panels.axes import log_if_wide, log_ticks, round_levels
 from analysis.panels.groups import replicates
+from analysis.panels.marks import name_marks
 from analysis.panels.palette import PAPER, SOFT, colours, markers
 from analysis.panels.panel import Figure, Panel
 from analysis.read.study import Study
@@ -60,14 +61,16 @@ def search_trials(frame: pd.DataFrame, pruned: pd.DataFrame, ax: Axes, *, measur
         own = frame[frame["arm"] == arm]
         gone = own[own["n"] == 0]
         own = own[own["n"] > 0]
-        ax.plot(own["step_size"], own["mean"], marker=marker[arm], ls="", ms=6, color=colour[arm], mec=PAPER,
-                gid="finished")
+        [line] = ax.plot(own["step_size"], own["mean"], marker=marker[arm], ls="", ms=6, color=colour[arm], mec=PAPER,
+                         gid="finished")
+        name_marks(line, own)
         for x, y, steps in zip(own["step_size"], own["mean"], own["mcmc_steps"], strict=True):
             ax.annotate(f"{steps:g}", (x, y), xytext=(5, 3), textcoords="offset points", fontsize=6.5, color=SOFT)
         stopped = pruned[pruned["arm"] == arm]
         for part, shape, gid in ((gone, "x", "diverged"), (stopped, marker[arm], "pruned")):
-            ax.plot(part["step_size"], np.full(len(part), 0.97), marker=shape, ls="", ms=6, mew=1.2, mfc="none",
-                    color=colour[arm], gid=gid, transform=ax.get_xaxis_transform())
+            [line] = ax.plot(part["step_size"], np.full(len(part), 0.97), marker=shape, ls="", ms=6, mew=1.2,
+                             mfc="none", color=colour[arm], gid=gid, transform=ax.get_xaxis_transform())
+            name_marks(line, part)
     log_if_wide(ax.yaxis, frame["mean"], 10)
     low, high = ax.get_ylim()
     ax.set_ylim(low, high * (high / low) ** 0.12 if ax.get_yscale() == "log" else high + 0.12 * (high - low))

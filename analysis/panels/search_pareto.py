@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from analysis.panels import axes
 from analysis.panels.axes import log_if_wide
 from analysis.panels.groups import present
+from analysis.panels.marks import name_marks
 from analysis.panels.palette import INK, PAPER, colours, markers
 from analysis.panels.panel import Figure, Panel, Table
 from analysis.read.study import Study
@@ -67,9 +68,11 @@ def pareto_set(frame: pd.DataFrame, ax: Axes, *, across: str, up: str, arms: Seq
     for arm in [a for a in arms if a in set(frame["arm"])]:
         for is_best in (False, True):
             own = frame[(frame["arm"] == arm) & (frame["front"] == is_best)]
-            ax.plot(own[across], own[up], marker=marker[arm], ls="", ms=6 if is_best else 4.5, color=colour[arm],
-                    mfc=colour[arm] if is_best else "none", mec=PAPER if is_best else colour[arm],
-                    mew=0.5 if is_best else 0.9, gid="front" if is_best else "beaten", zorder=3)
+            [line] = ax.plot(own[across], own[up], marker=marker[arm], ls="", ms=6 if is_best else 4.5,
+                             color=colour[arm], mfc=colour[arm] if is_best else "none",
+                             mec=PAPER if is_best else colour[arm], mew=0.5 if is_best else 0.9,
+                             gid="front" if is_best else "beaten", zorder=3)
+            name_marks(line, own)
     if joined:
         best = frame[frame["front"]].sort_values([across, up])
         ax.plot(best[across], best[up], color=INK, lw=1.0, drawstyle="steps-post", zorder=2, gid="line")

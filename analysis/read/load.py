@@ -84,6 +84,7 @@ def read(store: Store, name: str, cache: Path) -> Study:
             "dirty": planned.data.tags.get("dirty", ""),
             "launches": str(len(launches)),
             "status": str(launches[0].info.status),
+            "mlflow": store.page,
         },
         arms=list(dict.fromkeys([*cells["arm"], *plan.arms, *trials["arm"]])),
         finals=finals_of(records, plan.primary),

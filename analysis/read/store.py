@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 from analysis.read.address import PassingError, ReportError, check, words
 from study.schema.address import local_path, resolved, sqlite_path
@@ -51,6 +52,14 @@ class Store:
         check(self.uri)
         self._file = sqlite_path(self.uri)
         self.client = mlflow.MlflowClient(tracking_uri=self.uri)
+
+    @property
+    def page(self) -> str:
+        """Where a browser finds MLflow's page, without user and password; "" of a store without one, such as a file."""
+        parts = urlsplit(self.uri)
+        if parts.scheme not in ("http", "https"):
+            return ""
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
     def names(self) -> list[str]:
         """Names of all studies, the one launched last first. A study is an experiment with a launch run."""

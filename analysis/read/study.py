@@ -25,7 +25,7 @@ class Study:
     name: str
     plan: Plan
     spec: str  # the resolved YAML, or "" where the launch left none
-    launch: dict[str, str]  # run_id (of the newest with a plan), experiment, version, commit, dirty, launches, status
+    launch: dict[str, str]  # run_id (of the newest with a plan), version, commit, dirty, launches, status, mlflow
     packages: dict[str, str]  # installed package -> version, at the newest launch
     arms: list[str]  # in the order of the plan: colours follow it
     cells: pd.DataFrame  # planned design cells: config_hash, arm, base_arm, step_size, mcmc_steps, knobs

@@ -19,8 +19,8 @@ CELL = [*_CELL]  # the two knobs that every method has and every report spans
 VALID = ("finished", "diverged")  # statuses whose replicates count; pruned is censored, the others are lost
 OF_RECORDS = ["config_hash", "arm", "base_arm", "method", "phase", *CELL]  # trial columns that each record carries
 PRUNED = ["last_rung", "spent_particle_gradients", "spent_wall_seconds"]  # of a pruned trial alone
-TRIAL = ["run_id", "config_hash", "arm", "base_arm", "method", "phase", "status", "complete", "commit", "seeds",
-         "content", "device", *CELL, "settings", *PRUNED]
+TRIAL = ["run_id", "experiment_id", "config_hash", "arm", "base_arm", "method", "phase", "status", "complete", "commit",
+         "seeds", "content", "device", *CELL, "settings", *PRUNED]
 
 
 def trial_row(run: Run, labels: Mapping[str, str], arms: Mapping[str, str]) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def trial_row(run: Run, labels: Mapping[str, str], arms: Mapping[str, str]) -> d
         **{k: getattr(tags, k) for k in (
             "config_hash", "method", "phase", "status", "commit", "seeds", "content", "device")},
         "run_id": run.info.run_id,
+        "experiment_id": run.info.experiment_id,
         "base_arm": arm,
         "complete": tags.is_complete,
         "arm": labels.get(tags.config_hash, arm),

@@ -99,7 +99,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path, say: Say 
             sampler=spec.search.sampler, arguments=dict(sampler_arguments(spec.search.sampler)),
             prune=spec.search.prune, objectives=list(spec.search.objectives),
             directions=list(spec.search.directions),
-            diverged_value={arm: diverged_values(spec, arm, data, metrics) for arm in spec.arms}))
+            diverged_value={arm: diverged_values(spec, arm, data, metrics) for arm in spec.arms},
+            log=sorted({knob for free in spec.search.free.values() for knob, r in free.items() if r.log})))
 
 
 def common_cell(spec: StudySpec) -> CommonCell | None:

@@ -136,7 +136,8 @@ class Estimate(_Part):
 
 
 class PlannedSearch(_Part):
-    """diverged_value: arm -> what a diverged replicate counts as, an objective each; None: its own value counts."""
+    """diverged_value: arm -> what a diverged replicate counts as, an objective each; None: its own value counts. log:
+    the searched knobs whose range is logarithmic; None: a plan of an earlier version does not say."""
 
     sampler: str
     arguments: dict[str, Any]
@@ -144,6 +145,7 @@ class PlannedSearch(_Part):
     objectives: list[str]
     directions: list[str]  # of the objectives: minimize | maximize
     diverged_value: dict[str, list[float | None]]
+    log: list[str] | None = None
 
 
 class PlannedMemory(_Part):

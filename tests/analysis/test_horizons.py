@@ -130,7 +130,8 @@ def test_pruned_trials_are_censored_at_the_last_rung_they_reported(study, ax):
 @pytest.mark.parametrize(("tags", "last"), [({"last_rung": "80"}, 80.0), ({}, None)])
 def test_where_a_pruned_trial_stopped_is_known_or_said_not_to_be(tags: dict[str, str], last: float | None):
     """A tag that is absent: no error, no early end and no cost of 0."""
-    run = SimpleNamespace(info=SimpleNamespace(run_id="r", start_time=0, end_time=2000), data=SimpleNamespace(tags={
+    info = SimpleNamespace(run_id="r", experiment_id="1", start_time=0, end_time=2000)
+    run = SimpleNamespace(info=info, data=SimpleNamespace(tags={
         "status": "pruned", "seeds": "1000-1001", "config": '{"knobs": {"updates": 160}}', "replicate_gradients": "16",
         **tags}))
     row = trial_row(run, {}, {})

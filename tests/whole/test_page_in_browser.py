@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-WIDTHS, SCHEMES = (390, 820, 1400), ("light", "dark")
+WIDTHS, SCHEMES = (360, 900, 1400), ("light", "dark")
 NAME = "<img src=x onerror=alert(1)>\"'</title><script>alert(2)</script>"
 ARMS = ("kl<script>alert(3)</script>", "j\"onload=4", "<svg>'")
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -65,6 +65,34 @@ return [e.tagName + ':' + (e.getAttribute('aria-label') || e.textContent.trim().
 REACHABLE = """
 return [...document.querySelectorAll('a[href], summary, [tabindex="0"]')].filter(e => e.checkVisibility())
   .map(e => [...document.querySelectorAll('*')].indexOf(e));
+"""
+
+
+NAMED = """
+const figures = [...document.querySelectorAll('figure svg')], [name] = arguments;
+const svg = figures.find(s => s.getAttribute('aria-label').startsWith(name));
+svg.scrollIntoView({block: 'center', behavior: 'instant'});
+return [...svg.querySelectorAll('use')].filter(u => u.said).map(u => { const b = u.getBoundingClientRect();
+  return [b.x + b.width / 2, b.y + b.height / 2, u.said]; });
+"""
+TIP = """
+const tip = document.querySelector('.tip'), box = tip.getBoundingClientRect();
+return [tip.textContent, box.left >= 0 && box.top >= 0 && box.right <= innerWidth && box.bottom <= innerHeight,
+        [...document.querySelectorAll('use.on')].map(u => u.getBoundingClientRect()).map(b => [
+          b.x + b.width / 2, b.y + b.height / 2,
+          Math.max(box.left - b.right, b.left - box.right, box.top - b.bottom, b.top - box.bottom)])];
+"""
+TABLES = """
+document.querySelectorAll('details').forEach(d => d.open = true);
+return [...document.querySelectorAll('.scroll:has(> table)')].filter(e => e.scrollWidth > e.clientWidth).map(e => {
+  e.scrollIntoView({block: 'center', behavior: 'instant'});
+  const box = e.getBoundingClientRect(), cell = e.querySelector('tbody tr td').getBoundingClientRect();
+  const head = e.querySelector('th:last-child'), hidden = head.getBoundingClientRect().left > box.right;
+  e.scrollLeft = 1e5;
+  const stays = e.querySelector('tbody tr td').getBoundingClientRect();
+  return [e.id, hidden, stays.left === cell.left && cell.left === box.left, stays.width / box.width,
+          head.getBoundingClientRect().right <= box.right + 1,
+          getComputedStyle(e).backgroundAttachment, e.tabIndex]; });
 """
 
 
@@ -147,10 +175,10 @@ def test_a_hostile_name_is_text(browser, written):
     shown(browser, written, 1400, "light")
     assert browser.title == f"{NAME}: report"
     assert NAME in browser.execute_script("return document.querySelector('.kicker').textContent")
-    assert browser.execute_script("return document.querySelectorAll('script, img, iframe, [onerror], [onload]').length"
-                                  ) == 0
+    assert browser.execute_script("return document.querySelectorAll('img, iframe, [onerror], [onload]').length") == 0
+    assert browser.execute_script("return document.scripts.length") == 1  # the page's own
     shadows = browser.execute_script("return [...document.querySelectorAll('body > *')].map(e => e.tagName)")
-    assert shadows == ["svg", "MAIN"]  # an alert would have raised already
+    assert shadows == ["svg", "MAIN", "SCRIPT", "DIV"]  # an alert would have raised already
 
 
 def test_folded_figures_are_closed_on_a_screen_and_open_on_paper(browser, written):
@@ -198,3 +226,71 @@ def test_links_download_what_is_shown(browser, written):
     browser.find_element("link text", "How it was measured").click()
     assert 0 <= browser.execute_script(
         "return document.querySelector('#to-how-it-was-measured').getBoundingClientRect().top") < 900
+
+
+def point(browser: Chrome, kind: str, x: float, y: float) -> None:
+    """The mouse, or a finger, at a place of the window."""
+    if kind == "touch":
+        for event, places in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
+            browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": event, "touchPoints": places})
+        return
+    for event in ("mouseMoved", "mousePressed", "mouseReleased") if kind == "click" else ("mouseMoved",):
+        browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": event, "x": x, "y": y, "clickCount": 1, "button":
+                                                             "none" if event == "mouseMoved" else "left"})
+
+
+@pytest.mark.parametrize(("width", "kind"), [(1400, "move"), (360, "touch")])
+def test_the_mark_under_the_pointer_says_which_replicate_it_is(browser, written, width, kind):
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    shown(browser, written, width, "light")
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": kind == "touch"})
+    try:
+        marks = browser.execute_script(NAMED, "The gauge kappa")
+        assert len(marks) == 130 and browser.execute_script(TIP)[0] == ""
+        for x, y, said in [marks[k] for k in (0, 70) if marks[k][0] < width - 10]:
+            WebDriverWait(browser, 20).until(  # again, as the page may still scroll to the figure, which hides it
+                lambda b, x=x, y=y, said=said: point(b, kind, x, y) or b.execute_script(TIP)[:2] == [said, True])
+            [[*place, apart]] = browser.execute_script(TIP)[2]
+            assert place == pytest.approx([x, y], abs=1) and 0 <= apart < 20
+            assert said.startswith((*(f"{arm}, seed " for arm in ARMS),)) and "step size" in said
+        if kind == "move":  # away from all
+            point(browser, kind, marks[0][0], 5)
+            WebDriverWait(browser, 20).until(lambda b: b.execute_script(TIP)[0] == "")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+
+
+def test_arrow_keys_go_from_mark_to_mark_and_a_click_or_enter_opens_its_run(browser, written):
+    """Where MLflow has a page, which here has an address alone; the addresses asked for are those of the marks."""
+    from selenium.webdriver import Keys
+
+    shown(browser, written, 1400, "light")
+    browser.execute_script("window.asked = []; window.open = (...all) => asked.push(all)")
+    marks = browser.execute_script(NAMED, "The gauge kappa")
+    point(browser, "click", *marks[0][:2])
+    assert browser.execute_script("return asked") == []  # of a file: nothing to open
+    browser.execute_script("document.body.dataset.mlflow = 'http://127.0.0.1:9/mlflow';"
+                           "document.querySelectorAll('use').forEach((u, k) => u.dataset.run = `1/runs/${k}`)")
+    svg = browser.switch_to.active_element
+    browser.execute_script("arguments[0].focus()", svg)
+    said = []
+    for key in (Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ENTER):
+        svg.send_keys(key)
+        said.append(browser.execute_script(TIP)[0].partition("\n")[0])
+    assert len(set(said)) == 2 and said[1] == said[2]
+    point(browser, "click", *marks[3][:2])
+    runs = browser.execute_script(
+        "return [...document.activeElement.querySelectorAll('use')].filter(u => u.said).map(u => u.dataset.run)")
+    first = next(k for k, mark in enumerate(marks) if mark[2].partition("\n")[0] == said[2])
+    asked = [f"http://127.0.0.1:9/mlflow/#/experiments/{runs[k]}" for k in (first, 3)]
+    assert [call[0] for call in browser.execute_script("return asked")] == asked
+
+
+def test_a_table_on_a_phone_keeps_its_first_column_and_shows_that_there_is_more(browser, written):
+    shown(browser, written, 360, "light")
+    found = browser.execute_script(TABLES)
+    assert len(found) >= 6
+    for name, hidden, stays, share, reached, background, tabindex in found:
+        assert hidden and stays and reached and share < 0.5, (name, share)
+        assert background == "local, scroll" and tabindex == 0, name  # the shade at the edge until its end is reached
