@@ -1,4 +1,4 @@
-"""The command line: run a study, or continue it. The only file that starts Ray.
+"""The command line: run a study, or continue it.
 
     python -m study.launch --space search_spaces/jko.yaml
 
@@ -25,7 +25,6 @@ from study.arguments import parser
 from study.ending import DONE, INTERRUPTED, ended
 from study.run.cluster import ClusterError, RunError, address_problem, connect_problem
 from study.run.cluster.capacity import fits, gpu_problem
-from study.run.cluster.failure import is_of_ray, one_line, root
 from study.schema.output import script
 from study.show import command
 from study.show.redaction import redacted
@@ -190,11 +189,12 @@ def _work(one: _Launch, store: Store, monitor: Monitor, work: Work, lock: Lock) 
     """Train what is left, and show it: how that ended (finished | failed | interrupted), and why the study cannot run
     here, where that is so."""
     from study.store.units import StorageError
+    from study.train import train
 
     status, reason, complete = "failed", "", True
     try:
         if work.left:
-            complete = _train(one, store, monitor, work)
+            complete = train(one.arguments, one.cpus, one.say, store, monitor, work)
             if not lock.is_lost:
                 work.export(store)
         else:
@@ -217,56 +217,6 @@ def _work(one: _Launch, store: Store, monitor: Monitor, work: Work, lock: Lock) 
         elif not monitor.close(status):
             status = "interrupted"
     return status, reason
-
-
-def _train(one: _Launch, store: Store, monitor: Monitor, work: Work) -> bool:
-    """Start Ray and run what is left, in rounds; whether it came to its end.
-
-    Raises ClusterError where the study cannot run there, RunError where Ray or this machine fails, which is nobody's
-    bad input.
-    """
-    try:
-        return _rounds(one, store, monitor, work)
-    except Exception as error:
-        if one.arguments.verbose:
-            raise
-        if is_of_ray(cause := root(error)):
-            raise RunError(f"Ray failed: {one_line(cause)} (--verbose shows all of it)") from error
-        if isinstance(cause, OSError):
-            raise RunError(one_line(cause)) from error
-        raise cause from None
-
-
-def _rounds(one: _Launch, store: Store, monitor: Monitor, work: Work) -> bool:
-    from study.run import cluster
-    from study.run.cluster import capacity
-
-    arguments, spec = one.arguments, one.spec
-    threads = max(1, int(spec.resources.cpu))
-    say = (lambda line: None) if arguments.quiet else monitor.progress.say
-    say("starting Ray" if arguments.address is None else f"joining the Ray cluster at {arguments.address}")
-    with cluster.running(arguments.address, one.cpus, threads, arguments.verbose, arguments.insecure,
-                         [module.path for module in spec.imports.values()]):
-        resources = capacity.prepare(arguments.address, arguments.storage, store, spec.resources.cpu,
-                                     spec.resources.gpu, lambda line: one.console.print(line, markup=False))
-        monitor.start()
-
-        from study.run.rounds import run_round
-
-        options = {"device": "cuda" if "gpu" in resources else "cpu"}
-        excluded: set[str] = set()  # nodes that joined and turned out to be unfit
-        say("training; a line follows for each unit of work that ends")
-        with monitor.progress:
-            for source, alone in work.rounds(monitor):
-                wanted = capacity.whole_node(resources, excluded) if alone else resources
-                room = capacity.room(arguments.address, wanted, arguments.max_concurrent, monitor.progress.say,
-                                     excluded)
-                while not source.is_exhausted:
-                    if not run_round(source, monitor, store, options=lambda unit: {**options, **work.options(unit)},
-                                     resources=wanted, room=room, alone=alone, verbose=arguments.verbose,
-                                     excluded=None if arguments.address is None else excluded):
-                        return False
-    return True
 
 
 def _report(one: _Launch, status: str, reason: str, monitor: Monitor, work: Work) -> int:

@@ -40,7 +40,7 @@ class Contrast:
     version: int = 1
     epochs: int = 20  # with these bounds, since few images need many epochs, and many few
     least_updates: int = 50
-    most_updates: int = 400
+    most_updates: int = 200
     batch_size: int = 64
     lr: float = 2e-3
     weight_decay: float = 1e-2

@@ -22,6 +22,7 @@ SMALL = 2**30  # bytes, by the rough guess, below which every machine will do an
 ROUGH = 400  # bytes a pixel and channel of f's first stage, more than the usual settings take
 ROUGH_WEIGHTS = 4096  # bytes for each square of the width: weights, gradients and Adam's moments
 BEYOND = 2**50  # bytes, by the rough guess, that no machine has: nothing more is counted
+KERNELS, WORKER = 1.5, 2**29  # times the count, and bytes, that a worker's process holds at most
 MOST = 3  # settings of an arm that are counted: the largest by the rough guess
 NO_MATTER = ("step_size", "latent_step_size", "posterior_step_size", "mcmc_steps", "latent_steps", "temperature",
              "lr_f", "lr_g", "jko_weight", "beta", "updates")
@@ -50,9 +51,9 @@ def memory_problem(planned: PlannedMemory | None, gpu: float | str) -> str | Non
         return None
     has, where = machine_bytes(), "this machine has"
     if gpu:
-        import torch
+        if _has_gpu():
+            import torch
 
-        if torch.cuda.is_available():
             has, where = torch.cuda.get_device_properties(0).total_memory, "its GPU has"
         elif gpu != "auto":
             return None
@@ -61,6 +62,21 @@ def memory_problem(planned: PlannedMemory | None, gpu: float | str) -> str | Non
     return (f"arm {planned.arm} with {planned.replicates} replicates needs {gib(planned.bytes)} for one update, and "
             f"{where} {gib(has)}; a smaller width, micro_batch or batch_size, fewer particles or "
             "replicates need less")
+
+
+def held_at_once(planned: PlannedMemory | None, gpu: float | str, asked: int | None) -> int | None:
+    """How many such units to train at once on this machine: as many as were asked for (None: no limit) and as its
+    memory holds, at least 1. Of units on GPUs nothing is known."""
+    if planned is None or (gpu and (gpu != "auto" or _has_gpu())) or math.isinf(has := machine_bytes()):
+        return asked
+    held = max(1, int(has // (KERNELS * planned.bytes + WORKER)))
+    return held if asked is None else min(asked, held)
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def machine_bytes() -> float:

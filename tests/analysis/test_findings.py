@@ -194,7 +194,7 @@ def test_reasons_and_poor_survivors_stand_beside_the_counts():
         "At step size 0.4 with 5 MCMC steps, kl diverged on 10/10 seeds (masked 9, not finite 1), a on 2/10 (masked 1, "
         "not finite 1) (intervals apart).")
     said = texts(law(toy))
-    assert "none diverged up to 0.1, first at 0.4. As predicted (of 3 possible outcomes 2 would agree)." in said
+    assert "none diverged up to 0.1, first at 0.4. As predicted (as 2/3 outcomes would)." in said
     assert "none diverged up to 0.1, first at 0.4 (8/8 poor). Diverged" in said  # at 0.1 those of a are good
     words = limit_words(limits.limits(toy))
     assert words["none up to"].tolist() == ["0.1 (0/10)"] * 2

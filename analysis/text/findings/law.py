@@ -46,6 +46,6 @@ def _poor(row: pd.Series, level: str) -> str:
 def _verdict(row: pd.Series) -> str:
     """The outcome, without what the sentence has said; an agreement with the number of outcomes that would agree."""
     text = str(row["outcome"]).partition(" (")[0].replace("none diverged, but ", "").removesuffix(": none diverged")
-    easy = (f" (of {row['levels'] + 1:g} possible outcomes {row['agreeing']:g} would agree)"
-            if text.startswith("as predicted") else "")
-    return text[0].upper() + text[1:] + easy + "."
+    if text.startswith("as predicted"):
+        return f"As predicted (as {share(row['agreeing'], row['levels'] + 1)} outcomes would)."
+    return text[0].upper() + text[1:] + "."
