@@ -84,7 +84,7 @@ def limit_chart(frame: pd.DataFrame, ax: Axes, *, arms: Sequence[str], levels: S
     for y, row in enumerate(rows(frame)):
         labels.append(f"{short[row.arm]}, {row.mcmc_steps:g} steps")
         tint, begin = colour[row.arm], row.smallest / 1.06  # a level has a width, so that one level is seen
-        bar(y, begin, row.largest * 1.06, RULE)
+        bar(y, begin, row.largest * (1.0 if row.largest == row.diverges_from else 1.06), RULE)
         if not math.isnan(row.stable_to):
             calm = min(row.stable_to * 1.06, row.strained_from / 1.06 if row.strained_from > 0 else math.inf)
             bar(y, begin, row.stable_to * 1.06, PAPER)
@@ -140,8 +140,9 @@ def limit_key(frame: pd.DataFrame, ax: Axes) -> Axes:
         handles.append(Patch(fc="none", ec=LIGHT[0][0], hatch="////", lw=0, label="none diverged, \u03ba > 2"))
     if frame["diverges_from"].notna().any():
         handles += [Patch(color=LIGHT[0][0], alpha=0.35, lw=0, label="up to the first diverged"),
-                    Line2D([], [], marker="x", ls="", mew=2, color=INK, label="first diverged"),
-                    Patch(color=RULE, label="run beyond")]
+                    Line2D([], [], marker="x", ls="", mew=2, color=INK, label="first diverged")]
+    if (frame["largest"] > frame["diverges_from"]).any():
+        handles.append(Patch(color=RULE, label="run beyond"))
     if np.isfinite(frame["delta_min"]).any():
         handles.append(Line2D([], [], color=ALARM, lw=3, marker="|", ms=8, mew=2, label="predicted limit"))
     ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderpad=0.2,

@@ -16,7 +16,9 @@ from analysis.panels.plane import Plane
 from analysis.read.frames import rows
 
 STYLES = {"delta_min": "-", "delta_med": (0, (1.6, 1.0))}
-BOX = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
+# The cells below are as light in the dark, so the box is, too: a colour that `themed` does not know.
+BOX = {"facecolor": "#fefefd", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
+IN_BOX = "#a3201a"
 
 
 def draw(ax: Axes, plane: Plane, ran: Mapping[tuple[int, str], tuple[float, float]], *, limits: pd.DataFrame,
@@ -65,7 +67,7 @@ def arrow(ax: Axes, side: str, at: float, y: float, values: Sequence[float]) -> 
             clip_on=False)
     ax.annotate(outside_words(side, values), (at, y), xytext=(6 if side == "<" else -6, 0),
                 textcoords="offset points", va="center",
-                ha="left" if side == "<" else "right", fontsize=7, color=ALARM, zorder=6, bbox=BOX)
+                ha="left" if side == "<" else "right", fontsize=7, color=IN_BOX, zorder=6, bbox=BOX)
 
 
 def _predicted(ax: Axes, limit: Any, y: int, plane: Plane) -> None:

@@ -166,9 +166,14 @@ def ranked(values: Mapping[str, pd.Series], lower_is_better: bool) -> Ranking:
 
 
 def _best(values: Mapping[Any, pd.Series], lower_is_better: bool) -> str:
-    """The best mean rank over the seeds that all have; a diverged one (NaN) ranks last."""
-    wide = pd.concat(values, axis=1, join="inner").fillna(np.inf if lower_is_better else -np.inf)
-    return str(wide.rank(axis=1, ascending=lower_is_better).mean().idxmin())
+    """The best mean rank over the seeds that all have; a diverged one (NaN) ranks last. Of equals the best mean over
+    survivors."""
+    wide = pd.concat(values, axis=1, join="inner")
+    ranks = wide.fillna(np.inf if lower_is_better else -np.inf).rank(axis=1, ascending=lower_is_better).mean()
+    means = wide.mean()[np.isclose(ranks, ranks.min())]
+    if means.notna().any():
+        return str(means.idxmin() if lower_is_better else means.idxmax())
+    return str(ranks.idxmin())
 
 
 def values_of(study: Study, config_hash: str, measure: str | None = None) -> pd.Series:

@@ -145,6 +145,12 @@ def ranks(a, b, lower=True):
     return compare_by_ranks(a, b, lower_is_better=lower, rng=np.random.default_rng(0))
 
 
+def test_of_equal_mean_ranks_the_better_mean_is_best():
+    a, b = pd.Series([1.0, 1, 1, 5, 5, 5]), pd.Series([2.0, 2, 2, 3, 3, 3])
+    for values in ({"a": a, "b": b}, {"b": b, "a": a}):
+        assert ranked(values, True).strong[0] == "b" and ranked(values, False).strong[0] == "a"
+
+
 def test_ranks_with_divergence_as_worst_by_hand():
     """Joint ranks of a: 1 2 7.5, of b: 4 3 7.5 and a value in the middle; the third pair diverged in both."""
     test = ranks([0.1, 0.2, math.nan, 0.9], [0.5, 0.3, math.nan, 0.8])
