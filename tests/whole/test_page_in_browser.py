@@ -171,6 +171,16 @@ def test_it_is_whole_and_legible(browser, written, width, scheme):
     assert paper == {"light": "rgb(255, 255, 254)", "dark": "rgb(21, 25, 29)"}[scheme]
 
 
+def test_no_width_between_needs_a_page_wide_scroll(browser, written):
+    shown(browser, written, 320, "light")
+    for width in (320, 480, 700, 1000, 1016, 1040, 1100, 1200):
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                                {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False})
+        needed, there = browser.execute_script(
+            "const d = document.documentElement; return [d.scrollWidth, d.clientWidth]")
+        assert needed <= there, width
+
+
 def test_a_hostile_name_is_text(browser, written):
     shown(browser, written, 1400, "light")
     assert browser.title == f"{NAME}: report"
