@@ -49,7 +49,7 @@ test: $(STAMP)  ## all tests, the slow ones (Ray, servers) included
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP)  ## the tests that take seconds
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 mutants: $(STAMP)  ## plant each of the listed faults in a copy of the code; the test named for it must fail (10 minutes, idle)
 	$(BIN)/python -m tests.mutants

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
@@ -54,6 +55,20 @@ class Live(TorchDispatchMode):
     def _forget(self, key: int, size: int) -> None:
         self._known.discard(key)
         self.now -= size
+
+
+class _Undrawn(TorchFunctionMode):
+    """Random tensors without values, and stacks of them (`layers.each`): torch's own are slow for many replicates."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = dict(kwargs or {})
+        if function in (torch.rand, torch.randn):
+            given.pop("generator", None)
+            return torch.empty(*args, **given)
+        if function is torch.stack and len(args) == 1 and not given:
+            one, *_ = args[0]
+            return torch.empty((len(args[0]), *one.shape), dtype=one.dtype)
+        return function(*args, **given)
 
 
 class _Shapes(Noise):
@@ -104,7 +119,7 @@ def _descended(loss: Callable[[], Tensor | None], network: Network) -> None:
 def _networks(method: Method, data: Space, replicates: int, dtype: torch.dtype) -> Networks:
     """Without values, and how layers run moves no shape."""
     hp, seeds, fuse = method.hp, [torch.Generator()] * replicates, fuse_for(method.shape, META)
-    with META:
+    with META, _Undrawn():
         f = score_network(method.shape, hp, seeds, dtype=dtype, fuse=fuse)
         g = upsampler_network(method.shape, hp, seeds, dtype=dtype, fuse=fuse,
                               extent=data.extent) if hp.uses_generator else None

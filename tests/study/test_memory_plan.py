@@ -77,7 +77,9 @@ def test_a_machine_that_cannot_hold_a_unit_is_told_before_the_first_trial(
     limit.write_text(f"{2**28}\n")
     assert machine_bytes() == 2**28
     monkeypatch.chdir(tmp_path)
-    Path("s.yaml").write_text(WIDE + GRID)
+    larger = "64, batch_size: 512, particles: 512}"  # as much memory, and features that learn in a moment
+    small = WIDE.replace("size: 32", "size: 8").replace("64}", larger)
+    Path("s.yaml").write_text(small + GRID)
     assert main(["--space", "s.yaml", "--dry-run"]) == 0
     out, _ = capsys.readouterr()
     assert "memory: " in out and "; 1 of them at once, as this machine holds no more" in out

@@ -47,6 +47,12 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudySpec, Plan]:
     return spec, make_plan(spec, load_data("gaussians8"), 2, path.parent)
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the features that images need are learned once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 def shown(spec: StudySpec, plan: Plan) -> list[str]:
     out = io.StringIO()
     show(plan, spec, Console(file=out, width=200))
@@ -86,11 +92,11 @@ def test_arms_stand_beside_released_codes(planned: tuple[StudySpec, Plan]) -> No
 
 
 @pytest.mark.parametrize(("data", "said"), [("digits", True), ("faces", False)])
-def test_mirrored_digits_are_warned_of(data: str, said: bool, tmp_path: Path) -> None:
+def test_mirrored_digits_are_warned_of(data: str, said: bool, cache: Path) -> None:
     for flip in ("false", "true"):
         text = f"study: s\ndata: {data}\nmethod: [kl]\ntrain: {{flip: {flip}}}\ndesign: {{step_size: [0.1]}}"
         spec = loads(text, "s.yaml")
-        lines = shown(spec, make_plan(spec, load_data(data), 2, tmp_path))
+        lines = shown(spec, make_plan(spec, load_data(data), 2, cache))
         assert (MIRRORED in lines) == (said and flip == "true")
 
 
@@ -99,11 +105,11 @@ def test_mirrored_digits_are_warned_of(data: str, said: bool, tmp_path: Path) ->
     ("faces", "bf16", 0, False, "which has no units for it"), ("faces", "bf16", 0, True, ""),
     ("digits", "bf16", 1, False, "")])
 def test_chains_that_rounding_slows_are_warned_of(data: str, precision: str, gpu: int | str, units: bool, said: str,
-                                                  tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+                                                  cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study.show.plan, "rounds_fast", lambda: units)
     spec = loads(f"study: s\ndata: {data}\nmethod: [kl]\ntrain: {{precision: {precision}}}\n"
                  f"design: {{step_size: [0.1]}}\nresources: {{gpu: {gpu}}}", "s.yaml")
-    lines = shown(spec, make_plan(spec, load_data(data), 2, tmp_path))
+    lines = shown(spec, make_plan(spec, load_data(data), 2, cache))
     assert [line for line in lines if "bf16" in line] == ([ROUNDED.format(said)] if said else [])
 
 
@@ -142,11 +148,12 @@ def test_cells_that_the_law_says_nothing_of_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("data", "coarse"), [("faces", True), ("digits", False), ("gaussians8", False)])
-def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, coarse: bool, tmp_path: Path) -> None:
+def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, coarse: bool, tmp_path: Path,
+                                                                   cache: Path) -> None:
     path = tmp_path / "few.yaml"
     path.write_text(f"study: few\ndata: {data}\nmethod: kl\ndesign: {{step_size: [0.1]}}\n")
     spec = load(path)
-    plan = make_plan(spec, load_data(data), 2, tmp_path)
+    plan = make_plan(spec, load_data(data), 2, cache)
     assert plan.spread.coarse is coarse and plan.spread.k == (0 if data == "gaussians8" else NEIGHBOURS)
     found = [line for line in shown(spec, plan) if line.startswith("coarse: ")]
     assert found == ["coarse: 20 neighbours are 33% of 60 points, so a mode with fewer than 40 is not told "

@@ -244,22 +244,28 @@ def test_done_unit_answers_without_training(store: Store, monkeypatch: pytest.Mo
     assert UnitRun(unit(), store).advance() == report
 
 
-def test_images_are_judged_by_their_extractor(store: Store, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the features that images need are learned once."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+def test_images_are_judged_by_their_extractor(store: Store, cache: str) -> None:
     one = unit(method="kl", data="patches", size=8)
-    report = run(UnitRun(one, store, cache_dir=str(tmp_path / "cache")))[-1]
+    report = run(UnitRun(one, store, cache_dir=cache))[-1]
     assert report["kid_ssl64_16"] == pytest.approx(np.mean([r["kid_ssl64_16"] for r in rows(store, one)[-2:]]))
     page = Image.open(io.BytesIO(store.read(f"{one.key}/samples_0.png") or b""))
     assert page.mode == "RGB" and page.size == (8 * 36 + 4, 2 * 36 + 4)
 
 
-def test_saturated_samples_that_are_bad_have_collapsed(store: Store, tmp_path: Path,
+def test_saturated_samples_that_are_bad_have_collapsed(store: Store, tmp_path: Path, cache: str,
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     one = unit(method="kl", data="patches", size=8)
     told = {}
     for excess in (0.4, 0.6):
         monkeypatch.setattr(models.measures.evaluation, "saturation_excess", lambda *_, excess=excess: excess)
         place = Store(str(tmp_path / str(excess)), "jko")
-        run(UnitRun(one, place, cache_dir=str(tmp_path / "cache"), floor=1e-9))
+        run(UnitRun(one, place, cache_dir=cache, floor=1e-9))
         told[excess] = {row["verdict"] for row in rows(place, one)[-2:]}
     assert told[0.6] == {"collapsed"} and "collapsed" not in told[0.4]
 

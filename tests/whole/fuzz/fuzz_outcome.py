@@ -155,11 +155,14 @@ def is_quick(spec: StudySpec) -> bool:
     return str(spec.data["name"]) in QUICK and cells <= 200
 
 
+_KEPT: dict[Any, Any] = {}  # of this process
+
+
 @contextlib.contextmanager
 def remembered() -> Iterator[None]:
     """What a plan measures on the data alone is measured once in the process: real parts, each used many times."""
-    features_of, spread_of, random_convnet = features.Extractor.__call__, planning.spread_of, features.random_convnet
-    kept: dict[Any, Any] = {}
+    features_of, spread_of = features.Extractor.__call__, planning.spread_of
+    random_convnet, for_data = features.random_convnet, features.for_data
 
     def extract(self: features.Extractor, images: np.ndarray) -> np.ndarray:
         if images.flags.writeable:
@@ -167,9 +170,9 @@ def remembered() -> Iterator[None]:
         return once(("features", id(self), id(images)), lambda: (features_of(self, images), self, images))[0]
 
     def once(key: Any, make: Any) -> Any:
-        if key not in kept:
-            kept[key] = make()
-        return kept[key]
+        if key not in _KEPT:
+            _KEPT[key] = make()
+        return _KEPT[key]
 
     def spread(data: Any, seed: int) -> Spread:
         return once(("spread", data.content_hash), lambda: spread_of(data, 0))
@@ -177,9 +180,13 @@ def remembered() -> Iterator[None]:
     def convnet(train: np.ndarray, seed: int = 0) -> features.Extractor:
         return once(("convnet", id(train), seed), lambda: (random_convnet(train, seed), train))[0]
 
+    def learned(data: Any, cache_dir: Any = None) -> features.Extractor:
+        return once(("learned", data.content_hash), lambda: for_data(data))
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features.Extractor, "__call__", extract)
         patch.setattr(features, "random_convnet", convnet)
+        patch.setattr(features, "for_data", learned)
         patch.setattr(planning, "spread_of", spread)
         patch.setattr(planning, "FLOOR_DRAWS", 2)
         yield

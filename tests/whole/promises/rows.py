@@ -79,3 +79,15 @@ def matrix() -> list[Row]:
         row |= {"data": min(names, key=turns.__getitem__), "nth": {name: turns[kind] for name, kind in kinds.items()}}
         turns.update([row["data"], *kinds.values()])
     return rows
+
+
+def reported(rows: Sequence[Row]) -> set[int]:
+    """Which rows have a report: until each value of a factor, each data set, and each objective in each phases has."""
+    said = [{(name, value) for name, value in row.items() if name != "nth"} | {(row["phases"], row.get("objective"))}
+            for row in rows]
+    left, found = set().union(*said), set()
+    while left:
+        best = max(range(len(rows)), key=lambda k: len(said[k] & left))
+        found.add(best)
+        left -= said[best]
+    return found
