@@ -10,6 +10,7 @@ CLOSED, CONTRACT = "tests/models/test_closed_forms.py::test_", "tests/models/tes
 LAW, PROOFS = "tests/models/test_law.py::test_", "tests/models/test_proofs.py::test_"
 AFFINE, FLOWS = "tests/models/test_affine_generator.py::test_", "tests/models/test_flows.py::test_"
 AIS, SIGNALS = "tests/models/test_ais.py::test_", "tests/models/test_signals.py::test_"
+FEATURES = "tests/models/test_features.py::test_"
 CHAINS, LONG_RUN = "tests/models/test_chains.py::test_", "tests/models/test_long_run.py::test_"
 DECISIONS, VERDICT = "tests/models/test_decisions.py::test_", "tests/models/test_verdict.py::test_"
 QUALITY, SPREAD = "tests/models/test_quality.py::test_", "tests/models/test_local_sd.py::test_"
@@ -342,4 +343,8 @@ MUTANTS = (
            "equal distances would look like memorisation"),
     Mutant("null of copies over m", "measures/quality/memory.py", "j / (m + 1))", "j / m)",
            QUALITY + "without_memorisation_memory_is_a_half_and_its_tail_is_exact", "m + 1 gaps between m points"),
+    Mutant("views paired with a neighbour", "measures/feature_training.py", ".roll(len(batch))", ".roll(1)",
+           FEATURES + "without_labels_features_learn_to_tell_classes_apart", "other images would be told alike"),
+    Mutant("views with black edges", "measures/feature_training.py", 'mode="replicate"', 'mode="constant"',
+           FEATURES + "a_view_is_the_image_shifted_lit_and_blotted", "a shift could be read off the edge"),
 )
