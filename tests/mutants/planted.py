@@ -346,5 +346,5 @@ MUTANTS = (
     Mutant("views paired with a neighbour", "measures/feature_training.py", ".roll(len(batch))", ".roll(1)",
            FEATURES + "without_labels_features_learn_to_tell_classes_apart", "other images would be told alike"),
     Mutant("views with black edges", "measures/feature_training.py", 'mode="replicate"', 'mode="constant"',
-           FEATURES + "a_view_is_the_image_shifted_lit_and_blotted", "a shift could be read off the edge"),
+           FEATURES + "a_view_is_the_image_shifted_lit_and_blotted[shape0]", "a shift could be read off the edge"),
 )
