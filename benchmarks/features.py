@@ -1,4 +1,4 @@
-"""What the extractors' features see of images that have labels: docs/metrics/quality.md has the table.
+"""What the extractors' features see of images: docs/metrics/quality.md has the table.
 
 `python -m benchmarks.features digits mnist` takes 3 minutes. 1-NN and linear: the share of the search split that the
 nearest training image, and a logistic regression, name rightly. Halves, copies: KID's rise over its sd in 12 draws,
@@ -49,18 +49,21 @@ def rise(extractor: features.Extractor, data: Data, spoil: Callable[[np.ndarray,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("data", nargs="+", help="data sets of images with labels")
+    parser.add_argument("data", nargs="+", help="data sets of images; without labels halves and copies alone are shown")
     print("| data | features | 1-NN | linear | halves | copies |\n|---|---|---|---|---|---|")
     for name in parser.parse_args().data:
         data = load(name)
-        assert data.labels is not None and data.labels_search is not None
-        for extractor in (features.random_convnet(data.train), features.contrastive(data), features.classifier(data)):
+        extractors = [features.random_convnet(data.train), features.contrastive(data)]
+        if data.labels is not None:
+            extractors.append(features.classifier(data))
+        for extractor in extractors:
             train, search = extractor(data.train), extractor(data.search)
-            right = [model.fit(train, data.labels).score(search, data.labels_search)
-                     for model in (KNeighborsClassifier(1), LogisticRegression(max_iter=500))]
+            right = [] if data.labels is None else [
+                model.fit(train, data.labels).score(search, data.labels_search)
+                for model in (KNeighborsClassifier(1), LogisticRegression(max_iter=500))]
             rng = np.random.default_rng(0)
             risen = [rise(extractor, data, spoil, rng) for spoil in (halves, copies)]
-            numbers = [*(f"{share:.3f}" for share in right), *(f"{sds:.1f}" for sds in risen)]
+            numbers = [*([f"{share:.3f}" for share in right] or ["", ""]), *(f"{sds:.1f}" for sds in risen)]
             print("| " + " | ".join([name, f"`{extractor.name}`", *numbers]) + " |", flush=True)
 
 

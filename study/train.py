@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from study.plan.memory import held_at_once
+from study.plan.memory import most_at_once
 from study.run import cluster
 from study.run.cluster import RunError, capacity
 from study.run.cluster.failure import is_of_ray, one_line, root
@@ -37,7 +37,7 @@ def _rounds(arguments: argparse.Namespace, cpus: int, say: Callable[[str], None]
             work: Work) -> bool:
     asked, most = monitor.spec.resources, arguments.max_concurrent
     if arguments.address is None:
-        most = held_at_once(monitor.plan.memory, asked.gpu, most)
+        most = most_at_once(monitor.plan.memory, asked.gpu, most)
     tell = (lambda line: None) if arguments.quiet else monitor.progress.say
     tell("starting Ray" if arguments.address is None else f"joining the Ray cluster at {arguments.address}")
     with cluster.running(arguments.address, cpus, max(1, int(asked.cpu)), arguments.verbose, arguments.insecure,

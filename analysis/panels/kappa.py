@@ -15,7 +15,7 @@ from analysis.panels.marks import name_marks
 from analysis.panels.palette import ALARM, PAPER, colours, markers
 from analysis.panels.panel import Figure, Panel
 from analysis.read.study import Study
-from analysis.stats.held import CLAMP, CLIP, LATE, UNKNOWN, held
+from analysis.stats.kappa_reasons import CLAMP, CLIP, LATE, UNKNOWN, kappa_reasons
 from analysis.text.formatting import count, listed, number
 
 
@@ -25,7 +25,7 @@ class Kappa(Panel):
     name, title, wide = "kappa", "The gauge \u03ba", True
 
     def frame(self, study: Study) -> pd.DataFrame:
-        frame = held(study)
+        frame = kappa_reasons(study)
         return frame.assign(note=[_note(row) for row in frame.to_dict("records")])
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
@@ -46,7 +46,7 @@ class Kappa(Panel):
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         return ("\u03ba = step size\u00b2/2 \u00d7 the largest curvature at the particles: median of the last quarter "
                 f"of each of {count(len(frame), 'replicate')}, sideways by arm. Open marks diverged."
-                f"{_why(frame['held'].value_counts())}")
+                f"{_why(frame['reason'].value_counts())}")
 
 
 def _why(n: pd.Series) -> str:
@@ -64,14 +64,14 @@ def _why(n: pd.Series) -> str:
 
 def _note(row: Mapping[Any, Any]) -> str:
     """Of one replicate: since when it is above 2, and what is known of why it did not diverge; "" of others."""
-    if not row["held"]:
+    if not row["reason"]:
         return f"\u03ba {number(row['kappa'])}"
     ratio = row["drift_ratio"]
     mean = f" (the mean drift is {number(ratio, 2)} of the noise)" if ratio == ratio else ""
     why = {CLIP: f"{row['bound']} cut {number(100 * row['clip_fraction'], 2)} % of its drifts",
            CLAMP: "clamp puts its pixels back after each step",
            LATE: "training ended there",
-           UNKNOWN: f"what keeps it from diverging is not known{mean}"}[row["held"]]
+           UNKNOWN: f"what keeps it from diverging is not known{mean}"}[row["reason"]]
     return f"\u03ba {number(row['kappa'])}, first above 2 at update {row['first_above']:g} of {row['last']:g}: {why}"
 
 

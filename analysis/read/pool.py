@@ -86,7 +86,7 @@ def _searched(searches: Sequence[PlannedSearch]) -> PlannedSearch | None:
     if len({(*s.objectives, *s.directions) for s in searches}) != 1:
         return None
     return searches[0].model_copy(update={
-        "log": None if any(s.log is None for s in searches) else sorted({k for s in searches for k in s.log or ()}),
+        "log": sorted({knob for s in searches for knob in s.log}),
         "diverged_value": {arm: values for s in searches for arm, values in s.diverged_value.items()}})
 
 

@@ -64,7 +64,7 @@ def memory_problem(planned: PlannedMemory | None, gpu: float | str) -> str | Non
             "replicates need less")
 
 
-def held_at_once(planned: PlannedMemory | None, gpu: float | str, asked: int | None) -> int | None:
+def most_at_once(planned: PlannedMemory | None, gpu: float | str, asked: int | None) -> int | None:
     """How many such units to train at once on this machine: as many as were asked for (None: no limit) and as its
     memory holds, at least 1. Of units on GPUs nothing is known."""
     if planned is None or (gpu and (gpu != "auto" or _has_gpu())) or math.isinf(has := machine_bytes()):

@@ -137,7 +137,7 @@ class Estimate(_Part):
 
 class PlannedSearch(_Part):
     """diverged_value: arm -> what a diverged replicate counts as, an objective each; None: its own value counts. log:
-    the searched knobs whose range is logarithmic; None: a plan of an earlier version does not say."""
+    the searched knobs whose range is logarithmic."""
 
     sampler: str
     arguments: dict[str, Any]
@@ -145,7 +145,7 @@ class PlannedSearch(_Part):
     objectives: list[str]
     directions: list[str]  # of the objectives: minimize | maximize
     diverged_value: dict[str, list[float | None]]
-    log: list[str] | None = None
+    log: list[str]
 
 
 class PlannedMemory(_Part):

@@ -13,7 +13,7 @@ from rich.text import Text
 from models.cpus import rounds_fast
 from study.plan.budget import random_start
 from study.plan.cost import budgets
-from study.plan.memory import gib, held_at_once
+from study.plan.memory import gib, most_at_once
 from study.plan.space import search_trials
 from study.schema.columns import DELTA_MED, DELTA_MIN, STEP_SIZE
 from study.schema.plan import LocalSpread, Plan
@@ -86,11 +86,11 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
         console.print(Text(f"on GPUs: {hours} device-hours, if one does what {GPU_AS_CORES} such CPUs do: a guess, "
                            "nothing was measured on a GPU"), soft_wrap=True)
     if (most := plan.memory) is not None:
-        held = held_at_once(most, spec.resources.gpu, plan.estimate.cpus)
+        at_once = most_at_once(most, spec.resources.gpu, plan.estimate.cpus)
         console.print(Text(f"memory: {gib(most.bytes)} for an update of the largest unit (arm {most.arm}, "
                            f"{most.replicates} replicates), up to half as much again for kernels; beside it torch and "
-                           "data" + (f"; {held} of them at once, as this machine holds no more"
-                                     if held != plan.estimate.cpus else "")), soft_wrap=True)
+                           "data" + (f"; {at_once} of them at once, as this machine holds no more"
+                                     if at_once != plan.estimate.cpus else "")), soft_wrap=True)
     if not plan.spread.n:
         console.print(Text("in the plane both limits come from the density's own local standard deviation"))
 

@@ -14,7 +14,7 @@ from models.networks.mlp import MLPScore
 from models.testing import tiny
 from study.launch import main
 from study.plan import memory
-from study.plan.memory import gib, held_at_once, largest, machine_bytes, memory_problem
+from study.plan.memory import gib, largest, machine_bytes, memory_problem, most_at_once
 from study.schema.plan import PlannedMemory
 from study.spec import loads
 
@@ -90,10 +90,10 @@ def test_a_machine_that_cannot_hold_a_unit_is_told_before_the_first_trial(
     assert "memory: " in out and "arm jko with 4 replicates needs " in found and "starting Ray" not in out
     limit.write_text(f"{4 * 2**30}\n")
     unit = PlannedMemory(arm="kl", replicates=1, bytes=2**30)
-    assert [held_at_once(unit, 0, asked) for asked in (None, 1, 2, 9)] == [2, 1, 2, 2]
+    assert [most_at_once(unit, 0, asked) for asked in (None, 1, 2, 9)] == [2, 1, 2, 2]
     huge = unit.model_copy(update={"bytes": 2**40})
-    assert held_at_once(unit, "auto", None) == 2 and held_at_once(huge, 0, None) == 1
-    assert held_at_once(unit, 0.5, 9) == 9 and held_at_once(None, 0, None) is None  # GPUs; small units
+    assert most_at_once(unit, "auto", None) == 2 and most_at_once(huge, 0, None) == 1
+    assert most_at_once(unit, 0.5, 9) == 9 and most_at_once(None, 0, None) is None  # GPUs; small units
     assert memory_problem(PlannedMemory(arm="kl", replicates=1, bytes=2**40), 0.5) is None  # of a GPU elsewhere
     assert memory_problem(None, 0) is memory_problem(PlannedMemory(arm="kl", replicates=1, bytes=2**20), "auto") is None
     assert [gib(x * 2**30) for x in (0.25, 1.5, 23.4, 139)] == ["0.25 GiB", "1.5 GiB", "23 GiB", "139 GiB"]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.panels.kappa import Kappa
-from analysis.stats.held import held
+from analysis.stats.kappa_reasons import kappa_reasons
 from tests.analysis import small_study
 
 KAPPAS = {"calm": [0.5, 0.6, 0.7, 0.8], "high": [0.5, 3.0, 40.0, 46.0], "late": [0.5, 1.5, 1.9, 46.0]}
@@ -38,7 +38,7 @@ def a_study(knobs, kappas, clip=0.0, value=0.1):
 def test_the_reason_is_what_the_records_hold(knobs, kappas, clip, why, said):
     frame = Kappa().frame(a_study(knobs, KAPPAS[kappas], clip))
     [row] = frame.to_dict("records")
-    assert row["held"] == why and said in row["note"]
+    assert row["reason"] == why and said in row["note"]
     if why:
         assert "first above 2 at update 50 of 100" in row["note"]
 
@@ -46,12 +46,12 @@ def test_the_reason_is_what_the_records_hold(knobs, kappas, clip, why, said):
 def test_what_the_last_evaluation_alone_saw_had_no_time():
     """Of so few evaluations that the last one is the last quarter."""
     one = a_study({}, KAPPAS["late"])
-    [row] = held(replace(one, curves=one.curves[one.curves["update"] != 75])).to_dict("records")
-    assert (row["held"], row["first_above"], row["last"]) == ("late", 100, 100)
+    [row] = kappa_reasons(replace(one, curves=one.curves[one.curves["update"] != 75])).to_dict("records")
+    assert (row["reason"], row["first_above"], row["last"]) == ("late", 100, 100)
 
 
 def test_one_that_diverged_needs_no_reason_and_the_caption_counts():
-    assert held(a_study({}, KAPPAS["high"], value=None))["held"].tolist() == [""]
+    assert kappa_reasons(a_study({}, KAPPAS["high"], value=None))["reason"].tolist() == [""]
     caption = Kappa().caption(of := a_study({}, KAPPAS["high"]), Kappa().frame(of))
     assert "1 replicate above 2 did not diverge (1: the study does not know why)." in caption
     calm = a_study({}, KAPPAS["calm"])

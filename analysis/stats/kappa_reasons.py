@@ -17,8 +17,8 @@ _KEY = ["config_hash", "seed"]
 _SHARES = ["clip_fraction", "drift_ratio"]  # measures of the last quarter of evaluations, as means
 
 
-def held(study: Study) -> pd.DataFrame:
-    """`late_kappa`, and of survivors above 2: `held`, why they have not diverged, so far as the records know.
+def kappa_reasons(study: Study) -> pd.DataFrame:
+    """`late_kappa`, and of survivors above 2: `reason`, why they have not diverged, so far as the records know.
 
     clip: `drift_clip` or `move_clip` (`bound`) cut some drifts in the last quarter of evaluations (`clip_fraction`).
     clamp: pixels are put back into their range after each step. late: the last evaluation alone saw it above 2, and
@@ -28,7 +28,7 @@ def held(study: Study) -> pd.DataFrame:
     frame = late_kappa(study)
     above = frame[(frame["kappa"] > BROKEN) & ~frame["diverged"].astype(bool)][_KEY]
     if above.empty:
-        return frame.assign(first_above=np.nan, last=np.nan, bound="", **dict.fromkeys(_SHARES, np.nan), held="")
+        return frame.assign(first_above=np.nan, last=np.nan, bound="", **dict.fromkeys(_SHARES, np.nan), reason="")
     curves = study.curves.merge(above, on=_KEY).dropna(subset=[KAPPA]).reindex(
         columns=[*_KEY, UPDATE, KAPPA, *_SHARES])
     last = curves.groupby(_KEY)[UPDATE].max()
@@ -40,6 +40,6 @@ def held(study: Study) -> pd.DataFrame:
     of = [knobs[config_hash] for config_hash in found["config_hash"]]
     found["bound"] = [" and ".join(k for k in ("drift_clip", "move_clip") if own.get(k) is not None) for own in of]
     clamped = pd.Series([own.get("clamp") is True for own in of], found.index, dtype=bool)
-    found["held"] = np.select([(found["bound"] != "") & (found["clip_fraction"] > 0), clamped,
+    found["reason"] = np.select([(found["bound"] != "") & (found["clip_fraction"] > 0), clamped,
                                found["first_above"] == found["last"]], [CLIP, CLAMP, LATE], UNKNOWN)
-    return frame.merge(found, "left", _KEY).fillna({"bound": "", "held": ""})
+    return frame.merge(found, "left", _KEY).fillna({"bound": "", "reason": ""})
