@@ -17,7 +17,7 @@ VALUES = {("kl", 0.1, 5): [1.0, 3.0], ("kl", 0.1, 20): [1.0, 1.0], ("kl", 0.2, 2
 
 def searching(direction: str) -> Study:
     search = {"sampler": "nsga2", "arguments": {}, "prune": None, "objectives": ["kid", "particle_gradients"],
-              "directions": [direction, "minimize"], "diverged_value": {"kl": [9.0, None]}}
+              "directions": [direction, "minimize"], "diverged_value": {"kl": [9.0, None]}, "log": []}
     return study(VALUES, phase="search", search=search)
 
 

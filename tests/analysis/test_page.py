@@ -28,7 +28,7 @@ from tests.analysis import synthetic_study as toy
 
 SEARCH = {"sampler": "tpe", "arguments": {"n_startup_trials": 10, "multivariate": True}, "prune": "successive_halving",
           "objectives": [toy.PRIMARY], "directions": ["minimize"],
-          "diverged_value": {"kl": [1.667], "jko": [None]}}
+          "diverged_value": {"kl": [1.667], "jko": [None]}, "log": []}
 SPACE = {"file": "my toy.yaml", "text": "study: toy\nmethod: [kl, jko]  # </pre><script>alert(1)</script>\n",
          "overrides": ["design.replicates=6"]}
 CELLS = [(0.1, 5), (0.4, 5), (0.4, 20)]

@@ -187,7 +187,7 @@ def test_what_ranks_the_best_is_said_where_the_search_has_other_objectives() -> 
     for objectives, words in ((["cpu_seconds", "kid"], "best search by kid: "), (["kid"], "best search: ")):
         plan = a_plan(search={"sampler": "tpe", "arguments": {}, "prune": None, "objectives": objectives,
                               "directions": ["minimize"] * len(objectives),
-                              "diverged_value": {}})
+                              "diverged_value": {}, "log": []})
         outcome = SimpleNamespace(phase="search", measure="kid", line=lambda: "kl | kid 0.1")
         monitor: Any = SimpleNamespace(results=SimpleNamespace(all=lambda: []), lost_units=[], plan=plan,
                                        spec=SimpleNamespace(keep="none"))
