@@ -11,6 +11,7 @@ from study.run.cluster.failure import exception_in
 
 SAID = """\x1b[36mray::Trainable.train()\x1b[39m (pid=7, ip=127.0.0.1)
   File "/usr/lib/python3.11/concurrent/futures.py", line 3, in run
+  File "/tmp/ray/session/lab/mylab/outer.py", line 5, in call
   File "/tmp/ray/session/lab/mylab/tempered.py", line 12, in energy_loss
     return f(x, y)
   File "/venv/lib/python3.11/site-packages/torch/nn/functional.py", line 9, in linear
