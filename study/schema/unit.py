@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 PHASES = ("design", "search", "confirm")
+BY_WEIGHT = ("confirm", "design", "search")  # what a claim rests on: the first that a study has
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from study.show.progress import Outcome, Progress
 from study.show.redaction import redacted
 from study.show.tracking import Tracking, TrackingError
 from study.show.tracking.upload_queue import UploadQueue
+from study.show.tracking.view import shared_view
 from study.spec import StudySpec
 from study.spec.yaml_text import as_yaml
 from study.store.aggregates import final_rows
@@ -58,7 +59,7 @@ class Monitor:
         """Show the launch in MLflow: once nothing can refuse it any more. What waits to be shown is shown now."""
         self._start = functools.partial(
             self.tracking.start_launch, as_yaml(self.spec.resolved()), self.plan.plain(), provenance(),
-            self.store.place, self.store.read(DATA_SHEET), self.store.places)
+            self.store.place, self.store.read(DATA_SHEET), self.store.places, view=shared_view(self.plan))
         counted = self.results.counted
         held = {config_hash: {*sum(map(block_seeds, units), ())} for config_hash, units in self._done.items()}
         self._queue.put(LACKING, functools.partial(self._tell_of_lacking, counted, held), first=True)

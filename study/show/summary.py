@@ -6,7 +6,6 @@ import math
 import shlex
 from collections import Counter
 from pathlib import Path
-from urllib.parse import quote, urlencode
 
 from rich.console import Console
 from rich.table import Table
@@ -17,12 +16,13 @@ from study.plan.cost import budgets, cost
 from study.plan.prediction import predicted
 from study.schema.columns import MCMC_STEPS, STEP_SIZE
 from study.schema.plan import Plan
-from study.schema.unit import PHASES
+from study.schema.unit import BY_WEIGHT, PHASES
 from study.show import command
 from study.show.monitor import Monitor
 from study.show.pareto import pareto_lines
 from study.show.progress import Outcome, band, duration, is_better
 from study.show.redaction import redacted
+from study.show.tracking.view import query
 from study.store.files import DEFAULT_STORAGE
 from study.store.results import Result
 
@@ -115,7 +115,7 @@ def observed(results: list[Result], plan: Plan) -> list[tuple[str, ...]]:
 
 def best_of(monitor: Monitor) -> Outcome | None:
     """The best configuration of the phase that speaks most: confirm, else design, else search."""
-    for phase in ("confirm", "design", "search"):
+    for phase in BY_WEIGHT:
         best: Outcome | None = None
         for result in monitor.results.all():
             if result.unit.configuration.phase == phase:
@@ -137,7 +137,8 @@ def next_commands(study: str, uri: str, experiment_id: str | None, given: str | 
     networks. A password is left out.
     """
     option = "" if given is None else f" --tracking-uri {shlex.quote(uri)}"
-    runs = "" if experiment_id is None else f"#/experiments/{experiment_id}/runs{_query(plan)}"
+    view = "" if plan is None else f"?{query(plan)}"
+    runs = "" if experiment_id is None else f"#/experiments/{experiment_id}/runs{view}"
     if uri.startswith(("http://", "https://")):
         page = f"open {uri.rstrip('/')}/{runs}"
     else:
@@ -151,14 +152,3 @@ def next_commands(study: str, uri: str, experiment_id: str | None, given: str | 
         place = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(storage)}"
         lines.append(f"{command.module('study.sample')}{of}{place}")
     return [redacted(line) for line in lines]
-
-
-def _query(plan: Plan | None) -> str:
-    """What MLflow's page lists: the trials of the phase that claims rest on, by the primary measure. It has other
-    defaults without workflowType."""
-    if plan is None:
-        return ""
-    phase = next((phase for phase in ("confirm", "design", "search") if phase in plan.planned), "")
-    chosen = {"workflowType": "machine_learning", "searchFilter": f"tags.kind = 'trial' and tags.phase = '{phase}'",
-              "orderByKey": f"metrics.`{plan.primary}`", "orderByAsc": str(plan.direction == "minimize").lower()}
-    return "?" + urlencode(chosen, quote_via=quote)

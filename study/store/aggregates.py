@@ -10,6 +10,7 @@ import numpy as np
 from study.schema.columns import BLOCK, COSTS, DIVERGED_AT, FINAL, KAPPA, NOT_MEASURED, SEED, SPENT, STAGE, TRAIN, WALL
 
 CURVES = ("gap", "sd_f", "grad_norm_f", KAPPA, "acceptance")  # beside the objective; a few, each costs 2 ms
+COUNTS = ("diverged", "replicates")  # of a trial
 
 Row = Mapping[str, Any]
 
@@ -36,7 +37,7 @@ def aggregates(final: Sequence[Row]) -> dict[str, float]:
     if not final:
         return {}
     survivors = [row for row in final if row[DIVERGED_AT] is None]
-    found: dict[str, float] = {"replicates": len(final), "diverged": len(final) - len(survivors)}
+    found: dict[str, float] = dict(zip(COUNTS, (len(final) - len(survivors), len(final)), strict=True))
     for name in COSTS:
         of = {row[BLOCK]: row for row in final}.values() if name == WALL else final
         found[SPENT + name] = sum(row.get(name) or 0.0 for row in of)

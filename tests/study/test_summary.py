@@ -171,9 +171,7 @@ def test_the_next_commands_are_there_where_they_are_printed(tmp_path: Path, monk
     page, _, samples = next_commands("jko", f"sqlite:///{tmp_path}/mlflow.db", "1", None, False, "s3://b/my studies",
                                      a_plan(planned={"design": {"configurations": 1, "replicates": 1}}))
     query = parse_qs(page.partition("?")[2])
-    assert query["searchFilter"] == ["tags.kind = 'trial' and tags.phase = 'design'"]
-    assert (query["orderByKey"], query["orderByAsc"], query["workflowType"]) == (
-        ["metrics.`kid`"], ["true"], ["machine_learning"])
+    assert query == {"workflowType": ["machine_learning"], "viewStateShareKey": ["design"]}
     assert samples.endswith(" -m study.sample --study jko --storage 's3://b/my studies'")
     _, report = next_commands("jko", "http://host:5000", None, "http://host:5000/#/experiments/1/runs", False)
     assert report.endswith(" --tracking-uri http://host:5000")

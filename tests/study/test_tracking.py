@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -22,9 +24,11 @@ from study.schema.plan import PlannedData
 from study.schema.unit import Evaluation, Unit
 from study.show.tracking import Tracking, TrackingError, experiment
 from study.show.tracking.experiment import metric
+from study.show.tracking.view import query, shared_view
 from study.store.provenance import Provenance
 from study.store.records import records
 from study.store.units import Store
+from tests.configurations import plan as a_plan
 from tests.configurations import unit as unit_of
 from tests.stores import template
 
@@ -347,6 +351,20 @@ def test_metrics_of_a_trial_are_over_the_seeds_of_the_plan(uri: str, store: Stor
     fewer = Tracking(uri, "jko", "v1", seeds={"design": range(2)})
     show(fewer, store, planned_unit())
     assert runs(fewer, "trial")[0].data.metrics["replicates"] == 2, "though no unit has changed"
+
+
+def test_the_printed_link_opens_a_view_that_the_launch_leaves(uri: str) -> None:
+    plan = a_plan(planned={phase: {"configurations": 1, "replicates": 1} for phase in ("design", "confirm")})
+    tracking = Tracking(uri, "jko", "v1")
+    tracking.start_launch("", PLAN, PROVENANCE, HERE, view=shared_view(plan))
+    [key] = parse_qs(query(plan))["viewStateShareKey"]
+    view = json.loads(tracking._ask("get_experiment", tracking.experiment_id).tags[f"mlflow.sharedViewState.{key}"])
+    assert view["searchFilter"] == "tags.kind = 'trial' and tags.phase = 'confirm'"
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`kid`", True)
+    assert {"metrics.`kid`", "metrics.`diverged`", "tags.`arm`", *(f"params.`{knob}`" for knob in plan.factors)} < {
+        *view["selectedColumns"]}
+    shown = [name for name in ("kid", "kid_low", "diverged", "kappa") if re.search(view["chartsSearchFilter"], name)]
+    assert shown == ["kid", "diverged", "kappa"]
 
 
 def test_launch_run_holds_the_inputs_and_a_dead_one_is_closed(uri: str) -> None:

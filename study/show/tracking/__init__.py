@@ -25,7 +25,7 @@ from study.show.tracking.experiment import metric
 from study.show.tracking.launches import NOTES, milliseconds
 from study.show.tracking.registered import Registered
 from study.show.tracking.tags import UNITS, Done, content, dataset, parameters, to_show, trial_name, verdict_tags
-from study.store.aggregates import aggregates, curves, final_rows
+from study.store.aggregates import COUNTS, aggregates, curves, final_rows
 from study.store.records import read_records
 from study.store.units import Store
 
@@ -184,7 +184,7 @@ def _outcome(tags: TrialTags, measured: Mapping[str, float]) -> str:
     """What a person looks for at a trial's name; "" of one that was trained to its end."""
     if tags.status == "pruned":
         return f"pruned at {tags.last_rung}"
-    diverged, n = (int(measured.get(count, 0)) for count in ("diverged", "replicates"))
+    diverged, n = (int(measured.get(count, 0)) for count in COUNTS)
     return f"diverged {diverged}/{n}" if diverged else ""
 
 

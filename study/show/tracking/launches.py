@@ -65,11 +65,11 @@ class Launches(Experiment):
     @named
     def start_launch(self, spec_yaml: str, plan: Mapping[str, Any], provenance: Provenance, storage: str,
                      data_sheet: bytes | None = None, places: Collection[str] = (),
-                     counted: Counted | None = None) -> None:
+                     counted: Counted | None = None, view: Mapping[str, str] | None = None) -> None:
         """Create this launch's run. Launches of the same storage that never ended become KILLED: the study is locked
         there, so they died. Those of another storage may live, which is said. Once it has succeeded it does nothing.
 
-        places: other names of the storage.
+        places: other names of the storage. view: tags of the experiment (`shared_view`).
         """
         if self._is_started:
             return
@@ -98,6 +98,8 @@ class Launches(Experiment):
             self.log_bytes(self._launch, file, text.encode())
         if data_sheet:
             self.log_bytes(self._launch, DATA_SHEET, data_sheet)
+        for tag, value in (view or {}).items():
+            self._ask("set_experiment_tag", self.experiment_id, tag, value)
         self.log(self._launch, [], {COMPLETE: TRUE})
         self._watch_machine(self._launch)
         self._is_started = True
