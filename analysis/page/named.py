@@ -45,7 +45,7 @@ class Named:
         key, seed = str(row["config_hash"]), row.get("seed")
         trial, own = self._trials[key], self._finals.get(key)
         head = f"{trial['arm']}, {trial['phase'] if seed is None else f'seed {seed:g}'}"
-        lines = [head, self._knobs(trial), *(self._trial(trial, own) if seed is None else self._replicate(own, seed))]
+        lines = [head, self._knobs(trial), *(self._trial(trial, own) if seed is None else self._replicate(key, seed))]
         if (note := row.get("note")) and isinstance(note, str):
             lines.append(note)
         can_open = bool(self.study.launch.get("mlflow") and trial.get("run_id"))
@@ -70,11 +70,12 @@ class Named:
         mean = f"{self.study.primary} {interval(t_interval(alive.to_numpy(float)))} (n = {len(alive)}), "
         return [(mean if len(alive) else "") + f"{share(int(own['diverged'].sum()), len(own))} diverged", verdicts(own)]
 
-    def _replicate(self, own: pd.DataFrame | None, seed: float) -> list[str]:
+    def _replicate(self, config_hash: str, seed: float) -> list[str]:
         """Its value, and how it ended."""
-        if own is None or not (found := own[own["seed"] == seed].to_dict("records")):
+        found = self._replicates.get((config_hash, seed))
+        if found is None:
             return []
-        final: dict[str, Any] = {str(k): "" if k in TEXT and not isinstance(v, str) else v for k, v in found[0].items()}
+        final: dict[str, Any] = {str(k): "" if k in TEXT and not isinstance(v, str) else v for k, v in found.items()}
         if final["diverged"]:
             return [f"{ending(final)}, at update {final['diverged_at']:g}"]
         return [f"{self.study.primary} {number(final[self.study.primary])}", ending(final)]
@@ -82,6 +83,10 @@ class Named:
     @cached_property
     def _trials(self) -> dict[str, dict[Any, Any]]:
         return {str(t["config_hash"]): t for t in self.study.trials.to_dict("records")}
+
+    @cached_property
+    def _replicates(self) -> dict[tuple[str, float], dict[Any, Any]]:
+        return {(str(final["config_hash"]), final["seed"]): final for final in self.study.finals.to_dict("records")}
 
     @cached_property
     def _finals(self) -> dict[str, pd.DataFrame]:
