@@ -143,7 +143,7 @@ class Evaluator:
 
         held_out = self.metrics.reference[:self.samples]
         gaps = response_gap(state.nets.f, smoothed(np.broadcast_to(held_out, (len(state.seeds), *held_out.shape))),
-                            draw.x)
+                            draw.x, method.at_once(len(state.seeds)))
         found = {f"response_gap_{k + 1}": gap.tolist() for k, gap in enumerate(gaps.unbind(1))}
         if found:
             found["response_gap"] = gaps.amax(1).tolist()

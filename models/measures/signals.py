@@ -18,14 +18,18 @@ EDGE = 1 / 256  # of the range: one grey level of eight bits
 
 
 @torch.no_grad()
-def response_gap(f: Network, x_data: Tensor, x: Tensor) -> Tensor:
+def response_gap(f: Network, x_data: Tensor, x: Tensor, at_once: int) -> Tensor:
     """||E phi(x+) - E phi(x-)|| / sqrt(sum_c var phi_c(x+)) of every hidden layer of f, from the input up.
 
     phi: a layer's response, averaged over pixels, a number a channel. x_data, x: (R, n, *shape) of any two n. Where
     both have one law its square is 1/n + 1/m on average, not 0. Returns (R, layers).
+    at_once: points of each replicate that pass f together.
     """
+    def hidden(points: Tensor) -> list[Tensor]:
+        return [torch.cat(layer, 1) for layer in zip(*map(f.hidden, points.split(at_once, 1)), strict=True)]
+
     gaps = [(a.mean(1) - b.mean(1)).norm(dim=-1) / a.var(1).sum(-1).sqrt()
-            for a, b in zip(f.hidden(x_data), f.hidden(x), strict=True)]
+            for a, b in zip(hidden(x_data), hidden(x), strict=True)]
     return torch.stack(gaps, 1) if gaps else x.new_empty((len(x), 0))
 
 

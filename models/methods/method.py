@@ -12,6 +12,7 @@ from copy import copy
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import repeat
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias, cast
 
 from models.methods.hparams import HParams
@@ -26,6 +27,9 @@ if TYPE_CHECKING:  # a spec is checked against the knobs in these files, without
     from models.langevin import ChainInfo, Slope
     from models.networks.layers import Network
     from models.noise import Noise
+
+
+MANY = 2**22  # values of particles that pass the networks at once: of an evaluation's samples, not of a batch
 
 
 class Networks(NamedTuple):
@@ -105,6 +109,11 @@ class Method(ABC):
         """Whether networks are rounded to bf16 while a chain runs."""
         return bool(self.hp.precision == "bf16")
 
+    def at_once(self, replicates: int) -> int:
+        """How many particles of each replicate pass the networks together: `micro_batch`, else a whole batch; of an
+        evaluation's samples, which may be many more than a batch, what takes no more memory."""
+        return int(self.hp.micro_batch or max(self.hp.batch_size, MANY // (replicates * prod(self.shape))))
+
     @abstractmethod
     def choose_flow(self) -> Flow:
         """E4 or E6."""
@@ -162,8 +171,8 @@ class Method(ABC):
 
         hp = self.hp
         slope = slope_of(rounded if self.reduced else potential) if slope is None else slope
-        if hp.micro_batch is not None:
-            slope = in_pieces(repeat(slope), hp.micro_batch)
+        if x.shape[1] > (size := self.at_once(len(x))):
+            slope = in_pieces(repeat(slope), size)
         x, info = langevin(potential, x, steps=steps, step_size=step_size, noise=noise, temperature=hp.temperature,
                            drift_clip=hp.drift_clip, anneal=hp.anneal, slope=slope, **self.bounds(x.shape[2:]))
         if self.reduced:  # differences of rounded potentials are mostly rounding
@@ -172,11 +181,11 @@ class Method(ABC):
         return x, info
 
     def applied(self, run: Callable[[Tensor], Tensor], points: Tensor, *learning: Network) -> Tensor:
-        """run(points), in pieces of `micro_batch`. points: (R, n, ...), without a graph; learning: networks in whose
+        """run(points), so many `at_once`. points: (R, n, ...), without a graph; learning: networks in whose
         parameters a gradient may be asked for."""
         from models.methods.pieces import applied
 
-        return applied(run, points, self.hp.micro_batch, *learning)
+        return applied(run, points, self.at_once(len(points)), *learning)
 
     def made(self, nets: Networks, z: Tensor) -> Tensor:
         """g(z) without a graph. z: (R, n, d). Returns (R, n, *shape)."""

@@ -106,7 +106,8 @@ class MethodContract:
             for size in (None, 3):  # of 8: the last one is smaller
                 method = tiny.method(self.method, on, micro_batch=size, **changes)
                 state, info = train_step(method, on, tiny.train(method, on, [0, 1], 3))
-                found.append([*(tiny.weights(state, r) for r in (0, 1)), *info, state.noise.normal(4)])
+                found.append([*(tiny.weights(state, r) for r in (0, 1)), *info, state.noise.normal(4),
+                              method.draw(state.nets, state.pool, state.noise, 8).x])
             for whole, pieces in zip(*found, strict=True):
                 torch.testing.assert_close(pieces, whole, rtol=1e-9, atol=1e-12, equal_nan=True)
 

@@ -1,4 +1,5 @@
-"""How much memory an update takes, before anything is trained: it is run on tensors that have a shape and no values.
+"""How much memory a unit takes, before anything is trained: an update and the draw of an evaluation are run on tensors
+that have a shape and no values.
 
 Counted is what tensors hold at once. Beside them a process holds torch, the data and what kernels use for themselves:
 peaks that were measured lie between the count and 1.5 times of it, and 64 MiB (tests/models/test_memory.py).
@@ -84,8 +85,9 @@ class _Shapes(Noise):
     zeros = uniform = normal
 
 
-def update_bytes(method: Method, data: Space, replicates: int) -> int:
-    """What tensors hold at the peak of an update of so many replicates, and from update to update."""
+def unit_bytes(method: Method, data: Space, replicates: int, samples: int) -> int:
+    """What tensors hold at the peak of an update of so many replicates, or of an evaluation with so many samples of
+    each, and from update to update."""
     hp = method.hp
     few: dict[str, Any] = {name: min(getattr(hp, name), 2) for name in REPEATED if hasattr(hp, name)}
     few |= {"spectral_norm": False, "precision": "fp64" if hp.precision == "fp64" else "fp32"}  # f's step is the peak
@@ -95,6 +97,7 @@ def update_bytes(method: Method, data: Space, replicates: int) -> int:
     noise = _Shapes(replicates, torch.float64 if hp.precision == "fp64" else torch.float32)
     nets = _networks(method, data, replicates, noise.dtype)
     weights = [p for network in nets if network is not None for p in network.parameters()]
+    few_samples = min(samples, PIECES * method.at_once(replicates))
     live = Live()
     live.count(weights)
     with live:
@@ -107,7 +110,10 @@ def update_bytes(method: Method, data: Space, replicates: int) -> int:
         _descended(lambda: method.energy_loss(nets, draw, x_data, noise).loss, nets.f)
         if nets.g is not None:
             _descended(lambda: method.generator_loss(nets, draw, Lesson(x_data, rows, memory, noise, 0)), nets.g)
-    return live.peak + (COPIES - 1 + bool(hp.ema) + bool(hp.spectral_norm)) * sum(p.nbytes for p in weights)
+        update, live.peak = live.peak, live.now
+        method.scored(nets, method.draw(nets, pool, noise, few_samples, method.hp.mcmc_steps))
+    peak = max(update, live.peak * samples // few_samples)
+    return peak + (COPIES - 1 + bool(hp.ema) + bool(hp.spectral_norm)) * sum(p.nbytes for p in weights)
 
 
 def _descended(loss: Callable[[], Tensor | None], network: Network) -> None:

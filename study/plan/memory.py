@@ -12,6 +12,7 @@ from typing import Any
 
 from models.data.data import Space
 from models.methods.hparams import HParams
+from models.methods.method import MANY
 from models.networks.knobs import like_width
 from study.schema.plan import PlannedMemory
 from study.schema.unit import PHASES
@@ -34,13 +35,14 @@ def largest(spec: StudySpec, data: Space) -> PlannedMemory | None:
     replicates = max(map(spec.replicates, PHASES))
     found: list[PlannedMemory] = []
     for arm in spec.arms.values():
-        hps = {hp: _rough(hp, data) * replicates for hp in map(arm.hparams, islice(settings(spec, arm), SETTINGS))}
+        hps = {hp: _rough(hp, data, spec.evaluation.samples) * replicates
+               for hp in map(arm.hparams, islice(settings(spec, arm), SETTINGS))}
         rough = sorted({_rough_key(hp): hp for hp in hps}.values(), key=lambda hp: hps[hp])[-MOST:]
         for hp in rough:
             if hps[hp] > SMALL or is_outside(arm, hp):
                 found.append(PlannedMemory(arm=arm.name, replicates=replicates,
                                            bytes=int(hps[hp]) if hps[hp] > BEYOND else
-                                           _counted(arm, hp, data, replicates)))
+                                           _counted(arm, hp, data, replicates, spec.evaluation.samples)))
     return max((one for one in found if one.bytes), key=lambda one: one.bytes, default=None)
 
 
@@ -59,8 +61,8 @@ def memory_problem(planned: PlannedMemory | None, gpu: float | str) -> str | Non
             return None
     if planned.bytes <= has:
         return None
-    return (f"arm {planned.arm} with {planned.replicates} replicates needs {gib(planned.bytes)} for one update, and "
-            f"{where} {gib(has)}; a smaller width, micro_batch or batch_size, fewer particles or "
+    return (f"arm {planned.arm} with {planned.replicates} replicates needs {gib(planned.bytes)} at once, and "
+            f"{where} {gib(has)}; a smaller width, micro_batch or batch_size, fewer particles, samples or "
             "replicates need less")
 
 
@@ -105,10 +107,11 @@ def settings(spec: StudySpec, arm: Arm) -> Iterator[dict[str, Any]]:
             yield {**spec.search.fixed[arm.name], **dict(zip(free, corner, strict=True))}
 
 
-def _rough(hp: HParams, data: Space) -> float:
+def _rough(hp: HParams, data: Space, samples: int) -> float:
     wide = max(like_width(hp), getattr(hp, "width_g", None) or 0)
-    pool = 8 * 4 * math.prod(data.shape) * (getattr(hp, "particles", 0) + getattr(hp, "bank", 0))
-    nets = (ROUGH * wide * math.prod(data.shape[1:]) * hp.batch_size + ROUGH_WEIGHTS * wide**2) * (
+    few = min(samples, MANY // math.prod(data.shape))  # that are evaluated at once
+    pool = 8 * 4 * math.prod(data.shape) * (getattr(hp, "particles", 0) + getattr(hp, "bank", 0) + samples)
+    nets = (ROUGH * wide * math.prod(data.shape[1:]) * max(hp.batch_size, few) + ROUGH_WEIGHTS * wide**2) * (
         1 + hp.uses_generator)
     return (nets + pool) * (1 + (hp.precision == "fp64"))
 
@@ -118,13 +121,13 @@ def _rough_key(hp: HParams) -> tuple[Any, ...]:
     return tuple(bool(value) if name in NO_MATTER else value for name, value in vars(hp).items())
 
 
-def _counted(arm: Arm, hp: HParams, data: Space, replicates: int) -> int:
+def _counted(arm: Arm, hp: HParams, data: Space, replicates: int, samples: int) -> int:
     """0 for a part from outside that cannot run without values: then nothing is known."""
     from models.registry import find
-    from models.training.memory import update_bytes
+    from models.training.memory import unit_bytes
 
     try:
-        return update_bytes(find("method", arm.method)(hp, tuple(data.shape), data.extent), data, replicates)
+        return unit_bytes(find("method", arm.method)(hp, tuple(data.shape), data.extent), data, replicates, samples)
     except Exception:
         if not is_outside(arm, hp):
             raise

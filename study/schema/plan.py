@@ -149,7 +149,7 @@ class PlannedSearch(_Part):
 
 
 class PlannedMemory(_Part):
-    """What tensors hold at the peak of an update of the largest unit."""
+    """What tensors hold at the peak of the largest unit, in an update or an evaluation."""
 
     arm: str
     replicates: int

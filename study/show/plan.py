@@ -87,7 +87,7 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
                            "nothing was measured on a GPU"), soft_wrap=True)
     if (most := plan.memory) is not None:
         at_once = most_at_once(most, spec.resources.gpu, plan.estimate.cpus)
-        console.print(Text(f"memory: {gib(most.bytes)} for an update of the largest unit (arm {most.arm}, "
+        console.print(Text(f"memory: {gib(most.bytes)} at the peak of the largest unit (arm {most.arm}, "
                            f"{most.replicates} replicates), up to half as much again for kernels; beside it torch and "
                            "data" + (f"; {at_once} of them at once, as this machine holds no more"
                                      if at_once != plan.estimate.cpus else "")), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""How much memory an update takes, measured in a process of its own: a process's peak only grows."""
+"""How much memory an update or an evaluation takes, measured in a process of its own: a process's peak only grows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 
-def peak_bytes(method: str, shape: tuple[int, ...], replicates: int, **knobs: Any) -> int:
-    """The peak of two updates, above what a process holds that has torch, data and a small update behind it."""
+def peak_bytes(method: str, shape: tuple[int, ...], replicates: int, samples: int = 0, **knobs: Any) -> int:
+    """The peak of two updates and of drawing `samples`, above what a process holds that has torch, data and a small
+    update behind it."""
     with ProcessPoolExecutor(1, _processes()) as one:
-        return one.submit(_measure, method, shape, replicates, knobs).result()
+        return one.submit(_measure, method, shape, replicates, samples, knobs).result()
 
 
 @cache
@@ -30,11 +31,12 @@ def _status(key: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
-def _measure(method: str, shape: tuple[int, ...], replicates: int, knobs: dict[str, Any]) -> int:
+def _measure(method: str, shape: tuple[int, ...], replicates: int, samples: int, knobs: dict[str, Any]) -> int:
     import torch
 
     from models.methods.method import build
     from models.testing import tiny
+    from models.training.fit import sample
     from models.training.step import init_state, train_step
 
     torch.set_num_threads(1)
@@ -47,5 +49,7 @@ def _measure(method: str, shape: tuple[int, ...], replicates: int, knobs: dict[s
     state = init_state(one, on, seeds)
     for _ in range(2):
         state, _ = train_step(one, on, state)
+    if samples:
+        sample(one, state, samples)
     return _status("VmHWM") - before
 

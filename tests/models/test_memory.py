@@ -1,4 +1,4 @@
-"""How much memory an update takes, measured in processes of their own."""
+"""How much memory an update and an evaluation take, measured in processes of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from models.methods.method import build
 from models.testing import tiny
-from models.training.memory import update_bytes
+from models.training.memory import unit_bytes
 from tests.models.peak import peak_bytes
 
 
@@ -30,16 +30,28 @@ def test_the_planned_bytes_are_those_of_an_update(method: str, shape: tuple[int,
                                                   knobs: dict[str, Any]) -> None:
     """Peaks that were measured lie between the count and half as much again, beside what kernels use."""
     on = tiny.data(shape, 300)
-    planned = update_bytes(build(method, on, **knobs), on, replicates)
+    planned = unit_bytes(build(method, on, **knobs), on, replicates, 2)
     measured = peak_bytes(method, shape, replicates, mcmc_steps=3, **knobs)
     assert planned > 70 * 2**20 and planned < measured < 1.5 * planned + KERNELS, (planned, measured)
+
+
+def test_many_samples_pass_the_networks_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 at once would take the memory of a batch of 1,000."""
+    shape = (3, 64, 64)
+    knobs: dict[str, Any] = {"width": 16, "batch_size": 16, "mcmc_steps": 1, "particles": 1000, "ema": 2}
+    on = tiny.data(shape, 300)
+    one = build("kl", on, **knobs)
+    planned, measured = unit_bytes(one, on, 1, 1000), peak_bytes("kl", shape, 1, 1000, **knobs)
+    assert unit_bytes(one, on, 1, 2) < planned < measured < 1.5 * planned + KERNELS, (planned, measured)
+    monkeypatch.setattr("models.methods.method.MANY", 2**40)
+    assert unit_bytes(one, on, 1, 1000) > 1.5 * measured
 
 
 def test_bytes_grow_with_what_takes_them() -> None:
     on = tiny.data((3, 32, 32))
 
     def count(replicates: int = 1, **knobs: Any) -> int:
-        return update_bytes(build("kl", on, **{"network": "convnet", **knobs}), on, replicates)
+        return unit_bytes(build("kl", on, **{"network": "convnet", **knobs}), on, replicates, 2)
 
     one = count()
     assert count(3) == pytest.approx(3 * one, rel=0.1) and count(batch_size=128) == pytest.approx(2 * one, rel=0.1)

@@ -32,7 +32,7 @@ def literal_gap(a: Tensor, b: Tensor) -> float:
 def test_response_gap_of_an_mlp_layer_by_layer() -> None:
     f = MLPScore([2, 7, 5, 1], generators_for([0, 1], "weights"), torch.float64)
     x, y = clouds(11, 6, 2)
-    found = response_gap(f, x, y + 0.3)
+    found = response_gap(f, x, y + 0.3, 5)
     assert found.shape == (2, 2)
     for r in range(2):
         a, b = x[r], y[r] + 0.3
@@ -45,7 +45,7 @@ def test_response_gap_of_an_mlp_layer_by_layer() -> None:
 def test_response_gap_of_a_convnet_is_of_means_over_pixels(fuse: str) -> None:
     f = ConvScore((1, 8, 8), [3, 6, 6], generators_for([0, 1], "weights"), torch.float64, fuse, spectral=True)  # type: ignore[arg-type]
     x, y = clouds(9, 12, 1, 8, 8)
-    found = response_gap(f, x, y * 0.5)
+    found = response_gap(f, x, y * 0.5, 100)
     assert found.shape == (2, 3)
     for r in range(2):
         a, b = x[r], y[r] * 0.5
@@ -73,15 +73,15 @@ def test_response_gap_of_known_laws() -> None:
     """Means m apart at unit variances in 5 channels: gap^2 = m^2 / 5; of one law it is 1/n + 1/m on average."""
     x, y = clouds(4000, 4000, 5)
     shift = torch.tensor([3.0, 0, 0, 0, 4.0], dtype=torch.float64)
-    assert response_gap(Bare(2), x, y + shift)[:, 0].tolist() == pytest.approx([5 / 5**0.5] * 2, rel=0.03)
-    assert response_gap(Bare(2), x, x).abs().max() == 0
+    assert response_gap(Bare(2), x, y + shift, 7)[:, 0].tolist() == pytest.approx([5 / 5**0.5] * 2, rel=0.03)
+    assert response_gap(Bare(2), x, x, 9).abs().max() == 0
     x, y = clouds(40, 25, 5, replicates=1500)
-    assert response_gap(Bare(1500), x, y).square().mean().item() == pytest.approx(1 / 40 + 1 / 25, rel=0.06)
+    assert response_gap(Bare(1500), x, y, 10).square().mean().item() == pytest.approx(1 / 40 + 1 / 25, rel=0.06)
 
 
 def test_a_network_without_hidden_layers_has_no_gap() -> None:
     x, y = clouds(4, 4, 2)
-    assert response_gap(Network([]), x, y).shape == (2, 0)
+    assert response_gap(Network([]), x, y, 3).shape == (2, 0)
 
 
 def drawn(x: Tensor) -> Draw:

@@ -51,5 +51,5 @@ def test_it_is_planned_with_ones_own_data(file: Path, tmp_path: Path, monkeypatc
                  *(word for key, value in here.items() for word in ("--set", f"{key}={value}"))]) == 0
     out = capsys.readouterr().out
     cost = float(re.search(r"on GPUs: ([\d.]+)", out)[1])  # type: ignore[index]
-    assert 1 < cost < 200 and re.search(r"memory: \d.* GiB for an update of the largest unit \(arm", out)
+    assert 1 < cost < 200 and re.search(r"memory: \d.* GiB at the peak of the largest unit \(arm", out)
     assert "nothing was measured on a GPU" in out and not list(tmp_path.glob("mlflow.db"))
