@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from models.measures import features
+from models.measures.feature_training import Contrast
 from study.launch import main
 from study.spec import load
 from study.spec.problems import SpecError
@@ -44,6 +47,8 @@ def test_it_is_planned_with_ones_own_data(file: Path, tmp_path: Path, monkeypatc
     [problem] = missing.value.problems
     kind = problem.split("data.")[1].split(":")[0]
     assert f"found nothing at {tmp_path}/data" in problem
+    short = partial(Contrast, least_updates=2, most_updates=2)  # the whole takes a minute at 64 pixels
+    monkeypatch.setattr(features, "Contrast", short)
     monkeypatch.chdir(tmp_path)
     here = {f"data.{kind}": stand_in(kind, tmp_path), "data.splits": f"{{search: {HELD}, confirm: {HELD}}}",
             "evaluation.samples": HELD}
