@@ -205,8 +205,8 @@ def _work(one: _Launch, store: Store, monitor: Monitor, work: Work, lock: Lock) 
             monitor.register()
         status = "interrupted" if not complete else "failed" if monitor.lost_units else "finished"
     except KeyboardInterrupt:
-        monitor.stopping()
         status = "interrupted"
+        monitor.stopping()
     except ClusterError as error:
         reason = str(error)
     except (StorageError, RunError) as error:  # of the driver's own files, such as a journal: nothing can go on

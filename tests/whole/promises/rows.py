@@ -82,8 +82,8 @@ def matrix() -> list[Row]:
 
 
 def reported(rows: Sequence[Row]) -> set[int]:
-    """Which rows have a report: until each value of a factor, each data set, and each objective in each phases has."""
-    said = [{(name, value) for name, value in row.items() if name != "nth"} | {(row["phases"], row.get("objective"))}
+    """Which rows have a report: until each value of a factor, and each objective in each phases has."""
+    said = [{(name, value) for name, value in row.items() if name in FACTORS} | {(row["phases"], row.get("objective"))}
             for row in rows]
     left, found = set().union(*said), set()
     while left:
