@@ -8,6 +8,8 @@ from models.data.data import Data
 from study.plan.memory import SETTINGS, is_outside, settings
 from study.spec.model import StudySpec
 
+SEEDS = 0, 1  # of one alone a loss that lacks the axis of replicates would pass
+
 
 def own_part_problem(spec: StudySpec, data: Data) -> str | None:
     """Why a method or network from outside cannot train on these data, as one sentence, or None. Where `resources.gpu`
@@ -26,7 +28,11 @@ def own_part_problem(spec: StudySpec, data: Data) -> str | None:
 
             try:
                 method = find("method", arm.method)(hp, tuple(data.shape), data.extent)
-                train_step(method, data, init_state(method, data, [0]))
+                _, info = train_step(method, data, init_state(method, data, SEEDS))
+                for name, value in info._asdict().items():
+                    if tuple(value.shape) != (len(SEEDS),):
+                        raise ValueError(f"{name}: found the shape {tuple(value.shape)}, expected "
+                                         f"({len(SEEDS)},), a number for each of {len(SEEDS)} replicates")
             except Exception as error:  # whatever code from outside does
                 said = " ".join(str(error).split())[:400]
                 names = " and ".join(name for name in (arm.method, hp.network) if name and ":" in name)

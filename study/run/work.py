@@ -141,7 +141,7 @@ class Work:
             store.write(path, sqlite(studies, self.plan.signs))
 
     def forget(self, store: Store) -> None:
-        """With `keep: best`, remove the networks of all but the best of each arm, and their confirmations."""
+        """With `keep: best`, remove the networks of all but the best of each arm and phase, and their confirmations."""
         if self.spec.keep != "best":
             return
         # Not `_choose`: of an arm that waits for a lost unit it would change which confirmations count.

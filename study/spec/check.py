@@ -172,8 +172,8 @@ def _compare_at(reader: Reader, baseline: Arm | None, design: Design | None) -> 
     cells = [(hp.step_size, hp.mcmc_steps) for hp in map(baseline.hparams, cells_of(design.factors[baseline.name]))]
     if (given.get(STEP_SIZE), given.get(MCMC_STEPS)) not in cells:  # a list: what is given may have no hash
         known = "; ".join(f"{size:g} with {steps}" for size, steps in sorted(set(cells))[:12])
-        reader.report(where, f"found step_size {given.get('step_size')!r} with mcmc_steps {given.get('mcmc_steps')!r}, "
-                             f"expected a cell of {baseline.name}: {known}")
+        found = [f"{name} {given[name]!r}" if name in given else f"no {name}" for name in (STEP_SIZE, MCMC_STEPS)]
+        reader.report(where, f"found {' with '.join(found)}, expected a cell of {baseline.name}: {known}")
         return None
     return {STEP_SIZE: float(given[STEP_SIZE]), MCMC_STEPS: int(given[MCMC_STEPS])}
 

@@ -12,7 +12,7 @@ from study.schema.unit import Evaluation
 from study.spec.imports import Imported
 from study.spec.knobs import Range, hparams
 
-KEEP = ("final", "best", "none")  # whose networks stay after training: all, of each arm the best alone, none
+KEEP = ("final", "best", "none")  # whose networks stay after training: all, the best, none
 MAX_REPLICATES = 1000  # of a phase: the seeds of the phases are this far apart
 
 

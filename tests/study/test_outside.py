@@ -21,6 +21,7 @@ from models.data.load import load
 from models.measures.sample_metrics import SampleMetrics
 from models.measures.table import Measure, MeasureError, own_measure
 from models.methods.kl import KL, KLKnobs
+from models.methods.method import FlowLoss
 from models.networks.layers import Fuse
 from models.networks.mlp import MLPScore
 from models.stability.law import Balance
@@ -390,6 +391,14 @@ class Wide(MLPScore):
         return cls([int(np.prod(shape)) + 1, 4, 1], generators, dtype, hp.spectral_norm, hp.score_scale)
 
 
+class Summed(KL):
+    """One loss for all replicates."""
+
+    def energy_loss(self, *given: Any) -> FlowLoss:
+        flow = super().energy_loss(*given)
+        return flow._replace(loss=flow.loss.sum())
+
+
 @pytest.mark.parametrize(("network", "gpu", "said"), [
     (None, 0, None), ("mlp", "auto", None), (f"{ME}:Wide", 1, None),
     (f"{ME}:Wide", "auto", f"arm kl: {ME}:Wide cannot train: RuntimeError: Expected size")])
@@ -398,6 +407,13 @@ def test_a_part_from_outside_is_tried_before_the_first_trial(network: str | None
         "particles: 64", f"particles: 64, network: {json.dumps(network)}")
     found = own_part_problem(loads(text, "s.yaml"), load("moons"))
     assert found is None if said is None else found and found.startswith(said)
+
+
+def test_a_loss_that_is_not_one_for_each_replicate_is_named() -> None:
+    text = f"{HEAD}data: moons\n".replace("method: kl", f"method: {ME}:Summed")
+    found = own_part_problem(loads(text, "s.yaml"), load("moons"))
+    assert found == (f"arm Summed: {ME}:Summed cannot train: ValueError: loss: found the shape (), expected (2,), a "
+                     "number for each of 2 replicates")
 
 
 def test_a_launch_refuses_what_cannot_train(tmp_path: Path, capsys: pytest.CaptureFixture[str],
