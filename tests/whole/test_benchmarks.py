@@ -12,7 +12,7 @@ import torch
 
 from analysis.read.load import read
 from analysis.read.store import Store
-from benchmarks import law_figure, peers, speed
+from benchmarks import law_figure, peers, reproduced, speed
 from models.methods.method import build
 from models.networks.choice import score_network
 from models.noise import generators_for
@@ -25,6 +25,27 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
 def test_a_script_imports(name):
     assert callable(importlib.import_module(f"benchmarks.{name}").main)
+
+
+def test_a_report_is_compared_with_that_of_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = pd.DataFrame({
+        "arm": ["kl", "kl", "jko", "ggcn"], "diverged": [1, 0, 0, 0], "replicates": 8, "rate_low": 0.0,
+        "kid": [0.01, 0.05, 0.03, 0.02], "kid_low": [0.0, 0.04, 0.02, 0.01], "kid_high": [0.02, 0.06, 0.04, 0.03]})
+    moved = {"one": [0, 0, 0, 0], "moved": [0, 0, 0.005, 0.03], "rounded": [0, 1e-12, 0, 0]}
+    for name, by in moved.items():
+        (tmp_path / name / "tables").mkdir(parents=True)
+        shift = pd.Series(by)
+        cells.assign(**{column: cells[column] + shift for column in ("kid", "kid_low", "kid_high")}).to_csv(
+            tmp_path / name / reproduced.CELLS, index=False)
+
+    def said(*names: str) -> dict[str, str]:
+        return reproduced.compared(*(reproduced.best_of_arms(tmp_path / name) for name in names))["says"].to_dict()
+
+    assert said("one", "rounded") == dict.fromkeys(("kl", "jko", "ggcn"), "equal")
+    assert said("one", "moved") == {"kl": "equal", "jko": "within intervals", "ggcn": "differs"}
+    assert reproduced.main([str(tmp_path / "one"), str(tmp_path / "rounded")]) == 0
+    assert reproduced.main([str(tmp_path / "one"), str(tmp_path / "moved")]) == 1
+    assert "0.05 [0.04, 0.06], 0/8 diverged" in capsys.readouterr().out, "of kl the setting that lost none"
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 8, 8), (3, 28, 28)])
