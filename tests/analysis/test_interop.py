@@ -29,6 +29,7 @@ from tests.analysis import large_study
 from tests.analysis import synthetic_study as toy
 from tests.stores import template
 
+pytestmark = pytest.mark.slow
 HOSTILE, ARMS = "<img src=x onerror=alert(1)>", ("kl<script>alert(1)</script>", "jko & $x_1$ %", "a|b\"'")
 
 

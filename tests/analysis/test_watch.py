@@ -26,6 +26,7 @@ from study.store.units import Store as Storage
 from tests.analysis import synthetic_study as toy
 from tests.analysis.small_study import study
 
+pytestmark = pytest.mark.slow
 TEX_BOLD = r"\textbf{\begin{tabular}[t]{@{}r@{}}0.07"
 
 

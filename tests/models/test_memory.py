@@ -11,6 +11,8 @@ from models.testing import tiny
 from models.training.memory import unit_bytes
 from tests.models.peak import peak_bytes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("method", ["jko", "ggcn"])
 def test_pieces_of_a_batch_take_a_part_of_its_memory(method: str) -> None:

@@ -14,6 +14,7 @@ from models.training.step import init_state, train_step
 from study.show.difference import effective
 from study.spec import load
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2] / "search_spaces/presets"
 PRESETS = sorted(ROOT.glob("*.yaml"))
 FEW = {"batch_size": 2, "mcmc_steps": 1, "particles": 2, "bank": 2, "posterior_steps": 1, "updates": 1700}

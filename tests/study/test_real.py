@@ -15,6 +15,7 @@ from study.spec import load
 from study.spec.problems import SpecError
 from tests.models.images import archive, cifar_batches, cifar_files, encoded, folder, noise, parquet
 
+pytestmark = pytest.mark.slow
 REAL = Path(__file__).resolve().parents[2] / "search_spaces/real"
 FILES = sorted(REAL.glob("*.yaml"))
 JPEGS = [encoded(noise(seed, 70, 64, 3), "JPEG") for seed in range(110)]

@@ -24,6 +24,7 @@ from tests.whole.fuzz.fuzz_outcome import begin, dry_run, is_quick, loaded, reme
 from tests.whole.fuzz.mutants import Mutant, at, block, mutant, places
 from tests.whole.fuzz.valid_specs import Tree, trees
 
+pytestmark = pytest.mark.slow
 EACH = 10  # mutants of one good spec
 SLOWEST = 15.0  # seconds of CPU for one mutant: nothing may hang
 

@@ -30,6 +30,8 @@ from tests.whole.fuzz.mutants import block
 from tests.whole.fuzz.valid_specs import Tree, trees
 from tests.whole.fuzz.written import written
 
+pytestmark = pytest.mark.slow
+
 
 def spec_of(tree: Tree) -> StudySpec:
     return loads(block(tree))
