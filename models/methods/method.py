@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # a spec is checked against the knobs in these files, without
     from models.noise import Noise
 
 
-MANY = 2**22  # values of particles that pass the networks at once: of an evaluation's samples, not of a batch
+MANY = 2**22  # values of particles, of all replicates, that pass the networks at once in an evaluation
 
 
 class Networks(NamedTuple):
@@ -110,8 +110,8 @@ class Method(ABC):
         return bool(self.hp.precision == "bf16")
 
     def at_once(self, replicates: int) -> int:
-        """How many particles of each replicate pass the networks together: `micro_batch`, else a whole batch; of an
-        evaluation's samples, which may be many more than a batch, what takes no more memory."""
+        """How many particles of each replicate pass the networks together: `micro_batch`, else a whole batch, or as
+        many as have MANY values where that is more: an evaluation's samples may be far more than a batch."""
         return int(self.hp.micro_batch or max(self.hp.batch_size, MANY // (replicates * prod(self.shape))))
 
     @abstractmethod
