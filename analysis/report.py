@@ -84,8 +84,9 @@ def _write(store: Store, names: list[str], out: Path, options: argparse.Namespac
     if state == known:
         return known, bool(lacking) and study.is_running
     from analysis.page.page import write
+    from analysis.text.formatting import count
 
-    print(f"{study.name}: {len(study.finals)} replicates of {len(study.trials)} trials", flush=True)
+    print(f"{study.name}: {count(len(study.finals), 'replicate')} of {count(len(study.trials), 'trial')}", flush=True)
     if options.export is not None:
         from analysis.read.export import write as export
 

@@ -88,13 +88,13 @@ def _add(store: Store, plan: Plan, later: Later, tracking: Tracking) -> int:
                 none += 1
             tracking.show(store, done[config_hash])
     print(*later.notes, sep="\n", end="\n" * bool(later.notes), file=sys.stderr)
-    print(f"{new} units of work are measured, {len(wanted) - new - gone - none - len(damaged)} were measured before"
+    print(f"units of work: {new} measured, {len(wanted) - new - gone - none - len(damaged)} measured before"
           + (f"; {none} have no number: their replicates diverged, or the measure is not finite" if none else "")
           + (f"; the networks of {gone} are not kept" if gone else ""))
     finished = [(unit, store.rows(unit, manifest)) for units in done.values() for unit, manifest in units]
     show_measures(plan, finished, later.names, later.floors(), Console(highlight=False))
     if damaged:
-        raise StorageError(f"{len(damaged)} units of work are not measured: {damaged[0]}")
+        raise StorageError(f"units of work that are not measured: {len(damaged)}; {damaged[0]}")
     return DONE
 
 

@@ -77,7 +77,7 @@ def _restore(store: Store, shown: Restorable) -> int:
         restored += 1
     if not restored + there + refused:
         raise TrackingError(f"MLflow at {shown.uri} shows nothing finished of study {store.study!r}")
-    print(f"{store.uri}/{store.study}: {restored} units of work are restored, {there} were whole"
+    print(f"{store.uri}/{store.study}: units of work: {restored} restored, {there} whole before"
           + (f", {refused} cannot be had from MLflow" if refused else ""))
     return DONE if restored or there else BAD_INPUT
 

@@ -45,7 +45,7 @@ def what_is_left(spec: StudySpec, plan: Plan, store: Store) -> str:
     found, estimate = find(spec, plan, store, read_only=True), plan.estimate
     whole = sum(sum(phase.gradients) / 2 for phase in estimate.phases.values())
     low, high = (duration(seconds * found.work.cost / whole) for seconds in estimate.seconds)
-    done = f"{found.results.complete()} units of work are finished, {found.work.left_in_words} are left"
+    done = f"units of work: {found.results.complete()} finished, {found.work.left_in_words} left"
     return f"{done}: roughly {low if low == high else f'{low} to {high}'}" if found.work.left else done
 
 
@@ -67,5 +67,5 @@ def resume(spec: StudySpec, plan: Plan, store: Store, console: Console, *, track
     work = found.work
     monitor.progress.total, monitor.progress.cost = work.left, work.cost
     if complete := found.results.complete():
-        console.print(f"{complete} units of work are finished, {work.left_in_words} are left", markup=False)
+        console.print(f"units of work: {complete} finished, {work.left_in_words} left", markup=False)
     return monitor, work

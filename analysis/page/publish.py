@@ -12,6 +12,7 @@ from analysis.page.markup import markdown_prose
 from analysis.read.store import Store
 from analysis.read.study import Study
 from analysis.text.findings import Finding, answer, findings
+from analysis.text.formatting import count
 from study.schema.tags import MOST_NOTE, NOTE
 
 FOLDER = "report"
@@ -49,5 +50,5 @@ def card(study: Study, said: Sequence[Finding], run_id: str) -> str:
     return "\n".join([
         f"**{markdown_prose(study.plan.question)}**", "", markdown_prose(answer(study)), "",
         *(f"- {markdown_prose(finding.text)}" for finding in first), "",
-        f"{len(study.finals)} replicates of {len(study.trials)} trials. The whole page and its tables are artifacts of "
-        f"launch `{run_id}`, in `{FOLDER}/`."])
+        f"{count(len(study.finals), 'replicate')} of {count(len(study.trials), 'trial')}. The whole page and its "
+        f"tables are artifacts of launch `{run_id}`, in `{FOLDER}/`."])

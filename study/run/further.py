@@ -70,13 +70,14 @@ def _difference(short: Configuration, long: Configuration) -> str:
 
 def checkpoint_from(store: Store, short: Unit, updates: int, say: Callable[[str], None]) -> bytes | None:
     """A checkpoint of the longer unit, as it would be after the kept updates; None where they are kept no more, or are
-    damaged, which is said."""
+    damaged: why is said."""
     from models.training.kept import prolonged
 
     try:
         manifest = store.done(short)
         payload = manifest and store.read_state(short, manifest)
         if not manifest or not payload:
+            say(f"the networks after {_updates(short)} updates are kept no more")
             return None
         rows = [{name: value for name, value in row.items() if value is not None}
                 for row in store.rows(short, manifest) if row[STAGE] == TRAIN]

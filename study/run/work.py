@@ -158,7 +158,7 @@ class Work:
         """What a person should know about the searches that ran."""
         found = [f"confirm {arm}: waits for what was lost; the same command tries that once more, then confirms "
                  "the best" for arm in self._waiting]
-        found += [f"{len(keys)} units began anew, though shorter trainings of them are kept: {reason}"
+        found += [f"{_counted(len(keys), 'unit')} began anew, though shorter trainings are kept: {reason}"
                   for reason, keys in self._further.anew.items()]
         if old := self.results.superseded:
             found.append(f"confirm: {len(old)} configurations that were confirmed earlier are no longer among the best "
@@ -171,11 +171,13 @@ class Work:
                 found.append(f"search {arm.arm}: ended before its {arm.trials} trials, since its sampler only repeated "
                              "earlier suggestions")
             if arm.answered:
-                found.append(f"search {arm.arm}: {_suggestions(arm.answered)} had been trained before and so not again")
+                found.append(f"search {arm.arm}: {_counted(arm.answered, 'suggestion')} had been trained before and so "
+                             "not again")
             if arm.repeats and not arm.only_repeats:
-                found.append(f"search {arm.arm}: {_suggestions(arm.repeats)} repeated earlier ones and so did not run")
+                found.append(f"search {arm.arm}: {_counted(arm.repeats, 'suggestion')} repeated earlier ones and so "
+                             "did not run")
         return found
 
 
-def _suggestions(n: int) -> str:
-    return "1 suggestion" if n == 1 else f"{n} suggestions"
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -202,12 +202,6 @@ class Monitor:
                          "them")
         return lines
 
-    @property
-    def kept_bytes(self) -> int:
-        """Of the networks of what is finished."""
-        return sum(manifest.state.bytes for units in self._done.values() for _, manifest in units.values()
-                   if manifest.state is not None)
-
     # Jobs, in the queue's thread.
 
     def _show(self, unit: Unit) -> None:

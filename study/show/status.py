@@ -56,7 +56,7 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
     console.print(table)
     for line in pareto_lines(results, plan.signs, plan.factors):
         say(line)
-    say(f"{found.work.left_in_words} units are left" + (" of the last launch's" if other else ""))
+    say(f"units of work: {found.work.left_in_words} left" + (" of the last launch's" if other else ""))
     for begun in found.begun:
         say(f"begun: {_name(begun, plan)}, {duration(max(0.0, time.time() - begun.modified))} ago")
 

@@ -111,6 +111,13 @@ class Store(Files):
                                "is removed the unit stays done, without its networks")
         return payload
 
+    def kept_bytes(self) -> int:
+        """Of all networks that are kept."""
+        from pyarrow.fs import FileSelector
+
+        return sum(info.size for info in self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
+                   if info.base_name == STATE)
+
     def drop_state(self, unit: Unit) -> None:
         """Keep a unit's networks no longer."""
         self.delete(f"{unit.key}/{STATE}")

@@ -78,5 +78,5 @@ def test_a_block_that_other_blocks_made_needless_is_forgotten(
     assert study()[0] == 0 and study(*MORE)[0] == 0
     assert blocks(begun) == [("0-2", 0), ("0-1", 0), ("2-2", 0)] and list(Path("runs/tiny").glob("*/0-2/checkpoint-*"))
     lines = study("--status", *MORE)[1]
-    assert "0 units are left" in lines and not any(line.startswith("begun") for line in lines)
+    assert "units of work: 0 left" in lines and not any(line.startswith("begun") for line in lines)
     assert study(*MORE)[0] == 0 and not list(Path("runs/tiny").glob("*/*/checkpoint-*"))

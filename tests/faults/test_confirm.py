@@ -150,9 +150,9 @@ def test_what_was_planned_and_turns_out_to_be_finished_is_counted_no_more(
     gone = next(path for path in Path("runs/tiny").glob("*/*") if path.is_dir() and path.parent.name != best and
                 undisturbed.phases[f"{path.parent.name}/{path.name}"][0] == "search")
     shutil.rmtree(gone)
-    assert "at most 2 units are left" in launch("--status")[1]
+    assert "units of work: at most 2 left" in launch("--status")[1]
     code, lines, errors = launch(database="emptied.db")
-    assert (code, errors) == (0, []) and "4 units of work are finished, at most 2 are left" in lines
+    assert (code, errors) == (0, []) and "units of work: 4 finished, at most 2 left" in lines
     assert [line.partition(" ")[0] for line in lines if line.startswith("[")] == ["[1/2]"]
     [ended] = shown("emptied.db").search("tags.kind = 'launch'")
     assert (ended.data.metrics["units_done"], ended.data.metrics["units_total"]) == (1, 1)

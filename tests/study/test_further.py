@@ -47,7 +47,8 @@ def test_networks_that_are_gone_begin_anew(tmp_path: Path) -> None:
     run(UnitRun(short, store))
     (tmp_path / "s" / short.key / "state.safetensors").unlink()
     one = UnitRun(long, store, begin_from=short.plain())
-    assert run(one)[0]["update"] == 3 and one.take_notes() == []
+    assert run(one)[0]["update"] == 3
+    assert one.take_notes() == ["the networks after 6 updates are kept no more", "it starts afresh"]
 
 
 def test_networks_that_are_damaged_are_named_and_the_unit_begins_anew(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_more_updates_of_a_study_go_on_from_what_it_has(launch: Launch) -> None:
     one = ("--set", "method=kl", "--set", "design.step_size=0.1")
     assert launch(*one)[0] == 0
     code, lines, _ = launch(*one, "--set", "train.updates=8")
-    assert code == 0 and any(line.startswith("1 units began anew, though shorter") and
+    assert code == 0 and any(line.startswith("1 unit began anew, though shorter") and
                              line.endswith("evaluation.points: 4 would go on from these") for line in lines)
     code, lines, _ = launch(*one, "--set", "train.updates=8", "--set", "evaluation.points=4")
     done = [manifest for _, manifest in Store("runs", "tiny").done_units()]

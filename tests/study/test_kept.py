@@ -113,6 +113,10 @@ def test_what_cannot_be_sampled_or_measured_is_one_sentence_and_changes_nothing(
     assert {path for path in after if after[path] != before.get(path)} <= {Path("runs/tiny/.lock")}
 
 
+def kept_line() -> str:
+    return f"networks and particles are kept: {sum(path.stat().st_size for path in states()) / 1e6:.1f} MB (keep)"
+
+
 def test_keep_says_whose_networks_stay_and_is_no_other_version(launch: Launch,
                                                                capsys: pytest.CaptureFixture[str]) -> None:
     """Networks that are gone leave their unit done, and a sentence to whoever asks for them."""
@@ -122,9 +126,10 @@ def test_keep_says_whose_networks_stay_and_is_no_other_version(launch: Launch,
     assert "its networks were not kept, or were removed; expected `keep: final`" in capsys.readouterr().err
     shutil.rmtree("runs")
     code, lines, _ = launch(database="new.db")
-    assert code == 0 and len(states()) == 4 and any("networks and particles are kept" in line for line in lines)
+    assert code == 0 and len(states()) == 4 and kept_line() in lines
     code, lines, _ = launch("--set", "keep=best", database="new.db")
     assert code == 0 and len(states()) == 2 and not any("is not the last launch's" in line for line in lines)
+    assert kept_line() in lines, "what lies there, and not what manifests say of it"
     code, lines, _ = launch("--set", "keep=best", "--set", "confirm={top: 1, replicates: 1}", database="new.db")
     assert code == 0 and len(states()) == 4, "an arm's best, and its confirmation"
     assert sample.main(["--study", "tiny"]) == 0
@@ -133,14 +138,14 @@ def test_keep_says_whose_networks_stay_and_is_no_other_version(launch: Launch,
     states()[0].write_bytes(b"rotten")
     assert taken("--add", "energy_distance_20") == 2
     said, why = capsys.readouterr()
-    assert "3 units of work are measured, 0 were measured before" in said
-    assert "1 units of work are not measured" in why and "state.safetensors is not what done.json says" in why
+    assert "units of work: 3 measured, 0 measured before" in said
+    assert "units of work that are not measured: 1; " in why and "state.safetensors is not what done.json says" in why
     for path in states():
         path.write_bytes(b"rotten")
     assert sample.main(["--study", "tiny"]) == 2
     assert "state.safetensors is not what done.json says" in capsys.readouterr().err
     code, lines, _ = launch("--set", "keep=best", database="new.db")
-    assert code == 0 and any("4 units of work are finished, 0 are left" in line for line in lines)
+    assert code == 0 and any("units of work: 4 finished, 0 left" in line for line in lines)
 
 
 def test_a_measure_taken_later_is_what_it_would_have_been(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,13 +163,13 @@ def test_a_measure_taken_later_is_what_it_would_have_been(launch: Launch, capsys
 
     assert taken("--add", *known, "energy_distance_24") == 0
     said = capsys.readouterr().out
-    assert "1 units of work are measured, 0 were measured before" in said
+    assert "units of work: 1 measured, 0 measured before" in said
     assert "real against real data, energy_distance_24 = " in said
     for seed, row in finals(folder).items():
         assert {key: row[key] for key in asked[seed]} == asked[seed] and np.isfinite(row["energy_distance_24"])
     payload = (folder / "done.json").read_bytes()
     assert taken("--add", *known, "energy_distance_24") == 0
-    assert "0 units of work are measured, 1 were measured before" in capsys.readouterr().out
+    assert "units of work: 0 measured, 1 measured before" in capsys.readouterr().out
     assert (folder / "done.json").read_bytes() == payload
     [trial] = shown().search("tags.kind = 'trial'")
     assert trial.data.metrics["energy_distance_24"] == np.mean([
@@ -173,11 +178,11 @@ def test_a_measure_taken_later_is_what_it_would_have_been(launch: Launch, capsys
     frame = load("tiny", tracking_uri=f"sqlite:///{Path.cwd()}/mlflow.db").finals
     assert sorted(frame["energy_distance_24"]) == sorted(row["energy_distance_24"] for row in finals(folder).values())
     code, lines, _ = launch(*ONE)
-    assert code == 0 and any("1 units of work are finished, 0 are left" in line for line in lines)
+    assert code == 0 and any("units of work: 1 finished, 0 left" in line for line in lines)
     code, lines, _ = launch("--set", "method=kl", "--dry-run")
-    assert code == 0 and any(line.startswith("0 units of work are finished, 2 are left: roughly ") for line in lines)
+    assert code == 0 and any(line.startswith("units of work: 0 finished, 2 left: roughly ") for line in lines)
     code, lines, _ = launch("--set", "method=kl", "--set", "design.step_size=[0.1, 0.2, 0.3]", "--dry-run")
-    assert code == 0 and any(line.startswith("1 units of work are finished, 2 are left: roughly ") for line in lines)
+    assert code == 0 and any(line.startswith("units of work: 1 finished, 2 left: roughly ") for line in lines)
 
 
 LOADED = """
@@ -261,9 +266,9 @@ def test_what_has_no_number_is_not_called_measured(launch: Launch, capsys: pytes
     launch(*ONE, "--set", "design.step_size=[0.1, 1.9]", "--set", "train.lr_f=1", "--set", "train.mcmc_steps=30")
     diverged = sum(all(row["diverged_at"] is not None for row in finals(path.parent).values()) for path in states())
     assert diverged == 1
-    for asked, said in (("mmd_8", "1 units of work are measured, 0 were measured before; 1 have no number"),
-                        ("mmd_8", "0 units of work are measured, 1 were measured before; 1 have no number"),
-                        ("nowhere:nan", "0 units of work are measured, 0 were measured before; 2 have no number")):
+    for asked, said in (("mmd_8", "units of work: 1 measured, 0 measured before; 1 have no number"),
+                        ("mmd_8", "units of work: 0 measured, 1 measured before; 1 have no number"),
+                        ("nowhere:nan", "units of work: 0 measured, 0 measured before; 2 have no number")):
         assert taken("--add", asked) == 0
         out = capsys.readouterr().out
         assert said in out and "= nan" not in out

@@ -148,7 +148,7 @@ def test_damaged_storage_is_told_and_only_what_is_damaged_runs_again(
     assert caplog.messages[0].startswith(
         f"{Path('runs').absolute()}/tiny/spec.json is damaged; a launch makes it again: ")
     assert caplog.messages[1:] == [f"{records.absolute()} is not what done.json says; {AGAIN}"]
-    assert "3 units of work are finished, 1 are left" in lines
+    assert "units of work: 3 finished, 1 left" in lines
     assert [unit.stat().st_mtime_ns == before for unit, before in zip(done(), stamps, strict=True)] == [
         False, True, True, True]
 

@@ -34,7 +34,7 @@ def test_a_lost_journal_is_made_again_though_mlflow_is_away(launch: Launch,  # n
     for path in Path("runs/tiny/search").glob("*/*.json"):
         path.unlink()
     stamps = [path.stat().st_mtime_ns for path in done()]
-    assert "0 units are left" in launch("--status", *SEARCH)[1]
+    assert "units of work: 0 left" in launch("--status", *SEARCH)[1]
     code, lines, errors = launch(*SEARCH, database="empty.db")
     assert (code, errors) == (0, []) and not any(line.startswith("[") for line in lines)
     assert [path.stat().st_mtime_ns for path in done()] == stamps

@@ -132,11 +132,11 @@ def test_a_relaunch_finds_everything_in_the_bucket(launch: Launch, uri: str, ser
     server.requests.clear()
     code, lines, errors = launch("--storage", uri, database="second.db")  # which knows of no run
     assert (code, errors) == (0, [])
-    assert "4 units of work are finished, 0 are left" in lines and not any(line.startswith("[") for line in lines)
+    assert "units of work: 4 finished, 0 left" in lines and not any(line.startswith("[") for line in lines)
     assert len(server.requests) < 110, "a relaunch reads each finished unit once or twice"
     assert not Path("runs").exists(), "nothing was left on this machine"
     code, lines, _ = launch("--storage", uri, "--status")
-    assert code == 0 and any("0 units are left" in line for line in lines)
+    assert code == 0 and any("units of work: 0 left" in line for line in lines)
 
 
 def refused(launch: Launch, uri: str) -> str:  # noqa: F811
@@ -200,4 +200,4 @@ def test_with_ray_the_workers_reach_the_bucket(launch: Launch, uri: str) -> None
     code, lines = run_launch("--storage", uri, "--max-concurrent", "1")
     assert code == 0, "\n".join(lines)
     assert len(list(Store(uri, "tiny").done_units())) == 4 and not Path("runs").exists()
-    assert "4 units of work are finished, 0 are left" in launch("--storage", uri)[1]
+    assert "units of work: 4 finished, 0 left" in launch("--storage", uri)[1]

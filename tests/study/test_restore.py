@@ -34,7 +34,7 @@ def test_what_a_lost_storage_had_finished_is_there_again_and_not_trained(
     before, runs = manifests(), {run.info.run_id for run in shown().search("tags.kind != 'launch'")}
     shutil.rmtree("runs")
     assert restore(*SEARCH) == 0
-    assert capsys.readouterr().out == f"{Path.cwd()}/runs/tiny: 4 units of work are restored, 0 were whole\n"
+    assert capsys.readouterr().out == f"{Path.cwd()}/runs/tiny: units of work: 4 restored, 0 whole before\n"
     for path, manifest in before.items():
         again = manifests()[path]
         assert again.pop("restored") and {*again.pop("files")} == {"config.json", "records.parquet"}
@@ -42,11 +42,11 @@ def test_what_a_lost_storage_had_finished_is_there_again_and_not_trained(
         assert again == {key: own[key] for key in own.keys() - {"restored", "files"}} and len(again["rungs"]) > 1
     code, lines, errors = launch(*SEARCH)
     assert (code, errors) == (0, []) and not any(line.startswith("[") for line in lines)
-    assert "4 units of work are finished, 0 are left" in lines
+    assert "units of work: 4 finished, 0 left" in lines
     assert [line for line in lines if line.startswith("best ")] == [line for line in first if line.startswith("best ")]
     assert {run.info.run_id for run in shown().search("tags.kind != 'launch'")} == runs
     assert restore(*SEARCH) == 0
-    assert capsys.readouterr().out.endswith("0 units of work are restored, 4 were whole\n")
+    assert capsys.readouterr().out.endswith("units of work: 0 restored, 4 whole before\n")
 
 
 def test_what_a_manifest_does_not_say_is_not_certified_by_restoring_beside_it(
@@ -57,7 +57,7 @@ def test_what_a_manifest_does_not_say_is_not_certified_by_restoring_beside_it(
     gone, kept = sorted(folder.glob("*.png"))
     gone.write_bytes(b"noise")
     assert restore() == 0
-    assert "1 units of work are restored, 3 were whole" in capsys.readouterr().out
+    assert "units of work: 1 restored, 3 whole before" in capsys.readouterr().out
     assert {*manifests()[folder / "done.json"]["files"]} == {"config.json", "records.parquet", kept.name}
     assert not gone.exists()
 
@@ -101,7 +101,7 @@ def test_what_is_damaged_on_both_sides_is_said_and_left(launch: Launch, capsys: 
     lines = said.err.splitlines()
     assert len(lines) == 3 and all(line.startswith("run ") for line in lines)
     assert sum("is damaged" in line for line in lines) == 2
-    assert said.out.endswith(": 1 units of work are restored, 0 were whole, 3 cannot be had from MLflow\n")
+    assert said.out.endswith(": units of work: 1 restored, 0 whole before, 3 cannot be had from MLflow\n")
     assert records.read_bytes() == good
 
 
@@ -158,4 +158,4 @@ def test_artifacts_that_are_gone_are_shown_again_from_the_storage_and_said_where
     assert restore() == 2
     said = capsys.readouterr()
     assert said.err.count(" in MLflow: its artifacts are gone\n") == 4
-    assert said.out.endswith(": 0 units of work are restored, 0 were whole, 4 cannot be had from MLflow\n")
+    assert said.out.endswith(": units of work: 0 restored, 0 whole before, 4 cannot be had from MLflow\n")

@@ -40,12 +40,12 @@ def test_status_counts_from_the_storage_alone(launch: Launch, monkeypatch: pytes
     assert sorted(Path("runs").rglob("*")) == before
     [row] = [line.split("│")[1:-1] for line in lines if line.startswith("│ design")]
     assert [cell.strip() for cell in row] == ["design", "4", "3", "0", "0", "0/6"]
-    assert "1 units are left" in lines
+    assert "units of work: 1 left" in lines
     code, lines, _ = launch("--status", "--set", "design.step_size=0.05")  # of what another file has extended
     [row] = [line.split("│")[1:-1] for line in lines if line.startswith("│ design")]
     assert [cell.strip() for cell in row][:3] in (["design", "2", "2"], ["design", "2", "1"])
     code, lines, _ = launch("--status", "--set", "train.width=3")
-    assert "1 units are left of the last launch's" in lines
+    assert "units of work: 1 left of the last launch's" in lines
     counts = "than the last launch; these are the last launch's counts"
     assert f"the file makes another version of the study {counts}" in lines
     for more in ("search={trials: 1, space: {step_size: {log: [0.1, 0.2]}}}", "confirm={top: 1}"):
@@ -64,7 +64,7 @@ def test_status_counts_from_the_storage_alone(launch: Launch, monkeypatch: pytes
 def test_status_replays_a_search_as_the_last_launch_had_it(searched: Launch, change: str) -> None:
     """The file's own search may have other knobs, ranges or objectives than what was asked and told."""
     code, lines, errors = searched("--status", "--set", SEARCH, "--set", change)
-    assert (code, errors) == (0, []) and "0 units are left of the last launch's" in lines
+    assert (code, errors) == (0, []) and "units of work: 0 left of the last launch's" in lines
     [row] = [line.split("│")[1:-1] for line in lines if line.startswith("│ search")]
     assert [cell.strip() for cell in row][:3] == ["search", "4", "4"]
     plan = json.loads(Path("runs/tiny/plan.json").read_text())

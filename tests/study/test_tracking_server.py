@@ -200,7 +200,7 @@ def test_the_next_launch_shows_what_a_black_hole_took_and_a_launch_may_begin_wit
     assert not any("secret" in path.read_text() for path in Path("runs", study).glob("*.json"))
     proxy.fault = lambda path: 0
     code, lines, errors = launch(*words)
-    assert (code, errors) == (0, []) and "6 units of work are finished, 0 are left" in lines
+    assert (code, errors) == (0, []) and "units of work: 6 finished, 0 left" in lines
     assert_shown_once(server.url, study, Path("runs"))
     assert launches(server.url, study)[-1] == "FINISHED"
 

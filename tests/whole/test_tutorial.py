@@ -29,7 +29,7 @@ def test_the_tutorial_goes_from_images_to_a_figure_samples_and_a_registered_netw
     assert "400 different images" in said["python -m study.new --images photos"][0]
     plan = said["python -m study.launch --space photos.yaml --dry-run"][0]
     assert "0.0023 (" in plan and "0.44 (" in plan and "confirm: 2 configurations" in plan
-    assert "0 units are left" in said["python -m study.launch --space photos.yaml --status"][0]
+    assert "units of work: 0 left" in said["python -m study.launch --space photos.yaml --status"][0]
     assert (tmp_path / "reports/photos/index.html").exists()
     assert list(tmp_path.glob("reports/photos/figures/*.png")) and list(tmp_path.glob("reports/photos/tables/*.tex"))
     assert (tmp_path / "samples/samples.png").exists()

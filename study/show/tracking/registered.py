@@ -51,7 +51,7 @@ class Registered(Launches):
                     f"The best confirmed network of {arm} in the study {self.name}: `predict(64)` gives samples."))
             # Not `models:/...`, which MLflow would look for in its global store.
             version = ask("create_model_version", name, model.artifact_location, model.source_run_id, tags,
-                          model_id=model.model_id).version
+                          model_id=model.model_id, await_creation_for=0).version
         ask("set_registered_model_alias", name, BEST, version)
 
     def _logged(self, name: str, one: Replicate, payload: bytes, modules: Sequence[str], tags: dict[str, str]) -> Any:

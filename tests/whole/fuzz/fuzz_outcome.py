@@ -144,7 +144,7 @@ def status(file: Path, options: Sequence[str]) -> tuple[int, str]:
     else:
         assert code == 0 and not err.getvalue()
         said = out.getvalue().splitlines()[-1]
-        assert "units are left" in said or "has not been started" in said or "counts what it can use" in said, said
+        assert "units of work: " in said or "has not been started" in said or "counts what it can use" in said, said
     return code, out.getvalue()
 
 

@@ -25,7 +25,7 @@ def holds_from_spec_to_report(home: Path, commands: Commands, tree: dict[str, An
     said = commands.run(home, command, [*command[:3], "--status"], command, *after)
     assert [one.code for one in said] == [0] * (3 + len(after)), said[-1:]
     assert [one.err for one in said] == [""] * len(said)
-    assert "\n0 units are left" in said[1].out and "units of work are finished, 0 are left" in said[2].out
+    assert "\nunits of work: 0 left" in said[1].out and "finished, 0 left" in said[2].out
 
     folder = home / "runs" / name
     plan, last = json.loads((folder / "plan.json").read_text()), holds.finals(folder)
