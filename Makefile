@@ -48,7 +48,7 @@ ui: $(STAMP)  ## the MLflow pages of all studies, on http://127.0.0.1:5000
 test: $(STAMP)  ## all tests, the slow ones (Ray, servers) included
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-test-fast: $(STAMP)  ## most tests, without those that take long (3 minutes)
+test-fast: $(STAMP)  ## most tests, without those that take long
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 mutants: $(STAMP)  ## plant each of the listed faults in a copy of the code; the test named for it must fail (10 minutes, idle)

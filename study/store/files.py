@@ -136,6 +136,12 @@ class Files:
         with self.named("cannot be read"):
             return self._patiently(lambda: list(self._fs.get_file_info(what)))
 
+    def _below(self, folder: str, recursive: bool = False) -> list[Any]:
+        """FileInfo of what lies in a folder; none where it is not there."""
+        from pyarrow.fs import FileSelector
+
+        return self._found(FileSelector(folder, recursive=recursive, allow_not_found=True))
+
     def _patiently(self, read: Callable[[], T]) -> T:
         """Read, some times more where a disk of the network was away for a moment; pyarrow does so for a bucket."""
         for pause in PAUSES if self.local else ():

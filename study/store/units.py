@@ -113,10 +113,7 @@ class Store(Files):
 
     def kept_bytes(self) -> int:
         """Of all networks that are kept."""
-        from pyarrow.fs import FileSelector
-
-        return sum(info.size for info in self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
-                   if info.base_name == STATE)
+        return sum(info.size for info in self._below(self._root, recursive=True) if info.base_name == STATE)
 
     def drop_state(self, unit: Unit) -> None:
         """Keep a unit's networks no longer."""
@@ -161,9 +158,7 @@ class Store(Files):
         killed at its very end. Only a launch that holds the study may. Beside what a search stopped they stay: another
         version of the study may be training it to its end.
         """
-        from pyarrow.fs import FileSelector
-
-        found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
+        found = self._below(self._root, recursive=True)
         sizes = _sizes(found)
         leftovers: dict[str, list[str]] = {}
         for info in found:
@@ -230,9 +225,7 @@ class Store(Files):
 
     def _names(self, unit: Unit | Begun) -> list[str]:
         """File names in the unit's directory, sorted."""
-        from pyarrow.fs import FileSelector
-
-        found = self._found(FileSelector(self.path(unit.key), allow_not_found=True))
+        found = self._below(self.path(unit.key))
         return sorted(info.base_name for info in found if info.is_file)
 
     # Checkpoints: their checksum, then the payload; the last two are kept.
@@ -265,9 +258,7 @@ class Store(Files):
 
     def begun(self) -> Iterator[Begun]:
         """Units that have a checkpoint and are not done, in the order of their paths."""
-        from pyarrow.fs import FileSelector
-
-        found = self._found(FileSelector(self._root, recursive=True, allow_not_found=True))
+        found = self._below(self._root, recursive=True)
         sizes = _sizes(found)
         newest = {info.path.rpartition("/")[0]: info for info in sorted(found, key=lambda info: info.path)
                   if info.base_name.startswith(CHECKPOINT) and info.base_name.removeprefix(CHECKPOINT).isdecimal()}
