@@ -31,7 +31,7 @@ def test_a_report_is_compared_with_that_of_another_run(tmp_path: Path, capsys: p
     cells = pd.DataFrame({
         "arm": ["kl", "kl", "jko", "ggcn"], "diverged": [1, 0, 0, 0], "replicates": 8, "rate_low": 0.0,
         "kid": [0.01, 0.05, 0.03, 0.02], "kid_low": [0.0, 0.04, 0.02, 0.01], "kid_high": [0.02, 0.06, 0.04, 0.03]})
-    moved = {"one": [0, 0, 0, 0], "moved": [0, 0, 0.005, 0.03], "rounded": [0, 1e-12, 0, 0]}
+    moved = {"one": [0, 0, 0, 0], "moved": [0, 0, 0.005, 0.03], "rounded": [0, 1e-12, 0, 0], "lower": [0, 0, 0, -0.03]}
     for name, by in moved.items():
         (tmp_path / name / "tables").mkdir(parents=True)
         shift = pd.Series(by)
@@ -43,6 +43,7 @@ def test_a_report_is_compared_with_that_of_another_run(tmp_path: Path, capsys: p
 
     assert said("one", "rounded") == dict.fromkeys(("kl", "jko", "ggcn"), "equal")
     assert said("one", "moved") == {"kl": "equal", "jko": "within intervals", "ggcn": "differs"}
+    assert said("one", "lower")["ggcn"] == "differs"
     assert reproduced.main([str(tmp_path / "one"), str(tmp_path / "rounded")]) == 0
     assert reproduced.main([str(tmp_path / "one"), str(tmp_path / "moved")]) == 1
     assert "0.05 [0.04, 0.06], 0/8 diverged" in capsys.readouterr().out, "of kl the setting that lost none"
