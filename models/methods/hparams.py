@@ -5,6 +5,7 @@ Equation numbers (E1 to E15) are those of models/EQUATIONS.md.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
@@ -21,6 +22,8 @@ class HParams(Knobs):
     latent_chain: ClassVar[bool] = False  # whether `step_size` and `mcmc_steps` belong to a chain in z
 
     updates: int = knob(600, "training updates", low=1, enters=("cost", "conflicts"))
+    budget: float | None = knob(None, "particle-gradient evaluations of a replicate's training, in place of `updates`: "
+                                "as many as they pay for, at any mcmc_steps", above=0, enters=("cost", "conflicts"))
     batch_size: int = knob(64, "data points, and chains moved, in one update of one replicate", low=2,
                            enters=("cost", "conflicts"))
     micro_batch: int | None = knob(None, "particles that pass the networks at once, for less memory; numbers are those "
@@ -71,6 +74,12 @@ class HParams(Knobs):
         if "balance" not in vars(cls):
             cls.balance = HParams.balance  # type: ignore[method-assign]
 
+    def __post_init__(self) -> None:
+        """A budget becomes the updates that it pays for, so that the same training is the same however it is said."""
+        if (budget := self.budget) is not None:
+            object.__setattr__(self, "budget", None)  # frozen
+            object.__setattr__(self, "updates", bisect_right(range(2**53), budget, key=self.gradients_until) - 1)
+
     def balance(self) -> Balance | None:
         """The terms of the stability law (E13) of training with these knobs. None: no prediction. Not inherited."""
         return None
@@ -94,6 +103,12 @@ class HParams(Knobs):
     def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
         """(knob, message) for values that are fine alone and wrong together. `given`: those that the user gave."""
         found, ema, updates = [], cls.now(given, "ema"), cls.now(given, "updates")
+        if given.get("budget") is not None and "updates" in given:
+            found.append(("budget", f"found it and updates = {given['updates']}, expected one of the two"))
+        elif updates < 1:
+            one = cls(**{**_known(cls, given), "budget": None}).gradients_until(1)
+            found.append(("budget", f"found {given['budget']:g}, expected at least {one:,}, which one update costs"))
+            return found
         if cls.now(given, "temperature_end") is not None and cls.now(given, "temperature") == 0:
             found.append(("temperature_end", "has no effect from temperature: 0, which no factor changes"))
         if ema is not None and ema >= updates:
@@ -113,5 +128,12 @@ class HParams(Knobs):
 
     @classmethod
     def now(cls, given: Mapping[str, Any], name: str) -> Any:
-        """A knob's value: given, or its default. None for a knob that this method lacks."""
+        """A knob's value: given, or its default; of updates those that a budget pays for. None for a knob that this
+        method lacks."""
+        if name == "updates" and given.get("budget") is not None:
+            return cls(**_known(cls, given)).updates
         return given.get(name, getattr(cls, name, None))
+
+
+def _known(knobs: type[HParams], given: Mapping[str, Any]) -> dict[str, Any]:
+    return {f.name: given[f.name] for f in fields(knobs) if f.name in given}

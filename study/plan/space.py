@@ -132,6 +132,11 @@ def _corners(spec: StudySpec, arm: str) -> list[dict[str, Any]]:
     return [{**spec.search.fixed[arm], **dict(zip(free, corner, strict=True))} for corner in product(*free.values())]
 
 
+def most_updates(spec: StudySpec, arm: str) -> int:
+    """Of an arm's longest trial."""
+    return max(spec.arms[arm].hparams(values).updates for values in _corners(spec, arm))
+
+
 def _cost(spec: StudySpec, arm: str, values: Mapping[str, Any]) -> int:
     hp = spec.arms[arm].hparams(values)
     return hp.gradients_until(hp.updates)

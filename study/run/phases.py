@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from study.plan.identity import config_hash, phase_seeds
 from study.plan.samplers import make_pruner, make_sampler
-from study.plan.space import confirm_configuration, design_configurations, search_trials, suggest
+from study.plan.space import confirm_configuration, design_configurations, most_updates, search_trials, suggest
 from study.schema.pareto import fronts
 from study.schema.unit import Configuration, Unit
 from study.spec import StudySpec
@@ -110,10 +110,10 @@ def make_search(spec: StudySpec, version: str, content_hash: str, results: Resul
             configuration = suggest(spec, arm, trial)
             return Unit(configuration, seeds, config_hash(configuration, content_hash))
 
-        updates = int(spec.arms[arm].full(search.fixed[arm])["updates"])
+        updates = most_updates(spec, arm)
         one = ArmSearch(arm, trials=trials[arm], seed=spec.seed, objectives=len(search.objectives),
-                        sampler=sampler, pruner=pruner(updates),
-                        make=make, results=results, store=store, journal=f"search/{version}/{arm}.json")
+                        sampler=sampler, pruner=pruner(updates), updates=updates, make=make, results=results,
+                        store=store, journal=f"search/{version}/{arm}.json")
         one.replay(trained, read_only)
         arms.append(one)
     return Search(arms)

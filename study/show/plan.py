@@ -147,6 +147,8 @@ def _arm_rows(plan: Plan, spec: StudySpec, arm: str) -> list[list[str]]:
     """A row for each predicted limit of an arm, and how many of its cells lie on which side of it."""
     entries = plan.arms[arm].limits
     cells = [] if spec.design is None else list(cells_of(spec.design.factors[arm]))
+    if not entries and spec.design is None and spec.search and spec.arms[arm].hparams(spec.search.fixed[arm]).balance():
+        return [[arm, spec.arms[arm].method, "", "each trial's own", *UNKNOWN[1:]]]  # the search varies what enters it
     if not entries:
         return [[arm, spec.arms[arm].method, str(len(cells)), *UNKNOWN]]
     default = spec.arms[arm].hparams({}).step_size

@@ -72,8 +72,9 @@ def wrong_for_the_data(methods: Mapping[str, str], fixed: Places, phases: Mappin
 
 
 def _corners(places: Mapping[str, Placed], method: type[HParams]) -> tuple[Factor, ...]:
-    """A search space as a small design; a knob that no combination is about stays at its first end."""
-    read = method.entering("conflicts")
+    """A search space as a small design; a knob that no combination is about stays at its first end. Costs are part of
+    them: they say how many updates a budget pays for."""
+    read = method.entering("conflicts") | method.entering("cost")
     ends = {k: p.value.corners() if isinstance(p.value, Range) else p.value for k, p in places.items()}
     return tuple(Factor((knob,), tuple((end,) for end in (values if knob in read else values[:1])))
                  for knob, values in ends.items())

@@ -123,7 +123,9 @@ class StudySpec:
         return {
             "study": self.study, "question": self.question, "data": dict(self.data), "baseline": self.baseline,
             "compare_at": self.compare_at and dict(self.compare_at), "seed": self.seed, "primary": self.primary,
-            "arms": {name: {"method": arm.method, "knobs": arm.full({})} for name, arm in self.arms.items()},
+            "arms": {name: {"method": arm.method, "knobs": {
+                **arm.full({}), **{knob: value for knob, value in arm.knobs.items() if knob == "budget"}}}
+                for name, arm in self.arms.items()},
             "design": self.design and {
                 "replicates": self.design.replicates,
                 "factors": {arm: [{"knobs": list(f.knobs), "rows": [list(row) for row in f.rows]} for f in factors]

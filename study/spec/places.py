@@ -32,6 +32,7 @@ KNOBS_STAND = ("train", "design", "search.space")
 OTHER_NAMES: dict[str, str] = {
     "updates": "epochs epoch epoch_num max_epochs iterations iters iter max_iter max_iters max_iterations max_steps "
                "train_steps training_steps train_iters train_iterations total_steps gradient_steps max_t",
+    "budget": "nfe max_nfe total_nfe max_gradients total_gradients gradient_budget compute compute_budget",
     "batch_size": "batch bs batchsize minibatch minibatch_size mini_batch_size train_batch_size",
     "micro_batch": "microbatch micro_batch_size microbatch_size grad_accum gradient_accumulation accumulation_steps "
                    "gradient_accumulation_steps accumulate_grad_batches chunk_size",
@@ -91,7 +92,7 @@ OTHER_NAMES: dict[str, str] = {
     "jko_weight": "penalty penalty_weight",
     "seed": "random_seed random_state manual_seed rng_seed base_seed master_seed",
     "replicates": "seeds reps repeats repetitions replicas runs",
-    "trials": "num_samples max_trials max_evals configs budget",
+    "trials": "num_samples max_trials max_evals configs",
     "sampler": "search_alg search_algorithm tuner",
     "objective": "metric metrics objectives monitor",
     "direction": "mode directions",

@@ -100,9 +100,25 @@ def test_data_and_the_images_of_a_pool_are_mirrored(name: str, times: int, monke
     ("kl", {"warmup": 600}, "warmup", "found 600, expected less than updates = 600"),
     ("kl", {"ema": 600.0}, "ema", "found 600, expected a half-life below updates = 600"),
     ("hidden", {"step_size_end": 2.5}, "step_size_end", "2.5 >= 2 sigma = 2"),
+    ("kl", {"budget": 1e6, "updates": 300}, "budget", "found it and updates = 300, expected one of the two"),
+    ("kl", {"budget": 1407.0}, "budget", "found 1407, expected at least 1,408, which one update costs"),
+    ("kl", {"budget": 1408e2, "warmup": 100}, "warmup", "found 100, expected less than updates = 100"),
+    ("ggcn", {"budget": 1e5, "anchor": 1.0, "pretrain": 200}, "pretrain", "expected less than updates = 142"),
 ])
 def test_what_goes_together_is_said(method: str, given: dict[str, Any], knob: str, said: str) -> None:
     assert [key for key, text in find("method", method).Knobs.conflicts(given) if said in text] == [knob]
+
+
+@pytest.mark.parametrize(("method", "given"), [
+    ("kl", {}), ("kl", {"negatives_drift": 2}), ("amortized", {}), ("ggcn", {"anchor": 1.0, "pretrain": 30}),
+    ("hidden", {"steps_g": 3, "redraw": True})])
+@pytest.mark.parametrize("mcmc_steps", [1, 7, 20])
+def test_a_budget_is_as_many_updates_as_it_pays_for(method: str, given: dict[str, Any], mcmc_steps: int) -> None:
+    kind = find("method", method).Knobs
+    hp = kind(budget=2e5, mcmc_steps=mcmc_steps, **given)
+    assert hp.gradients_until(hp.updates) <= 2e5 < hp.gradients_until(hp.updates + 1) and hp.budget is None
+    assert hp == kind(updates=hp.updates, mcmc_steps=mcmc_steps, **given)
+    assert kind.now({"budget": 2e5, "mcmc_steps": mcmc_steps, **given}, "updates") == hp.updates
 
 
 @pytest.mark.parametrize("knob", ["flip", "norm_g", "gain_g", "clamp"])

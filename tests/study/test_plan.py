@@ -147,6 +147,16 @@ def test_cells_that_the_law_says_nothing_of_are_counted(tmp_path: Path) -> None:
     assert "kl, other knobs" in line and line.split("│")[3].strip() == "6"
 
 
+def test_a_search_of_what_the_law_reads_has_a_limit_a_trial(tmp_path: Path) -> None:
+    path = tmp_path / "some.yaml"
+    path.write_text("study: some\ndata: gaussians8\nmethod: [kl, hidden]\n"
+                    "search: {space: {step_size: {log: [0.1, 0.3]}, temperature: {log: [0.1, 1.0]}}}\n")
+    spec = load(path)
+    lines = shown(spec, make_plan(spec, load_data("gaussians8"), 2, tmp_path))
+    said = {cells[1]: cells[4] for line in lines if len(cells := [c.strip() for c in line.split("│")]) > 4}
+    assert said == {"kl": "each trial's own", "hidden": "no prediction"}
+
+
 @pytest.mark.parametrize(("data", "coarse"), [("faces", True), ("digits", False), ("gaussians8", False)])
 def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, coarse: bool, tmp_path: Path,
                                                                    cache: Path) -> None:

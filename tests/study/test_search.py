@@ -23,8 +23,11 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 SEEDS = (1000, 1001)
 
 
-def unit_of(arm: str, x: Any, k: int = 0, seeds: tuple[int, ...] = SEEDS) -> Unit:
-    return unit(seeds, f"{arm}-{x!r}-{k}", phase="search", arm=arm, x=x, k=k)
+UPDATES = 9
+
+
+def unit_of(arm: str, x: Any, k: int = 0, seeds: tuple[int, ...] = SEEDS, updates: int = UPDATES) -> Unit:
+    return unit(seeds, f"{arm}-{x!r}-{k}", phase="search", arm=arm, x=x, k=k, updates=updates)
 
 
 class Shelf(Results):
@@ -53,7 +56,7 @@ def arm_search(folder: Path, shelf: Shelf | None = None, arm: str = "a", trials:
         return unit_of(arm, trial.suggest_float("x", 0.01, 1, log=True), trial.suggest_int("k", 0, 3), seeds)
 
     search = ArmSearch(arm, trials=trials, seed=7, objectives=objectives, sampler=lambda s: make_sampler(sampler, s),
-                       pruner=pruner or optuna.pruners.NopPruner(), make=make,
+                       pruner=pruner or optuna.pruners.NopPruner(), updates=UPDATES, make=make,
                        results=shelf or Shelf(folder, objectives),
                        store=Store(str(folder), "study"), journal=f"search/{version}/{arm}.json")
     return search
@@ -135,6 +138,36 @@ def test_what_a_worker_finished_after_the_driver_had_died_teaches_the_pruner_too
     second.replay()
     other = second.ask()
     assert states(second)[0] is TrialState.COMPLETE and other is not None and second.should_prune(other, {10: 0.4})
+
+
+def test_a_shorter_trial_is_compared_at_equal_shares_of_its_updates(tmp_path: Path) -> None:
+    """With a budget the updates depend on the MCMC steps: a third of 30 meets a third of 90."""
+    shelf = Shelf(tmp_path)
+
+    def made(k: int, seeds: tuple[int, ...] = SEEDS) -> Unit:
+        return unit_of("a", 1.0, k, seeds, updates=(90, 30, 45)[k])
+
+    def search() -> ArmSearch:
+        return ArmSearch("a", trials=3, seed=7, objectives=1, sampler=lambda s: make_sampler("random", s), updates=90,
+                         pruner=make_pruner("successive_halving", 90), results=shelf,
+                         store=Store(str(tmp_path), "study"), make=lambda trial: made(
+                             trial.suggest_categorical("k", [0, 1, 2])), journal="search/v/a.json")
+
+    def reported(search: ArmSearch) -> dict[int, dict[int, float]]:
+        return {trial.params["k"]: trial.intermediate_values for trial in search.study.get_trials()
+                if trial.state is not TrialState.FAIL}  # a suggestion that came again
+
+    first = search()
+    assert {unit.configuration.knobs["k"] for _ in range(3) if (unit := first.ask())} == {0, 1, 2}
+    rungs = {0: {10: 0.1, 30: 0.05}, 1: {3: 0.2, 10: 0.04}, 2: {5: 0.3}}
+    assert [first.should_prune(made(k), rungs[k]) for k in (0, 1, 2)] == [False, False, True]
+    for k in (0, 1):
+        finish(first, made(k), rungs[k])
+    prune(first, made(2), rungs[2])
+    assert reported(first) == {0: rungs[0], 1: {9: 0.2, 30: 0.04}, 2: {10: 0.3}}
+    again = search()
+    again.replay()
+    assert reported(again) == reported(first)
 
 
 def test_what_an_orphan_finishes_while_it_is_asked_again_teaches_the_pruner_too(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from models.knobs import knob_problem
 from models.stability.law import limit
+from study.plan.identity import config_hash, study_version
 from study.plan.make import common_cell
 from study.plan.prediction import predicted
 from study.plan.space import (
@@ -20,6 +22,7 @@ from study.plan.space import (
     confirm_configuration,
     design_configurations,
     estimate,
+    most_updates,
     search_trials,
     suggest,
 )
@@ -301,3 +304,38 @@ def test_every_knob_that_costs_is_counted(knob: str) -> None:
                 change: dict[str, Any] = {knob: value}
                 moves = replace(defaults, **change).gradients_until(1) != defaults.gradients_until(1)
                 assert not moves or knob in cls.entering("cost")
+
+
+def test_with_a_budget_every_number_of_steps_costs_the_same() -> None:
+    text = GRID.replace("train: {updates: 10}", "train: {budget: 1.0e+6}")
+    cells = design_configurations(loads(text))
+    costs = {c.knobs["mcmc_steps"]: METHODS[c.method](**c.knobs).gradients_until(c.knobs["updates"]) for c in cells}
+    assert {c.knobs["mcmc_steps"]: c.knobs["updates"] for c in cells if c.method == "kl"} == {5: 2232, 20: 710}
+    assert all(0.99e6 < cost <= 1e6 for cost in costs.values())
+    assert len({config_hash(c, "data") for c in cells}) == len(cells)
+    same = loads(GRID.replace("{updates: 10}", "{updates: 710}").replace("[5, 20]", "20").replace("[kl, jko]", "kl")
+                 .replace("  jko:", "  #"))
+    assert {config_hash(c, "data") for c in design_configurations(same)} < {config_hash(c, "data") for c in cells}
+
+
+def test_a_search_with_a_budget_knows_its_longest_trial_and_another_budget_is_another_study() -> None:
+    text = SEARCH.replace("updates: 10", "budget: 1.0e+6")
+    spec = loads(text)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for arm in spec.arms:
+        found = [suggest(spec, arm, study.ask()).knobs for _ in range(20)]
+        assert len({knobs["updates"] for knobs in found}) > 1
+        assert max(knobs["updates"] for knobs in found) <= most_updates(spec, arm)
+    assert len(set(search_trials(spec).values())) == 1
+    other = loads(text, overrides=["train.budget=1000100"])
+    assert study_version(spec.resolved(), "data") != study_version(other.resolved(), "data")
+
+
+@pytest.mark.parametrize(("train", "said"), [
+    ("{budget: 1.0e+6, updates: 10}", "train.budget: found it and updates = 10, expected one of the two"),
+    ("{budget: 100}", "train.budget: found 100, expected at least 448, which one update costs"),
+    ("{budget: none}", "train.budget: found 'none', expected a number > 0 or null"),
+    ("{budget: 1.0e+6, ema: 1000}", "train.ema: found 1000, expected a half-life below updates = 710")])
+def test_a_budget_that_cannot_be_is_said(train: str, said: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(said)):
+        loads(GRID.replace("{updates: 10}", train))

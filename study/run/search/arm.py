@@ -56,15 +56,16 @@ class ArmSearch:
     """One arm's Optuna study.
 
     trials: the budget of distinct units. objectives: how many, all minimized. sampler: seed -> sampler. make: an Optuna
-    trial -> the unit it suggests, with all its seeds. journal: a path in the store.
+    trial -> the unit it suggests, with all its seeds. journal: a path in the store. updates: of the longest trial. The
+    pruner and the journal see a shorter one as if it had as many, so that trials are compared at equal shares.
     """
 
     def __init__(self, arm: str, *, trials: int, seed: int, objectives: int, sampler: Callable[[int], Any],
-                 pruner: optuna.pruners.BasePruner, make: Callable[[BaseTrial], Unit],
+                 pruner: optuna.pruners.BasePruner, updates: int, make: Callable[[BaseTrial], Unit],
                  results: Ledger, store: Store, journal: str) -> None:
         self.arm, self.trials, self.seed = arm, trials, seed
         self._sampler, self._make, self._results, self._store, self._path = sampler, make, results, store, journal
-        self._pruner = pruner
+        self._pruner, self._updates = pruner, updates
         self.study = optuna.create_study(study_name=arm, directions=["minimize"] * objectives, sampler=sampler(seed),
                                          pruner=pruner)  # named, since Hyperband deals its brackets by the name
         self.repeats = 0  # suggestions of this launch that had been made before
@@ -147,7 +148,11 @@ class ArmSearch:
 
     def _rungs(self, unit: Unit) -> Mapping[int, float]:
         """What its trial reported on the way: of several objectives nothing, since Optuna takes reports of one."""
-        return {} if self._is_pareto else self._results.rungs(unit)
+        return {} if self._is_pareto else self._scaled(unit, self._results.rungs(unit))
+
+    def _scaled(self, unit: Unit, rungs: Mapping[int, float]) -> dict[int, float]:
+        own = int(unit.configuration.knobs["updates"])
+        return {round(update * self._updates / own): value for update, value in rungs.items()}
 
     @property
     def _is_pareto(self) -> bool:
@@ -246,9 +251,10 @@ class ArmSearch:
         trial, whole = self._running[unit.config_hash]
         stop = False
         if unit.seeds == whole.seeds and not self._is_pareto:
-            known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-            for update in sorted(rungs.keys() - known.keys()):
-                trial.report(rungs[update], update)
+            known, scaled = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values, self._scaled(
+                unit, rungs)
+            for update in sorted(scaled.keys() - known.keys()):
+                trial.report(scaled[update], update)
                 stop = trial.should_prune()
         return stop
 
@@ -256,7 +262,7 @@ class ArmSearch:
         """Every asked trial ends here: COMPLETE with finite values, PRUNED, or FAIL where nothing was learnt."""
         trial, whole = self._running[unit.config_hash]
         if status in ("finished", "diverged"):  # perhaps its worker found it done, of which there was no report then
-            self.should_prune(whole, self._rungs(whole))
+            self.should_prune(whole, self._results.rungs(whole))
         del self._running[unit.config_hash]
         if status in ("lost", "interrupted"):  # in the journal it stays `asked`: the next launch asks it again
             self.study.tell(trial, state=TrialState.FAIL)

@@ -31,6 +31,7 @@ OWN = "promised:spread"  # a measure
 STARTS = {"tpe": 10, "gp": 10}
 COMMON = {"batch_size": 16, "width": 1, "mcmc_steps": 2}
 UPDATES = {None: 5, "successive_halving": 9}  # its rungs: 1, 3 and 9
+BUDGET = 1000.0  # particle gradients: some updates of any row
 WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one after the other
     "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1,
             "micro_batch": 5},
@@ -76,7 +77,7 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
         "study": f"promise-{number}", "question": f"Does row {number} hold?", "seed": number,
         "data": data_of(name, number, folder), "baseline": methods[0],
         **({"method": methods} if number % 2 else {"arms": {name: {"method": name} for name in methods}}),
-        "train": COMMON | {"updates": UPDATES[row.get("prune")], "precision": row["precision"]} | {
+        "train": COMMON | _length(row, number) | {"precision": row["precision"]} | {
             method: _words(method, row) for method in methods} | (
                 NETWORKS[number % len(NETWORKS)] if row["place"] != "plane" and "kl" not in methods else {}),
         "evaluation": {"points": 9 if row.get("prune") else 2, "samples": samples, "long_run": 2,
@@ -93,6 +94,11 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
     if "confirm" in row["phases"]:
         tree["confirm"] = {"top": 1, "replicates": 2}
     return tree | ({"import": "promised"} if "promised:" in str(tree) else {})
+
+
+def _length(row: Row, number: int) -> Tree:
+    """Of training: in some rows by its cost."""
+    return {"budget": BUDGET} if number % 3 == 1 and not row.get("prune") else {"updates": UPDATES[row.get("prune")]}
 
 
 def _words(method: str, row: Row) -> Tree:
@@ -138,7 +144,7 @@ def _search(row: Row, number: int, name: str, samples: int) -> Tree:
         "objective": words[0] if len(words) == 1 else words, "prune": row["prune"],
         "diverged_value": given[0] if len(words) == 1 and isinstance(given, list) else given,
         **({"direction": [way[word] for word in words]} if number % 3 else {}),
-        "space": {"step_size": {"log": [0.05, 0.3]}, "mcmc_steps": {"int": [1, 2]}, "updates": UPDATES[row["prune"]],
+        "space": {"step_size": {"log": [0.05, 0.3]}, "mcmc_steps": {"int": [1, 2]}, **_length(row, number),
                   "lr_f": {"low": 0.001, "high": 0.003}, "score_scale": {"choice": [1.0, 1e12]},
                   "energy_l2": {"float": [0.0, 0.1]}}}
 
