@@ -1,5 +1,6 @@
 # `make` lists what there is. Set-up is incremental: it runs again only when pyproject.toml or constraints.txt changed.
 SPACE ?= search_spaces/jko.yaml
+SET ?= digits
 PYTHON ?= python3
 # Files of tests at once: one more than two cores have, since those of several nodes wait.
 JOBS ?= 3
@@ -15,7 +16,7 @@ export RAY_USAGE_STATS_ENABLED = 0
 # Without compiled bytecode every start of a worker costs seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup study report ui test test-fast mutants faults bench lint docs clean
+.PHONY: help setup study reference report ui test test-fast mutants faults bench lint docs clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -38,6 +39,11 @@ $(STAMP): pyproject.toml constraints.txt
 study: $(STAMP)  ## run or continue the default study (SPACE=search_spaces/jko.yaml) and write its report
 	$(BIN)/python -m study.launch --space $(SPACE)
 	$(BIN)/python analysis/report.py --show-in-mlflow
+
+reference: $(STAMP)  ## run or continue the reference study of a data set (SET=digits), compare it with the committed one
+	$(BIN)/python -m study.launch --space search_spaces/reference.yaml --set data=$(SET) --set study=reference-$(SET)
+	$(BIN)/python analysis/report.py --study reference-$(SET)
+	$(BIN)/python -m benchmarks.reproduced docs/reports/reference-$(SET) reports/reference-$(SET)
 
 report: $(STAMP)  ## tables, figures and one HTML page of the newest study
 	$(BIN)/python analysis/report.py

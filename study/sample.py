@@ -111,7 +111,7 @@ def _name(one: Replicate, plan: Plan) -> str:
 
     c, value = one.unit.configuration, one.row.get(plan.primary)
     quality = f"{plan.primary} {value:.4g}, " if value is not None else ""
-    name = " ".join(filter(None, (c.phase, c.arm, knobs_text(c.knobs, plan.factors), f"seed {one.seed}")))
+    name = " ".join(filter(None, (c.phase, c.arm, knobs_text(c, plan.factors), f"seed {one.seed}")))
     return f"{name} ({one.unit.config_hash}): {quality}{one.verdict}"
 
 

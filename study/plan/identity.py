@@ -129,11 +129,16 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {path: value}
 
 
-def knobs_text(knobs: Mapping[str, Any], factors: Sequence[str]) -> str:
-    """`step_size=0.12 mcmc_steps=20`, of the knobs that the study varies and the method has."""
-    return " ".join(f"{k}={value}" for k, value in written(knobs, factors).items())
+def knobs_text(configuration: Configuration, factors: Sequence[str]) -> str:
+    """`step_size=0.12 mcmc_steps=20`, of the knobs that the study varies and that have an effect here."""
+    return " ".join(f"{k}={value}" for k, value in written(configuration, factors).items())
 
 
-def written(knobs: Mapping[str, Any], factors: Sequence[str]) -> dict[str, str]:
-    """Those of the knobs that the study varies, as a name shows them."""
-    return {k: f"{knobs[k]:.4g}" if isinstance(knobs[k], float) else f"{knobs[k]}" for k in factors if k in knobs}
+def written(configuration: Configuration, factors: Sequence[str]) -> dict[str, str]:
+    """Those of the knobs that the study varies, as a name shows them; without those that others switch off, such as
+    jko_weight by `flow: kl`."""
+    knobs = configuration.knobs
+    kind = METHODS[with_network(configuration.method, knobs.get("network"))]
+    idle = {knob for knob, why in kind.conflicts(knobs) if why.startswith("has no effect")}
+    return {k: f"{knobs[k]:.4g}" if isinstance(knobs[k], float) else f"{knobs[k]}"
+            for k in factors if k in knobs and k not in idle}

@@ -31,7 +31,7 @@ def show_measures(plan: Plan, measured: Iterable[tuple[Unit, Sequence[Mapping[st
     table = Table("configuration", *names, "diverged")
     for config_hash in list(rows)[:MAX_ROWS]:
         c, found = units[config_hash].configuration, aggregates(rows[config_hash])
-        name = " ".join(filter(None, (c.phase, c.arm, knobs_text(c.knobs, plan.factors))))
+        name = " ".join(filter(None, (c.phase, c.arm, knobs_text(c, plan.factors))))
         table.add_row(name, *(_interval(found, measure) for measure in names),
                       f"{found['diverged']:.0f}/{found['replicates']:.0f}")
     console.print(table)

@@ -257,11 +257,12 @@ class Monitor:
 
     def _name_of(self, unit: Unit, seeds: str = "") -> str:
         c = unit.configuration
-        return f"{c.phase} {c.arm} {knobs_text(c.knobs, self.plan.factors)} {seeds}({unit.config_hash})"
+        named = " ".join(filter(None, (c.phase, c.arm, knobs_text(c, self.plan.factors))))
+        return f"{named} {seeds}({unit.config_hash})"
 
     def outcome(self, result: Result) -> Outcome:
         """A result in the live view's words."""
         c = result.unit.configuration
-        return Outcome(c.phase, c.arm, knobs_text(c.knobs, self.plan.factors), self.spec.primary,
+        return Outcome(c.phase, c.arm, knobs_text(c, self.plan.factors), self.spec.primary,
                        result.value, result.replicates, result.diverged, result.seconds, cost(result.unit),
                        predicted(self.plan, c), result.pruned, result.kappa, result.verdicts)

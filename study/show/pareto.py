@@ -28,7 +28,7 @@ def pareto_lines(results: Sequence[Result], objectives: Mapping[str, int], facto
         return []
     found = pareto_set(results)
     more = [f"  and {len(found) - MAX_ROWS} more"] if len(found) > MAX_ROWS else []
-    rows = [f"  {r.unit.configuration.arm} {knobs_text(r.unit.configuration.knobs, factors)}: "
+    rows = [f"  {r.unit.configuration.arm} {knobs_text(r.unit.configuration, factors)}: "
             + ", ".join(f"{sign * value:.4g}" for sign, value in zip(objectives.values(), r.told, strict=True))
             + (f" | {r.verdicts}" if r.verdicts else "")
             for r in found[:MAX_ROWS]]

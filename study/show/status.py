@@ -86,7 +86,7 @@ def _name(begun: Begun, plan: Plan) -> str:
     where = f"seeds {block_name(begun.seeds)} ({begun.config_hash})"
     if (c := begun.configuration) is None:
         return f"{where} whose config.json is damaged: checkpoint at update {begun.update}"
-    own = " ".join(filter(None, [c.phase, c.arm, knobs_text(c.knobs, plan.factors), where]))
+    own = " ".join(filter(None, [c.phase, c.arm, knobs_text(c, plan.factors), where]))
     return f"{own}: checkpoint at update {begun.update} of {c.knobs['updates']}"
 
 

@@ -28,6 +28,11 @@ class Arm:
         """Every knob of the method: `values` over the arm's knobs over the defaults."""
         return asdict(self.hparams(values))
 
+    def said(self) -> dict[str, Any]:
+        """Every knob in all phases; a budget in place of the updates that it pays for, which depend on the phase."""
+        given = {knob: value for knob, value in self.knobs.items() if knob == "budget" and value is not None}
+        return {knob: value for knob, value in self.full({}).items() if knob != "updates" or not given} | given
+
     def hparams(self, values: Mapping[str, Any]) -> HParams:
         """The same as the dataclass of the method, and of its network."""
         return hparams(self.method, {**self.knobs, **values})
@@ -123,9 +128,7 @@ class StudySpec:
         return {
             "study": self.study, "question": self.question, "data": dict(self.data), "baseline": self.baseline,
             "compare_at": self.compare_at and dict(self.compare_at), "seed": self.seed, "primary": self.primary,
-            "arms": {name: {"method": arm.method, "knobs": {
-                **arm.full({}), **{knob: value for knob, value in arm.knobs.items() if knob == "budget"}}}
-                for name, arm in self.arms.items()},
+            "arms": {name: {"method": arm.method, "knobs": arm.said()} for name, arm in self.arms.items()},
             "design": self.design and {
                 "replicates": self.design.replicates,
                 "factors": {arm: [{"knobs": list(f.knobs), "rows": [list(row) for row in f.rows]} for f in factors]

@@ -10,7 +10,7 @@ import pytest
 from models.knobs import knob_problem
 from models.methods.jko import JKOKnobs
 from study.plan import identity
-from study.plan.identity import canonical, changed_keys, config_hash, phase_seeds, study_version
+from study.plan.identity import canonical, changed_keys, config_hash, knobs_text, phase_seeds, study_version
 from study.plan.space import design_configurations
 from study.schema.unit import Configuration, Evaluation
 from study.spec import StudySpec, loads
@@ -181,3 +181,10 @@ def test_changed_defaults_make_other_identities(monkeypatch: pytest.MonkeyPatch)
     old = study_version(resolved, "abc")
     monkeypatch.setitem(identity.DEFAULTS, "hidden", 3)
     assert study_version(resolved, "abc") != old
+
+
+def test_a_name_shows_what_has_an_effect() -> None:
+    factors = ["step_size", "jko_weight", "bank", "absent"]
+    shown = {flow: knobs_text(configuration(method="hidden", flow=flow, step_size=0.1, jko_weight=0.5), factors)
+             for flow in ("jko", "kl")}
+    assert shown == {"jko": "step_size=0.1 jko_weight=0.5", "kl": "step_size=0.1"}

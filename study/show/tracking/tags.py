@@ -42,7 +42,7 @@ def verdict_tags(final: Mapping[str, Any]) -> dict[str, str]:
 
 def trial_name(configuration: Configuration, factors: Sequence[str], how: str = "") -> str:
     """`δ 0.25 T 20 jko · diverged 7/7`: what differs first, since MLflow cuts long names."""
-    knobs = [f"{SYMBOLS.get(knob, knob)} {value}" for knob, value in written(configuration.knobs, factors).items()]
+    knobs = [f"{SYMBOLS.get(knob, knob)} {value}" for knob, value in written(configuration, factors).items()]
     return " · ".join(filter(None, (" ".join([*knobs, configuration.arm]), how)))
 
 

@@ -23,7 +23,7 @@ Tree = dict[str, Any]
 PENALTY = ("jko_weight", "beta", "penalty_on", "penalty_of")
 POOL = ("particles", "refresh")
 LEANING = ("posterior_steps", "posterior_step_size", "posterior_sd", "pretrain", "slow_g", "bank",
-           "widths_g", "warmup", "micro_batch")  # on other knobs
+           "widths_g", "warmup", "micro_batch", "budget")  # on other knobs
 COLD = {"temperature", "temperature_end"}  # of which the first may be 0 where the other is not said
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co")), max_size=30)
 MAYBE: SearchStrategy[bool] = st.booleans()

@@ -1,0 +1,45 @@
+"""The methods beside each other on every data set of the reference studies, as docs/reports/README.md shows them:
+`python -m benchmarks.methods_table` prints the table, from the committed reports alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.reproduced import best_of_arms
+
+REPORTS = Path(__file__).resolve().parents[1] / "docs" / "reports"
+PREFIX = "reference-"
+
+
+def table(folders: Sequence[Path]) -> str:
+    """As Markdown: a row an arm, a column a study, of each arm's best confirmed setting the mean of the primary measure
+    over survivors with its 95 % interval, and how many seeds diverged."""
+    columns = {folder.name.removeprefix(PREFIX): best_of_arms(folder).apply(_cell, axis=1) for folder in folders}
+    arms = dict.fromkeys(arm for column in columns.values() for arm in column.index)  # of the first study first
+    return pd.DataFrame(columns).reindex(list(arms)).fillna("").rename_axis("").to_markdown()
+
+
+def _cell(best: pd.Series) -> str:
+    return (f"{_short(best['mean'])} [{_short(best['low'])}, {_short(best['high'])}], "
+            f"{best['diverged']:.0f}/{best['replicates']:.0f} lost")
+
+
+def _short(value: float) -> str:
+    """.0123, -.0012: four digits behind the point, none before it but of what is 1 or larger."""
+    text = f"{abs(value):.4f}" if abs(value) < 1 else f"{abs(value):.3g}"
+    return ("-" if value < 0 else "") + text.removeprefix("0")
+
+
+def main() -> None:
+    about = __doc__.partition(":")[0]
+    argparse.ArgumentParser(prog="python -m benchmarks.methods_table", description=about).parse_args()
+    print(table(sorted(REPORTS.glob(f"{PREFIX}*"))))
+
+
+if __name__ == "__main__":
+    main()
