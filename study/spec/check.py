@@ -18,6 +18,7 @@ from study.spec.cross import (
     factors_of,
     least_particles,
     same_cells,
+    several_budgets,
     too_many_cells,
     wrong_for_the_data,
     wrong_together,
@@ -77,7 +78,7 @@ def _study(reader: Reader, base: str, imports: dict[str, Imported]) -> StudySpec
     given = reader.raw.get("keep")
     keep = reader.word(("keep",), KEEP[0] if given is None else given, KEEP)
     for places in phases.values():
-        for problem in arm_conflicts(entries, places):
+        for problem in (*arm_conflicts(entries, places), *several_budgets(places)):
             reader.report(*problem)
     for problem in torn(methods, fixed, phases):
         reader.report(*problem)

@@ -37,6 +37,13 @@ def arm_conflicts(entries: Places, phase: Places) -> Problems:
                 yield placed.path, f"arm {arm} fixes {knob} itself; move this into branches of the other arms"
 
 
+def several_budgets(phase: Places) -> Problems:
+    """A budget that a phase varies: what it pays for depends on other knobs, so that no level would have a name."""
+    for knobs in phase.values():
+        if (placed := knobs.get("budget")) and not (isinstance(placed.value, tuple) and len(placed.value) == 1):
+            yield placed.path, "expected one value; vary updates, or give arms budgets of their own"
+
+
 def wrong_together(methods: Mapping[str, str], fixed: Places, phases: Mapping[str, Places]) -> Problems:
     """`conflicts` of the knobs in every cell of the design and at the corners of the search space, each once."""
     seen = set()

@@ -331,6 +331,21 @@ def test_a_search_with_a_budget_knows_its_longest_trial_and_another_budget_is_an
     assert study_version(spec.resolved(), "data") != study_version(other.resolved(), "data")
 
 
+def test_a_phase_does_not_vary_its_budget() -> None:
+    for text, place, levels in ((GRID, "design.budget", "[1.0e+5, 2.0e+5]"),
+                                (SEARCH, "search.space.budget", "{log: [1.0e+5, 2.0e+5]}")):
+        text = text.replace("updates: 10", "mcmc_steps: 5")
+        with pytest.raises(SpecError, match=f"{place}: expected one value; vary updates, or give arms") as found:
+            loads(text, overrides=[f"{place}={levels}"])
+        assert len(found.value.problems) == 1
+        loads(text, overrides=[f"{place}=1.0e+5"])
+    two = loads(GRID.replace("method: [kl, jko]\ntrain: {updates: 10}",
+                             "arms: {kl: {method: kl, budget: 1.0e+5}, kl-long: {method: kl, budget: 2.0e+5}}")
+                .replace("  jko:", "  #"))
+    assert {c.arm: c.knobs["updates"] for c in design_configurations(two) if c.knobs["mcmc_steps"] == 5} == {
+        "kl": 223, "kl-long": 446}
+
+
 @pytest.mark.parametrize(("train", "said"), [
     ("{budget: 1.0e+6, updates: 10}", "train.budget: found it and updates = 10, expected one of the two"),
     ("{budget: 100}", "train.budget: found 100, expected at least 448, which one update costs"),
