@@ -56,8 +56,9 @@ class Parallel(Panel):
         lost = (" Dotted, to a cross: all replicates diverged." if "diverged" in n else "")
         return (f"A line a search trial, through its knobs to its mean of {study.primary} over survivors "
                 f"({'lower' if study.lower_is_better else 'higher'} is better). Strong: the {BEST} best of each arm, "
-                f"by the fewest diverged, then by the mean.{pruned}{lost} `none`: not a knob of that arm.{few} The "
-                "sampler chose these points: they show where it looked and carry no claim.")
+                f"by the fewest diverged, then by the mean.{pruned}{lost} `none`: not a knob of that arm, or "
+                f"without effect there.{few} The sampler chose these points: they show where it looked and carry no "
+                "claim.")
 
 
 def trials(study: Study) -> pd.DataFrame:
@@ -72,7 +73,9 @@ def trials(study: Study) -> pd.DataFrame:
     ended = np.where(frame["n"] > 0, "finished", "diverged")
     frame = frame.assign(outcome=np.where(frame["n"].isna(), "pruned", ended))
     frame = frame.sort_values(["rate", "mean"], ascending=[True, study.lower_is_better], ignore_index=True)
-    settings = pd.DataFrame([json.loads(text) for text in frame["settings"]], index=frame.index)
+    idle = study.plan.search.idle if study.plan.search else {}
+    settings = pd.DataFrame([{knob: value for knob, value in json.loads(text).items() if knob not in idle.get(arm, ())}
+                             for arm, text in zip(frame["arm"], frame["settings"], strict=True)], index=frame.index)
     varied = [k for k in study.plan.factors if k in settings and _varies(settings[k])]
     return pd.concat([frame[["arm", "config_hash"]], settings[varied], frame[["mean", "outcome"]]], axis=1).assign(
         rank=frame.groupby("arm").cumcount() + 1)

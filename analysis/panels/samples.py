@@ -98,7 +98,8 @@ def chosen_seeds(found: pd.DataFrame, arms: list[str]) -> tuple[list[dict[str, A
     rows, alive = [], []
     for _, own in found.groupby("config_hash"):
         first = own.sort_values(["diverged", "seed"]).iloc[0]
-        rows.append({str(k): v for k, v in first.items()})
+        lost = int(own["diverged"].sum())
+        rows.append({**{str(k): v for k, v in first.items()}, "lost": f"{lost}/{len(own)} diverged" if lost else ""})
         if not first["diverged"]:
             alive.append(set(own.loc[~own["diverged"].astype(bool), "seed"].astype(int)))
     return (sorted(rows, key=lambda row: (arms.index(row["arm"]), row["step_size"])),
@@ -163,7 +164,7 @@ def _joint(study: Study, found: list[dict[str, Any]], group: int) -> Figure:
            "" if row.get("common") else f"\nseed {int(row['seed'])}"),
         sheets.cut(row["samples"], shape, CHAINS) if row["samples"] else [],
         sheets.cut(row["nearest"], shape, CHAINS, nearest=True) if row["nearest"] and len(shape) == 3 else [],
-        row["verdict"] == "diverged", ending(row)) for row in found]
+        row["verdict"] == "diverged", "; ".join(filter(None, (ending(row), row["lost"])))) for row in found]
     real = _real(study)
     if real is not None:
         columns.insert(0, sheets.Column("training data", sheets.cut(real, shape, CHAINS), []))

@@ -94,7 +94,7 @@ def _order(level: Any) -> tuple[bool, Any]:
 
 
 def importance(study: Study) -> pd.DataFrame:
-    """How much of the ranking of an arm's replicates each knob explains; one row per arm and knob that varied.
+    """How much of the ranking of an arm's replicates each knob explains; one row per arm and knob that it varied.
 
     Evaluator: permutation importance (Breiman 2001) of a random forest of 100 trees, fitted to the replicates' ranks
     (divergence the worst) of the design and search phases: the drop of R2 when the knob is shuffled within the fitted
@@ -115,7 +115,7 @@ def importance(study: Study) -> pd.DataFrame:
         own = own.sample(MOST, random_state=0) if len(own) > MOST else own
         hashes = list(own["config_hash"].unique())
         knobs = pd.DataFrame([json.loads(trials[h]) for h in hashes], index=hashes)
-        knobs = knobs[[k for k in knobs if knobs[k].astype(str).nunique() > 1]]
+        knobs = knobs[[k for k in study.plan.factors if k in knobs and knobs[k].astype(str).nunique() > 1]]
         if len(hashes) < FEWEST or knobs.shape[1] < 2:
             continue
         codes = knobs.apply(lambda c: c if c.dtype.kind in "if" else c.astype(str).astype("category").cat.codes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from models.data.disk.options import KINDS, kind_of
 from study.schema.canonical import canonical
 from study.schema.unit import Configuration
-from study.spec.knobs import METHODS, with_network
+from study.spec.knobs import METHODS, idle, with_network
 
 if TYPE_CHECKING:
     from study.spec import StudySpec
@@ -135,10 +135,7 @@ def knobs_text(configuration: Configuration, factors: Sequence[str]) -> str:
 
 
 def written(configuration: Configuration, factors: Sequence[str]) -> dict[str, str]:
-    """Those of the knobs that the study varies, as a name shows them; without those that others switch off, such as
-    jko_weight by `flow: kl`."""
-    knobs = configuration.knobs
-    kind = METHODS[with_network(configuration.method, knobs.get("network"))]
-    idle = {knob for knob, why in kind.conflicts(knobs) if why.startswith("has no effect")}
+    """Those of the knobs that the study varies, as a name shows them; without those that others switch off."""
+    knobs, off = configuration.knobs, idle(configuration.method, configuration.knobs)
     return {k: f"{knobs[k]:.4g}" if isinstance(knobs[k], float) else f"{knobs[k]}"
-            for k in factors if k in knobs and k not in idle}
+            for k in factors if k in knobs and k not in off}

@@ -34,6 +34,7 @@ from study.schema.plan import (
 )
 from study.schema.unit import PHASES
 from study.spec import StudySpec
+from study.spec.knobs import idle
 from study.spec.model import cells_of
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path, say: Say 
             prune=spec.search.prune, objectives=list(spec.search.objectives),
             directions=list(spec.search.directions),
             diverged_value={arm: diverged_values(spec, arm, data, metrics) for arm in spec.arms},
+            idle={name: sorted(idle(arm.method, arm.full(spec.search.fixed[name])) & {*_factors(spec)})
+                  for name, arm in spec.arms.items()},
             log=sorted({knob for free in spec.search.free.values() for knob, r in free.items() if r.log})))
 
 

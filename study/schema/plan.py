@@ -137,7 +137,7 @@ class Estimate(_Part):
 
 class PlannedSearch(_Part):
     """diverged_value: arm -> what a diverged replicate counts as, an objective each; None: its own value counts. log:
-    the searched knobs whose range is logarithmic."""
+    the searched knobs whose range is logarithmic. idle: arm -> those that have no effect there."""
 
     sampler: str
     arguments: dict[str, Any]
@@ -146,6 +146,7 @@ class PlannedSearch(_Part):
     directions: list[str]  # of the objectives: minimize | maximize
     diverged_value: dict[str, list[float | None]]
     log: list[str]
+    idle: dict[str, list[str]] = {}
 
 
 class PlannedMemory(_Part):

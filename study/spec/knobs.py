@@ -62,6 +62,12 @@ def hparams(method: str, knobs: Mapping[str, Any]) -> HParams:
     return METHODS[with_network(method, knobs.get("network"))](**knobs)
 
 
+def idle(method: str, knobs: Mapping[str, Any]) -> set[str]:
+    """Those that others switch off, such as jko_weight by `flow: kl`."""
+    kind = METHODS[with_network(method, knobs.get("network"))]
+    return {knob for knob, why in kind.conflicts(knobs) if why.startswith("has no effect")}
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number, and not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.read.study import Study
+from analysis.read.study import CELL, Study
 from analysis.read.trials import PRUNED
 from study.schema.plan import Plan
 
@@ -23,7 +23,7 @@ def a_plan(**given: Any) -> Plan:
         for limit in arm.get("limits", [])]} for name, arm in given.get("arms", {}).items()}
     return Plan.read({
         "study": "small", "study_version": "v1", "question": "", "primary": "kid", "primary_long": "kid_long",
-        "direction": "minimize", "factors": [], "extractor": None, "cells": [], "seeds": {},
+        "direction": "minimize", "factors": [*CELL], "extractor": None, "cells": [], "seeds": {},
         "data": {"name": "small", "shape": [2], "content_hash": "", "n": {}},
         "spread": {"s_min": 0.06, "s_med": 0.2, "se_min": 0.0, "se_med": 0.0, "n": 9, "k": 2, "coarse": False},
         "estimate": {"phases": {}, "arms": {}, "equal_budget": {}}, **given, "arms": arms,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import matplotlib.figure
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from analysis.panels import parallel
 from analysis.panels.parallel import Parallel
 from analysis.read.study import CELL
+from study.schema.plan import PlannedSearch
 from tests.analysis import synthetic_study as toy
 
 ARMS = ["kl", "jko"]
@@ -79,3 +81,10 @@ def test_the_panel_shows_the_searchs_finished_and_pruned_trials(study):
         assert row["mean"] == pytest.approx(own[toy.PRIMARY].mean())
     assert "1 pruned trial" in Parallel().caption(study, found)
     assert not Parallel().is_shown(study, found.drop(columns="mcmc_steps"))  # of one knob the other figure tells all
+
+
+def test_a_knob_without_effect_in_an_arm_has_no_place_on_its_axis(study):
+    search = PlannedSearch(sampler="tpe", arguments={}, prune=None, objectives=[toy.PRIMARY], directions=["minimize"],
+                           diverged_value={}, log=[], idle={"jko": ["step_size"]})
+    found = Parallel().frame(replace(study, plan=study.plan.model_copy(update={"search": search})))
+    assert found.groupby("arm")["step_size"].count().to_dict() == {"jko": 0, "kl": 2}

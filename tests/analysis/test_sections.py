@@ -68,6 +68,8 @@ def finals(alive):
 def test_the_common_seed_by_hand(alive, common, first):
     rows, found = samples.chosen_seeds(finals(alive), list(alive))
     assert found == common and {row["arm"]: row["seed"] for row in rows} == first
+    assert {row["arm"]: row["lost"] for row in rows} == {arm: f"{4 - len(of)}/4 diverged" for arm, of in alive.items()}
+    assert [row["lost"] for row in samples.chosen_seeds(finals({"a": {0, 1, 2, 3}}), ["a"])[0]] == [""]
 
 
 def test_many_arms_are_divided_by_method_with_the_baseline_in_each(study):

@@ -157,6 +157,14 @@ def test_a_search_of_what_the_law_reads_has_a_limit_a_trial(tmp_path: Path) -> N
     assert said == {"kl": "each trial's own", "hidden": "no prediction"}
 
 
+def test_a_plan_says_which_searched_knobs_have_no_effect_in_an_arm(tmp_path: Path) -> None:
+    path = tmp_path / "some.yaml"
+    path.write_text("study: some\ndata: gaussians8\nmethod: [jko, hidden]\ntrain: {hidden: {flow: kl}}\n"
+                    "search: {space: {step_size: {log: [0.1, 0.3]}, jko: {jko_weight: {log: [0.1, 1.0]}}}}\n")
+    search = make_plan(load(path), load_data("gaussians8"), 2, tmp_path).search
+    assert search is not None and search.idle == {"jko": [], "hidden": ["jko_weight"]}
+
+
 @pytest.mark.parametrize(("data", "coarse"), [("faces", True), ("digits", False), ("gaussians8", False)])
 def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, coarse: bool, tmp_path: Path,
                                                                    cache: Path) -> None:
