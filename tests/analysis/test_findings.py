@@ -58,9 +58,9 @@ def test_confirm_names_all_that_cannot_be_told_from_the_best_and_tests_against_t
     a = flat(1)
     b = [v - 0.002 if seed % 2 else v + 0.001 for seed, v in enumerate(flat(1)) if v is not None]
     toy = fresh({("kl", 0.1, 5): flat(2), ("a", 0.2, 5): a, ("b", 0.2, 5): b, ("c", 0.1, 5): flat(2),
-                 ("d", 0.1, 5): [None] * 10}, configurations=6)
+                 ("d", 0.1, 5): [None] * 10}, configurations=6, floors={"kid": {"mean": 0.0005, "sd": 0.015, "n": 256}})
     first, second = confirmed(toy)
-    assert "of 5 confirmed configurations" in first.text
+    assert "of 5 confirmed configurations" in first.text and ", floor 0.001 ± 0.015)" in first.text
     assert ("b ranks best" in first.text and "a cannot be told" in first.text) or (
         "a ranks best" in first.text and "b cannot be told" in first.text)
     assert "; kl, c and d rank worse." in first.text

@@ -8,7 +8,7 @@ from analysis.read.study import Study
 from analysis.stats.cells import summaries
 from analysis.stats.comparisons import ALPHA, confirm_comparisons, confirmed_cells, not_separable_from_best
 from analysis.text.findings.finding import Finding, named
-from analysis.text.formatting import count, number, share
+from analysis.text.formatting import count, number, plus_minus, share
 
 
 def confirmed(study: Study) -> list[Finding]:
@@ -31,8 +31,10 @@ def confirmed(study: Study) -> list[Finding]:
         best, how = order.iloc[0], "has the fewest diverged and then the best mean"
         rest = "; too few seeds for a test" if len(cells) > 1 else ""
     lost = f", {share(best['diverged'], best['replicates'])} diverged" if best["diverged"] else ""
+    floor = study.plan.floors.get(study.primary)
+    known = f", floor {plus_minus(floor.mean, floor.sd)}" if floor else ""
     said = (f"On fresh seeds, of {count(len(cells), 'confirmed configuration')} {best['name']} {how} ({study.primary} "
-            f"{number(best['mean'])}{lost}){rest}.")
+            f"{number(best['mean'])}{known}{lost}){rest}.")
     return [Finding("confirm", said, "confirm_cells"), *_against_baseline(confirm_comparisons(study))]
 
 
