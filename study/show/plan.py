@@ -79,7 +79,8 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
     floor = plan.floors[plan.primary]
     console.print(Text(f"floor: real against real data, {plan.primary} = {floor.mean:.3g} +- {floor.sd:.2g} "
                        f"(sd over splits, n = {floor.n})"), soft_wrap=True)
-    console.print(Text(f"estimated cost: roughly {cost} on {plan.estimate.cpus} CPUs, beside the start of Ray"))
+    pruned = ", less what the search prunes" if spec.search is not None and spec.search.prune else ""
+    console.print(Text(f"estimated cost: roughly {cost} on {plan.estimate.cpus} CPUs{pruned}, beside the start of Ray"))
     if isinstance(spec.resources.gpu, int | float) and spec.resources.gpu:
         each = (end * plan.estimate.cpus / GPU_AS_CORES / 3600 for end in (low, high))
         hours = " to ".join(dict.fromkeys(f"{end:.3g}" for end in each))

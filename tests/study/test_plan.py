@@ -165,6 +165,16 @@ def test_a_plan_says_which_searched_knobs_have_no_effect_in_an_arm(tmp_path: Pat
     assert search is not None and search.idle == {"jko": [], "hidden": ["jko_weight"]}
 
 
+@pytest.mark.parametrize(("prune", "said"), [("successive_halving", True), ("null", False)])
+def test_the_cost_of_a_search_that_prunes_is_an_upper_end(tmp_path: Path, prune: str, said: bool) -> None:
+    path = tmp_path / "some.yaml"
+    path.write_text("study: some\ndata: gaussians8\nmethod: kl\n"
+                    f"search: {{prune: {prune}, space: {{step_size: {{log: [0.1, 0.3]}}}}}}\n")
+    spec = load(path)
+    [line] = [line for line in shown(spec, make_plan(spec, load_data("gaussians8"), 2, tmp_path)) if "cost" in line]
+    assert (", less what the search prunes, beside the start of Ray" in line) == said
+
+
 @pytest.mark.parametrize(("data", "coarse"), [("faces", True), ("digits", False), ("gaussians8", False)])
 def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, coarse: bool, tmp_path: Path,
                                                                    cache: Path) -> None:
