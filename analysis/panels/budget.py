@@ -29,8 +29,9 @@ class Budget(Panel):
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         return ("What each arm was given: sums over all replicates, the diverged and the pruned too. Particle "
                 "gradients are what the search's budgets are equal in; in the design a cell costs what its method "
-                "costs. Wall seconds are elapsed, once for the replicates that trained together. Lost: crashed, out of "
-                "memory, interrupted or unfinished. \u2265: MLflow holds no such cost of some pruned or lost trials.")
+                "costs, unless the study gives it a budget. Wall seconds are elapsed, once for the replicates that "
+                "trained together. Lost: crashed, out of memory, interrupted or unfinished. \u2265: MLflow holds no "
+                "such cost of some pruned or lost trials.")
 
 
 def budget_words(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
-from models.knobs import Knobs, Part, knob
+from models.knobs import LARGEST, Knobs, Part, knob
 from models.stability.law import Balance
 
 
@@ -75,10 +75,14 @@ class HParams(Knobs):
             cls.balance = HParams.balance  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
-        """A budget becomes the updates that it pays for, so that the same training is the same however it is said."""
+        """A budget becomes the updates that it pays for, and is forgotten: the same training is the same however it is
+        said. Raises ValueError where it pays for none."""
         if (budget := self.budget) is not None:
+            if not self.gradients_until(1) <= budget <= LARGEST:
+                raise ValueError(f"budget: found {budget!r}, expected a number from {self.gradients_until(1):,}, which "
+                                 f"one update costs, to {LARGEST:g}")
             object.__setattr__(self, "budget", None)  # frozen
-            object.__setattr__(self, "updates", bisect_right(range(2**53), budget, key=self.gradients_until) - 1)
+            object.__setattr__(self, "updates", _paid(self, budget))
 
     def balance(self) -> Balance | None:
         """The terms of the stability law (E13) of training with these knobs. None: no prediction. Not inherited."""
@@ -86,6 +90,7 @@ class HParams(Knobs):
 
     def gradients_until(self, update: int) -> int:
         """Particle-gradient evaluations of the first so many updates of one replicate: the currency of equal budgets.
+        It rises from update to update, and does not depend on `updates`.
 
         One evaluation is one backward pass through f (and g before it, or g alone) for one particle.
         """
@@ -104,11 +109,10 @@ class HParams(Knobs):
         """(knob, message) for values that are fine alone and wrong together. `given`: those that the user gave."""
         found, ema, updates = [], cls.now(given, "ema"), cls.now(given, "updates")
         if given.get("budget") is not None and "updates" in given:
-            found.append(("budget", f"found it and updates = {given['updates']}, expected one of the two"))
+            found.append(("budget", f"found it and updates = {given['updates']}, expected one of the two; null: none"))
         elif updates < 1:
-            one = cls(**{**_known(cls, given), "budget": None}).gradients_until(1)
-            found.append(("budget", f"found {given['budget']:g}, expected at least {one:,}, which one update costs"))
-            return found
+            one = _unpaid(cls, given).gradients_until(1)
+            return [("budget", f"found {given['budget']:g}, expected at least {one:,}, which one update costs")]
         if cls.now(given, "temperature_end") is not None and cls.now(given, "temperature") == 0:
             found.append(("temperature_end", "has no effect from temperature: 0, which no factor changes"))
         if ema is not None and ema >= updates:
@@ -131,9 +135,18 @@ class HParams(Knobs):
         """A knob's value: given, or its default; of updates those that a budget pays for. None for a knob that this
         method lacks."""
         if name == "updates" and given.get("budget") is not None:
-            return cls(**_known(cls, given)).updates
+            return _paid(_unpaid(cls, given), given["budget"])
         return given.get(name, getattr(cls, name, None))
 
 
-def _known(knobs: type[HParams], given: Mapping[str, Any]) -> dict[str, Any]:
-    return {f.name: given[f.name] for f in fields(knobs) if f.name in given}
+def _unpaid(knobs: type[HParams], given: Mapping[str, Any]) -> HParams:
+    """What is given, but for its budget."""
+    return knobs(**{f.name: given[f.name] for f in fields(knobs) if f.name in given and f.name != "budget"})
+
+
+def _paid(hp: HParams, budget: float) -> int:
+    """The most updates that cost no more."""
+    above = 1
+    while hp.gradients_until(above) <= budget:
+        above *= 2
+    return bisect_right(range(above), budget, key=hp.gradients_until) - 1

@@ -14,7 +14,7 @@ from study.schema.plan import ArmCost, Estimate, PhaseCost
 from study.schema.unit import PHASES, Configuration
 from study.spec import StudySpec
 from study.spec.knobs import METHODS, Range, coerce, with_network
-from study.spec.model import cells_of
+from study.spec.model import cells_of, fixed_in
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -135,6 +135,13 @@ def _corners(spec: StudySpec, arm: str) -> list[dict[str, Any]]:
 def most_updates(spec: StudySpec, arm: str) -> int:
     """Of an arm's longest trial."""
     return max(spec.arms[arm].hparams(values).updates for values in _corners(spec, arm))
+
+
+def paid_updates(spec: StudySpec, arm: str) -> tuple[int, int] | None:
+    """The fewest and the most updates that an arm's budget pays for; None without one."""
+    one, places = spec.arms[arm], [*fixed_in(spec, spec.arms[arm]), *(_corners(spec, arm) if spec.search else ())]
+    found = [one.hparams(values).updates for values in places if "budget" in one.said(values)]
+    return (min(found), max(found)) if found else None
 
 
 def _cost(spec: StudySpec, arm: str, values: Mapping[str, Any]) -> int:

@@ -43,12 +43,12 @@ def show_difference(spec: StudySpec, other: StudySpec, file: str, console: Conso
 def effective(spec: StudySpec, arm: Arm) -> dict[str, str]:
     """Every setting of an arm in the words of a spec, and what codes are compared by (`in_codes`); of a knob that the
     study varies all its values."""
-    places = [arm.full(values) for values in fixed_in(spec, arm)]
+    places = [arm.said(values) for values in fixed_in(spec, arm)]
     cells = places[:-1] if spec.search else places  # where what is searched has values
     ranges: dict[str, Range] = dict(spec.search.free[arm.name]) if spec.search else {}
     found = {"method": arm.method, "data": said([_data(spec.data)])}
-    for knob in places[0]:
-        fixed = said(place[knob] for place in (cells if knob in ranges else places))
+    for knob in dict.fromkeys(knob for place in places for knob in place):
+        fixed = said(place[knob] for place in (cells if knob in ranges else places) if knob in place)
         found[knob] = "; searched ".join(filter(None, [fixed, _range(ranges[knob]) if knob in ranges else ""]))
     return found | in_codes(spec, arm)
 

@@ -14,7 +14,7 @@ from models.cpus import rounds_fast
 from study.plan.budget import random_start
 from study.plan.cost import budgets
 from study.plan.memory import gib, most_at_once
-from study.plan.space import search_trials
+from study.plan.space import paid_updates, search_trials
 from study.schema.columns import DELTA_MED, DELTA_MIN, STEP_SIZE
 from study.schema.plan import LocalSpread, Plan
 from study.schema.unit import PHASES
@@ -61,6 +61,8 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
     console.print(table)
     for line in plan.in_codes():
         console.print(Text(line), soft_wrap=True)
+    if paid := _paid(spec):
+        console.print(Text(paid), soft_wrap=True)
     for phase in PHASES:
         if phase in plan.planned:
             p = plan.planned[phase]
@@ -170,6 +172,13 @@ def _arm_rows(plan: Plan, spec: StudySpec, arm: str) -> list[list[str]]:
     if rest := len(cells) - sum(int(row[2]) for row in rows):
         rows.append([f"{arm}, other knobs", spec.arms[arm].method, str(rest), *UNKNOWN])
     return rows
+
+
+def _paid(spec: StudySpec) -> str:
+    """How many updates budgets pay for; "" without one."""
+    found = {arm: ends for arm in spec.arms if (ends := paid_updates(spec, arm))}
+    each = (f"{arm} {low:,}" + (f" to {high:,}" if low < high else "") for arm, (low, high) in found.items())
+    return f"updates that the budget pays for: {', '.join(each)}" if found else ""
 
 
 def _bounds(limit: Iterable[float | None]) -> str:

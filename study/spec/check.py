@@ -93,7 +93,11 @@ def _study(reader: Reader, base: str, imports: dict[str, Imported]) -> StudySpec
     if not any(path == ("design",) for path, _ in reader.problems):
         data_known = kind and not any(path[:1] == ("data",) for path, _ in reader.problems)
         wrong = wrong_for_the_data(methods, fixed, phases, shape_of(kind, data)) if data_known else ()
-        for problem in [*wrong_together(methods, fixed, phases), *wrong, *same_cells(arms, design, search)]:
+        for problem in [*wrong_together(methods, fixed, phases), *wrong]:
+            reader.report(*problem)
+        if any(path[-1:] == ("budget",) for path, _ in reader.problems):
+            return None  # it pays for no update, so there are no cells
+        for problem in same_cells(arms, design, search):
             reader.report(*problem)
     _check_top(reader, confirm, design, search)
     compare_at = _compare_at(reader, arms.get(baseline), design)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 from models.methods.hparams import HParams
@@ -13,9 +13,10 @@ from study.schema.canonical import canonical
 from study.spec.branches import Placed
 from study.spec.knobs import METHODS, Range, coerce, with_network
 from study.spec.model import Arm, Design, Factor, Search, cells_of
-from study.spec.problems import Path
+from study.spec.problems import Path, dotted
 
 MAX_CELLS = 20_000  # of one arm, and of all together
+MAX_PLACES = 10_000  # of two searches, that are looked at one by one
 Places = Mapping[str, Mapping[str, Placed]]
 Problems = Iterator[tuple[Path, str]]
 
@@ -56,6 +57,8 @@ def wrong_together(methods: Mapping[str, str], fixed: Places, phases: Mapping[st
                 for knob, message in knobs.conflicts({**base, **row}):
                     culprit = knob if knob in here else "sigma" if knob == "step_size" and "sigma" in here else None
                     path = here[culprit].path if culprit else (phase,)
+                    if knob == "budget" and "updates" in here:
+                        message += f" (updates stands at {dotted(here['updates'].path)})"
                     if (path, knob) not in seen:
                         seen.add((path, knob))
                         yield path, message if culprit == knob else f"{knob} {message}"
@@ -127,7 +130,7 @@ def same_cells(arms: Mapping[str, Arm], design: Design | None, search: Search | 
             yield ("arms", second), (f"same configuration as arm {first} in {shared} of {len(cells[second])} cells "
                                      "of the design; change one of them")
         elif search and a.method == b.method:
-            same_fixed = a.full(search.fixed[first]) == b.full(search.fixed[second])
+            same_fixed = a.said(search.fixed[first]) == b.said(search.fixed[second])
             if same_fixed and search.free[first] == search.free[second]:
                 yield ("arms", second), f"same configuration and search space as arm {first}; change one of them"
             elif _may_meet(a, b, search):
@@ -141,8 +144,22 @@ def _may_meet(a: Arm, b: Arm, search: Search) -> bool:
     if any(r.kind == "float" for ranges in free for r in ranges.values()):
         return False
     sides = [arm.full(search.fixed[arm.name]) for arm in (a, b)]
-    return all(_meet(*(_finite(with_network(arm.method, side["network"]), knob, ranges.get(knob), side[knob])
-                       for arm, ranges, side in zip((a, b), free, sides, strict=True))) for knob in sides[0])
+    values = {knob: [_finite(with_network(arm.method, side["network"]), knob, ranges.get(knob), side[knob])
+                     for arm, ranges, side in zip((a, b), free, sides, strict=True)] for knob in sides[0]}
+    if any("budget" in arm.said(search.fixed[arm.name]) for arm in (a, b)):
+        del values["updates"]
+        return all(_meet(*both) for both in values.values()) and _updates_meet(a, b, search, values)
+    return all(_meet(*both) for both in values.values())
+
+
+def _updates_meet(a: Arm, b: Arm, search: Search, values: Mapping[str, Sequence[Sequence[Any]]]) -> bool:
+    """Whether a budget pays for as many updates in both arms somewhere where all else is the same. Of too many such
+    places it is taken for granted."""
+    common = {knob: [value for value in one if value in other] for knob, (one, other) in values.items()
+              if knob in METHODS[a.method].entering("cost")}
+    return math.prod(map(len, common.values())) > MAX_PLACES or any(
+        len({arm.hparams({**search.fixed[arm.name], **dict(zip(common, row, strict=True))}).updates
+             for arm in (a, b)}) == 1 for row in product(*common.values()))
 
 
 def _finite(method: str, knob: str, values: Range | None, fixed: Any) -> Sequence[Any]:

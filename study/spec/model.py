@@ -25,13 +25,14 @@ class Arm:
     knobs: Mapping[str, Any]
 
     def full(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Every knob of the method: `values` over the arm's knobs over the defaults."""
-        return asdict(self.hparams(values))
+        """Every knob of the method: `values` over the arm's knobs over the defaults. A budget is its updates."""
+        return {knob: value for knob, value in asdict(self.hparams(values)).items() if knob != "budget"}
 
-    def said(self) -> dict[str, Any]:
-        """Every knob in all phases; a budget in place of the updates that it pays for, which depend on the phase."""
-        given = {knob: value for knob, value in self.knobs.items() if knob == "budget" and value is not None}
-        return {knob: value for knob, value in self.full({}).items() if knob != "updates" or not given} | given
+    def said(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same, but for a budget: it stands in place of its updates, which depend on knobs that may vary."""
+        if (budget := {**self.knobs, **values}.get("budget")) is None:
+            return self.full(values)
+        return {"budget": budget, **{knob: value for knob, value in self.full(values).items() if knob != "updates"}}
 
     def hparams(self, values: Mapping[str, Any]) -> HParams:
         """The same as the dataclass of the method, and of its network."""
@@ -128,7 +129,7 @@ class StudySpec:
         return {
             "study": self.study, "question": self.question, "data": dict(self.data), "baseline": self.baseline,
             "compare_at": self.compare_at and dict(self.compare_at), "seed": self.seed, "primary": self.primary,
-            "arms": {name: {"method": arm.method, "knobs": arm.said()} for name, arm in self.arms.items()},
+            "arms": {name: {"method": arm.method, "knobs": arm.said({})} for name, arm in self.arms.items()},
             "design": self.design and {
                 "replicates": self.design.replicates,
                 "factors": {arm: [{"knobs": list(f.knobs), "rows": [list(row) for row in f.rows]} for f in factors]

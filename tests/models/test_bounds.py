@@ -116,6 +116,9 @@ def test_what_goes_together_is_said(method: str, given: dict[str, Any], knob: st
 def test_a_budget_is_as_many_updates_as_it_pays_for(method: str, given: dict[str, Any], mcmc_steps: int) -> None:
     kind = find("method", method).Knobs
     hp = kind(budget=2e5, mcmc_steps=mcmc_steps, **given)
+    for bad in (0.0, hp.gradients_until(1) - 1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"budget: found .*, expected a number from [\d,]+, which one update"):
+            kind(budget=bad, mcmc_steps=mcmc_steps, **given)
     assert hp.gradients_until(hp.updates) <= 2e5 < hp.gradients_until(hp.updates + 1) and hp.budget is None
     assert hp == kind(updates=hp.updates, mcmc_steps=mcmc_steps, **given)
     assert kind.now({"budget": 2e5, "mcmc_steps": mcmc_steps, **given}, "updates") == hp.updates

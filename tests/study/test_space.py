@@ -23,6 +23,7 @@ from study.plan.space import (
     design_configurations,
     estimate,
     most_updates,
+    paid_updates,
     search_trials,
     suggest,
 )
@@ -80,7 +81,7 @@ def test_every_cell_once() -> None:
 def test_a_configuration_is_complete() -> None:
     cell = design_configurations(loads(GRID))[0]
     assert cell.data == {"name": "digits", "size": 8} and cell.phase == "design"
-    assert tuple(cell.knobs) == KNOBS[cell.method]
+    assert tuple(cell.knobs) == tuple(knob for knob in KNOBS[cell.method] if knob != "budget")  # which is updates
     assert METHODS[cell.method](**cell.knobs).updates == 10
 
 
@@ -294,7 +295,7 @@ def test_budgets_of_a_search_are_equal_in_gradients_not_in_trials() -> None:
         assert set(same.values()) == {spec.search.trials}
 
 
-@pytest.mark.parametrize("knob", sorted({k for knobs in KNOBS.values() for k in knobs}))
+@pytest.mark.parametrize("knob", sorted({k for knobs in KNOBS.values() for k in knobs} - {"budget"}))
 def test_every_knob_that_costs_is_counted(knob: str) -> None:
     """What a knob says that it enters, against what gradients_until really depends on."""
     for cls in METHODS.values():
@@ -346,8 +347,36 @@ def test_a_phase_does_not_vary_its_budget() -> None:
         "kl": 223, "kl-long": 446}
 
 
+@pytest.mark.parametrize(("budgets", "steps", "meet"), [
+    ((2000, 2100), "{int: [3, 5]}", False), ((2000, 2120), "{int: [24, 26]}", True),
+    ((2000, 2000), "{int: [3, 5]}", True), ((2000, 2100), "{log: [3, 5]}", False),
+    ((2000, 2100), "20", True), ((2000, 3000), "20", False)])
+def test_two_searches_with_budgets_meet_where_these_pay_for_as_many_updates(
+        budgets: tuple[int, int], steps: str, meet: bool) -> None:
+    """In the second, with 25 steps, both have 9 updates of 8 particles; in the fifth both have 11."""
+    text = f"""{HEAD}
+arms: {{a: {{method: kl, budget: {budgets[0]}}}, b: {{method: kl, budget: {budgets[1]}}}}}
+train: {{batch_size: 8}}
+search: {{space: {{mcmc_steps: {steps}, lr_f: {{choice: [0.001, 0.002]}}}}}}
+"""
+    updates = [{METHODS["kl"](budget=one, batch_size=8, mcmc_steps=t).updates for t in (
+        [20] if steps == "20" else [3, 4, 5] if "3" in steps else [24, 25, 26])} for one in budgets]
+    assert bool(updates[0] & updates[1]) == meet or budgets[0] == budgets[1]
+    if meet:
+        with pytest.raises(SpecError, match=r"same configuration"):
+            loads(text)
+    else:
+        loads(text)
+
+
+def test_the_plan_says_how_many_updates_a_budget_pays_for() -> None:
+    spec = loads(GRID.replace("{updates: 10}", "{kl: {budget: 1.0e+6}}"))
+    assert [paid_updates(spec, arm) for arm in spec.arms] == [(710, 2232), None]
+
+
 @pytest.mark.parametrize(("train", "said"), [
-    ("{budget: 1.0e+6, updates: 10}", "train.budget: found it and updates = 10, expected one of the two"),
+    ("{budget: 1.0e+6, updates: 10}",
+     "train.budget: found it and updates = 10, expected one of the two; null: none (updates stands at train.updates)"),
     ("{budget: 100}", "train.budget: found 100, expected at least 448, which one update costs"),
     ("{budget: none}", "train.budget: found 'none', expected a number > 0 or null"),
     ("{budget: 1.0e+6, ema: 1000}", "train.ema: found 1000, expected a half-life below updates = 710")])

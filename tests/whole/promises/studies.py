@@ -98,7 +98,7 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
 
 def _length(row: Row, number: int) -> Tree:
     """Of training: in some rows by its cost."""
-    return {"budget": BUDGET} if number % 3 == 1 and not row.get("prune") else {"updates": UPDATES[row.get("prune")]}
+    return {"budget": BUDGET} if number % 4 == 0 and not row.get("prune") else {"updates": UPDATES[row.get("prune")]}
 
 
 def _words(method: str, row: Row) -> Tree:

@@ -94,7 +94,7 @@ def test_every_data_set_method_measure_and_knob_is_in_a_row(trees: list[dict[str
     knobs: dict[str, dict[str, set[Any]]] = {method: {} for method in METHODS}
     for spec in specs:
         for arm in spec.arms.values():
-            for knob, value in arm.full({}).items():
+            for knob, value in arm.said({}).items():
                 knobs[arm.method].setdefault(knob, set()).add(value)
     of_networks = {f.name: set(expected(f, get_type_hints(kind))[1]) for name in NETWORKS if (kind := own_knobs(name))
                    for f in fields(kind)}
