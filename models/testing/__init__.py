@@ -146,6 +146,13 @@ class MethodContract:
                 cost = [one.gradients_until(one.updates) for one in (hp, base)]
                 assert cost[0] == cost[1] or field.name in base.entering("cost"), field.name
 
+    def test_a_budget_is_the_updates_that_it_pays_for(self) -> None:
+        base = tiny.knobs(self.method)
+        for updates in (1, 7, 100):
+            cost = base.gradients_until(updates)
+            assert base.gradients_until(updates - 1) < cost < base.gradients_until(updates + 1)
+            assert dataclasses.replace(base, budget=float(cost)) == dataclasses.replace(base, updates=updates)
+
     def test_half_precision_changes_sampling_and_still_trains(self) -> None:
         full, half = (tiny.trained(self.method, tiny.IMAGES, [0], precision=p) for p in ("fp32", "bf16"))
         assert half.alive.all() and not torch.equal(tiny.weights(full, 0), tiny.weights(half, 0))

@@ -62,6 +62,18 @@ class Costly(Centred):
     Knobs = CostlyKnobs
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeedlessKnobs(CentredKnobs):
+    def __post_init__(self) -> None:
+        """Takes the place of what makes a budget updates."""
+
+
+class Heedless(Centred):
+    """Trains as long as ever, whatever its budget."""
+
+    Knobs = HeedlessKnobs
+
+
 class Global(Centred):
     """Draws from the global generator."""
 
@@ -111,6 +123,7 @@ def test_a_correct_method_with_a_knob_of_its_own_and_no_flow_passes() -> None:
     (Idle, "test_every_knob_changes_the_result"), (Global, "test_the_global_generators_do_not_matter"),
     (Mixing, "test_fused_replicates_of_an_mlp_equal_solo_bit_for_bit"),
     (Swapped, "test_a_small_step_of_f_lowers_the_loss_it_descends"),
+    (Heedless, "test_a_budget_is_the_updates_that_it_pays_for"),
     (Costly, "test_a_knob_moves_the_balance_or_the_cost_only_where_it_says_that_it_enters")])
 def test_a_broken_method_fails(method: type, title: str) -> None:
     [check] = [check for of, check in checks(method) if of == title]
