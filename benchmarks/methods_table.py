@@ -11,8 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.reproduced import best_of_arms
+from study.spec import load
 
-REPORTS = Path(__file__).resolve().parents[1] / "docs" / "reports"
+ROOT = Path(__file__).resolve().parents[1]
+REPORTS, SPEC = ROOT / "docs" / "reports", ROOT / "search_spaces" / "reference.yaml"
 PREFIX = "reference-"
 
 
@@ -20,8 +22,7 @@ def table(folders: Sequence[Path]) -> str:
     """As Markdown: a row an arm, a column a study, of each arm's best confirmed setting the mean of the primary measure
     over survivors with its 95 % interval, and how many seeds diverged."""
     columns = {folder.name.removeprefix(PREFIX): best_of_arms(folder).apply(_cell, axis=1) for folder in folders}
-    arms = dict.fromkeys(arm for column in columns.values() for arm in column.index)  # of the first study first
-    return pd.DataFrame(columns).reindex(list(arms)).fillna("").rename_axis("").to_markdown()
+    return pd.DataFrame(columns).reindex(list(load(SPEC).arms)).fillna("").rename_axis("").to_markdown()
 
 
 def _cell(best: pd.Series) -> str:

@@ -7,9 +7,10 @@ import pandas as pd
 from analysis.panels.cell_tables import BOLD, NOTE, SHOWN, Every, every_frame, shown
 from analysis.panels.compared import compared_words
 from analysis.panels.panel import Table
-from analysis.read.study import Study
+from analysis.read.study import CELL, Study
 from analysis.stats.comparisons import confirm_comparisons, confirmed_cells, not_separable_from_best
-from analysis.text.formatting import count
+from analysis.stats.searched import searched
+from analysis.text.formatting import DASH, count
 
 
 class Confirmed(Every):
@@ -27,7 +28,7 @@ class Confirmed(Every):
         tests = confirm_comparisons(study)
         second = [] if tests.empty else [Table("confirm_comparisons", compared_words(tests, study),
                                                tests.drop(columns="test"))]
-        return [*super().tables(study, frame), *second]
+        return [*super().tables(study, frame), *second, *_settings(study, frame)]
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         tests = confirm_comparisons(study)
@@ -36,4 +37,17 @@ class Confirmed(Every):
         m = int(tests["family"].iloc[0])
         return NOTE + (BOLD if frame["bold"].any() else "") + (
             " Second table: each against the baseline, as in the design; Holm over the "
-            f"{count(m, 'comparison')} that the plan confirms.")
+            f"{count(m, 'comparison')} that the plan confirms.") + (
+            " Last: the settings of each, of the knobs that the study varies." if study.plan.further else "")
+
+
+def _settings(study: Study, frame: pd.DataFrame) -> list[Table]:
+    """With what each confirmed configuration was trained, where that is more than step size and MCMC steps."""
+    trials = study.trials.drop_duplicates("config_hash").set_index("config_hash").loc[frame["config_hash"]]
+    found = searched(study, trials)
+    if not set(found) - {*CELL}:
+        return []
+    found = pd.concat([trials[["arm"]], found], axis=1)
+    words = found.map(lambda value: DASH if value is None or value != value else
+                      f"{value:.4g}" if isinstance(value, float) else str(value))
+    return [Table("confirm_settings", words.reset_index(drop=True), found.reset_index())]

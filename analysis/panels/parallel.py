@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +19,7 @@ from analysis.panels.palette import PAPER, RULE, SOFT, colours, markers
 from analysis.panels.panel import Figure, Panel
 from analysis.read.study import Study
 from analysis.stats.cells import summaries
+from analysis.stats.searched import searched
 from analysis.text.formatting import count
 
 BEST = 3  # trials of an arm that are drawn on top
@@ -68,15 +68,13 @@ def trials(study: Study) -> pd.DataFrame:
     finals = study.finals[study.finals["phase"] == "search"]
     found = summaries(finals, [study.primary])[["config_hash", "rate", "mean", "n"]]
     every = study.trials[study.trials["phase"] == "search"].drop_duplicates("config_hash")
-    frame = every[["arm", "config_hash", "status", "settings"]].merge(found, "left", "config_hash")
+    frame = every[["arm", "base_arm", "config_hash", "status", "settings"]].merge(found, "left", "config_hash")
     frame = frame[frame["n"].notna() | (frame["status"] == "pruned")]
     ended = np.where(frame["n"] > 0, "finished", "diverged")
     frame = frame.assign(outcome=np.where(frame["n"].isna(), "pruned", ended))
     frame = frame.sort_values(["rate", "mean"], ascending=[True, study.lower_is_better], ignore_index=True)
-    idle = study.plan.search.idle if study.plan.search else {}
-    settings = pd.DataFrame([{knob: value for knob, value in json.loads(text).items() if knob not in idle.get(arm, ())}
-                             for arm, text in zip(frame["arm"], frame["settings"], strict=True)], index=frame.index)
-    varied = [k for k in study.plan.factors if k in settings and _varies(settings[k])]
+    settings = searched(study, frame)
+    varied = [k for k in settings if _varies(settings[k])]
     return pd.concat([frame[["arm", "config_hash"]], settings[varied], frame[["mean", "outcome"]]], axis=1).assign(
         rank=frame.groupby("arm").cumcount() + 1)
 

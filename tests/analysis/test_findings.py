@@ -14,7 +14,7 @@ from analysis.page import about
 from analysis.panels.cell_tables import every_frame, main_frame, main_words
 from analysis.panels.confirmed import Confirmed
 from analysis.panels.limits import limit_words
-from analysis.read.study import Study
+from analysis.read.study import CELL, Study
 from analysis.stats import cells as tables
 from analysis.stats import limits
 from analysis.stats.comparisons import confirm_comparisons, confirmed_cells
@@ -82,6 +82,22 @@ def test_the_table_of_the_confirm_phase_has_bold_and_its_tests():
     assert (first.name, second.name) == ("confirm_cells", "confirm_comparisons") and "Bold" in caption
     assert first.words is not None and [first.words.loc[i, "arm"] for i, _ in first.words.attrs["bold"]] == ["a", "b"]
     assert second.numbers["arm"].tolist() == ["a", "b"] and "Holm over the 2 comparisons" in caption
+
+
+def test_the_settings_of_what_was_confirmed_stand_beside_it():
+    values: Values = {("kl", 0.1, 5): flat(2), ("a", 0.2, 5): flat(1)}
+    arms = {"kl": {"fixed": {"lr_f": 0.00123456, "jko_weight": 0.5}}, "a": {"fixed": {"lr_f": 0.002}}}
+    search = {"sampler": "tpe", "arguments": {}, "prune": None, "objectives": ["kid"], "directions": ["minimize"],
+              "diverged_value": {}, "log": [], "idle": {"kl": ["jko_weight"]}}
+    toy = fresh(values, arms=arms, search=search, factors=[*CELL, "lr_f", "jko_weight"])
+    last = Confirmed().tables(toy, Confirmed().frame(toy))[-1]
+    assert last.name == "confirm_settings" and last.words is not None
+    assert last.words[["arm", "lr_f"]].to_numpy().tolist() == [["a", "0.002"], ["kl", "0.001235"]]
+    assert "jko_weight" not in last.words, "no arm has it with an effect"
+    assert last.numbers["lr_f"].tolist() == [0.002, 0.00123456]
+    few = fresh(values)
+    assert [table.name for table in Confirmed().tables(few, Confirmed().frame(few))] == [
+        "confirm_cells", "confirm_comparisons"]
 
 
 def test_confirm_of_few_seeds_claims_nothing():

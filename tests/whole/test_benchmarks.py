@@ -12,7 +12,7 @@ import torch
 
 from analysis.read.load import read
 from analysis.read.store import Store
-from benchmarks import law_figure, peers, reproduced, speed
+from benchmarks import law_figure, methods_table, peers, reproduced, speed
 from models.methods.method import build
 from models.networks.choice import score_network
 from models.noise import generators_for
@@ -47,6 +47,14 @@ def test_a_report_is_compared_with_that_of_another_run(tmp_path: Path, capsys: p
     assert reproduced.main([str(tmp_path / "one"), str(tmp_path / "rounded")]) == 0
     assert reproduced.main([str(tmp_path / "one"), str(tmp_path / "moved")]) == 1
     assert "0.05 [0.04, 0.06], 0/8 diverged" in capsys.readouterr().out, "of kl the setting that lost none"
+
+
+def test_the_page_of_the_evidence_has_the_table_that_its_reports_give(capsys: pytest.CaptureFixture[str],
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["methods_table"])
+    methods_table.main()
+    page = (methods_table.REPORTS / "README.md").read_text(encoding="utf-8")
+    assert f"<!-- methods -->\n{capsys.readouterr().out}<!-- end -->" in page
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 8, 8), (3, 28, 28)])
