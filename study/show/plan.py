@@ -16,7 +16,7 @@ from study.plan.cost import budgets
 from study.plan.memory import gib, most_at_once
 from study.plan.space import paid_updates, search_trials
 from study.schema.columns import DELTA_MED, DELTA_MIN, STEP_SIZE
-from study.schema.plan import LocalSpread, Plan
+from study.schema.plan import LocalSpread, Plan, PlannedMemory
 from study.schema.unit import PHASES
 from study.show.progress import duration, span
 from study.spec import StudySpec
@@ -88,12 +88,8 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
         hours = " to ".join(dict.fromkeys(f"{end:.3g}" for end in each))
         console.print(Text(f"on GPUs: {hours} device-hours, if one does what {GPU_AS_CORES} such CPUs do: a guess, "
                            "nothing was measured on a GPU"), soft_wrap=True)
-    if (most := plan.memory) is not None:
-        at_once = most_at_once(most, spec.resources.gpu, plan.estimate.cpus)
-        console.print(Text(f"memory: {gib(most.bytes)} at the peak of the largest unit (arm {most.arm}, "
-                           f"{most.replicates} replicates), up to half as much again for kernels; beside it torch and "
-                           "data" + (f"; {at_once} of them at once, as this machine holds no more"
-                                     if at_once != plan.estimate.cpus else "")), soft_wrap=True)
+    if plan.memory is not None:
+        console.print(Text(_memory(plan.memory, spec, plan)), soft_wrap=True)
     if not plan.spread.n:
         console.print(Text("in the plane both limits come from the density's own local standard deviation"))
 
@@ -172,6 +168,13 @@ def _arm_rows(plan: Plan, spec: StudySpec, arm: str) -> list[list[str]]:
     if rest := len(cells) - sum(int(row[2]) for row in rows):
         rows.append([f"{arm}, other knobs", spec.arms[arm].method, str(rest), *UNKNOWN])
     return rows
+
+
+def _memory(most: PlannedMemory, spec: StudySpec, plan: Plan) -> str:
+    at_once = most_at_once(most, spec.resources.gpu, plan.estimate.cpus)
+    return (f"memory: {gib(most.bytes)} at the peak of the largest unit (arm {most.arm}, {most.replicates} replicates), "
+            "up to half as much again for kernels; beside it torch and data"
+            + (f"; {at_once} of them at once, as this machine holds no more" if at_once != plan.estimate.cpus else ""))
 
 
 def _paid(spec: StudySpec) -> str:
