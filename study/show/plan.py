@@ -172,8 +172,8 @@ def _arm_rows(plan: Plan, spec: StudySpec, arm: str) -> list[list[str]]:
 
 def _memory(most: PlannedMemory, spec: StudySpec, plan: Plan) -> str:
     at_once = most_at_once(most, spec.resources.gpu, plan.estimate.cpus)
-    return (f"memory: {gib(most.bytes)} at the peak of the largest unit (arm {most.arm}, {most.replicates} replicates), "
-            "up to half as much again for kernels; beside it torch and data"
+    return (f"memory: {gib(most.bytes)} at the peak of the largest unit (arm {most.arm}, {most.replicates} "
+            "replicates), up to half as much again for kernels; beside it torch and data"
             + (f"; {at_once} of them at once, as this machine holds no more" if at_once != plan.estimate.cpus else ""))
 
 
