@@ -19,8 +19,8 @@ PREFIX = "reference-"
 
 
 def table(folders: Sequence[Path]) -> str:
-    """As Markdown: a row an arm, a column a study, of each arm's best confirmed setting the mean of the primary measure
-    over survivors with its 95 % interval, and how many seeds diverged."""
+    """As Markdown: one row per arm, one column per study. A cell has the mean of the primary measure over survivors
+    with its 95 % interval, at the arm's best confirmed setting, and how many seeds diverged."""
     columns = {folder.name.removeprefix(PREFIX): best_of_arms(folder).apply(_cell, axis=1) for folder in folders}
     return pd.DataFrame(columns).reindex(list(load(SPEC).arms)).fillna("").rename_axis("").to_markdown()
 

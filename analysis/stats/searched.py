@@ -10,8 +10,8 @@ from analysis.read.study import Study
 
 
 def searched(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
-    """A column a knob that the study varies, in rows as `trials`; None or NaN where an arm has no such knob, or it has
-    no effect there. trials: rows of `Study.trials`."""
+    """One column per knob that the study varies, in rows as `trials`; None or NaN where an arm has no such knob, or
+    where it has no effect. trials: rows of `Study.trials`."""
     idle = study.plan.search.idle if study.plan.search else {}
     rows = [{knob: value for knob, value in json.loads(text).items() if knob not in idle.get(arm, ())}
             for arm, text in zip(trials["base_arm"], trials["settings"], strict=True)]

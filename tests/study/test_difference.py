@@ -56,6 +56,15 @@ def test_every_value_that_a_study_gives_a_knob_is_told_and_what_codes_are_compar
     assert effective(both, both.arms["kl"])["step_size"] == "0.1, 0.2; searched 0.05 to 0.5"
 
 
+def test_a_budget_stands_in_place_of_the_updates_that_it_pays_for() -> None:
+    budget, updates = (ONE.replace("train: {", f"train: {{{length}, ") for length in ("budget: 1.0e+6", "updates: 300"))
+    mine, its = (effective(one, one.arms["kl"]) for one in (spec(budget), spec(updates)))
+    assert mine["budget"] == "1e+06" and "updates" not in mine and its["updates"] == "300" and "budget" not in its
+    other = budget.replace("1.0e+6", "1.001e+6")  # as many updates at some steps
+    assert "budget" in shown(budget, other) and "as kl of other.yaml" not in shown(budget, other)
+    assert "as kl of other.yaml" in shown(budget, budget)
+
+
 def test_arms_meet_by_name_or_all_meet_the_only_one() -> None:
     text = shown(ONE, PRESET)
     assert "arm kl of one, and coopnets of preset" in text and "arm hot of one, and coopnets of preset" in text

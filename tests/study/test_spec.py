@@ -127,7 +127,8 @@ def test_resolved_is_json_and_complete() -> None:
     assert resolved["search"]["space"]["kl"] == {
         "width": 4, "step_size": {"float": [0.1, 1.0], "log": True}, "chain": {"choice": ["noise", "data"]}}
     assert resolved["design"]["factors"]["jko"] == [{"knobs": ["step_size"], "rows": [[0.1], [0.2]]}]
-    assert resolved["arms"]["jko"] == {"method": "jko", "knobs": found.arms["jko"].full({})}
+    assert resolved["arms"]["jko"] == {"method": "jko", "knobs": {
+        knob: value for knob, value in dataclasses.asdict(JKOKnobs()).items() if knob != "budget"}}
     assert resolved["confirm"] == {"top": 3, "replicates": 10}
 
 
