@@ -12,6 +12,7 @@ from pathlib import Path
 from analysis.read.address import without_password
 from analysis.read.provenance import Provenance
 from analysis.text.formatting import count, listed, number
+from study.schema.bound import bounds_text
 from study.schema.plan import Plan
 
 DIFF_SHOWN = 60_000  # characters of a diff on the page; the launch's run holds all of it
@@ -54,6 +55,7 @@ def _search(plan: Plan) -> str:
         SAMPLERS.get(search.sampler, search.sampler) + (f" with {', '.join(given)}" if given else ""),
         f"{count(sizes.configurations, 'trial')} of {count(sizes.replicates, 'replicate')}" if sizes else "",
         f"objective: {listed(search.objectives)}", f"pruning: {prune}",
+        f"constraint: {bounds_text(search.constraints)}, on each replicate" if search.constraints else "",
         f"a diverged replicate counts as {listed(said)}" if said else ""]))
 
 

@@ -19,6 +19,7 @@ from analysis.panels.palette import PAPER, RULE, SOFT, colours, markers
 from analysis.panels.panel import Figure, Panel
 from analysis.read.study import Study
 from analysis.stats.cells import summaries
+from analysis.stats.objectives import excess
 from analysis.stats.searched import searched
 from analysis.text.formatting import count
 
@@ -62,17 +63,19 @@ class Parallel(Panel):
 
 
 def trials(study: Study) -> pd.DataFrame:
-    """A row per search trial that finished or was pruned, the best first: `arm`, a column per knob that the search
-    varied (NaN or None where the arm has no such knob), `mean` of the primary over survivors, `outcome` (finished,
-    diverged: all replicates; pruned), and its `rank` in its arm."""
+    """A row per search trial that finished or was pruned, the best first, of those that keep the constraints: `arm`, a
+    column per knob that the search varied (NaN or None where the arm has no such knob), `mean` of the primary over
+    survivors, `outcome` (finished, diverged: all replicates; pruned), and its `rank` in its arm."""
     finals = study.finals[study.finals["phase"] == "search"]
     found = summaries(finals, [study.primary])[["config_hash", "rate", "mean", "n"]]
     every = study.trials[study.trials["phase"] == "search"].drop_duplicates("config_hash")
     frame = every[["arm", "base_arm", "config_hash", "status", "settings"]].merge(found, "left", "config_hash")
     frame = frame[frame["n"].notna() | (frame["status"] == "pruned")]
     ended = np.where(frame["n"] > 0, "finished", "diverged")
-    frame = frame.assign(outcome=np.where(frame["n"].isna(), "pruned", ended))
-    frame = frame.sort_values(["rate", "mean"], ascending=[True, study.lower_is_better], ignore_index=True)
+    frame = frame.assign(outcome=np.where(frame["n"].isna(), "pruned", ended),
+                         excess=frame["config_hash"].map(excess(study)))
+    frame = frame.sort_values(["rate", "excess", "mean"], ascending=[True, True, study.lower_is_better],
+                              ignore_index=True)
     settings = searched(study, frame)
     varied = [k for k in settings if _varies(settings[k])]
     return pd.concat([frame[["arm", "config_hash"]], settings[varied], frame[["mean", "outcome"]]], axis=1).assign(

@@ -16,7 +16,9 @@ from analysis.panels.palette import PAPER, SOFT, colours, markers
 from analysis.panels.panel import Figure, Panel
 from analysis.read.study import Study
 from analysis.stats.cells import summaries
+from analysis.stats.objectives import excess
 from analysis.text.formatting import count
+from study.schema.bound import bounds_text
 
 
 class Search(Panel):
@@ -25,13 +27,15 @@ class Search(Panel):
     name, title, wide = "search", "Search, shown as search", True
 
     def frame(self, study: Study) -> pd.DataFrame:
-        return summaries(study.finals[study.finals["phase"] == "search"], [study.primary])
+        found = summaries(study.finals[study.finals["phase"] == "search"], [study.primary])
+        return found.assign(excess=found["config_hash"].map(excess(study))) if study.plan.constraints else found
 
     def plot(self, study: Study, frame: pd.DataFrame, ax: Axes) -> None:
         pruned = _pruned(study)
         search_trials(frame, pruned, ax, measure=study.primary, arms=study.arms)
         extra = [axes.mark(m, words) for m, words, some in (
-            ("x", "all replicates diverged", (frame["n"] == 0).any()), ("o", "open: pruned", len(pruned))) if some]
+            ("x", "all replicates diverged", (frame["n"] == 0).any()), ("o", "open: pruned", len(pruned)),
+            ("o", "pale: misses a constraint", _missed(frame[frame["n"] > 0]).any())) if some]
         axes.legend(study.arms, ax, present=[a for a in study.arms if a in {*frame["arm"], *pruned["arm"]}],
                     extra=extra)
         axes.say_n(ax, [len(frame) + len(pruned)], "trials; beside a mark: its MCMC steps")
@@ -42,8 +46,15 @@ class Search(Panel):
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         return (f"{count(len(frame), 'finished trial')} with {replicates(study, 'search')} each and "
                 f"{len(_pruned(study))} pruned, where the sampler chose to look; the number beside a mark is its MCMC "
-                "steps. Upper edge: all replicates diverged (cross) or pruned (open). Points are not independent draws "
-                "and carry no claim.")
+                "steps. Upper edge: all replicates diverged (cross) or pruned (open). "
+                + (f"Pale: {count(int(_missed(frame).sum()), 'trial')} of which a replicate diverged or does not keep "
+                   f"{bounds_text(study.plan.constraints)}. " if study.plan.constraints else "")
+                + "Points are not independent draws and carry no claim.")
+
+
+def _missed(frame: pd.DataFrame) -> pd.Series:
+    """Of each trial whether it misses a constraint."""
+    return frame["excess"] > 0 if "excess" in frame else pd.Series(False, frame.index)
 
 
 def _pruned(study: Study) -> pd.DataFrame:
@@ -51,19 +62,20 @@ def _pruned(study: Study) -> pd.DataFrame:
 
 
 def search_trials(frame: pd.DataFrame, pruned: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]) -> Axes:
-    """Search, shown as search: each finished trial's mean at its step size, its MCMC steps beside it; on the upper
-    edge a cross where all seeds diverged and an open mark where the trial was pruned.
+    """Search, shown as search: each finished trial's mean at its step size, its MCMC steps beside it, pale where it
+    misses a constraint; on the upper edge a cross where all seeds diverged and an open mark where the trial was pruned.
 
-    frame: `summaries` of the search phase; pruned: rows of `Study.trials`.
+    frame: `summaries` of the search phase, with `excess` where it has constraints; pruned: rows of `Study.trials`.
     """
     colour, marker = colours(arms), markers(arms)
     for arm in arms:
         own = frame[frame["arm"] == arm]
         gone = own[own["n"] == 0]
         own = own[own["n"] > 0]
-        [line] = ax.plot(own["step_size"], own["mean"], marker=marker[arm], ls="", ms=6, color=colour[arm], mec=PAPER,
-                         gid="finished")
-        name_marks(line, own)
+        for some, alpha in ((own[~_missed(own)], 1.0), (own[_missed(own)], 0.35)):
+            [line] = ax.plot(some["step_size"], some["mean"], marker=marker[arm], ls="", ms=6, color=colour[arm],
+                             mec=PAPER, alpha=alpha, gid="finished" if alpha == 1 else "missed")
+            name_marks(line, some)
         for x, y, steps in zip(own["step_size"], own["mean"], own["mcmc_steps"], strict=True):
             ax.annotate(f"{steps:g}", (x, y), xytext=(5, 3), textcoords="offset points", fontsize=6.5, color=SOFT)
         stopped = pruned[pruned["arm"] == arm]

@@ -82,8 +82,8 @@ def _renamed(study: Study) -> Study:
 
 
 def _searched(searches: Sequence[PlannedSearch]) -> PlannedSearch | None:
-    """One search of all arms; None where studies searched for different objectives, which nothing compares."""
-    if len({(*s.objectives, *s.directions) for s in searches}) != 1:
+    """One search of all arms; None where studies searched for different things, which nothing compares."""
+    if len({(*s.objectives, *s.directions, *s.constraints.items()) for s in searches}) != 1:
         return None
     return searches[0].model_copy(update={
         "log": sorted({knob for s in searches for knob in s.log}),

@@ -1,4 +1,4 @@
-"""A search with several objectives: the values of each finished trial, and which of them none beats."""
+"""What a search is after: the values of each finished trial's objectives, which of them none beats, its constraints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def objective_values(study: Study) -> pd.DataFrame:
     `diverged`, `config_hash`, and `front`, whether no other trial beats it. The front first, by the first objective.
 
     An objective is a mean over all replicates. One that diverged, or lacks the measure, counts as the plan's diverged
-    value; where that is null (costs) its own value counts. Empty with fewer than two objectives.
+    value; where that is null (costs) its own value counts. What misses a constraint is not in the front and keeps none
+    out of it. Empty with fewer than two objectives.
     """
     plan, names, found = study.plan.search, study.plan.objectives, []
     if plan is None or len(names) < 2:
@@ -33,8 +34,24 @@ def objective_values(study: Study) -> pd.DataFrame:
         return pd.DataFrame()
     frame = pd.DataFrame(found)
     smaller = [way == "minimize" for way in plan.directions]
-    frame["front"] = unbeaten((frame[names].to_numpy(float) * np.where(smaller, 1, -1)).tolist())
+    kept = frame["config_hash"].map(excess(study)).to_numpy() == 0
+    front = iter(unbeaten((frame.loc[kept, names].to_numpy(float) * np.where(smaller, 1, -1)).tolist()))
+    frame["front"] = [bool(keeps) and next(front) for keeps in kept]
     return frame.sort_values(["front", *names, "config_hash"], ascending=[False, *smaller, True], ignore_index=True)
+
+
+def excess(study: Study) -> pd.Series:
+    """By config_hash, by how much each finished trial of the search misses its constraints: 0 where it keeps all."""
+    search = study.finals[study.finals["phase"] == "search"]
+    return pd.Series({str(config_hash): sum(max(0.0, bound.excess(_survivors(own, name)))
+                                            for name, bound in study.plan.constraints.items())
+                      for config_hash, own in search.groupby("config_hash")}, dtype=float)
+
+
+def _survivors(own: pd.DataFrame, name: str) -> list[float | None]:
+    """Of each replicate its value; None where it diverged or has none."""
+    values = own[name].where(~own["diverged"]) if name in own else pd.Series(np.nan, own.index)
+    return [None if np.isnan(v) else float(v) for v in values]
 
 
 def _mean(own: pd.DataFrame, name: str, diverged_value: float | None) -> float:

@@ -103,6 +103,7 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path, say: Say 
             diverged_value={arm: diverged_values(spec, arm, data, metrics) for arm in spec.arms},
             idle={name: sorted(idle(arm.method, arm.full(spec.search.fixed[name])) & {*_factors(spec)})
                   for name, arm in spec.arms.items()},
+            constraints=dict(spec.search.constraints),
             log=sorted({knob for free in spec.search.free.values() for knob, r in free.items() if r.log})))
 
 

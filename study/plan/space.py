@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 def configuration(spec: StudySpec, phase: str, arm: str, values: Mapping[str, Any]) -> Configuration:
     """One trial's configuration: the arm's knobs with `values` over them, defaults filled in.
 
-    A search has no long run, which would cost it trials, unless an objective is measured there.
+    A search has no long run, which would cost it trials, unless an objective or a constraint is measured there.
     """
     evaluation = spec.evaluation
-    if phase == "search" and spec.search and not any(name.endswith("_long") for name in spec.search.objectives):
+    if phase == "search" and spec.search and not any(
+            name.endswith("_long") for name in (*spec.search.objectives, *spec.search.constraints)):
         evaluation = replace(evaluation, long_run=0)
     method, knobs = spec.arms[arm].method, spec.arms[arm].full(values)
     own = any(":" in str(name) for name in (method, knobs["network"], spec.data.get("name", ""), *evaluation.measures))

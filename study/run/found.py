@@ -26,7 +26,7 @@ class Found:
 def find(spec: StudySpec, plan: Plan, store: Store, read_only: bool = False) -> Found:
     """Read the storage once. Damaged units lose their manifests and run again, and checkpoints that nobody will
     continue go, unless `read_only`: then another launch may hold the study."""
-    results = Results(store, spec.primary, plan.signs, plan.diverged_values)
+    results = Results(store, spec.primary, plan.signs, plan.diverged_values, plan.constraints)
     done = []
     for unit, manifest in store.done_units(tidy=not read_only):
         if not read_only and store.discard_if_damaged(unit, manifest):

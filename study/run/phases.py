@@ -58,6 +58,7 @@ def best(spec: StudySpec, arm: str, results: Results, phase: str) -> list[Config
     """An arm's configurations of a phase, best first: by what its search was told, else by the primary measure.
 
     Of several objectives the Pareto set comes first, then that of the others, each by the first objective.
+    What misses a constraint of its search comes after all that keep them, the nearest first, and is in no set.
     Configurations of which more than half the replicates diverged come last, and push no other out of a set.
     """
     found = [r for r in results.all() if not r.pruned and
@@ -65,14 +66,14 @@ def best(spec: StudySpec, arm: str, results: Results, phase: str) -> list[Config
     front: dict[str, int] = {}
     if phase == "search" and spec.search is not None and len(spec.search.objectives) > 1:
         for lost in (True, False):
-            told = [r for r in found if r.told and _mostly_diverged(r) is lost]
+            told = [r for r in found if r.told and not r.excess and _mostly_diverged(r) is lost]
             ranks = fronts([r.told for r in told])
             front |= {r.unit.config_hash: rank for r, rank in zip(told, ranks, strict=True)}
 
-    def rank(r: Result) -> tuple[bool, int, float, str]:
+    def rank(r: Result) -> tuple[bool, float, int, float, str]:
         value = r.told[0] if r.told else r.value
-        return (_mostly_diverged(r), front.get(r.unit.config_hash, 0), float("inf") if value is None else value,
-                r.unit.config_hash)
+        return (_mostly_diverged(r), r.excess, front.get(r.unit.config_hash, 0),
+                float("inf") if value is None else value, r.unit.config_hash)
 
     return [r.unit.configuration for r in sorted(found, key=rank)]
 

@@ -12,6 +12,7 @@ from study.plan.prediction import predicted
 from study.run.further import Further
 from study.run.phases import best, confirm_units, design_units, left_of, make_search
 from study.run.sources import Fixed, Phases, Source
+from study.schema.bound import bounds_text
 from study.schema.manifest import Manifest
 from study.schema.plan import Plan
 from study.schema.unit import Unit
@@ -164,6 +165,10 @@ class Work:
             found.append(f"confirm: {len(old)} configurations that were confirmed earlier are no longer among the best "
                          "of these settings and do not count")
         for arm in self._search.arms if self._search else ():
+            trials = [r for r in self.results.all() if r.told and r.unit.configuration.arm == arm.arm]
+            if trials and all(r.excess for r in trials):
+                found.append(f"search {arm.arm}: none of {_counted(len(trials), 'finished trial')} keeps "
+                             f"{bounds_text(self.plan.constraints)} (search.constraints); the nearest counts as best")
             found += [f"search {arm.arm}: {n} replicates that did not diverge have no {name}: it was no finite number; "
                       "the search was told the diverged value (search.diverged_value) in its place"
                       for name, n in self.results.lacking(arm.arm).items()]

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from study.schema.bound import Bound
 from study.schema.columns import CELL
 
 IN_CODES = ("noise a pixel: step_size sqrt(temperature), of one Langevin step, in units of the data (images span 2: "
@@ -137,7 +138,8 @@ class Estimate(_Part):
 
 class PlannedSearch(_Part):
     """diverged_value: arm -> what a diverged replicate counts as, an objective each; None: its own value counts. log:
-    the searched knobs whose range is logarithmic. idle: arm -> those that have no effect there."""
+    the searched knobs whose range is logarithmic. idle: arm -> those that have no effect there. constraints: measure ->
+    its bound."""
 
     sampler: str
     arguments: dict[str, Any]
@@ -147,6 +149,7 @@ class PlannedSearch(_Part):
     diverged_value: dict[str, list[float | None]]
     log: list[str]
     idle: dict[str, list[str]] = {}
+    constraints: dict[str, Bound] = {}
 
 
 class PlannedMemory(_Part):
@@ -209,6 +212,11 @@ class Plan(_Part):
         return {} if self.search is None else {
             name: -1 if way == "maximize" else 1
             for name, way in zip(self.search.objectives, self.search.directions, strict=True)}
+
+    @property
+    def constraints(self) -> dict[str, Bound]:
+        """As of the search; none without one."""
+        return self.search.constraints if self.search else {}
 
     @property
     def diverged_values(self) -> dict[str, list[float | None]]:

@@ -265,4 +265,4 @@ class Monitor:
         c = result.unit.configuration
         return Outcome(c.phase, c.arm, knobs_text(c, self.plan.factors), self.spec.primary,
                        result.value, result.replicates, result.diverged, result.seconds, cost(result.unit),
-                       predicted(self.plan, c), result.pruned, result.kappa, result.verdicts)
+                       predicted(self.plan, c), result.pruned, result.kappa, result.verdicts, [*result.missed])

@@ -13,8 +13,9 @@ MAX_ROWS = 20  # of the Pareto set, for people; the report has them all
 
 def pareto_set(results: Sequence[Result]) -> list[Result]:
     """Of the search's results those that no other one beats in an objective without losing in another, by the first
-    objective. Smaller is better of all that is told; what was pruned was told none."""
-    told = [r for r in results if r.told and not r.pruned]
+    objective. Smaller is better of all that is told; what was pruned was told none, what misses a constraint is in no
+    set."""
+    told = [r for r in results if r.told and not r.pruned and not r.excess]
     kept = unbeaten([r.told for r in told])
     found = [r for r, keeps in zip(told, kept, strict=True) if keeps]
     return sorted(found, key=lambda r: (r.told, r.unit.config_hash))

@@ -15,6 +15,7 @@ from study.plan.budget import random_start
 from study.plan.cost import budgets
 from study.plan.memory import gib, most_at_once
 from study.plan.space import paid_updates, search_trials
+from study.schema.bound import bounds_text
 from study.schema.columns import DELTA_MED, DELTA_MIN, STEP_SIZE
 from study.schema.plan import LocalSpread, Plan, PlannedMemory
 from study.schema.unit import PHASES
@@ -71,6 +72,8 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
                                f"{budgets(planned)}"), soft_wrap=True)
     if spec.search is not None and (early := random_start(spec.search.sampler, search_trials(spec))):
         console.print(Text(early), soft_wrap=True)
+    if plan.constraints:
+        console.print(Text(f"the search keeps {bounds_text(plan.constraints)}, on each replicate of a trial"))
     if at := plan.common_cell:
         console.print(Text(f"compared at step size {at.step_size:g} with {at.mcmc_steps} MCMC steps "
                            "(compare_at)"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -34,6 +34,7 @@ class Outcome:
     pruned: bool = False
     kappa: float | None = None  # at the last evaluation, the mean of the survivors
     verdicts: str = ""  # of those that did not diverge, with their flags
+    missed: Sequence[str] = ()  # constraints of its search
 
     @property
     def where(self) -> str:
@@ -49,6 +50,8 @@ class Outcome:
         parts = [self.where, *(["pruned"] if self.pruned else seen)]  # pruned is part of no rate
         if self.kappa is not None:
             parts.append(f"kappa {self.kappa:.2g}")
+        if self.missed:
+            parts.append(f"misses {' and '.join(self.missed)}")
         if self.limits:
             parts.append("limit " + band(self.limits))
         return " | ".join(parts if self.pruned else [*parts, duration(self.seconds)])
@@ -174,9 +177,9 @@ class Progress:
 
 
 def is_better(new: Outcome, old: Outcome | None) -> bool:
-    """Whether `new` may stand as best: it has a value, and at most half of its replicates diverged. Smaller is better,
-    of every measure."""
-    if new.value is None or new.pruned or 2 * new.diverged > new.replicates:
+    """Whether `new` may stand as best: it has a value, keeps its search's constraints, and at most half of its
+    replicates diverged. Smaller is better, of every measure."""
+    if new.value is None or new.pruned or new.missed or 2 * new.diverged > new.replicates:
         return False
     if old is None or old.value is None:
         return True

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from models.methods.hparams import HParams
+from study.schema.bound import Bound
 from study.schema.unit import Evaluation
 from study.spec.imports import Imported
 from study.spec.knobs import Range, hparams
@@ -76,6 +77,7 @@ class Search:
     diverged_value: tuple[float | str, ...]  # an objective; "reference": the objective of samples from the reference
     fixed: Mapping[str, Mapping[str, Any]]  # arm -> knob -> value
     free: Mapping[str, Mapping[str, Range]]  # arm -> knob -> range
+    constraints: Mapping[str, Bound] = field(default_factory=dict)  # by measure
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ class StudySpec:
                 **{key: getattr(self.search, key) for key in ("replicates", "sampler", "trials", "equal", "prune")},
                 "objectives": list(self.search.objectives),
                 "diverged_value": list(self.search.diverged_value),
+                **({"constraints": {name: bound.limit for name, bound in self.search.constraints.items()}}
+                   if self.search.constraints else {}),
                 "space": {arm: {**self.search.fixed[arm],
                                 **{knob: r.plain() for knob, r in self.search.free[arm].items()}}
                           for arm in self.arms}},

@@ -7,9 +7,10 @@ this version asked, what is confirmed; with the seeds of this spec, and under th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from study.schema.bound import Bound
 from study.schema.columns import CPU, DIVERGED_AT, GRADIENTS, KAPPA, LONG_RUN, SPENT, WALL
 from study.schema.counted import Counted
 from study.schema.manifest import Manifest
@@ -41,24 +42,32 @@ class Result:
     cpu: float = 0.0
     long_run: float = 0.0
     verdicts: str = ""
+    missed: Mapping[str, float] = field(default_factory=dict)  # a search's constraint -> by how much
 
     @property
     def pruned(self) -> bool:
         """Whether it was stopped by its search: censored, no part of any rate."""
         return self.status == "pruned"
 
+    @property
+    def excess(self) -> float:
+        """By how much it misses its constraints: 0 where it keeps them."""
+        return sum(self.missed.values())
+
 
 class Results:
     """Finished replicates by (config_hash, seed).
 
     objectives: of the search, each with its sign (`Plan.signs`). diverged_values: arm -> what a diverged replicate
-    counts as, an objective each; None: its own value counts.
+    counts as, an objective each; None: its own value counts. constraints: of the search, measure -> bound.
     """
 
     def __init__(self, store: Store, primary: str, objectives: Mapping[str, int] | None = None,
-                 diverged_values: Mapping[str, Sequence[float | None]] | None = None) -> None:
+                 diverged_values: Mapping[str, Sequence[float | None]] | None = None,
+                 constraints: Mapping[str, Bound] | None = None) -> None:
         self._store, self.primary = store, primary
         self._signs, self._diverged_values = dict(objectives or {}), dict(diverged_values or {})
+        self._constraints = dict(constraints or {})
         self._final: dict[tuple[str, int], Row] = {}
         self._rungs: dict[str, dict[int, float]] = {}  # unit's key -> update -> what was reported there
         self._pruned: set[str] = set()  # units' keys
@@ -151,7 +160,7 @@ class Results:
                           measured.get(self.primary), measured[SPENT + WALL],
                           measured[SPENT + GRADIENTS], self._told(unit, rows) if expected else (),
                           measured.get(KAPPA), measured[SPENT + CPU], measured[SPENT + LONG_RUN],
-                          verdicts(rows))
+                          verdicts(rows), {k: v for k, v in self._excess(unit, rows).items() if v > 0})
         return _pruned(unit) if unit.config_hash in self.stopped else None
 
     def remaining_block(self, unit: Unit) -> Unit | None:
@@ -196,6 +205,10 @@ class Results:
         """
         return self._told(unit, self._rows(unit))
 
+    def excess(self, unit: Unit) -> dict[str, float]:
+        """Constraint -> by how much a finished unit of the search misses it (`Bound.excess`)."""
+        return self._excess(unit, self._rows(unit))
+
     def lacking(self, arm: str) -> dict[str, int]:
         """Objective -> how many replicates of an arm's search survived and have no value of it: their search was told
         the diverged value."""
@@ -223,6 +236,13 @@ class Results:
                 total += value
             told.append(sign * total / len(rows))
         return tuple(told)
+
+
+    def _excess(self, unit: Unit, rows: Sequence[Row]) -> dict[str, float]:
+        if unit.configuration.phase != "search":
+            return {}
+        return {name: bound.excess(row.get(name) if row[DIVERGED_AT] is None else None for row in rows)
+                for name, bound in self._constraints.items()}
 
 
 def _pruned(unit: Unit) -> Result:

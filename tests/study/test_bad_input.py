@@ -274,6 +274,14 @@ def test_a_problem_in_a_design(design: str, sentence: str) -> None:
      "search.direction: found minimize, expected maximize: the larger recall_clf64_256, the better"),
     ("{objective: [primary, wall_seconds], direction: [minimize]}",
      "search.direction: found 1 for 2 objectives, expected one each"),
+    ("{constraints: [kappa]}", "search.constraints: found ['kappa'], expected a mapping"),
+    ("{constraints: {kapa: 1}}", "search.constraints.kapa: unknown measure 'kapa' for digits and evaluation.samples = "
+                                 "256; did you mean kappa?"),
+    ("{constraints: {kappa: true}}", "search.constraints.kappa: found True, expected a finite number"),
+    ("{constraints: {kappa: '1'}}", "search.constraints.kappa: found '1', expected a finite number; write it without "
+                                    "quotes: 1"),
+    ("{constraints: {primary: 1, kid_clf64: 2}}",
+     "search.constraints.kid_clf64: kid_clf64_256 stands twice in the list"),
     ("{diverged_value: .inf}", "search.diverged_value: found inf, expected a finite number or reference"),
     ("{objective: [primary, wall_seconds], diverged_value: 1}",
      "search.diverged_value: found 1 for 2 objectives, expected one each"),

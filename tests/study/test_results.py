@@ -11,6 +11,7 @@ import pytest
 
 from analysis.stats.cells import summaries
 from study.run.phases import best, confirm_units, design_units
+from study.schema.bound import Bound
 from study.schema.manifest import Manifest
 from study.schema.outcomes import ending
 from study.schema.unit import Unit
@@ -164,6 +165,37 @@ def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path)
         results.add(unit, "finished", [{**final(seed, 0.0, diverged=i < diverged), spec.primary: value,
                                         "particle_gradients": cost} for i, seed in enumerate(SEEDS)], {})
     assert [c.knobs["n"] for c in best(spec, "kl", results, "search")] == [0, 3, 1, 2, 5, 4]
+
+
+@pytest.mark.parametrize(("limit", "way", "values", "excess"), [
+    (2.0, "minimize", [1.0, 1.5], -0.25), (2.0, "minimize", [1.0, 3.0], 0.5), (2.0, "maximize", [1.0, 3.0], 0.5),
+    (0.0, "minimize", [0.5], 0.5), (-2.0, "minimize", [-1.0], 0.5), (1.0, "minimize", [1.0, None], 10.0),
+    (1.0, "minimize", [1e9], 10.0)])
+def test_a_bound_is_missed_by_the_worst_replicate(limit: float, way: str, values: list[float | None],
+                                                  excess: float) -> None:
+    assert Bound(limit, way).excess(values) == excess
+
+
+def test_what_keeps_the_constraints_is_confirmed_before_what_does_not(tmp_path: Path) -> None:
+    """With one objective and with two; of what does not, the nearest first; what diverged keeps none."""
+    results_of = "search: {trials: 9, replicates: 2, objective: %s, constraints: {kappa: 1, modes: 7}, space: {}}\n"
+    told = [(0.1, 1.5, 0, 8), (0.4, 0.9, 0, 8), (0.2, 1.2, 0, 8), (0.3, 1.0, 0, 7), (0.0, 0.5, 1, 8), (0.05, 0.5, 0, 6)]
+    for objective in ("primary", "[primary, wall_seconds]"):
+        spec = loads("study: s\ndata: gaussians8\nmethod: kl\nconfirm: {top: 3}\n" + results_of % objective)
+        assert spec.search is not None
+        signs = dict.fromkeys(spec.search.objectives, 1)
+        results = Results(Store(str(tmp_path), "study"), spec.primary, signs, {"kl": [None] * len(signs)},
+                          spec.search.constraints)
+        for number, (value, kappa, diverged, modes) in enumerate(told):
+            unit = configurations.unit(SEEDS, str(number), phase="search", n=number)
+            results.expect(unit)
+            results.add(unit, "finished", [
+                {**final(seed, 0.0, diverged=i < diverged), spec.primary: value, "kappa": kappa * (i + 1) / 2,
+                 "modes_256": modes, "wall_seconds": 9.0} for i, seed in enumerate(SEEDS)], {})
+        assert [r.missed for r in results.all()] == [
+            {"kappa": 0.5}, {}, {"kappa": pytest.approx(0.2)}, {}, {"kappa": 10, "modes_256": 10},
+            {"modes_256": pytest.approx(1 / 7)}]
+        assert [c.knobs["n"] for c in best(spec, "kl", results, "search")] == [3, 1, 5, 2, 0, 4]
 
 
 def test_a_measure_that_is_better_larger_is_told_negated_and_shown_as_it_is(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from optuna.trial import BaseTrial, TrialState
 from study.plan.samplers import make_pruner, make_sampler
 from study.run.search.arm import PATIENCE, ArmSearch, trial_seed
 from study.run.search.search import Search
+from study.schema.bound import Bound
 from study.schema.unit import Unit
 from study.store.journal import read_journal
 from study.store.results import Results
@@ -33,9 +35,9 @@ def unit_of(arm: str, x: Any, k: int = 0, seeds: tuple[int, ...] = SEEDS, update
 class Shelf(Results):
     """Results whose every unit is worth a bowl in x and k, whatever its seeds."""
 
-    def __init__(self, folder: Path, objectives: int = 1) -> None:
+    def __init__(self, folder: Path, objectives: int = 1, constraints: Mapping[str, Bound] | None = None) -> None:
         super().__init__(Store(str(folder), "study"), "kid", dict.fromkeys(["kid", "k"][:objectives], 1),
-                         dict.fromkeys("ab", [None] * objectives))
+                         dict.fromkeys("ab", [None] * objectives), constraints)
 
     def train(self, unit: Unit, rungs: dict[int, float] | None = None) -> None:
         self.add(unit, "finished", [self.row(unit, seed) for seed in unit.seeds], rungs or {})
@@ -43,7 +45,7 @@ class Shelf(Results):
     def row(self, unit: Unit, seed: int) -> dict[str, Any]:
         knobs = unit.configuration.knobs
         return {"seed": seed, "stage": "final", "verdict": "survived", "diverged_at": None, "wall_seconds": 1.0,
-                "cpu_seconds": 1.0, "particle_gradients": 1.0, "k": 3.0 - knobs["k"],
+                "cpu_seconds": 1.0, "particle_gradients": 1.0, "kappa": 2 * knobs["x"], "k": 3.0 - knobs["k"],
                 "kid": (knobs["x"] - 0.3) ** 2 + 0.1 * knobs["k"]}
 
 
@@ -90,18 +92,22 @@ def states(search: ArmSearch) -> list[TrialState]:
     return [t.state for t in search.study.get_trials(deepcopy=False)]
 
 
+SMALL_STEPS = {"kappa": Bound(0.1, "minimize")}  # x <= .05, far from the bowl's middle
+
+
+@pytest.mark.parametrize("constraints", [{}, SMALL_STEPS], ids=["free", "bound"])
 @pytest.mark.parametrize(("sampler", "objectives", "trials", "stops"), [
     ("tpe", 1, 12, [1, 5, 11]), ("tpe", 2, 12, [11]), ("random", 1, 12, [5]), ("gp", 1, 12, [11]), ("gp", 2, 12, [11]),
     ("nsga2", 1, 65, [1, 19, 20, 41, 64]), ("nsga2", 2, 65, [1, 19, 20, 41, 64])])  # in generations of 20
-def test_disturbed_equals_undisturbed(tmp_path: Path, sampler: str, objectives: int, trials: int,
-                                      stops: list[int]) -> None:
+def test_disturbed_equals_undisturbed(tmp_path: Path, sampler: str, objectives: int, trials: int, stops: list[int],
+                                      constraints: dict[str, Bound]) -> None:
     """A launch that is stopped, with one unit in progress, and continued asks what one that was not would ask."""
-    def search(folder: str, shelf: Shelf | None = None) -> ArmSearch:
+    def search(folder: str, shelf: Shelf) -> ArmSearch:
         return arm_search(tmp_path / folder, shelf, sampler=sampler, objectives=objectives, trials=trials)
 
-    whole = run(search("whole"))
+    whole = run(search("whole", Shelf(tmp_path / "whole", objectives, constraints)))
     for stop in stops:
-        shelf = Shelf(tmp_path / str(stop), objectives)
+        shelf = Shelf(tmp_path / str(stop), objectives, constraints)
         first = search(str(stop), shelf)
         before = run(first, stop)
         running = first.ask()
@@ -111,6 +117,22 @@ def test_disturbed_equals_undisturbed(tmp_path: Path, sampler: str, objectives: 
         second = search(str(stop), shelf)
         second.replay()
         assert before + run(second) == whole and len(whole) == len(set(whole)) == trials, f"stopped after {stop}"
+
+
+@pytest.mark.parametrize(("sampler", "trials"), [("tpe", 30), ("gp", 20), ("nsga2", 120)])
+def test_samplers_look_where_constraints_are_kept(tmp_path: Path, sampler: str, trials: int) -> None:
+    """Without them they look around the bowl's middle, of which no trial keeps them; each trial says by how much."""
+    inside = []
+    for constraints in ({}, SMALL_STEPS):
+        shelf = Shelf(tmp_path, 1, constraints)
+        search = arm_search(tmp_path / str(len(constraints)), shelf, sampler=sampler, trials=trials)
+        run(search)
+        late = [t for t in search.study.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE][trials // 2:]
+        inside.append(sum(trial.params["x"] <= 0.05 for trial in late) / len(late))
+        assert [t.constraints for t in late] == [
+            {name: pytest.approx(min(10, (2 * t.params["x"] - bound.limit) / bound.limit))
+             for name, bound in constraints.items()} for t in late]
+    assert inside[1] > 1.4 * inside[0], inside
 
 
 def test_the_parents_of_a_generation_stay_though_a_late_unit_would_have_been_one(tmp_path: Path) -> None:

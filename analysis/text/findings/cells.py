@@ -9,10 +9,11 @@ from analysis.read.frames import rows
 from analysis.read.study import Study
 from analysis.read.trials import VALID
 from analysis.stats.cells import best_cells, grid, summaries
-from analysis.stats.objectives import objective_values
+from analysis.stats.objectives import excess, objective_values
 from analysis.stats.outcomes import poor
 from analysis.text.findings.finding import Finding, at
 from analysis.text.formatting import count, listed, number, plus_minus, share
+from study.schema.bound import bounds_text
 
 SAID = 3  # best cells that the sentence names; the table has all
 
@@ -44,13 +45,17 @@ def searched(study: Study) -> list[Finding]:
     """The best of the search, said to be search."""
     frame = summaries(study.finals[study.finals["phase"] == "search"], [study.primary])
     pruned = int(((study.trials["phase"] == "search") & (study.trials["status"] == "pruned")).sum())
-    clean = frame[(frame["n"] > 0) & (frame["diverged"] == 0)]
+    kept = frame["config_hash"].map(excess(study)) == 0
+    bounds = bounds_text(study.plan.constraints)
+    clean = frame[(frame["n"] > 0) & (frame["diverged"] == 0) & kept]
     if clean.empty:
-        return []
+        return [Finding("search", f"None of {count(len(frame), 'finished trial')} of the search keeps {bounds}.",
+                        "search_cells")] if bounds and len(frame) else []
     best = clean.sort_values("mean", ascending=study.lower_is_better).iloc[0]
     by = f" by {study.primary} alone" if len(study.plan.objectives) > 1 else ""
     said = (f"Search, not a claim: best of {count(len(frame), 'finished trial')}{by} ({pruned} pruned) is "
-            f"{best['arm']} at {at(best)}: {study.primary} {number(best['mean'])} ({count(best['n'], 'seed')}).")
+            f"{best['arm']} at {at(best)}: {study.primary} {number(best['mean'])} ({count(best['n'], 'seed')})."
+            + (f" {kept.sum()} of {len(frame)} keep {bounds}." if bounds else ""))
     return [Finding("search", said, "search_cells"), *_pareto(study)]
 
 

@@ -10,6 +10,7 @@ import copy
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import optuna
@@ -36,6 +37,9 @@ class Ledger(Protocol):
 
     def score(self, unit: Unit) -> Sequence[float]:
         """The finite values, one an objective, of a unit that has just been finished or needs no training."""
+
+    def excess(self, unit: Unit) -> Mapping[str, float]:
+        """Constraint -> by how much a unit that has a score misses it; at most 0 where it keeps it."""
 
     def is_pruned(self, unit: Unit) -> bool:
         """Whether it was stopped by its search."""
@@ -119,7 +123,7 @@ class ArmSearch:
             self._settle(entry, unit, "told", self._rungs(unit))
         else:
             if entry.get("state") == "pruned":  # it runs again, and would pass the rungs that it has passed already
-                noted = self._rung_attrs(entry["rungs"])
+                noted = self._noted(entry["rungs"])
                 entry["system_attrs"] = {key: value for key, value in entry["system_attrs"].items() if key not in noted}
             entry["state"] = "asked"
 
@@ -131,7 +135,8 @@ class ArmSearch:
             entry["state"] = state
             entry["values"] = list(self._results.score(unit)) if state == "told" else []
             entry["rungs"] = {str(update): value for update, value in rungs.items()}
-            entry["system_attrs"] = {**entry["system_attrs"], **self._rung_attrs(entry["rungs"])}
+            excess = self._results.excess(unit) if state == "told" else {}
+            entry["system_attrs"] = {**entry["system_attrs"], **self._noted(entry["rungs"], excess)}
 
     def _add(self, entry: Entry) -> None:
         self._units.append(entry["unit"])
@@ -158,14 +163,16 @@ class ArmSearch:
     def _is_pareto(self) -> bool:
         return len(self.study.directions) > 1
 
-    def _rung_attrs(self, rungs: Mapping[str, float]) -> dict[str, Any]:
-        """What the pruner would have noted of a trial that reported these: it does so here, in a study of its own,
-        where no other trial can stop it on the way."""
+    def _noted(self, rungs: Mapping[str, float], excess: Mapping[str, float] = MappingProxyType({})) -> dict[str, Any]:
+        """What Optuna and the pruner would have noted of a trial that reported these, and misses its constraints so: it
+        is done here, in a study of its own, where no other trial can stop it on the way."""
         alone = optuna.create_study(study_name=self.arm, pruner=self._pruner)
         trial = alone.ask()
         for update in sorted(map(int, rungs)):
             trial.report(rungs[str(update)], update)
             trial.should_prune()
+        for name, value in excess.items():
+            trial.set_constraint(name, value)
         return dict(alone.get_trials(deepcopy=False)[0].system_attrs)
 
     def _suggested(self, done: Unit) -> tuple[Unit, dict[str, Any]] | None:
@@ -271,6 +278,9 @@ class ArmSearch:
         entry = next(entry for entry in self._journal if entry["unit"] == whole.key)
         self._settle(entry, whole, "pruned" if status == "pruned" else "told",
                      self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+        if entry["state"] == "told":
+            for name, value in self._results.excess(whole).items():
+                trial.set_constraint(name, value)  # which samplers read, and optuna.db keeps
         entry["system_attrs"] = self._attrs(trial)  # in which pruners keep their rungs
         self.study.tell(trial, entry["values"] or None, STATES[entry["state"]])
         self._write()

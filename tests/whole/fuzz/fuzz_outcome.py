@@ -126,7 +126,7 @@ def begin(file: Path, options: Sequence[str]) -> str:
     plan.space = Space(file=file.name, text=file.read_text(encoding="utf-8"), overrides=list(options))
     store.write_json("plan.json", sealed(plan.plain()))
     if spec.search is not None:
-        results = Results(store, spec.primary, plan.signs, plan.diverged_values)
+        results = Results(store, spec.primary, plan.signs, plan.diverged_values, plan.constraints)
         search = make_search(spec, plan.study_version, plan.data.content_hash, results, store)
         for _ in range(3):
             search.next()

@@ -86,6 +86,8 @@ def optuna_opens(folder: Path, held: Holdings, plan: Mapping[str, Any]) -> None:
         trials, journal = study.get_trials(), held.journals[arm]
         assert [t.state.name for t in trials] == [STATES[entry["state"]] for entry in journal]
         assert [t.params for t in trials] == [entry["params"] for entry in journal]
+        keeps = plan["search"]["constraints"]
+        assert all(t.constraints.keys() == (keeps.keys() if t.state.name == "COMPLETE" else set()) for t in trials)
         assert all(t.values == entry["values"] for t, entry in zip(trials, journal, strict=True)
                    if entry["state"] == "told")
 

@@ -143,6 +143,8 @@ def _search(row: Row, number: int, name: str, samples: int) -> Tree:
         "replicates": 2, "trials": start + (3 if row["prune"] else 2), "sampler": row["sampler"], "equal": row["equal"],
         "objective": words[0] if len(words) == 1 else words, "prune": row["prune"],
         "diverged_value": given[0] if len(words) == 1 and isinstance(given, list) else given,
+        **({"constraints": {"kappa": 0.5, **({first.family: 0.1} if row["constraints"] == "two" else {})}}
+           if row["constraints"] else {}),
         **({"direction": [way[word] for word in words]} if number % 3 else {}),
         "space": {"step_size": {"log": [0.05, 0.3]}, "mcmc_steps": {"int": [1, 2]}, **_length(row, number),
                   "lr_f": {"low": 0.001, "high": 0.003}, "score_scale": {"choice": [1.0, 1e12]},
