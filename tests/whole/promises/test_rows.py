@@ -141,7 +141,8 @@ def _possible(one: str, a: Any, other: str, b: Any) -> bool:
     extractor takes images, and a phase that is not there has no keys."""
     pair = {one: a, other: b}
     phases = pair.get("phases", "design search confirm")
-    lacking = {"objective", "sampler", "constraints", "prune", "diverged_value", "equal"} if "search" not in phases else set()
+    lacking = set[str]() if "search" in phases else {
+        "objective", "sampler", "constraints", "prune", "diverged_value", "equal"}
     lacking |= {"levels", "compare_at"} if "design" not in phases else set()
     pruned = pair.get("prune") is not None and pair.get("objective", "primary") != "primary"
     return not (lacking & {one, other} or pruned or (pair.get("features") and pair.get("place") == "plane"))
