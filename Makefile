@@ -40,8 +40,10 @@ study: $(STAMP)  ## run or continue the default study (SPACE=search_spaces/jko.y
 	$(BIN)/python -m study.launch --space $(SPACE)
 	$(BIN)/python analysis/report.py --show-in-mlflow
 
+REFERENCE = reference$(if $(filter rings moons gaussians%,$(SET)),-plane)
+
 reference: $(STAMP)  ## run or continue the reference study of a data set (SET=digits), compare it with the committed one
-	$(BIN)/python -m study.launch --space search_spaces/reference.yaml --set data=$(SET) --set study=reference-$(SET)
+	$(BIN)/python -m study.launch --space search_spaces/$(REFERENCE).yaml --set data=$(SET) --set study=reference-$(SET)
 	$(BIN)/python analysis/report.py --study reference-$(SET)
 	$(BIN)/python -m benchmarks.reproduced docs/reports/reference-$(SET) reports/reference-$(SET)
 

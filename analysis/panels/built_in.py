@@ -18,6 +18,7 @@ from analysis.panels.curves import Curves
 from analysis.panels.declared import Declared
 from analysis.panels.divergence import Divergence
 from analysis.panels.effects import Effects
+from analysis.panels.exchange import Exchange
 from analysis.panels.horizon import Horizon
 from analysis.panels.importance import Importance
 from analysis.panels.kappa import Kappa
@@ -37,9 +38,9 @@ from analysis.panels.survival import Survival
 from analysis.read.address import ReportError
 
 PANELS: tuple[Panel, ...] = (
-    Divergence(), Declared(), Compared(), Best(), Confirmed(), Limits(), Horizon(), Survival(), Kappa(), Quality(),
-    Samples(), Profiles(), Pareto(), Ladder(), Path(), Importance(), Curves(), Replicates(), Search(), Parallel(),
-    SearchPareto(), Budget(), Effects(), DesignCells(), SearchCells())
+    Divergence(), Declared(), Compared(), Best(), Confirmed(), Exchange(), Limits(), Horizon(), Survival(), Kappa(),
+    Quality(), Samples(), Profiles(), Pareto(), Ladder(), Path(), Importance(), Curves(), Replicates(), Search(),
+    Parallel(), SearchPareto(), Budget(), Effects(), DesignCells(), SearchCells())
 
 
 def panels(named: Sequence[str]) -> tuple[Panel, ...]:

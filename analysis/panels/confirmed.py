@@ -20,6 +20,7 @@ class Confirmed(Every):
 
     def frame(self, study: Study) -> pd.DataFrame:
         cells = confirmed_cells(study)
+        cells = cells[cells["of"] == ""]
         strong, _ = not_separable_from_best(study, cells, study.primary, study.lower_is_better, name="name")
         bold = cells.loc[cells["name"].isin(strong), "config_hash"].tolist()
         return every_frame(study, self.phase, shown(study)[:SHOWN], bold)

@@ -97,5 +97,6 @@ def _planned(studies: Sequence[Study]) -> dict[str, Planned]:
         given = [s.plan.planned[phase] for s in studies if phase in s.plan.planned]
         if given:
             out[phase] = Planned(configurations=sum(p.configurations for p in given),
+                                 exchanged=sum(p.exchanged for p in given),
                                  replicates=min(p.replicates for p in given))
     return out

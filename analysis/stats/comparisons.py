@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.read.study import CELL, Study
 from analysis.stats.cells import common_cell, grid, in_plan_order, rates
+from analysis.stats.exchange import exchanged_pairs, origins
 from analysis.stats.inference import RankComparison, compare_by_ranks, enough_for_significance, holm
 
 ALPHA = 0.05
@@ -67,35 +68,52 @@ def _with_cells(found: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 
 def confirmed_cells(study: Study) -> pd.DataFrame:
     """The configurations of the confirm phase (rows of `rates`) in the plan's order of arms; `name`: the arm, with the
-    cell where several of its configurations were confirmed."""
+    cell where several of its configurations were confirmed. `of`: of an arm that has another's settings that one's own
+    config_hash (`exchange.origins`), else ""."""
     frame = in_plan_order(study, rates(study.finals[study.finals["phase"] == "confirm"]))
+    known = origins(study)
+    of = pd.Series([known.get(h, "") for h in frame["config_hash"]], frame.index, dtype=object)
+    arm_of = dict(zip(frame["config_hash"], frame["arm"], strict=True))
+    whose = frame["arm"] + of.map(lambda one: f" at {arm_of[one]}'s" if one in arm_of else "")
     several = frame["arm"].duplicated(keep=False)
     where = [f" ({a:.4g}, {b:g} steps)" for a, b in zip(frame["step_size"], frame["mcmc_steps"], strict=True)]
-    name = frame["arm"].where(~several, frame["arm"] + pd.Series(where, dtype=object))
+    name = whose.where(~several, whose + pd.Series(where, dtype=object))
     alike = name.duplicated(keep=False)  # configurations that differ by other knobs
-    return frame.assign(name=name.where(~alike, name + " " + frame["config_hash"].str[:6]))
+    return frame.assign(name=name.where(~alike, name + " " + frame["config_hash"].str[:6]), of=of)
 
 
 def confirm_comparisons(study: Study) -> pd.DataFrame:
     """`paired_tests` of the confirmed configurations, by `name` of `confirmed_cells`, against the baseline's.
 
     Which were confirmed was decided on other seeds, so the tests are as good as the design's. Of several confirmed
-    ones of the baseline its best by mean rank stands for it, which favours the baseline. Holm's family: all that the
-    plan confirms but the baseline's own.
+    ones of the baseline its best by mean rank stands for it, which favours the baseline; where arms exchange settings
+    it may have another arm's, and those of the other arms take no part. Holm's family: all that the plan confirms but
+    the baseline's own, and what is exchanged.
     """
     cells = confirmed_cells(study)
+    taken = set(cells.loc[cells["of"] != "", "name"])
     values = {str(c["name"]): values_of(study, c["config_hash"]) for c in cells.to_dict("records")}
     named = dict(zip(cells["name"], cells["arm"], strict=True))
     pairs, own = {}, set()
     for name, arm in named.items():
         same = [n for n, a in named.items() if a == study.baseline_of(arm)]
-        if same:
+        if same and name not in taken:
             pairs[str(name)] = _best({n: values[n] for n in same}, study.lower_is_better)
-            own |= set(same)
-    planned = study.plan.configurations("confirm")
+            own |= {*same} - taken
+    planned = study.plan.configurations("confirm") - study.plan.exchanged
     found = paired_tests(values, pairs, family=max(planned - len(own), len(pairs)),
                          lower_is_better=study.lower_is_better)
     return _with_cells(found, cells.set_index("name"))
+
+
+def exchange_comparisons(study: Study) -> pd.DataFrame:
+    """`paired_tests` of confirmed configurations against the baseline at the same settings (`exchanged_pairs`). Holm's
+    family: twice what the baseline exchanges with each of its arms, finished or not."""
+    cells = confirmed_cells(study)
+    pairs = exchanged_pairs(study, cells)
+    values = {str(c["name"]): values_of(study, c["config_hash"]) for c in cells.to_dict("records")}
+    return _with_cells(paired_tests(values, pairs, family=max(2 * len(study.family), len(pairs)),
+                                    lower_is_better=study.lower_is_better), cells.set_index("name"))
 
 
 def paired_tests(values: Mapping[str, pd.Series], pairs: Mapping[str, str], *, family: int,

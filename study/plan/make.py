@@ -17,7 +17,7 @@ from study.plan.identity import config_hash, phase_seeds, study_version
 from study.plan.memory import largest
 from study.plan.prediction import arm_limits, spread_of
 from study.plan.samplers import sampler_arguments
-from study.plan.space import design_configurations, estimate
+from study.plan.space import confirm_sizes, design_configurations, estimate
 from study.schema.plan import (
     Cell,
     CommonCell,
@@ -86,7 +86,9 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path, say: Say 
               for name, arm in spec.arms.items()},
         seeds={phase: phase_seeds(spec, phase) for phase in PHASES},
         floors={name: Floor(**floor._asdict()) for name, floor in floors.items()},
-        planned={phase: Planned(configurations=p.configurations, replicates=p.replicates)
+        planned={phase: Planned(configurations=p.configurations, replicates=p.replicates, exchanged=(
+            sum(confirm_sizes(spec).values()) - spec.confirm.top * len(spec.arms) if phase == "confirm" and spec.confirm
+            else 0))
                  for phase, p in sizes.phases.items()},
         extractor=None if metrics.extractor is None else Extractor(
             name=metrics.extractor.name, accuracy=metrics.extractor.accuracy),

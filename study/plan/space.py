@@ -84,6 +84,30 @@ def confirm_configuration(spec: StudySpec, chosen: Configuration) -> Configurati
                                                                long_run=spec.evaluation.long_run))
 
 
+def exchanged(spec: StudySpec, own: Configuration, other: Configuration) -> Configuration:
+    """What is confirmed of an arm's best with what another arm's has of the knobs that both search in one range."""
+    assert spec.search is not None
+    knobs = {knob: own.knobs[knob] for knob in spec.search.free[own.arm]}
+    knobs |= {knob: other.knobs[knob] for knob in _shared(spec, own.arm, other.arm)}
+    return confirm_configuration(spec, configuration(spec, "search", own.arm, {**spec.search.fixed[own.arm], **knobs}))
+
+
+def _shared(spec: StudySpec, arm: str, other: str) -> list[str]:
+    """The knobs that two arms search in one range, so that each may take the other's value."""
+    assert spec.search is not None
+    free = spec.search.free
+    return [knob for knob, values in free[arm].items() if free[other].get(knob) == values]
+
+
+def confirm_sizes(spec: StudySpec) -> dict[str, int]:
+    """How many configurations of each arm are confirmed."""
+    if spec.confirm is None:
+        return dict.fromkeys(spec.arms, 0)
+    exchange = spec.confirm.exchange
+    return {arm: spec.confirm.top + sum(exchange for other in spec.arms if exchange and other != arm
+                                        and _shared(spec, arm, other)) for arm in spec.arms}
+
+
 def estimate(spec: StudySpec) -> Estimate:
     """How large a study is, before it runs, in particle-gradient evaluations: `gradients` of training, the currency of
     equal budgets, and beside it `measuring`, what long runs and AIS take after it."""
@@ -169,6 +193,6 @@ def _arm_estimate(spec: StudySpec, phase: str, arm: str, replicates: int) -> Arm
     others = [_measuring(spec, phase, arm, trial) * replicates for trial in trials]
     if phase == "design":
         return ArmCost(configurations=len(costs), gradients=(sum(costs),) * 2, measuring=(sum(others),) * 2)
-    count = search_trials(spec)[arm] if phase == "search" else spec.confirm.top if spec.confirm else 0
+    count = (search_trials if phase == "search" else confirm_sizes)(spec)[arm]
     return ArmCost(configurations=count, gradients=(count * min(costs), count * max(costs)),
                    measuring=(count * min(others), count * max(others)))

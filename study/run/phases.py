@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from study.plan.identity import config_hash, phase_seeds
 from study.plan.samplers import make_pruner, make_sampler
-from study.plan.space import confirm_configuration, design_configurations, most_updates, search_trials, suggest
+from study.plan.space import (
+    confirm_configuration,
+    design_configurations,
+    exchanged,
+    most_updates,
+    search_trials,
+    suggest,
+)
 from study.schema.pareto import fronts
 from study.schema.unit import Configuration, Unit
 from study.spec import StudySpec
@@ -43,15 +50,23 @@ def design_units(spec: StudySpec, content_hash: str, results: Results) -> list[U
     return left_of(units, results)
 
 
-def confirm_units(spec: StudySpec, content_hash: str, results: Results, arm: str) -> list[Unit]:
-    """The confirmation of an arm's best: of its search where there is one, else of its design. Only these count."""
+def confirm_units(spec: StudySpec, content_hash: str, results: Results, arms: Sequence[str]) -> list[Unit]:
+    """The confirmation of these arms' best: of their search where there is one, else of their design. Only these count.
+    Where they exchange settings, each arm's best again with those of the others'."""
     if spec.confirm is None:
         return []
     phase = "search" if spec.search is not None else "design"
-    chosen = [confirm_configuration(spec, c) for c in best(spec, arm, results, phase)[:spec.confirm.top]]
-    units = units_of(chosen, phase_seeds(spec, "confirm"), content_hash)
-    results.choose(arm, units)
-    return units
+    ranked = {arm: best(spec, arm, results, phase) for arm in arms}
+    found = []
+    for arm, own in ranked.items():
+        chosen = [confirm_configuration(spec, c) for c in own[:spec.confirm.top]]
+        for other in (one for one in arms if one != arm and own and spec.confirm.exchange):
+            again = [exchanged(spec, own[0], c) for c in ranked[other]]
+            chosen += [c for c in again if c not in chosen][:spec.confirm.exchange]
+        units = units_of(chosen, phase_seeds(spec, "confirm"), content_hash)
+        results.choose(arm, units)
+        found += units
+    return found
 
 
 def best(spec: StudySpec, arm: str, results: Results, phase: str) -> list[Configuration]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, Protocol
 
 from study.plan.cost import cost
 from study.plan.identity import config_hash
 from study.plan.prediction import predicted
+from study.plan.space import confirm_sizes
 from study.run.further import Further
 from study.run.phases import best, confirm_units, design_units, left_of, make_search
 from study.run.sources import Fixed, Phases, Source
@@ -55,15 +57,15 @@ class Work:
                         if spec.search else None)
         searching = {} if self._search is None else {arm.arm: arm.left for arm in self._search.arms}
         if self._design or any(searching.values()):  # the best are not known yet: all their confirmations are to come
-            confirming = spec.confirm.top * len(spec.arms) if spec.confirm else 0
+            confirming = confirm_sizes(spec)
         else:
-            confirming = len(left_of(self._choose(spec.arms), results))
-        self.left = len(self._design) + sum(searching.values()) + confirming
-        self._is_known = not any(searching.values()) and not (confirming and self._design)
+            left = left_of(confirm_units(spec, self._content, results, [*spec.arms]), results)
+            confirming = Counter(unit.configuration.arm for unit in left)
+        self.left = len(self._design) + sum(searching.values()) + sum(confirming.values())
+        self._is_known = not any(searching.values()) and not (any(confirming.values()) and self._design)
         self.cost = sum(cost(unit) for unit in self._design) + sum(
-            count * self._mean_cost("search", arm) for arm, count in searching.items())
-        if confirming:
-            self.cost += confirming * sum(self._mean_cost("confirm", arm) for arm in spec.arms) / len(spec.arms)
+            count * self._mean_cost(phase, arm) for phase, counts in (("search", searching), ("confirm", confirming))
+            for arm, count in counts.items() if count)
 
     @property
     def left_in_words(self) -> str:
@@ -119,14 +121,11 @@ class Work:
         phase = "search" if self.spec.search is not None else "design"
         found = {unit.configuration.arm for unit in losses.first_lost if unit.configuration.phase == phase}
         self._waiting = [arm for arm in self.spec.arms if arm in found and self.spec.confirm]
-        units = left_of(self._choose([arm for arm in self.spec.arms if arm not in found]), self.results)
+        known = [arm for arm in self.spec.arms if arm not in found]
+        units = left_of(confirm_units(self.spec, self._content, self.results, known), self.results)
         left = [unit for unit in units if unit.key not in lost]
         losses.expect(left)
         return Fixed(left)
-
-    def _choose(self, arms: Iterable[str]) -> list[Unit]:
-        """The confirmations of these arms' best."""
-        return [unit for arm in arms for unit in confirm_units(self.spec, self._content, self.results, arm)]
 
     def _learn(self, unit: Unit, status: str) -> None:
         if self._search is not None and unit.configuration.phase == "search" and status in ("finished", "diverged"):
@@ -145,7 +144,7 @@ class Work:
         """With `keep: best`, remove the networks of all but the best of each arm and phase, and their confirmations."""
         if self.spec.keep != "best":
             return
-        # Not `_choose`: of an arm that waits for a lost unit it would change which confirmations count.
+        # Not `confirm_units`: of an arm that waits for a lost unit it would change which confirmations count.
         kept = {r.unit.config_hash for r in self.results.all() if r.unit.configuration.phase == "confirm"}
         top = self.spec.confirm.top if self.spec.confirm else 1
         for phase, arm in product(("design", "search"), self.spec.arms):

@@ -88,10 +88,11 @@ class PlannedMeasure(_Part):
 
 
 class Planned(_Part):
-    """How much of a phase."""
+    """How much of a phase. exchanged: of its configurations those with another arm's settings."""
 
     configurations: int
     replicates: int
+    exchanged: int = 0
 
 
 class Extractor(_Part):
@@ -212,6 +213,11 @@ class Plan(_Part):
         return {} if self.search is None else {
             name: -1 if way == "maximize" else 1
             for name, way in zip(self.search.objectives, self.search.directions, strict=True)}
+
+    @property
+    def exchanged(self) -> int:
+        """How many configurations are confirmed with another arm's settings, at most."""
+        return self.planned["confirm"].exchanged if "confirm" in self.planned else 0
 
     @property
     def constraints(self) -> dict[str, Bound]:

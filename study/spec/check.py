@@ -150,17 +150,22 @@ def _confirm(reader: Reader) -> Confirm | None:
         return None
     reader.mapping(("confirm",), SECTIONS["confirm"])
     return Confirm(reader.whole(("confirm",), "top", 3, 1),
-                   reader.whole(("confirm",), "replicates", 10, 1, MAX_REPLICATES))
+                   reader.whole(("confirm",), "replicates", 10, 1, MAX_REPLICATES),
+                   reader.whole(("confirm",), "exchange", 0, 0))
 
 
 def _check_top(reader: Reader, confirm: Confirm | None, design: Design | None, search: Search | None) -> None:
-    """`confirm.top` against what there is to choose from."""
-    if confirm is None or any(path in {("confirm",), ("confirm", "top")} for path, _ in reader.problems):
+    """`confirm.top` and `exchange` against what there is to choose from."""
+    if confirm is None or any(path[:1] == ("confirm",) for path, _ in reader.problems):
         return
     cells = [math.prod(len(f.rows) for f in factors) for factors in design.factors.values()] if design else []
     most, what = (search.trials, "trials") if search else (min(cells, default=0), "cells of the design")
-    if confirm.top > most:
-        reader.report(("confirm", "top"), f"found {confirm.top}, expected at most {most}, the {what} of an arm")
+    for key in ("top", "exchange"):
+        if (found := getattr(confirm, key)) > most:
+            reader.report(("confirm", key), f"found {found}, expected at most {most}, the {what} of an arm")
+    if confirm.exchange and search is None:
+        reader.report(("confirm", "exchange"), f"found {confirm.exchange} without a search: the cells of a design are "
+                                               "the same for all arms as they are")
 
 
 def _compare_at(reader: Reader, baseline: Arm | None, design: Design | None) -> dict[str, Any] | None:

@@ -82,10 +82,12 @@ class Search:
 
 @dataclass(frozen=True)
 class Confirm:
-    """The best `top` configurations of each arm again, on fresh seeds and held-out samples."""
+    """The best `top` configurations of each arm again, on fresh seeds and held-out samples; and its best one with the
+    values that the best `exchange` of every other arm have of the knobs that both search."""
 
     top: int
     replicates: int
+    exchange: int = 0
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class StudySpec:
                 "space": {arm: {**self.search.fixed[arm],
                                 **{knob: r.plain() for knob, r in self.search.free[arm].items()}}
                           for arm in self.arms}},
-            "confirm": self.confirm and asdict(self.confirm),
+            "confirm": self.confirm and {key: value for key, value in asdict(self.confirm).items() if value},
             "evaluation": asdict(self.evaluation), "resources": asdict(self.resources),
             "keep": self.keep,
             **({"import": self.checksums} if self.imports else {})}

@@ -155,7 +155,7 @@ def test_what_is_no_panel_is_one_line_and_ends_with_2(lab, command, few_panels, 
 
 def test_the_built_in_panels_state_their_own_names_and_titles():
     names = [panel.name for panel in PANELS]
-    assert len(set(names)) == len(names) == 25
+    assert len(set(names)) == len(names) == 26
     for panel in PANELS:
         assert isinstance(panel, Panel) and type(panel).__doc__
         assert hasattr(panel, "title") or type(panel).heading is not Panel.heading

@@ -177,6 +177,8 @@ def test_a_data_set_s_name_is_no_key() -> None:
     ("arms: {kl: {}, b: {method: kl, data_noise: 0.1}}",
      "3: method: found both method and arms, expected one of them"),
     ("confirm: {top: 3}", "5: confirm.top: found 3, expected at most 2, the cells of the design of an arm"),
+    ("confirm: {top: 1, exchange: 1}",
+     "5: confirm.exchange: found 1 without a search: the cells of a design are the same for all arms as they are"),
     ("confirm: {top: 0}", "5: confirm.top: found 0, expected a whole number >= 1"),
     ("evaluation: {samples: 398}", "5: evaluation.samples: found 398, expected at most 397: the search split of digits "
                                    "has no more"),

@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from optuna.trial import FixedTrial
 
 from analysis.stats.cells import summaries
-from study.run.phases import best, confirm_units, design_units
+from study.plan.space import confirm_sizes, suggest
+from study.run.phases import best, confirm_units, design_units, units_of
 from study.schema.bound import Bound
 from study.schema.manifest import Manifest
 from study.schema.outcomes import ending
@@ -115,7 +117,7 @@ def test_only_the_current_design_counts(tmp_path: Path, change: list[str]) -> No
         (r.unit, r.unit.configuration, r.replicates) for r in sorted(alone.all(), key=key)]
     for arm in new.arms:
         assert best(new, arm, now, "design") == best(new, arm, alone, "design")
-    assert {u.configuration.knobs["updates"] for u in confirm_units(new, "data", now, [*new.arms][-1])} == {
+    assert {u.configuration.knobs["updates"] for u in confirm_units(new, "data", now, [[*new.arms][-1]])} == {
         new.arms[[*new.arms][-1]].hparams({}).updates}
 
 
@@ -196,6 +198,51 @@ def test_what_keeps_the_constraints_is_confirmed_before_what_does_not(tmp_path: 
             {"kappa": 0.5}, {}, {"kappa": pytest.approx(0.2)}, {}, {"kappa": 10, "modes_256": 10},
             {"modes_256": pytest.approx(1 / 7)}]
         assert [c.knobs["n"] for c in best(spec, "kl", results, "search")] == [3, 1, 5, 2, 0, 4]
+
+
+EXCHANGE = """
+study: s
+data: gaussians8
+arms: {kl: {method: kl}, jko: {method: jko}, far: {method: kl}, alone: {method: kl}}
+train: {budget: 1.0e+5}
+confirm: {top: 1, replicates: 4, exchange: 1}
+search:
+  trials: 9
+  space:
+    mcmc_steps: {int: [2, 9]}
+    lr_f: {log: [0.001, 0.01]}
+    jko: {jko_weight: {log: [0.1, 1.0]}}
+    far: {lr_f: {log: [0.01, 0.1]}}
+    alone: {mcmc_steps: 5, lr_f: {log: [0.02, 0.1]}}
+"""
+
+
+def test_arms_exchange_the_knobs_that_both_search_in_one_range_and_keep_the_budget(tmp_path: Path) -> None:
+    spec = loads(EXCHANGE)
+    results = Results(Store(str(tmp_path), "study"), spec.primary, {spec.primary: 1},
+                      {arm: [None] for arm in spec.arms})
+    best_of = {"kl": {"mcmc_steps": 2, "lr_f": 0.002}, "jko": {"mcmc_steps": 7, "lr_f": 0.007, "jko_weight": 0.3},
+               "far": {"mcmc_steps": 4, "lr_f": 0.05}, "alone": {"lr_f": 0.03, "mcmc_steps": 5}}
+    for arm, values in best_of.items():
+        for worse in (0, 1):
+            knobs = {**values, "lr_f": values["lr_f"] * (1 + worse / 5)}
+            configuration = suggest(spec, arm, FixedTrial(knobs))
+            [unit] = units_of([configuration], SEEDS, "data")
+            results.expect(unit)
+            results.add(unit, "finished", [{**final(seed, 0.0), spec.primary: 0.1 + worse} for seed in SEEDS], {})
+    units = confirm_units(spec, "data", results, [*spec.arms])
+    knobs = ("mcmc_steps", "lr_f", "jko_weight")
+    found = {arm: [tuple(k.get(name) for name in knobs if name in k) for unit in units
+                   if unit.configuration.arm == arm and (k := unit.configuration.knobs)] for arm in spec.arms}
+    assert found == {"kl": [(2, 0.002), (7, 0.007), (4, 0.002)],
+                     "jko": [(7, 0.007, 0.3), (2, 0.002, 0.3), (4, 0.007, 0.3)],
+                     "far": [(4, 0.05), (2, 0.05), (7, 0.05)], "alone": [(5, 0.03)]}
+    assert confirm_sizes(spec) == {arm: len(of) for arm, of in found.items()}
+    for unit in units:
+        c = unit.configuration
+        assert (c.phase, c.evaluation.split, len(unit.seeds)) == ("confirm", "confirm", 4)
+        assert 0.8e5 < spec.arms[c.arm].hparams(c.knobs).gradients_until(c.knobs["updates"]) <= 1e5
+    assert len(confirm_units(spec, "data", results, ["kl", "jko"])) == 4, "of an arm that waits nothing is known"
 
 
 def test_a_measure_that_is_better_larger_is_told_negated_and_shown_as_it_is(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def missing(study: Study) -> list[str]:
                    f"{'is' if len(absent) == 1 else 'are'} missing or short in MLflow, to which a launch adds what its "
                    f"storage has: {listed(some)}.")
     for phase in ("search", "confirm"):
-        planned = study.plan.configurations(phase)
+        planned = study.plan.configurations(phase) - (study.plan.exchanged if phase == "confirm" else 0)
         of = study.trials[(study.trials["phase"] == phase) & study.trials["complete"]]
         if len(of) < planned:
             out.append(f"The {phase} has {len(of)} of {count(planned, 'planned trial')}.")

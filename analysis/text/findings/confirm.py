@@ -6,14 +6,22 @@ import pandas as pd
 
 from analysis.read.study import Study
 from analysis.stats.cells import summaries
-from analysis.stats.comparisons import ALPHA, confirm_comparisons, confirmed_cells, not_separable_from_best
+from analysis.stats.comparisons import (
+    ALPHA,
+    confirm_comparisons,
+    confirmed_cells,
+    exchange_comparisons,
+    not_separable_from_best,
+)
 from analysis.text.findings.finding import Finding, named
 from analysis.text.formatting import count, number, plus_minus, share
 
 
 def confirmed(study: Study) -> list[Finding]:
-    """The best of the confirm phase with all that ranks cannot tell from it, and the tests against the baseline."""
-    cells = confirmed_cells(study)
+    """The best of the confirm phase with all that ranks cannot tell from it, and the tests against the baseline: each
+    arm with its own settings, then both with the same."""
+    found = confirmed_cells(study)
+    cells = found[found["of"] == ""]
     if cells.empty:
         return []
     if (cells["diverged"] == cells["replicates"]).all():
@@ -35,17 +43,22 @@ def confirmed(study: Study) -> list[Finding]:
     known = f", floor {plus_minus(floor.mean, floor.sd)}" if floor else ""
     said = (f"On fresh seeds, of {count(len(cells), 'confirmed configuration')} {best['name']} {how} ({study.primary} "
             f"{number(best['mean'])}{known}{lost}){rest}.")
-    return [Finding("confirm", said, "confirm_cells"), *_against_baseline(confirm_comparisons(study))]
+    same = exchange_comparisons(study)
+    if len(same):
+        same = same.assign(baseline=same["baseline"].map(dict(zip(found["name"], found["arm"], strict=True))))
+    return [Finding("confirm", said, "confirm_cells"),
+            *_against_baseline(confirm_comparisons(study), "on fresh seeds", "confirm_comparisons"),
+            *_against_baseline(same, "with the same settings", "exchange_comparisons")]
 
 
-def _against_baseline(tests: pd.DataFrame) -> list[Finding]:
+def _against_baseline(tests: pd.DataFrame, how: str, table: str) -> list[Finding]:
     """One sentence per baseline: who is significantly better, who worse, and whom nothing tells from it."""
     out = []
     for base, rows in tests.groupby("baseline", sort=False) if len(tests) else []:
         family = count(int(rows["family"].iloc[0]), "comparison")
         if not rows["decidable"].any():
-            out.append(Finding("confirm", f"Against {base} no p of so few untied pairs could have reached {ALPHA} "
-                                          f"among {family}.", "confirm_comparisons"))
+            out.append(Finding("confirm", f"Against {base}, {how}, no p of so few untied pairs could have reached "
+                                          f"{ALPHA} among {family}.", table))
             continue
         clear = rows["p_holm"] <= ALPHA
         ahead = rows["better"] + rows["ties"] / 2 > rows["pairs"] / 2
@@ -54,5 +67,5 @@ def _against_baseline(tests: pd.DataFrame) -> list[Finding]:
                  ("is", "are", "not significantly different", rows[~clear]))
         parts = [f"{named(list(some['arm']))} {one if len(some) == 1 else more} {word}" for one, more, word, some in
                  sides if len(some)]
-        out.append(Finding("confirm", f"Against {base}, on fresh seeds: {'; '.join(parts)}.", "confirm_comparisons"))
+        out.append(Finding("confirm", f"Against {base}, {how}: {'; '.join(parts)}.", table))
     return out

@@ -32,7 +32,7 @@ def verdicts(study: Study) -> list[Finding]:
                      & (own_base == base)]
         said.append((f"At {at(here.iloc[0])}", "design_cells",
                      {c["arm"]: by_hash[c["config_hash"]] for c in here.to_dict("records")}))
-    fresh = confirmed_cells(study).to_dict("records")
+    fresh = [c for c in confirmed_cells(study).to_dict("records") if not c["of"]]
     said.append(("On fresh seeds", "confirm_cells", {c["name"]: by_hash[c["config_hash"]] for c in fresh}))
     own = {c["name"]: c["arm"] for c in fresh}
     return [Finding("verdict", f"{where}, {text}.", table) for where, table, runs in said if runs

@@ -92,7 +92,7 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
     if "search" in row["phases"]:
         tree["search"] = _search(row, number, name, samples)
     if "confirm" in row["phases"]:
-        tree["confirm"] = {"top": 1, "replicates": 2}
+        tree["confirm"] = {"top": 1, "replicates": 2, "exchange": number % 2 if "search" in row["phases"] else 0}
     return tree | ({"import": "promised"} if "promised:" in str(tree) else {})
 
 

@@ -1,0 +1,111 @@
+"""Arms at each other's settings: whose they are, whom they are compared with, and the matrix."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from analysis.panels.exchange import Exchange
+from analysis.read.study import CELL, Study
+from analysis.stats.comparisons import confirm_comparisons, confirmed_cells, exchange_comparisons
+from analysis.stats.exchange import origins
+from analysis.text.findings.confirm import confirmed
+from tests.analysis.small_study import study
+
+SETTINGS = {"kl": {"step_size": 0.1, "mcmc_steps": 5, "lr_f": 0.01},
+            "jko": {"step_size": 0.2, "mcmc_steps": 3, "lr_f": 0.02, "jko_weight": 0.5},
+            "hidden": {"step_size": 0.7, "mcmc_steps": 9, "lr_f": 0.03, "lr_g": 0.001}}
+SHARED = {"kl": ["step_size", "mcmc_steps", "lr_f"], "jko": ["step_size", "mcmc_steps", "lr_f"],
+          "hidden": ["mcmc_steps", "lr_f"]}
+GOOD = {"kl": 3.0, "jko": 1.0, "hidden": 2.0}  # of the settings
+SEEDS = 10
+
+
+def mean(arm: str, giver: str) -> float:
+    return GOOD[giver] + 5 * (arm == "hidden")
+
+
+def toy() -> Study:
+    """kl and jko are equally good at the same settings, which is their luck; hidden is worse by 5 everywhere."""
+    both = {("confirm", arm, giver): SETTINGS[arm] | {k: SETTINGS[giver][k] for k in SHARED[arm] if k in SHARED[giver]}
+            for arm in SETTINGS for giver in SETTINGS}
+    every = {**{("search", arm, arm): SETTINGS[arm] for arm in SETTINGS}, **both}
+    values = {f"{phase} {arm} {giver}": [mean(arm, giver) + 0.01 * ((7 * seed + 3 * (arm == "jko")) % 10)
+                                         for seed in range(SEEDS)] for phase, arm, giver in every}
+    trials = pd.DataFrame([{"config_hash": f"{phase} {arm} {giver}", "arm": arm, "base_arm": arm, "phase": phase,
+                            "step_size": knobs["step_size"], "mcmc_steps": knobs["mcmc_steps"], "status": "finished",
+                            "complete": True, "settings": json.dumps({**knobs, "updates": 100})}
+                           for (phase, arm, giver), knobs in every.items()])
+    finals = pd.DataFrame([{**{k: t[k] for k in ("config_hash", "arm", "base_arm", "phase", *CELL)}, "seed": seed,
+                            "diverged": False, "diverged_at": None, "verdict": "survived", "kid": value}
+                           for t in trials.to_dict("records") for seed, value in enumerate(values[t["config_hash"]])])
+    of = study({(arm, 0.1, 5): [1.0] for arm in SETTINGS}, phase="search",
+               factors=[*CELL, "lr_f", "jko_weight", "lr_g"], planned={
+                   "search": {"configurations": 3, "replicates": SEEDS},
+                   "confirm": {"configurations": 9, "replicates": SEEDS, "exchanged": 6}})
+    return replace(of, trials=trials, finals=finals)
+
+
+def test_whose_settings_a_configuration_has_is_read_off_its_knobs() -> None:
+    assert origins(toy()) == {f"confirm {arm} {giver}": f"confirm {giver} {giver}"
+                              for arm in SETTINGS for giver in SETTINGS if arm != giver}
+    alone = toy()
+    alone = replace(alone, trials=alone.trials[alone.trials["phase"] != "search"])
+    assert origins(alone) == {} and set(confirmed_cells(alone)["of"]) == {""}
+
+
+def test_names_say_whose_settings() -> None:
+    names = confirmed_cells(toy()).set_index("config_hash")["name"]
+    assert names["confirm jko jko"] == "jko (0.2, 3 steps)" and names["confirm kl jko"] == "kl at jko's (0.2, 3 steps)"
+    assert names["confirm hidden kl"] == "hidden at kl's (0.7, 5 steps)"
+
+
+def test_the_baseline_is_compared_at_the_best_of_anybodys_settings() -> None:
+    """So jko is not called better than kl for settings that serve kl as well."""
+    tests = confirm_comparisons(toy())
+    assert dict(zip(tests["arm"], tests["baseline"], strict=True)) == {
+        "jko (0.2, 3 steps)": "kl at jko's (0.2, 3 steps)", "hidden (0.7, 9 steps)": "kl at jko's (0.2, 3 steps)"}
+    assert set(tests["family"]) == {2}
+    assert tests.set_index("arm")["p_holm"]["jko (0.2, 3 steps)"] > 0.05
+
+
+def test_at_the_same_settings_arms_are_tested_both_ways() -> None:
+    tests = exchange_comparisons(toy()).set_index("arm")
+    assert tests["baseline"].to_dict() == {
+        "jko (0.2, 3 steps)": "kl at jko's (0.2, 3 steps)", "jko at kl's (0.1, 5 steps)": "kl (0.1, 5 steps)",
+        "hidden (0.7, 9 steps)": "kl at hidden's (0.1, 9 steps)", "hidden at kl's (0.7, 5 steps)": "kl (0.1, 5 steps)"}
+    assert set(tests["family"]) == {4} and (tests["pairs"] == SEEDS).all()
+    assert {name: round(gap, 6) for name, gap in tests["difference"].items()} == {
+        name: 5 * name.startswith("hidden") for name in tests.index}
+
+
+def test_the_sentences_tell_the_method_from_the_settings() -> None:
+    own, fresh, same = (finding.text for finding in confirmed(toy()))
+    assert own.startswith("On fresh seeds, of 3 confirmed configurations jko (0.2, 3 steps) ranks best")
+    assert fresh == ("Against kl at jko's (0.2, 3 steps), on fresh seeds: hidden (0.7, 9 steps) ranks significantly "
+                     "worse; jko (0.2, 3 steps) is not significantly different.")
+    assert same == ("Against kl, with the same settings: hidden (0.7, 9 steps) and hidden at kl's (0.7, 5 steps) rank "
+                    "significantly worse; jko (0.2, 3 steps) and jko at kl's (0.1, 5 steps) are not significantly "
+                    "different.")
+
+
+def test_the_matrix_has_each_arm_at_each_settings_and_frames_its_own() -> None:
+    panel, of = Exchange(), toy()
+    frame = panel.frame(of)
+    assert panel.is_shown(of, frame) and len(frame) == 9
+    figure, ax = plt.subplots()
+    panel.plot(of, frame, ax)
+    ticks = ax.get_xticklabels(), ax.get_yticklabels()
+    assert [[t.get_text().split("\n")[0] for t in labels] for labels in ticks] == [[*SETTINGS]] * 2
+    shown = [float(t.get_text()) for t in ax.texts]
+    assert shown == [pytest.approx(mean(arm, giver) + 0.045, rel=0.01)
+                     for arm in SETTINGS for giver in SETTINGS]
+    assert [p.get_xy() for p in ax.patches] == [(0, 0), (1, 1), (2, 2)]
+    assert "Holm over 4 comparisons" in panel.caption(of, frame)
+    plt.close(figure)
+    alone = replace(of, finals=of.finals[of.finals["phase"] == "search"])
+    assert not panel.is_shown(alone, panel.frame(alone))
