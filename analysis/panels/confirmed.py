@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.panels.cell_tables import BOLD, NOTE, SHOWN, Every, every_frame, shown
+from analysis.panels.cell_tables import BOLD, NOTE, SHOWN, Every, every_frame, every_words, shown
 from analysis.panels.compared import compared_words
 from analysis.panels.panel import Table
 from analysis.read.study import CELL, Study
@@ -20,16 +20,20 @@ class Confirmed(Every):
 
     def frame(self, study: Study) -> pd.DataFrame:
         cells = confirmed_cells(study)
-        cells = cells[cells["of"] == ""]
-        strong, _ = not_separable_from_best(study, cells, study.primary, study.lower_is_better, name="name")
-        bold = cells.loc[cells["name"].isin(strong), "config_hash"].tolist()
-        return every_frame(study, self.phase, shown(study)[:SHOWN], bold)
+        own = cells[cells["of"] == ""]
+        strong, _ = not_separable_from_best(study, own, study.primary, study.lower_is_better, name="name")
+        bold = own.loc[own["name"].isin(strong), "config_hash"].tolist()
+        frame = every_frame(study, self.phase, shown(study)[:SHOWN], bold)
+        arm = dict(zip(cells["config_hash"], cells["arm"], strict=True))
+        of = {h: arm.get(one, "") for h, one in zip(cells["config_hash"], cells["of"], strict=True)}
+        return frame.assign(settings_of=frame["config_hash"].map(of)) if any(of.values()) else frame
 
     def tables(self, study: Study, frame: pd.DataFrame) -> list[Table]:
         tests = confirm_comparisons(study)
         second = [] if tests.empty else [Table("confirm_comparisons", compared_words(tests, study),
                                                tests.drop(columns="test"))]
-        return [*super().tables(study, frame), *second, *_settings(study, frame)]
+        words = every_words(frame.assign(arm=_named(frame)), shown(study)[:SHOWN])
+        return [Table(self.name, words, frame), *second, *_settings(study, frame)]
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         tests = confirm_comparisons(study)
@@ -42,13 +46,19 @@ class Confirmed(Every):
             " Last: the settings of each, of the knobs that the study varies." if study.plan.further else "")
 
 
+def _named(frame: pd.DataFrame) -> pd.Series:
+    """The arm, and whose settings it has where they are another's."""
+    whose = frame["settings_of"] if "settings_of" in frame else pd.Series("", frame.index)
+    return frame["arm"] + whose.map(lambda of: f" at {of}'s" if of else "")
+
+
 def _settings(study: Study, frame: pd.DataFrame) -> list[Table]:
     """With what each confirmed configuration was trained, where that is more than step size and MCMC steps."""
     trials = study.trials.drop_duplicates("config_hash").set_index("config_hash").loc[frame["config_hash"]]
     found = searched(study, trials)
     if not set(found) - {*CELL}:
         return []
-    found = pd.concat([trials[["arm"]], found], axis=1)
+    found = pd.concat([_named(frame).set_axis(trials.index).rename("arm"), found], axis=1)
     words = found.map(lambda value: DASH if value is None or value != value else
                       f"{value:.4g}" if isinstance(value, float) else str(value))
     return [Table("confirm_settings", words.reset_index(drop=True), found.reset_index())]

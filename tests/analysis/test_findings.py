@@ -105,7 +105,8 @@ def test_confirm_of_few_seeds_claims_nothing():
     first, second = confirmed(toy)
     assert "a has the fewest diverged and then the best mean" in first.text
     assert "too few seeds for a test" in first.text
-    assert second.text == "Against kl, on fresh seeds, no p of so few untied pairs could have reached 0.05 among 1 comparison."
+    assert second.text == ("Against kl, on fresh seeds, no p of so few untied pairs could have reached 0.05 among 1 "
+                           "comparison.")
     lost = fresh({("kl", 0.1, 5): [None] * 3, ("a", 0.2, 5): [None] * 3})
     assert texts(confirmed(lost)) == "Every confirmed configuration diverged on every fresh seed."
 
