@@ -74,8 +74,12 @@ def exchange(frame: pd.DataFrame, ax: Axes, *, lower_is_better: bool) -> Axes:
              + (f"\n{share(r['diverged'], r['replicates'])} lost" if r["diverged"] else "")
              for r in frame.to_dict("records")]
     mean = table(frame["mean"])
-    sns.heatmap(mean, annot=table(pd.Series(words, frame.index)).fillna(""), fmt="", robust=True, cbar=False,
-                cmap="rocket_r" if lower_is_better else "rocket", linewidths=1.5, ax=ax, annot_kws={"fontsize": 8})
+    text = table(pd.Series(words, frame.index)).fillna("")
+    sns.heatmap(mean, annot=text, fmt="", robust=True, cbar=False, cmap="rocket_r" if lower_is_better else "rocket",
+                linewidths=1.5, ax=ax, annot_kws={"fontsize": 8})
+    for i, j in np.argwhere(mean.isna().to_numpy()):  # seaborn leaves these empty
+        ax.text(j + 0.5, i + 0.5, text.iloc[i, j], ha="center", va="center", fontsize=8)
+    ax.grid(False)
     for r in own.to_dict("records"):
         ax.add_patch(Rectangle((columns.index(r["settings"]), rows.index(r["arm"])), 1, 1, fill=False, ec=INK, lw=1.4,
                                gid="own", clip_on=False))

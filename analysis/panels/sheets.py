@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from analysis.panels.palette import ALARM, INK, SOFT
 
 ACROSS, GAP = 8, 4  # images a row of a sheet and pixels between them, as study/store/sheet.py lays it out
 NOTE = 44  # letters of a line under a sheet
-WIDE, NARROW, TITLE, UNDER = 6, 2, 3, 6  # columns a band; pixels between an image and its nearest; lines over, under
+WIDE, NARROW, TITLE, UNDER = 7, 2, 3, 6  # columns a band at most; pixels to an image's nearest; lines over, under
 LINE, COLUMN, PICTURE, PLANE = 0.14, 0.8, 0.42, 1.25  # inches: a line of a title, a column, an image, a plane
 
 
@@ -94,7 +95,8 @@ def _layout(columns: Sequence[Column]) -> tuple[np.ndarray, list[tuple[float, fl
     inch = (PICTURE if chains > 1 else PLANE) / wide
     over, row, gap, least = round(TITLE * LINE / inch), high + NARROW, round(0.12 / inch), round(COLUMN / inch)
     spans = [max(wide + (wide + NARROW if c.nearest else 0), least) + gap for c in columns]
-    bands = [range(i, min(i + WIDE, len(columns))) for i in range(0, len(columns), WIDE)]
+    each = math.ceil(len(columns) / math.ceil(len(columns) / WIDE))
+    bands = [range(i, min(i + each, len(columns))) for i in range(0, len(columns), each)]
     across = max(sum(spans[k] for k in band) for band in bands)
     under = max(len(_lines(c.note, UNDER)) for c in columns)
     deep = over + chains * row + round((under + 0.5) * LINE / inch if under else 0)

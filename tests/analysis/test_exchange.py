@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -29,8 +30,9 @@ def mean(arm: str, giver: str) -> float:
     return GOOD[giver] + 5 * (arm == "hidden")
 
 
-def toy() -> Study:
-    """kl and jko are equally good at the same settings, which is their luck; hidden is worse by 5 everywhere."""
+def toy(lost: Sequence[str] = ()) -> Study:
+    """kl and jko are equally good at the same settings, which is their luck; hidden is worse by 5 everywhere.
+    lost: config_hashes of which every replicate diverged."""
     both = {("confirm", arm, giver): SETTINGS[arm] | {k: SETTINGS[giver][k] for k in SHARED[arm] if k in SHARED[giver]}
             for arm in SETTINGS for giver in SETTINGS}
     every = {**{("search", arm, arm): SETTINGS[arm] for arm in SETTINGS}, **both}
@@ -41,8 +43,10 @@ def toy() -> Study:
                             "complete": True, "settings": json.dumps({**knobs, "updates": 100})}
                            for (phase, arm, giver), knobs in every.items()])
     finals = pd.DataFrame([{**{k: t[k] for k in ("config_hash", "arm", "base_arm", "phase", *CELL)}, "seed": seed,
-                            "diverged": False, "diverged_at": None, "verdict": "survived", "kid": value}
-                           for t in trials.to_dict("records") for seed, value in enumerate(values[t["config_hash"]])])
+                            "diverged": gone, "diverged_at": 9.0 if gone else None,
+                            "verdict": "diverged" if gone else "survived", "kid": None if gone else value}
+                           for t in trials.to_dict("records") for gone in [t["config_hash"] in lost]
+                           for seed, value in enumerate(values[t["config_hash"]])])
     of = study({(arm, 0.1, 5): [1.0] for arm in SETTINGS}, phase="search",
                factors=[*CELL, "lr_f", "jko_weight", "lr_g"], planned={
                    "search": {"configurations": 3, "replicates": SEEDS},
@@ -94,16 +98,19 @@ def test_the_sentences_tell_the_method_from_the_settings() -> None:
 
 
 def test_the_matrix_has_each_arm_at_each_settings_and_frames_its_own() -> None:
-    panel, of = Exchange(), toy()
+    panel, of = Exchange(), toy(lost=["confirm hidden jko"])
     frame = panel.frame(of)
     assert panel.is_shown(of, frame) and len(frame) == 9
     figure, ax = plt.subplots()
     panel.plot(of, frame, ax)
     ticks = ax.get_xticklabels(), ax.get_yticklabels()
     assert [[t.get_text().split("\n")[0] for t in labels] for labels in ticks] == [[*SETTINGS]] * 2
-    shown = [float(t.get_text()) for t in ax.texts]
-    assert shown == [pytest.approx(mean(arm, giver) + 0.045, rel=0.01)
-                     for arm in SETTINGS for giver in SETTINGS]
+    shown = {(round(t.get_position()[0] - 0.5), round(t.get_position()[1] - 0.5)): t.get_text() for t in ax.texts if
+             t.get_text()}
+    assert shown.pop((1, 2)) == "\u2013\n10/10 lost"
+    assert {at: float(text) for at, text in shown.items()} == {
+        (j, i): pytest.approx(mean(arm, giver) + 0.045, rel=0.01) for i, arm in enumerate(SETTINGS)
+        for j, giver in enumerate(SETTINGS) if (i, j) != (2, 1)}
     assert [p.get_xy() for p in ax.patches] == [(0, 0), (1, 1), (2, 2)]
     assert "Holm over 4 comparisons" in panel.caption(of, frame)
     plt.close(figure)
