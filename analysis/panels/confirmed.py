@@ -24,8 +24,7 @@ class Confirmed(Every):
         strong, _ = not_separable_from_best(study, own, study.primary, study.lower_is_better, name="name")
         bold = own.loc[own["name"].isin(strong), "config_hash"].tolist()
         frame = every_frame(study, self.phase, shown(study)[:SHOWN], bold)
-        arm = dict(zip(cells["config_hash"], cells["arm"], strict=True))
-        of = {h: arm.get(one, "") for h, one in zip(cells["config_hash"], cells["of"], strict=True)}
+        of = dict(zip(cells["config_hash"], cells["of"], strict=True))
         return frame.assign(settings_of=frame["config_hash"].map(of)) if any(of.values()) else frame
 
     def tables(self, study: Study, frame: pd.DataFrame) -> list[Table]:

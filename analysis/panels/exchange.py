@@ -11,7 +11,7 @@ from analysis.panels.compared import compared_words
 from analysis.panels.groups import replicates
 from analysis.panels.palette import INK
 from analysis.panels.panel import Figure, Panel, Table
-from analysis.read.study import CELL, Study
+from analysis.read.study import Study
 from analysis.stats.cells import summaries
 from analysis.stats.comparisons import confirmed_cells, exchange_comparisons
 from analysis.text.formatting import DASH, count, number, share
@@ -25,18 +25,18 @@ class Exchange(Panel):
     name, title, wide = "exchange", "Each arm at the best settings of every other", True
 
     def frame(self, study: Study) -> pd.DataFrame:
-        """A row per confirmed configuration that stands in the matrix, with `settings`: the name of whose it has."""
-        cells = confirmed_cells(study)
-        givers = set(cells["of"]) - {""}
-        if not givers:
-            return pd.DataFrame()
-        cells = cells[(cells["of"] != "") | cells["config_hash"].isin(givers)]
-        names = dict(zip(cells["config_hash"], cells["name"], strict=True))
-        means = summaries(study.finals[study.finals["phase"] == "confirm"], [study.primary])
-        found = cells[["config_hash", "arm", "of"]].merge(
-            means[["config_hash", *CELL, "replicates", "diverged", "mean", "low", "high", "n"]], on="config_hash")
-        own = found["of"].where(found["of"] != "", found["config_hash"])  # whose settings
-        return found.assign(settings=own.map(names), own=found["of"] == "").drop(columns="of").dropna(subset="settings")
+        """A row per trained configuration of the matrix: `arm`, `giver`, `settings` (the name of whose it has), `own`,
+        and its mean."""
+        names = dict(zip(*(confirmed_cells(study)[c] for c in ("config_hash", "name")), strict=True))
+        means = summaries(study.finals[study.finals["phase"] == "confirm"], [study.primary]).drop(columns="arm")
+        found = study.exchange.merge(means, on="config_hash")
+        order = {arm: k for k, arm in enumerate(study.arms)}
+        found = found.sort_values(["arm", "giver", "settings"], key=lambda c: c.map(order).fillna(0), kind="stable")
+        whose = [names.get(own, giver) for own, giver in zip(found["settings"], found["giver"], strict=True)]
+        return found.assign(own=found["config_hash"] == found["settings"], settings=whose).reset_index(drop=True)
+
+    def is_shown(self, study: Study, frame: pd.DataFrame) -> bool:
+        return not frame.empty and not frame["own"].all()
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
         size = (2.0 + COLUMN * frame["settings"].nunique(), 1.3 + ROW * frame["arm"].nunique())
@@ -53,34 +53,38 @@ class Exchange(Panel):
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         tests = exchange_comparisons(study)
         table = "" if tests.empty else (
-            " Table: the arm and its baseline at the same settings, on ranks paired by seed; Holm over "
+            " Table: the arm and its baseline with the settings of one of them, on ranks paired by seed; Holm over "
             f"{count(int(tests['family'].iloc[0]), 'comparison')}.")
         return (f"{study.primary}, the mean over survivors of {replicates(study, 'confirm')}, and how many diverged. A "
-                "row is trained with its own best settings, framed, and with what the best of every other arm has of "
-                f"the knobs that both searched. Darker is worse.{table}")
+                "row is an arm, trained with its own best settings, framed, and with what the best of every other arm "
+                "has of the knobs that both searched in one range; what it cannot take is its own. Darker is worse; "
+                f"shades span at least the widest 95 % interval.{table}")
 
 
 def exchange(frame: pd.DataFrame, ax: Axes, *, lower_is_better: bool) -> Axes:
     """The matrix: a row an arm, a column the settings of one; its mean, and how many diverged. frame: of the panel."""
     import seaborn as sns
 
-    own = frame[frame["own"]]
-    rows, columns = list(dict.fromkeys(own["arm"])), list(own["settings"])
+    rows = list(dict.fromkeys(frame["arm"]))
+    by_giver = frame.sort_values("giver", key=lambda c: c.map({arm: k for k, arm in enumerate(rows)}), kind="stable")
+    columns = list(dict.fromkeys(by_giver["settings"]))
 
     def table(values: pd.Series) -> pd.DataFrame:
-        return frame.assign(shown=values).pivot(index="arm", columns="settings", values="shown").loc[rows, columns]
+        return frame.assign(shown=values).pivot(index="arm", columns="settings", values="shown").reindex(rows)[columns]
 
     words = [(DASH if np.isnan(r["mean"]) else number(r["mean"]))
              + (f"\n{share(r['diverged'], r['replicates'])} lost" if r["diverged"] else "")
              for r in frame.to_dict("records")]
     mean = table(frame["mean"])
     text = table(pd.Series(words, frame.index)).fillna("")
-    sns.heatmap(mean, annot=text, fmt="", robust=True, cbar=False, cmap="rocket_r" if lower_is_better else "rocket",
-                linewidths=1.5, ax=ax, annot_kws={"fontsize": 8})
+    low, high = frame["mean"].quantile([0.02, 0.98])
+    more = max(0.0, (frame["high"] - frame["low"]).max() - (high - low)) / 2  # noise has no shades
+    sns.heatmap(mean, annot=text, fmt="", vmin=low - more, vmax=high + more, cbar=False, linewidths=1.5, ax=ax,
+                cmap="rocket_r" if lower_is_better else "rocket", annot_kws={"fontsize": 8})
     for i, j in np.argwhere(mean.isna().to_numpy()):  # seaborn leaves these empty
         ax.text(j + 0.5, i + 0.5, text.iloc[i, j], ha="center", va="center", fontsize=8)
     ax.grid(False)
-    for r in own.to_dict("records"):
+    for r in frame[frame["own"]].to_dict("records"):
         ax.add_patch(Rectangle((columns.index(r["settings"]), rows.index(r["arm"])), 1, 1, fill=False, ec=INK, lw=1.4,
                                gid="own", clip_on=False))
     ax.set(xlabel="with the best settings of", ylabel="")

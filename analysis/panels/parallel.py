@@ -52,14 +52,14 @@ class Parallel(Panel):
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         few = (f" At most {MOST} trials of a figure are drawn, the best first; the CSV file has all."
                if len(frame) > MOST else "")
-        n = frame["outcome"].value_counts()
+        n, bounds = frame["outcome"].value_counts(), study.plan.constraints
         pruned = (f" Dashed: {count(int(n['pruned']), 'pruned trial')}, without a value." if "pruned" in n else "")
         lost = (" Dotted, to a cross: all replicates diverged." if "diverged" in n else "")
         return (f"A line a search trial, through its knobs to its mean of {study.primary} over survivors "
                 f"({'lower' if study.lower_is_better else 'higher'} is better). Strong: the {BEST} best of each arm, "
-                f"by the fewest diverged, then by the mean.{pruned}{lost} `none`: not a knob of that arm, or "
-                f"without effect there.{few} The sampler chose these points: they show where it looked and carry no "
-                "claim.")
+                f"by the fewest diverged, then {'by the bounds, then ' if bounds else ''}by the mean.{pruned}{lost} "
+                f"`none`: not a knob of that arm, or without effect there.{few} The sampler chose these points: they "
+                "show where it looked and carry no claim.")
 
 
 def trials(study: Study) -> pd.DataFrame:

@@ -35,7 +35,7 @@ class Search(Panel):
         search_trials(frame, pruned, ax, measure=study.primary, arms=study.arms)
         extra = [axes.mark(m, words) for m, words, some in (
             ("x", "all replicates diverged", (frame["n"] == 0).any()), ("o", "open: pruned", len(pruned)),
-            ("o", "pale: misses a constraint", _missed(frame[frame["n"] > 0]).any())) if some]
+            ("", "pale: outside the bounds", _missed(frame[frame["n"] > 0]).any())) if some]
         axes.legend(study.arms, ax, present=[a for a in study.arms if a in {*frame["arm"], *pruned["arm"]}],
                     extra=extra)
         axes.say_n(ax, [len(frame) + len(pruned)], "trials; beside a mark: its MCMC steps")
@@ -47,8 +47,8 @@ class Search(Panel):
         return (f"{count(len(frame), 'finished trial')} with {replicates(study, 'search')} each and "
                 f"{len(_pruned(study))} pruned, where the sampler chose to look; the number beside a mark is its MCMC "
                 "steps. Upper edge: all replicates diverged (cross) or pruned (open). "
-                + (f"Pale: {count(int(_missed(frame).sum()), 'trial')} of which a replicate diverged or does not keep "
-                   f"{bounds_text(study.plan.constraints)}. " if study.plan.constraints else "")
+                + (f"Pale: a replicate diverged or is not within the bounds ({bounds_text(study.plan.constraints)}). "
+                   if study.plan.constraints else "")
                 + "Points are not independent draws and carry no claim.")
 
 

@@ -17,6 +17,7 @@ from analysis.panels.panel import Figure, Panel, Table
 from analysis.read.study import Study
 from analysis.stats.objectives import objective_values
 from analysis.text.formatting import DASH, count, listed, number, share
+from study.schema.bound import bounds_text
 
 MOST = 20  # rows of the Pareto set; the CSV file has all trials
 
@@ -42,8 +43,10 @@ class SearchPareto(Panel):
 
     def caption(self, study: Study, frame: pd.DataFrame) -> str:
         less = f" The table has the first {MOST}." if len(_best(frame)) < frame["front"].sum() else ""
-        return (f"{frame['front'].sum()} of {count(len(frame), 'finished trial')} are beaten by no other in "
-                f"{listed(study.plan.objectives)}. Each value is what the sampler was told: the mean over all "
+        bounds = bounds_text(study.plan.constraints)
+        within = f", among those within the bounds ({bounds})" if bounds else ""
+        return (f"{frame['front'].sum()} of {count(len(frame), 'finished trial')} are in the set: beaten by none in "
+                f"{listed(study.plan.objectives)}{within}. Each value is what the sampler was told: the mean over all "
                 "replicates, where a diverged one counts as the plan's diverged value. Few replicates and a chosen "
                 f"set: `confirm` tells what holds.{less}")
 
@@ -55,7 +58,8 @@ def _best(frame: pd.DataFrame) -> pd.DataFrame:
 def _plot(study: Study, frame: pd.DataFrame, other: str, ax: Axes) -> None:
     names = study.plan.objectives
     pareto_set(frame, ax, across=other, up=names[0], arms=study.arms, joined=len(names) == 2)
-    axes.legend(study.arms, ax, present=present(study, frame), extra=[axes.mark("o", "open: beaten")])
+    axes.legend(study.arms, ax, present=present(study, frame), extra=[axes.mark(
+        "o", "open: beaten, or outside the bounds" if study.plan.constraints else "open: beaten")])
     axes.say_n(ax, frame["replicates"], "replicates per trial")
 
 

@@ -13,7 +13,7 @@ from analysis.read.address import PassingError, ReportError
 from analysis.read.pictures import Pictures
 from analysis.read.records import finals_of, planned_seeds, records_of
 from analysis.read.store import Store, opened
-from analysis.read.study import Study
+from analysis.read.study import EXCHANGE, Study
 from analysis.read.trials import CELL, TRIAL, planned_cells, trial_row
 from study.schema.counted import FILE, Counted
 from study.schema.plan import Plan
@@ -64,7 +64,7 @@ def read(store: Store, name: str, cache: Path) -> Study:
         warnings.append(f"{other} trials of other versions of this study are left out.")
     if earlier:
         some = "confirmation" if earlier == 1 else "confirmations"
-        warnings.append(f"{earlier:,} {some} of what is no longer among the best of the whole search "
+        warnings.append(f"{earlier:,} {some} of what the study no longer confirms "
                         f"{'is' if earlier == 1 else 'are'} left out.")
     commits = sorted({c for tag in trials.loc[trials["complete"], "commit"] for c in tag.split(",") if c})
     if len(commits) > 1:
@@ -86,6 +86,8 @@ def read(store: Store, name: str, cache: Path) -> Study:
             "status": str(launches[0].info.status),
             "mlflow": store.page,
         },
+        exchange=pd.DataFrame([(h, counted.arms.get(h, ""), *of) for h, of in counted.settings.items()],
+                              columns=EXCHANGE),
         arms=list(dict.fromkeys([*cells["arm"], *plan.arms, *trials["arm"]])),
         finals=finals_of(records, plan.primary),
         curves=records[records["stage"] == "train"].drop(columns=["stage", "verdict"]).reset_index(drop=True),

@@ -36,8 +36,8 @@ def pooled(studies: Sequence[Study]) -> Study:
         "arms": {k: v for s in named for k, v in s.plan.arms.items()}, "planned": _planned(named),
         "measures": {k: v for s in named for k, v in s.plan.measures.items()},
         "search": _searched([s.plan.search for s in named if s.plan.search is not None])})
-    together: dict[str, Any] = {
-        frame: _together([getattr(s, frame) for s in named]) for frame in ("cells", "trials", "finals", "curves")}
+    together: dict[str, Any] = {frame: _together([getattr(s, frame) for s in named])
+                                for frame in ("cells", "trials", "finals", "curves", "exchange")}
     return replace(
         first, name=" + ".join(s.name for s in named), plan=plan, **together,
         spec="\n".join(f"# {s.name}\n{s.spec}" for s in named), arms=[a for s in named for a in s.arms],
@@ -64,8 +64,10 @@ def _primary(study: Study) -> str:
 def _renamed(study: Study) -> Study:
     """Every arm, and every configuration (two studies may share one), carries the study's name."""
     def frame(of: pd.DataFrame) -> pd.DataFrame:
-        new = {c: f"{study.name}: " + of[c].astype(str) for c in ("arm", "base_arm") if c in of}
-        return of.assign(**new, config_hash=f"{study.name}/" + of["config_hash"].astype(str)) if len(of) else of
+        new = {c: f"{study.name}: " + of[c].astype(str) for c in ("arm", "base_arm", "giver") if c in of}
+        hashes = ["config_hash", "settings"] if "giver" in of else ["config_hash"]  # elsewhere settings are knobs
+        new |= {c: f"{study.name}/" + of[c].astype(str) for c in hashes}
+        return of.assign(**new) if len(of) else of
 
     def named(arm: str) -> str:
         return f"{study.name}: {arm}"
@@ -78,7 +80,8 @@ def _renamed(study: Study) -> Study:
         "cells": [cell.model_copy(update={"arm": named(cell.arm), "config_hash": f"{study.name}/{cell.config_hash}"})
                   for cell in study.plan.cells]})
     return replace(study, plan=plan, arms=[named(a) for a in study.arms], cells=frame(study.cells),
-                   trials=frame(study.trials), finals=frame(study.finals), curves=frame(study.curves))
+                   trials=frame(study.trials), finals=frame(study.finals), curves=frame(study.curves),
+                   exchange=frame(study.exchange))
 
 
 def _searched(searches: Sequence[PlannedSearch]) -> PlannedSearch | None:

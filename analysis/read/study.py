@@ -14,6 +14,7 @@ from study.schema.plan import Plan
 
 TIMES = [WALL, CPU, "gpu_seconds"]
 COSTS = [GRADIENTS, *TIMES]
+EXCHANGE = ["config_hash", "arm", "giver", "settings"]
 _NOT_A_MEASURE = {*NOT_MEASURED, LONG_RUN, *CELL}
 _DISTANCES = ("kid_", "fd_", "energy_distance_", "kl_grid", "w2_")
 
@@ -32,6 +33,9 @@ class Study:
     trials: pd.DataFrame  # one row per trial run: the columns TRIAL of analysis/read/trials.py
     finals: pd.DataFrame  # one row per finished replicate: its trial's columns, seed, block, diverged_at, measures
     curves: pd.DataFrame  # one row per replicate and evaluation point: its trial's columns, seed, update, measures
+    # One row per configuration, trained yet or not, that is confirmed with another arm's settings, or whose are given:
+    # giver is the arm whose they are, settings that arm's own config_hash.
+    exchange: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EXCHANGE))
     warnings: list[str] = field(default_factory=list)
     pictures: Pictures | None = None  # sheets of samples; None where no store is at hand
 

@@ -11,7 +11,6 @@ import pandas as pd
 
 from analysis.read.study import CELL, Study
 from analysis.stats.cells import common_cell, grid, in_plan_order, rates
-from analysis.stats.exchange import exchanged_pairs, origins
 from analysis.stats.inference import RankComparison, compare_by_ranks, enough_for_significance, holm
 
 ALPHA = 0.05
@@ -68,13 +67,13 @@ def _with_cells(found: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 
 def confirmed_cells(study: Study) -> pd.DataFrame:
     """The configurations of the confirm phase (rows of `rates`) in the plan's order of arms; `name`: the arm, with the
-    cell where several of its configurations were confirmed. `of`: of an arm that has another's settings that one's own
-    config_hash (`exchange.origins`), else ""."""
+    cell where several of its configurations were confirmed. `of`: the arm whose settings it has, where it is another,
+    else ""."""
     frame = in_plan_order(study, rates(study.finals[study.finals["phase"] == "confirm"]))
-    known = origins(study)
-    of = pd.Series([known.get(h, "") for h in frame["config_hash"]], frame.index, dtype=object)
-    arm_of = dict(zip(frame["config_hash"], frame["arm"], strict=True))
-    whose = frame["arm"] + of.map(lambda one: f" at {arm_of[one]}'s" if one in arm_of else "")
+    taken = study.exchange[study.exchange["config_hash"] != study.exchange["settings"]]
+    giver = dict(zip(taken["config_hash"], taken["giver"], strict=True))
+    of = pd.Series([giver.get(h, "") for h in frame["config_hash"]], frame.index, dtype=object)
+    whose = frame["arm"] + of.map(lambda arm: f" at {arm}'s" if arm else "")
     several = frame["arm"].duplicated(keep=False)
     where = [f" ({a:.4g}, {b:g} steps)" for a, b in zip(frame["step_size"], frame["mcmc_steps"], strict=True)]
     name = whose.where(~several, whose + pd.Series(where, dtype=object))
@@ -107,13 +106,19 @@ def confirm_comparisons(study: Study) -> pd.DataFrame:
 
 
 def exchange_comparisons(study: Study) -> pd.DataFrame:
-    """`paired_tests` of confirmed configurations against the baseline at the same settings (`exchanged_pairs`). Holm's
-    family: twice what the baseline exchanges with each of its arms, finished or not."""
+    """`paired_tests` of confirmed configurations with exchanged settings: an arm's own best against the baseline with
+    what both search of its settings, and the arm with those of the baseline's best against that. Holm's family: all
+    such pairs, trained or not."""
     cells = confirmed_cells(study)
-    pairs = exchanged_pairs(study, cells)
+    name = dict(zip(cells["config_hash"], cells["name"], strict=True))
+    pairs = [(one, other) for r in study.exchange.to_dict("records") if r["config_hash"] != r["settings"]
+             for arm, base, one, other in ((r["arm"], r["giver"], r["config_hash"], r["settings"]),
+                                           (r["giver"], r["arm"], r["settings"], r["config_hash"]))
+             if study.baseline_of(arm) == base]
     values = {str(c["name"]): values_of(study, c["config_hash"]) for c in cells.to_dict("records")}
-    return _with_cells(paired_tests(values, pairs, family=max(2 * len(study.family), len(pairs)),
-                                    lower_is_better=study.lower_is_better), cells.set_index("name"))
+    found = paired_tests(values, {name[one]: name[other] for one, other in pairs if one in name and other in name},
+                         family=len(pairs), lower_is_better=study.lower_is_better)
+    return _with_cells(found, cells.set_index("name"))
 
 
 def paired_tests(values: Mapping[str, pd.Series], pairs: Mapping[str, str], *, family: int,

@@ -52,20 +52,26 @@ def design_units(spec: StudySpec, content_hash: str, results: Results) -> list[U
 
 def confirm_units(spec: StudySpec, content_hash: str, results: Results, arms: Sequence[str]) -> list[Unit]:
     """The confirmation of these arms' best: of their search where there is one, else of their design. Only these count.
-    Where they exchange settings, each arm's best again with those of the others'."""
+    Behind all of them, where arms exchange settings, each arm's best again with those of the others' best, but for
+    those that are confirmed anyhow."""
     if spec.confirm is None:
         return []
-    phase = "search" if spec.search is not None else "design"
-    ranked = {arm: best(spec, arm, results, phase) for arm in arms}
-    found = []
-    for arm, own in ranked.items():
-        chosen = [confirm_configuration(spec, c) for c in own[:spec.confirm.top]]
-        for other in (one for one in arms if one != arm and own and spec.confirm.exchange):
-            again = [exchanged(spec, own[0], c) for c in ranked[other]]
-            chosen += [c for c in again if c not in chosen][:spec.confirm.exchange]
-        units = units_of(chosen, phase_seeds(spec, "confirm"), content_hash)
-        results.choose(arm, units)
-        found += units
+    phase, seeds = "search" if spec.search is not None else "design", phase_seeds(spec, "confirm")
+    own = {arm: units_of([confirm_configuration(spec, c) for c in best(spec, arm, results, phase)[:spec.confirm.top]],
+                         seeds, content_hash) for arm in arms}
+    found = [unit for units in own.values() for unit in units]
+    known = {unit.config_hash for unit in found}
+    for arm, units in own.items():
+        settings = {u.config_hash: (arm, u.config_hash) for u in units[:spec.confirm.exchange]}
+        more: list[Unit] = []
+        for giver in (u for other in arms if other != arm and units for u in own[other][:spec.confirm.exchange]):
+            [unit] = units_of([exchanged(spec, units[0].configuration, giver.configuration)], seeds, content_hash)
+            if unit.config_hash not in known:
+                known.add(unit.config_hash)
+                more.append(unit)
+                settings[unit.config_hash] = giver.configuration.arm, giver.config_hash
+        results.choose(arm, [*units, *more], settings)
+        found += more
     return found
 
 

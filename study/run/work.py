@@ -161,13 +161,13 @@ class Work:
         found += [f"{_counted(len(keys), 'unit')} began anew, though shorter trainings are kept: {reason}"
                   for reason, keys in self._further.anew.items()]
         if old := self.results.superseded:
-            found.append(f"confirm: {len(old)} configurations that were confirmed earlier are no longer among the best "
-                         "of these settings and do not count")
+            found.append(f"confirm: {len(old)} configurations that were confirmed earlier are not among what these "
+                         "settings confirm, and do not count")
         for arm in self._search.arms if self._search else ():
             trials = [r for r in self.results.all() if r.told and r.unit.configuration.arm == arm.arm]
             if trials and all(r.excess for r in trials):
-                found.append(f"search {arm.arm}: none of {_counted(len(trials), 'finished trial')} keeps "
-                             f"{bounds_text(self.plan.constraints)} (search.constraints); the nearest counts as best")
+                found.append(f"search {arm.arm}: none of {_counted(len(trials), 'finished trial')} is within the bounds "
+                             f"of search.constraints ({bounds_text(self.plan.constraints)}); the nearest counts as best")
             found += [f"search {arm.arm}: {n} replicates that did not diverge have no {name}: it was no finite number; "
                       "the search was told the diverged value (search.diverged_value) in its place"
                       for name, n in self.results.lacking(arm.arm).items()]

@@ -12,10 +12,12 @@ FILE = "counted.json"  # an artifact of the launch
 @dataclass(frozen=True)
 class Counted:
     """arms: config_hash -> the arm that it belongs to now, of what counts, whichever version trained it. superseded:
-    config_hashes of confirmations of what is no longer among the best."""
+    config_hashes of confirmations of what is no longer to be confirmed. settings: where arms exchange them, config_hash
+    of a confirmation -> whose it has: an arm, and the config_hash of that arm's own one (of an own one: itself)."""
 
     arms: Mapping[str, str] = field(default_factory=dict)
     superseded: tuple[str, ...] = ()
+    settings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
@@ -25,7 +27,8 @@ class Counted:
     def read(cls, found: Any) -> Counted:
         """What `plain` wrote. Raises ValueError for anything else."""
         try:
-            return cls(dict(found["arms"]), tuple(found["superseded"]))
+            return cls(dict(found["arms"]), tuple(found["superseded"]), {
+                config_hash: (arm, own) for config_hash, (arm, own) in found.get("settings", {}).items()})
         except (TypeError, KeyError) as error:
             raise ValueError(f"found no account of what counts: {error}") from error
 

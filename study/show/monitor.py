@@ -263,6 +263,8 @@ class Monitor:
     def outcome(self, result: Result) -> Outcome:
         """A result in the live view's words."""
         c = result.unit.configuration
+        giver, _ = self.results.settings.get(result.unit.config_hash, (c.arm, ""))
         return Outcome(c.phase, c.arm, knobs_text(c, self.plan.factors), self.spec.primary,
                        result.value, result.replicates, result.diverged, result.seconds, cost(result.unit),
-                       predicted(self.plan, c), result.pruned, result.kappa, result.verdicts, [*result.missed])
+                       predicted(self.plan, c), result.pruned, result.kappa, result.verdicts, [*result.missed],
+                       giver if giver != c.arm else "")

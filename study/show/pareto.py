@@ -33,4 +33,6 @@ def pareto_lines(results: Sequence[Result], objectives: Mapping[str, int], facto
             + ", ".join(f"{sign * value:.4g}" for sign, value in zip(objectives.values(), r.told, strict=True))
             + (f" | {r.verdicts}" if r.verdicts else "")
             for r in found[:MAX_ROWS]]
+    if not found:
+        return [f"Pareto set of the search ({', '.join(objectives)}): none of {told} is within the bounds"]
     return [f"Pareto set of the search, {len(found)} of {told} ({', '.join(objectives)}):", *rows, *more]

@@ -35,11 +35,13 @@ class Outcome:
     kappa: float | None = None  # at the last evaluation, the mean of the survivors
     verdicts: str = ""  # of those that did not diverge, with their flags
     missed: Sequence[str] = ()  # constraints of its search
+    giver: str = ""  # the arm whose settings it has, where it is another
 
     @property
     def where(self) -> str:
-        """`jko step_size=0.12`; the arm alone where nothing else varies."""
-        return f"{self.arm} {self.knobs}".strip()
+        """`jko step_size=0.12`; the arm alone where nothing else varies; `jko at kl's step_size=0.12`."""
+        whose = f" at {self.giver}'s" if self.giver else ""
+        return f"{self.arm}{whose} {self.knobs}".strip()
 
     def line(self) -> str:
         """`jko step_size=0.12 | kid 0.012 | 1/6 diverged | 5 stable; poor quality (2) | kappa 0.41 | limit 0.1..0.35

@@ -160,9 +160,11 @@ def _check_top(reader: Reader, confirm: Confirm | None, design: Design | None, s
         return
     cells = [math.prod(len(f.rows) for f in factors) for factors in design.factors.values()] if design else []
     most, what = (search.trials, "trials") if search else (min(cells, default=0), "cells of the design")
-    for key in ("top", "exchange"):
-        if (found := getattr(confirm, key)) > most:
-            reader.report(("confirm", key), f"found {found}, expected at most {most}, the {what} of an arm")
+    if confirm.top > most:
+        reader.report(("confirm", "top"), f"found {confirm.top}, expected at most {most}, the {what} of an arm")
+    if confirm.exchange > confirm.top:
+        reader.report(("confirm", "exchange"), f"found {confirm.exchange}, expected at most {confirm.top}, those of an arm "
+                                               "that are confirmed (confirm.top)")
     if confirm.exchange and search is None:
         reader.report(("confirm", "exchange"), f"found {confirm.exchange} without a search: the cells of a design are "
                                                "the same for all arms as they are")

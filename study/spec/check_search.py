@@ -92,7 +92,7 @@ def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], known: K
             reader.unknown(where, word, known.words, "objective", may_be_list=True, context=known.context)
             chosen.append(UNKNOWN)
             continue
-        _check_measured(reader, where, word, measure, methods, samples)
+        _check_measured(reader, where, word, measure, methods, samples, "; take primary")
         if measure in chosen:
             reader.report(where, f"{word} stands twice in the list")
         chosen.append(measure)
@@ -102,15 +102,15 @@ def _objectives(reader: Reader, value: Any, methods: Mapping[str, str], known: K
 
 
 def _check_measured(reader: Reader, where: Path, word: str, measure: Objective, methods: Mapping[str, str],
-                    samples: int) -> None:
-    """Whether each arm has this measure, of so many samples."""
+                    samples: int, instead: str = "") -> None:
+    """Whether each arm has this measure, of so many samples; instead: what else to take."""
     if measure.needs > samples:
         why = ", twice its features" if measure.needs > FEATURES else ""
-        reader.report(where, f"{word} needs evaluation.samples >= {measure.needs}{why}, found {samples}; take primary")
+        reader.report(where, f"{word} needs evaluation.samples >= {measure.needs}{why}, found {samples}{instead}")
     without = [arm for arm, method in methods.items() if METHODS[method].latent_chain]
     if measure.needs_density and without:
-        reader.report(where, f"{word} needs a density of the data space, which {', '.join(without)} does not have; "
-                             "take primary")
+        reader.report(where, f"{word} needs a density of the data space, which {', '.join(without)} does not have"
+                             f"{instead}")
 
 
 def _constraints(reader: Reader, methods: Mapping[str, str], known: Known | None, samples: int) -> dict[str, Bound]:
@@ -129,7 +129,7 @@ def _constraints(reader: Reader, methods: Mapping[str, str], known: Known | None
         if not is_number(limit):
             reader.report(where, f"found {limit!r}, expected a finite number{as_number(limit)}")
         elif measure.name in found:
-            reader.report(where, f"{measure.name} stands twice in the list")
+            reader.report(where, f"{measure.name} stands twice")
         else:
             found[measure.name] = Bound(float(limit), measure.direction)
     return found

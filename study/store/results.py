@@ -73,6 +73,7 @@ class Results:
         self._pruned: set[str] = set()  # units' keys
         self.stopped: set[str] = set()  # config_hashes of those of them that this version's search stopped
         self._expected: dict[tuple[str, str], Unit] = {}
+        self._settings: dict[str, dict[str, tuple[str, str]]] = {}  # by arm
         self._chosen: set[str] = set()  # arms of which the best, which are confirmed, are known
         self._done: dict[str, Unit] = {}
         self._begun: dict[str, list[tuple[int, ...]]] = {}  # config_hash -> blocks that have a checkpoint
@@ -81,9 +82,11 @@ class Results:
         """Count this configuration, with all seeds of its phase, under the arm that it names."""
         self._expected[unit.config_hash, unit.configuration.arm] = unit
 
-    def choose(self, arm: str, units: Sequence[Unit]) -> None:
-        """Count the confirmation of these, the best of an arm as it is known now, and of no others of it."""
+    def choose(self, arm: str, units: Sequence[Unit], settings: Mapping[str, tuple[str, str]] | None = None) -> None:
+        """Count the confirmation of these, the best of an arm as it is known now, and of no others of it. settings: of
+        those that exchange them (`Counted`)."""
         self._chosen.add(arm)
+        self._settings[arm] = dict(settings or {})
         for key, unit in [*self._expected.items()]:
             if key[1] == arm and unit.configuration.phase == "confirm":
                 del self._expected[key]
@@ -92,7 +95,7 @@ class Results:
 
     @property
     def superseded(self) -> list[str]:
-        """Configurations that were confirmed and are no longer among the best."""
+        """Configurations that were confirmed and are no longer to be."""
         counted = {config_hash for config_hash, _ in self._expected}
         return [config_hash for config_hash, unit in self._done.items() if config_hash not in counted
                 and unit.configuration.phase == "confirm" and unit.configuration.arm in self._chosen]
@@ -109,7 +112,12 @@ class Results:
             done = self._done.get(config_hash)
             if config_hash not in arms or (done and done.configuration.arm == arm):
                 arms[config_hash] = arm
-        return Counted(arms, tuple(self.superseded))
+        return Counted(arms, tuple(self.superseded), self.settings)
+
+    @property
+    def settings(self) -> dict[str, tuple[str, str]]:
+        """Whose settings the confirmed have that exchange them (`Counted`)."""
+        return {config_hash: of for found in self._settings.values() for config_hash, of in found.items()}
 
     def begin(self, config_hash: str, seeds: tuple[int, ...]) -> None:
         """A block of seeds that a checkpoint continues: what is left of its configuration is cut at it."""

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from analysis.panels.exchange import Exchange
-from analysis.read.study import CELL, Study
+from analysis.read.pool import pooled
+from analysis.read.study import CELL, EXCHANGE, Study
 from analysis.stats.comparisons import confirm_comparisons, confirmed_cells, exchange_comparisons
-from analysis.stats.exchange import origins
+from analysis.text.findings.cells import missing
 from analysis.text.findings.confirm import confirmed
 from tests.analysis.small_study import study
 
@@ -51,21 +52,46 @@ def toy(lost: Sequence[str] = ()) -> Study:
                factors=[*CELL, "lr_f", "jko_weight", "lr_g"], planned={
                    "search": {"configurations": 3, "replicates": SEEDS},
                    "confirm": {"configurations": 9, "replicates": SEEDS, "exchanged": 6}})
-    return replace(of, trials=trials, finals=finals)
+    exchange = pd.DataFrame([{"config_hash": f"confirm {arm} {giver}", "arm": arm, "giver": giver,
+                              "settings": f"confirm {giver} {giver}"} for arm in SETTINGS for giver in SETTINGS])
+    return replace(of, trials=trials, finals=finals, exchange=exchange)
 
 
-def test_whose_settings_a_configuration_has_is_read_off_its_knobs() -> None:
-    assert origins(toy()) == {f"confirm {arm} {giver}": f"confirm {giver} {giver}"
-                              for arm in SETTINGS for giver in SETTINGS if arm != giver}
-    alone = toy()
-    alone = replace(alone, trials=alone.trials[alone.trials["phase"] != "search"])
-    assert origins(alone) == {} and set(confirmed_cells(alone)["of"]) == {""}
+def without(of: Study, *config_hashes: str) -> Study:
+    """The study before these had been trained."""
+    return replace(of, trials=of.trials[~of.trials["config_hash"].isin(config_hashes)],
+                   finals=of.finals[~of.finals["config_hash"].isin(config_hashes)])
 
 
 def test_names_say_whose_settings() -> None:
     names = confirmed_cells(toy()).set_index("config_hash")["name"]
     assert names["confirm jko jko"] == "jko (0.2, 3 steps)" and names["confirm kl jko"] == "kl at jko's (0.2, 3 steps)"
     assert names["confirm hidden kl"] == "hidden at kl's (0.7, 5 steps)"
+    alone = replace(toy(), exchange=pd.DataFrame(columns=EXCHANGE))
+    assert set(confirmed_cells(alone)["of"]) == {""}
+
+
+def test_what_is_not_trained_yet_makes_nothing_else_an_arms_own() -> None:
+    early = without(toy(), "confirm kl kl", "confirm jko hidden")
+    assert confirmed_cells(early).query("of == ''")["config_hash"].tolist() == ["confirm jko jko", "confirm hidden hidden"]
+    assert missing(early)[-2:] == ["1 of 6 confirmations with another arm's settings is not trained yet.",
+                                   "The confirm has 2 of 3 planned trials."]
+    tests = exchange_comparisons(early)
+    assert set(tests["family"]) == {4} and sorted(tests["arm"]) == ["hidden (0.7, 9 steps)", "jko (0.2, 3 steps)"]
+    frame = Exchange().frame(early)
+    figure, ax = plt.subplots()
+    Exchange().plot(early, frame, ax)
+    assert [t.get_text().split("\n")[0] for t in ax.get_xticklabels()] == ["kl", "jko", "hidden"]
+    assert len([t for t in ax.texts if t.get_text()]) == 7 and len(ax.patches) == 2
+    plt.close(figure)
+
+
+def test_of_two_studies_each_exchanges_with_its_own() -> None:
+    both = pooled([replace(toy(), name=name) for name in "ab"])
+    names = set(confirmed_cells(both)["name"])
+    assert {"a: kl at a: jko's (0.2, 3 steps)", "b: kl (0.1, 5 steps)"} <= names and len(names) == 18
+    frame = Exchange().frame(both)
+    assert (frame["arm"].str[0] == frame["giver"].str[0]).all() and len(frame) == 18 and frame["own"].sum() == 6
 
 
 def test_the_baseline_is_compared_at_the_best_of_anybodys_settings() -> None:
@@ -92,7 +118,7 @@ def test_the_sentences_tell_the_method_from_the_settings() -> None:
     assert own.startswith("On fresh seeds, of 3 confirmed configurations jko (0.2, 3 steps) ranks best")
     assert fresh == ("Against kl at jko's (0.2, 3 steps), on fresh seeds: hidden (0.7, 9 steps) ranks significantly "
                      "worse; jko (0.2, 3 steps) is not significantly different.")
-    assert same == ("Against kl, with the same settings: hidden (0.7, 9 steps) and hidden at kl's (0.7, 5 steps) rank "
+    assert same == ("Against kl, with exchanged settings: hidden (0.7, 9 steps) and hidden at kl's (0.7, 5 steps) rank "
                     "significantly worse; jko (0.2, 3 steps) and jko at kl's (0.1, 5 steps) are not significantly "
                     "different.")
 

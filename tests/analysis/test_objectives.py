@@ -53,14 +53,14 @@ def test_what_misses_a_constraint_is_in_no_front_is_pale_and_is_not_the_best(ax:
     found = objective_values(bound)
     assert found.loc[found["front"], "config_hash"].tolist() == ["kl-0.1-20"]
     assert "best of 3 finished trials by kid alone (0 pruned) is kl at step size 0.1 with 20 MCMC steps: kid 1.00 " \
-           "(2 seeds). 1 of 3 keep kid at most 2." in searched(bound)[0].text
+           "(2 seeds). 1 of 3 are within the bounds (kid at most 2)." in searched(bound)[0].text
     panel, frame = Search(), Search().frame(bound)
     panel.plot(bound, frame, ax)
     drawn = {line.get_gid(): [*map(float, line.get_ydata())] for line in ax.lines}
     assert drawn["finished"] == [1.0] and sorted(drawn["missed"]) == [2.0, 4.0]
-    assert "Pale: 2 trials of which a replicate diverged or does not keep kid at most 2." in panel.caption(bound, frame)
+    assert "Pale: a replicate diverged or is not within the bounds (kid at most 2)." in panel.caption(bound, frame)
     none = searching("minimize", kid=Bound(0.5, "minimize"))
-    assert searched(none)[0].text == "None of 3 finished trials of the search keeps kid at most 0.5."
+    assert searched(none)[0].text == "None of 3 finished trials of the search is within the bounds (kid at most 0.5)."
     assert not objective_values(none)["front"].any()
 
 

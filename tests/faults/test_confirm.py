@@ -115,14 +115,14 @@ def test_what_is_lost_twice_is_not_waited_for_and_counts_again_when_it_is_finish
     assert code == 1 and WAITS not in lines and phases() == ["confirm", *["search"] * 4]
     [stopgap] = confirmed_in(report())
     restart(monkeypatch, Round())
-    old = ("confirm: 1 configurations that were confirmed earlier are no longer among the best of these "
-           "settings and do not count")
+    old = ("confirm: 1 configurations that were confirmed earlier are not among what these "
+           "settings confirm, and do not count")
     for _ in range(2):  # the second has nothing to train
         code, lines, errors = launch()
         assert (code, errors) == (0, []) and old in lines and phases() == [*["confirm"] * 2, *["search"] * 5]
         study = report()
         assert confirmed_in(study) == {confirmed} != {stopgap}
-        assert "1 confirmation of what is no longer among the best of the whole search is left out." in study.warnings
+        assert "1 confirmation of what the study no longer confirms is left out." in study.warnings
     assert {tags.config_hash for tags in shown().shown().values() if tags.phase == "confirm"} == {stopgap, confirmed}
 
 

@@ -283,7 +283,7 @@ def test_a_problem_in_a_design(design: str, sentence: str) -> None:
     ("{constraints: {kappa: '1'}}", "search.constraints.kappa: found '1', expected a finite number; write it without "
                                     "quotes: 1"),
     ("{constraints: {primary: 1, kid_clf64: 2}}",
-     "search.constraints.kid_clf64: kid_clf64_256 stands twice in the list"),
+     "search.constraints.kid_clf64: kid_clf64_256 stands twice"),
     ("{diverged_value: .inf}", "search.diverged_value: found inf, expected a finite number or reference"),
     ("{objective: [primary, wall_seconds], diverged_value: 1}",
      "search.diverged_value: found 1 for 2 objectives, expected one each"),
@@ -481,6 +481,12 @@ def test_a_study_that_nobody_meant() -> None:
         "s.yaml:4: design: found 1,000,000 cells in arm kl, expected at most 20,000"]
     arms = "".join(f"  a{i}: {{method: kl, updates: {i + 1}}}\n" for i in range(101))
     assert problems(ARMS + "arms:\n" + arms) == ["s.yaml:4: arms: found 101 arms, expected at most 100"]
+
+
+def test_an_arm_gives_no_settings_that_are_not_confirmed_of_itself() -> None:
+    text = "study: s\ndata: moons\nmethod: [kl, jko]\nsearch: {space: {step_size: {log: [0.1, 0.2]}}}\n"
+    assert problems(text + "confirm: {top: 1, exchange: 2}\n") == [
+        "s.yaml:5: confirm.exchange: found 2, expected at most 1, those of an arm that are confirmed (confirm.top)"]
 
 
 def test_a_long_choice_is_checked_at_its_ends() -> None:

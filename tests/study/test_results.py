@@ -234,6 +234,11 @@ def test_arms_exchange_the_knobs_that_both_search_in_one_range_and_keep_the_budg
     knobs = ("mcmc_steps", "lr_f", "jko_weight")
     found = {arm: [tuple(k.get(name) for name in knobs if name in k) for unit in units
                    if unit.configuration.arm == arm and (k := unit.configuration.knobs)] for arm in spec.arms}
+    whose = {unit.config_hash: unit.configuration.arm for unit in units}
+    givers = [(whose[h], giver, whose[own]) for h, (giver, own) in results.settings.items()]
+    assert [(arm, giver) for arm, giver, _ in givers] == [
+        ("kl", "kl"), ("kl", "jko"), ("kl", "far"), ("jko", "jko"), ("jko", "kl"), ("jko", "far"), ("far", "far"),
+        ("far", "kl"), ("far", "jko"), ("alone", "alone")] and all(giver == own for _, giver, own in givers)
     assert found == {"kl": [(2, 0.002), (7, 0.007), (4, 0.002)],
                      "jko": [(7, 0.007, 0.3), (2, 0.002, 0.3), (4, 0.007, 0.3)],
                      "far": [(4, 0.05), (2, 0.05), (7, 0.05)], "alone": [(5, 0.03)]}

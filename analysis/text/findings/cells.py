@@ -49,13 +49,13 @@ def searched(study: Study) -> list[Finding]:
     bounds = bounds_text(study.plan.constraints)
     clean = frame[(frame["n"] > 0) & (frame["diverged"] == 0) & kept]
     if clean.empty:
-        return [Finding("search", f"None of {count(len(frame), 'finished trial')} of the search keeps {bounds}.",
-                        "search_cells")] if bounds and len(frame) else []
+        return [Finding("search", f"None of {count(len(frame), 'finished trial')} of the search is within the bounds "
+                                  f"({bounds}).", "search_cells")] if bounds and len(frame) else []
     best = clean.sort_values("mean", ascending=study.lower_is_better).iloc[0]
     by = f" by {study.primary} alone" if len(study.plan.objectives) > 1 else ""
     said = (f"Search, not a claim: best of {count(len(frame), 'finished trial')}{by} ({pruned} pruned) is "
             f"{best['arm']} at {at(best)}: {study.primary} {number(best['mean'])} ({count(best['n'], 'seed')})."
-            + (f" {kept.sum()} of {len(frame)} keep {bounds}." if bounds else ""))
+            + (f" {kept.sum()} of {len(frame)} are within the bounds ({bounds})." if bounds else ""))
     return [Finding("search", said, "search_cells"), *_pareto(study)]
 
 
@@ -83,6 +83,11 @@ def missing(study: Study) -> list[str]:
     for phase in ("search", "confirm"):
         planned = study.plan.configurations(phase) - (study.plan.exchanged if phase == "confirm" else 0)
         of = study.trials[(study.trials["phase"] == phase) & study.trials["complete"]]
+        taken = study.exchange[study.exchange["config_hash"] != study.exchange["settings"]]
+        if left := len(set(taken["config_hash"]) - set(of["config_hash"])) if phase == "confirm" else 0:
+            out.append(f"{left} of {count(len(taken), 'confirmation')} with another arm's settings "
+                       f"{'is' if left == 1 else 'are'} not trained yet.")
+        of = of[~of["config_hash"].isin(taken["config_hash"])]
         if len(of) < planned:
             out.append(f"The {phase} has {len(of)} of {count(planned, 'planned trial')}.")
     lost = study.trials.loc[study.trials["phase"] != "design", "status"].value_counts().sort_index()

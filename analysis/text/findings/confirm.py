@@ -19,7 +19,7 @@ from analysis.text.formatting import count, number, plus_minus, share
 
 def confirmed(study: Study) -> list[Finding]:
     """The best of the confirm phase with all that ranks cannot tell from it, and the tests against the baseline: each
-    arm with its own settings, then both with the same."""
+    arm with its own settings, then with exchanged ones."""
     found = confirmed_cells(study)
     cells = found[found["of"] == ""]
     if cells.empty:
@@ -48,7 +48,7 @@ def confirmed(study: Study) -> list[Finding]:
         same = same.assign(baseline=same["baseline"].map(dict(zip(found["name"], found["arm"], strict=True))))
     return [Finding("confirm", said, "confirm_cells"),
             *_against_baseline(confirm_comparisons(study), "on fresh seeds", "confirm_comparisons"),
-            *_against_baseline(same, "with the same settings", "exchange_comparisons")]
+            *_against_baseline(same, "with exchanged settings", "exchange_comparisons")]
 
 
 def _against_baseline(tests: pd.DataFrame, how: str, table: str) -> list[Finding]:

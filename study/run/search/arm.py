@@ -122,8 +122,8 @@ class ArmSearch:
         elif self._results.remaining_block(unit) is None:
             self._settle(entry, unit, "told", self._rungs(unit))
         else:
-            if entry.get("state") == "pruned":  # it runs again, and would pass the rungs that it has passed already
-                noted = self._noted(entry["rungs"])
+            if entry.get("state") in ("pruned", "told"):  # it runs again, and passes its rungs again
+                noted = self._noted(entry["rungs"], self._results.excess(unit))
                 entry["system_attrs"] = {key: value for key, value in entry["system_attrs"].items() if key not in noted}
             entry["state"] = "asked"
 
