@@ -166,8 +166,8 @@ class Work:
         for arm in self._search.arms if self._search else ():
             trials = [r for r in self.results.all() if r.told and r.unit.configuration.arm == arm.arm]
             if trials and all(r.excess for r in trials):
-                found.append(f"search {arm.arm}: none of {_counted(len(trials), 'finished trial')} is within its bounds, "
-                             f"{bounds_text(self.plan.constraints)} (search.constraints); the nearest counts as best")
+                found.append(f"search {arm.arm}: none of {_counted(len(trials), 'finished trial')} keeps the bounds, "
+                             f"{bounds_text(self.plan.constraints)}; the nearest counts as best")
             found += [f"search {arm.arm}: {n} replicates that did not diverge have no {name}: it was no finite number; "
                       "the search was told the diverged value (search.diverged_value) in its place"
                       for name, n in self.results.lacking(arm.arm).items()]

@@ -17,7 +17,7 @@ class Bound:
 
     def excess(self, values: Iterable[float | None]) -> float:
         """By how much the worst replicate misses the bound, as a part of it (of 1, where that is 0): at most 0 where
-        all keep it. None, for one that diverged or lacks the measure, counts as `FARTHEST`, and so does no replicate."""
+        all keep it. None, for one that diverged or lacks the measure, counts as `FARTHEST`, as does no replicate."""
         sign = -1 if self.direction == "maximize" else 1
         return max((FARTHEST if v is None else min(FARTHEST, sign * (v - self.limit) / (abs(self.limit) or 1.0))
                     for v in values), default=FARTHEST)

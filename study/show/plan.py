@@ -73,8 +73,8 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
     if spec.search is not None and (early := random_start(spec.search.sampler, search_trials(spec))):
         console.print(Text(early), soft_wrap=True)
     if plan.exchanged:
-        console.print(Text(f"{plan.exchanged} of the confirmed: an arm's best with what another arm's best has of the knobs "
-                           "that both search in one range (confirm.exchange)"), soft_wrap=True)
+        console.print(Text(f"{plan.exchanged} of the confirmed: an arm's best with what another arm's best has of the "
+                           "knobs that both search in one range (confirm.exchange)"), soft_wrap=True)
     if plan.constraints:
         console.print(Text(f"the search keeps {bounds_text(plan.constraints)}, on each replicate of a trial"))
     if at := plan.common_cell:

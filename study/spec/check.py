@@ -163,8 +163,8 @@ def _check_top(reader: Reader, confirm: Confirm | None, design: Design | None, s
     if confirm.top > most:
         reader.report(("confirm", "top"), f"found {confirm.top}, expected at most {most}, the {what} of an arm")
     if confirm.exchange > confirm.top:
-        reader.report(("confirm", "exchange"), f"found {confirm.exchange}, expected at most {confirm.top}, those of an arm "
-                                               "that are confirmed (confirm.top)")
+        reader.report(("confirm", "exchange"), f"found {confirm.exchange}, expected at most {confirm.top}, those of an "
+                                               "arm that are confirmed (confirm.top)")
     if confirm.exchange and search is None:
         reader.report(("confirm", "exchange"), f"found {confirm.exchange} without a search: the cells of a design are "
                                                "the same for all arms as they are")

@@ -73,7 +73,8 @@ def test_names_say_whose_settings() -> None:
 
 def test_what_is_not_trained_yet_makes_nothing_else_an_arms_own() -> None:
     early = without(toy(), "confirm kl kl", "confirm jko hidden")
-    assert confirmed_cells(early).query("of == ''")["config_hash"].tolist() == ["confirm jko jko", "confirm hidden hidden"]
+    own = confirmed_cells(early).query("of == ''")
+    assert own["config_hash"].tolist() == ["confirm jko jko", "confirm hidden hidden"]
     assert missing(early)[-2:] == ["1 of 6 confirmations with another arm's settings is not trained yet.",
                                    "The confirm has 2 of 3 planned trials."]
     tests = exchange_comparisons(early)
