@@ -58,7 +58,7 @@ class Exchange(Panel):
         return (f"{study.primary}, the mean over survivors of {replicates(study, 'confirm')}, and how many diverged. A "
                 "row is an arm, trained with its own best settings, framed, and with what the best of every other arm "
                 "has of the knobs that both searched in one range; what it cannot take is its own. Darker is worse; "
-                f"shades span at least the widest 95 % interval.{table}")
+                f"shades span at least the median 95 % interval.{table}")
 
 
 def exchange(frame: pd.DataFrame, ax: Axes, *, lower_is_better: bool) -> Axes:
@@ -78,7 +78,7 @@ def exchange(frame: pd.DataFrame, ax: Axes, *, lower_is_better: bool) -> Axes:
     mean = table(frame["mean"])
     text = table(pd.Series(words, frame.index)).fillna("")
     low, high = frame["mean"].quantile([0.02, 0.98])
-    more = max(0.0, (frame["high"] - frame["low"]).max() - (high - low)) / 2  # noise has no shades
+    more = max(0.0, (frame["high"] - frame["low"]).median() - (high - low)) / 2  # noise has few shades
     sns.heatmap(mean, annot=text, fmt="", vmin=low - more, vmax=high + more, cbar=False, linewidths=1.5, ax=ax,
                 cmap="rocket_r" if lower_is_better else "rocket", annot_kws={"fontsize": 8})
     for i, j in np.argwhere(mean.isna().to_numpy()):  # seaborn leaves these empty
