@@ -15,6 +15,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from models.data.datasets import DATASETS
 from models.knobs import LARGEST, SMALLEST
+from study.schema.columns import KAPPA
 from study.spec.check_search import SAMPLERS
 from study.spec.knobs import ALL_KNOBS, KNOBS, METHODS, _hint
 from study.spec.objectives import measures
@@ -195,6 +196,8 @@ def searches(draw: DrawFn, limits: Limits, arms: dict[str, str], data: str, samp
     optional: dict[str, SearchStrategy[Any]] = {
         "sampler": st.sampled_from(SAMPLERS), "trials": st.integers(1, 40), "replicates": st.integers(1, 1000),
         "direction": st.sampled_from([ways, *([ways[0]] if len(set(ways)) == 1 else [])]),
+        "constraints": st.dictionaries(st.sampled_from([KAPPA, *(m.name for m in named)]), st.floats(-9, 9),
+                                       max_size=3),
         "diverged_value": several | st.just("reference") | (stand_in if len(words) == 1 else several)}
     found |= draw(st.fixed_dictionaries({}, optional=optional))
     bare: bool = draw(MAYBE)
@@ -285,8 +288,9 @@ def trees(draw: DrawFn, sets: tuple[str, ...] = tuple(DATASETS), cpu: float = 64
         found["search"] = draw(searches(limits, arms, data, samples, space))
         cells = found["search"].get("trials", 16)
     if confirmed:
-        found["confirm"] = {"top": draw(st.integers(1, int(cells))) if cells < math.inf else 1, **draw(
-            st.fixed_dictionaries({}, optional={"replicates": st.integers(1, 1000)}))}
+        top = draw(st.integers(1, int(cells))) if cells < math.inf else 1
+        found["confirm"] = {"top": top, **draw(st.fixed_dictionaries({}, optional={
+            "replicates": st.integers(1, 1000), "exchange": st.integers(0, top if "search" in phases else 0)}))}
     share, gpus = st.floats(0.01, cpu) | st.just(1), st.just("auto") | st.floats(0.0001, 1) | st.integers(0, 8)
     return found | draw(st.fixed_dictionaries({}, optional={
         "question": TEXT | st.sampled_from(["yes", "null", "1e3", "2024-01-31", "# no", "a: b", "\tx"]),
