@@ -10,7 +10,6 @@ import copy
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import optuna
@@ -135,8 +134,7 @@ class ArmSearch:
             entry["state"] = state
             entry["values"] = list(self._results.score(unit)) if state == "told" else []
             entry["rungs"] = {str(update): value for update, value in rungs.items()}
-            excess = self._results.excess(unit) if state == "told" else {}
-            entry["system_attrs"] = {**entry["system_attrs"], **self._noted(entry["rungs"], excess)}
+            entry["system_attrs"] |= self._noted(entry["rungs"], self._results.excess(unit) if state == "told" else {})
 
     def _add(self, entry: Entry) -> None:
         self._units.append(entry["unit"])
@@ -163,7 +161,7 @@ class ArmSearch:
     def _is_pareto(self) -> bool:
         return len(self.study.directions) > 1
 
-    def _noted(self, rungs: Mapping[str, float], excess: Mapping[str, float] = MappingProxyType({})) -> dict[str, Any]:
+    def _noted(self, rungs: Mapping[str, float], excess: Mapping[str, float]) -> dict[str, Any]:
         """What Optuna and the pruner would have noted of a trial that reported these, and misses its constraints so: it
         is done here, in a study of its own, where no other trial can stop it on the way."""
         alone = optuna.create_study(study_name=self.arm, pruner=self._pruner)
