@@ -25,15 +25,15 @@ class Exchange(Panel):
     name, title, wide = "exchange", "Each arm at the best settings of every other", True
 
     def frame(self, study: Study) -> pd.DataFrame:
-        """A row per trained configuration of the matrix: `arm`, `giver`, `settings` (the name of whose it has), `own`,
-        and its mean."""
+        """A row per trained configuration of the matrix: `arm`, `giver` and `settings` as in `Study.exchange`, `whose`
+        (these settings' name), `own`, and its mean."""
         names = dict(zip(*(confirmed_cells(study)[c] for c in ("config_hash", "name")), strict=True))
         means = summaries(study.finals[study.finals["phase"] == "confirm"], [study.primary]).drop(columns="arm")
         found = study.exchange.merge(means, on="config_hash")
         order = {arm: k for k, arm in enumerate(study.arms)}
         found = found.sort_values(["arm", "giver", "settings"], key=lambda c: c.map(order).fillna(0), kind="stable")
         whose = [names.get(own, giver) for own, giver in zip(found["settings"], found["giver"], strict=True)]
-        return found.assign(own=found["config_hash"] == found["settings"], settings=whose).reset_index(drop=True)
+        return found.assign(own=found["config_hash"] == found["settings"], whose=whose).reset_index(drop=True)
 
     def is_shown(self, study: Study, frame: pd.DataFrame) -> bool:
         return not frame.empty and not frame["own"].all()
@@ -67,10 +67,11 @@ def exchange(frame: pd.DataFrame, ax: Axes, *, lower_is_better: bool) -> Axes:
 
     rows = list(dict.fromkeys(frame["arm"]))
     by_giver = frame.sort_values("giver", key=lambda c: c.map({arm: k for k, arm in enumerate(rows)}), kind="stable")
-    columns = list(dict.fromkeys(by_giver["settings"]))
+    columns = dict(zip(by_giver["settings"], by_giver["whose"], strict=True))
 
     def table(values: pd.Series) -> pd.DataFrame:
-        return frame.assign(shown=values).pivot(index="arm", columns="settings", values="shown").reindex(rows)[columns]
+        known = frame.assign(shown=values).set_index(["arm", "settings"])["shown"]
+        return known.unstack().reindex(index=rows, columns=[*columns])
 
     words = [(DASH if np.isnan(r["mean"]) else number(r["mean"]))
              + (f"\n{share(r['diverged'], r['replicates'])} lost" if r["diverged"] else "")
@@ -85,10 +86,10 @@ def exchange(frame: pd.DataFrame, ax: Axes, *, lower_is_better: bool) -> Axes:
         ax.text(j + 0.5, i + 0.5, text.iloc[i, j], ha="center", va="center", fontsize=8)
     ax.grid(False)
     for r in frame[frame["own"]].to_dict("records"):
-        ax.add_patch(Rectangle((columns.index(r["settings"]), rows.index(r["arm"])), 1, 1, fill=False, ec=INK, lw=1.4,
-                               gid="own", clip_on=False))
+        at = [*columns].index(r["settings"]), rows.index(r["arm"])
+        ax.add_patch(Rectangle(at, 1, 1, fill=False, ec=INK, lw=1.4, gid="own", clip_on=False))
     ax.set(xlabel="with the best settings of", ylabel="")
     ax.tick_params(length=0)
-    ax.set_xticklabels([name.replace(" (", "\n(") for name in columns], rotation=0)
+    ax.set_xticklabels([name.replace(" (", "\n(") for name in columns.values()], rotation=0)
     ax.set_yticklabels(rows, rotation=0)
     return ax

@@ -87,6 +87,18 @@ def test_what_is_not_trained_yet_makes_nothing_else_an_arms_own() -> None:
     plt.close(figure)
 
 
+def test_settings_of_one_arm_are_told_apart_before_its_own_are_trained() -> None:
+    of = toy()
+    second = {"config_hash": "confirm jko hidden", "arm": "jko", "giver": "kl", "settings": "confirm kl 2"}
+    others = of.exchange[of.exchange["config_hash"] != "confirm jko hidden"]
+    of = replace(of, exchange=pd.concat([others, pd.DataFrame([second])]))
+    frame = Exchange().frame(without(of, "confirm kl kl"))
+    figure, ax = plt.subplots()
+    Exchange().plot(of, frame, ax)
+    assert [t.get_text().split("\n")[0] for t in ax.get_xticklabels()] == ["kl", "kl", "jko", "hidden"]
+    plt.close(figure)
+
+
 def test_of_two_studies_each_exchanges_with_its_own() -> None:
     both = pooled([replace(toy(), name=name) for name in "ab"])
     names = set(confirmed_cells(both)["name"])
