@@ -50,7 +50,7 @@ def searched(study: Study) -> list[Finding]:
     clean = frame[(frame["n"] > 0) & (frame["diverged"] == 0) & kept]
     if clean.empty:
         return [Finding("search", f"None of {count(len(frame), 'finished trial')} of the search is within the bounds "
-                                  f"({bounds}).", "search_cells")] if bounds and len(frame) else []
+                                  f"({bounds}).", "search_cells")] if bounds and len(frame) and not kept.any() else []
     best = clean.sort_values("mean", ascending=study.lower_is_better).iloc[0]
     by = f" by {study.primary} alone" if len(study.plan.objectives) > 1 else ""
     said = (f"Search, not a claim: best of {count(len(frame), 'finished trial')}{by} ({pruned} pruned) is "
