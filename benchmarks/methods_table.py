@@ -26,8 +26,9 @@ def table(folders: Sequence[Path]) -> str:
 
 
 def _cell(best: pd.Series) -> str:
-    return (f"{_short(best['mean'])} [{_short(best['low'])}, {_short(best['high'])}], "
-            f"{best['diverged']:.0f}/{best['replicates']:.0f} lost")
+    lost = f"{best['diverged']:.0f}/{best['replicates']:.0f} lost"
+    return lost if pd.isna(best["mean"]) else (
+        f"{_short(best['mean'])} [{_short(best['low'])}, {_short(best['high'])}], {lost}")
 
 
 def _short(value: float) -> str:

@@ -18,11 +18,14 @@ EQUAL = 1e-9  # relative: another kind of CPU rounds otherwise
 
 
 def best_of_arms(folder: Path) -> pd.DataFrame:
-    """Of each arm the confirmed configuration that lost fewest seeds, among these that with the best mean: its mean,
-    interval and counts. The primary measure is the first column with an interval; smaller is better."""
+    """Of each arm the confirmed configuration, with settings of its own, that lost fewest seeds, among these that with
+    the best mean: its mean, interval and counts. The primary measure is the first column with an interval; smaller is
+    better."""
     cells = pd.read_csv(folder / CELLS)
     primary = next(name.removesuffix("_low") for name in cells if name.endswith("_low") and name != "rate_low")
     found = cells.rename(columns={primary: "mean", f"{primary}_low": "low", f"{primary}_high": "high"})
+    if "settings_of" in found:  # whose they are, where another arm's
+        found = found[found["settings_of"].isna()]
     best = found.sort_values(["diverged", "mean"], kind="stable").groupby("arm").head(1)
     return best.set_index("arm")[["mean", "low", "high", "diverged", "replicates"]].sort_index()
 

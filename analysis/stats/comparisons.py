@@ -85,20 +85,18 @@ def confirm_comparisons(study: Study) -> pd.DataFrame:
     """`paired_tests` of the confirmed configurations, by `name` of `confirmed_cells`, against the baseline's.
 
     Which were confirmed was decided on other seeds, so the tests are as good as the design's. Of several confirmed
-    ones of the baseline its best by mean rank stands for it, which favours the baseline; where arms exchange settings
-    it may have another arm's, and those of the other arms take no part. Holm's family: all that the plan confirms but
-    the baseline's own, and what is exchanged.
+    ones of the baseline its best by mean rank stands for it, which favours the baseline. What has another arm's
+    settings takes no part. Holm's family: all that the plan confirms so, but the baseline's.
     """
-    cells = confirmed_cells(study)
-    taken = set(cells.loc[cells["of"] != "", "name"])
+    cells = confirmed_cells(study).query("of == ''")
     values = {str(c["name"]): values_of(study, c["config_hash"]) for c in cells.to_dict("records")}
     named = dict(zip(cells["name"], cells["arm"], strict=True))
     pairs, own = {}, set()
     for name, arm in named.items():
         same = [n for n, a in named.items() if a == study.baseline_of(arm)]
-        if same and name not in taken:
+        if same:
             pairs[str(name)] = _best({n: values[n] for n in same}, study.lower_is_better)
-            own |= {*same} - taken
+            own |= set(same)
     planned = study.plan.configurations("confirm") - study.plan.exchanged
     found = paired_tests(values, pairs, family=max(planned - len(own), len(pairs)),
                          lower_is_better=study.lower_is_better)
