@@ -27,8 +27,10 @@ def table(folders: Sequence[Path]) -> str:
 
 def _cell(best: pd.Series) -> str:
     lost = f"{best['diverged']:.0f}/{best['replicates']:.0f} lost"
-    return lost if pd.isna(best["mean"]) else (
-        f"{_short(best['mean'])} [{_short(best['low'])}, {_short(best['high'])}], {lost}")
+    if pd.isna(best["mean"]):
+        return lost
+    of_one = pd.isna(best["low"])
+    return _short(best["mean"]) + ("" if of_one else f" [{_short(best['low'])}, {_short(best['high'])}]") + f", {lost}"
 
 
 def _short(value: float) -> str:
