@@ -70,11 +70,7 @@ def read(store: Store, name: str, cache: Path) -> Study:
     if len(commits) > 1:
         warnings.append(f"The trials come from {len(commits)} commits: {', '.join(c[:10] for c in commits)}.")
     return Study(
-        name=name,
-        plan=plan,
-        warnings=warnings,
-        cells=cells,
-        trials=trials,
+        name=name, plan=plan, warnings=warnings, cells=cells, trials=trials,
         spec=store.text(planned, "spec.yaml", cache),
         packages=_packages(store.text(planned, "pip-freeze.txt", cache)),
         launch={

@@ -52,6 +52,11 @@ class Study:
     def lower_is_better(self) -> bool:
         return self.plan.direction == "minimize"
 
+    @property
+    def exchanged(self) -> pd.DataFrame:
+        """Of `exchange` what has another arm's settings."""
+        return self.exchange[self.exchange["config_hash"] != self.exchange["settings"]]
+
     def described(self, names: Sequence[str]) -> dict[str, str]:
         """Of the user's measures among these: what they are, and which way is better."""
         ways = {"minimize": ", lower is better", "maximize": ", higher is better"}

@@ -70,8 +70,7 @@ def confirmed_cells(study: Study) -> pd.DataFrame:
     cell where several of its configurations were confirmed. `of`: the arm whose settings it has, where it is another,
     else ""."""
     frame = in_plan_order(study, rates(study.finals[study.finals["phase"] == "confirm"]))
-    taken = study.exchange[study.exchange["config_hash"] != study.exchange["settings"]]
-    giver = dict(zip(taken["config_hash"], taken["giver"], strict=True))
+    giver = dict(zip(study.exchanged["config_hash"], study.exchanged["giver"], strict=True))
     of = pd.Series([giver.get(h, "") for h in frame["config_hash"]], frame.index, dtype=object)
     whose = frame["arm"] + of.map(lambda arm: f" at {arm}'s" if arm else "")
     several = frame["arm"].duplicated(keep=False)
@@ -109,7 +108,7 @@ def exchange_comparisons(study: Study) -> pd.DataFrame:
     such pairs, trained or not."""
     cells = confirmed_cells(study)
     name = dict(zip(cells["config_hash"], cells["name"], strict=True))
-    pairs = [(one, other) for r in study.exchange.to_dict("records") if r["config_hash"] != r["settings"]
+    pairs = [(one, other) for r in study.exchanged.to_dict("records")
              for arm, base, one, other in ((r["arm"], r["giver"], r["config_hash"], r["settings"]),
                                            (r["giver"], r["arm"], r["settings"], r["config_hash"]))
              if study.baseline_of(arm) == base]

@@ -86,10 +86,8 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path, say: Say 
               for name, arm in spec.arms.items()},
         seeds={phase: phase_seeds(spec, phase) for phase in PHASES},
         floors={name: Floor(**floor._asdict()) for name, floor in floors.items()},
-        planned={phase: Planned(configurations=p.configurations, replicates=p.replicates, exchanged=(
-            sum(confirm_sizes(spec).values()) - spec.confirm.top * len(spec.arms) if phase == "confirm" and spec.confirm
-            else 0))
-                 for phase, p in sizes.phases.items()},
+        planned={phase: Planned(configurations=p.configurations, replicates=p.replicates,
+                                exchanged=_exchanged(spec, phase)) for phase, p in sizes.phases.items()},
         extractor=None if metrics.extractor is None else Extractor(
             name=metrics.extractor.name, accuracy=metrics.extractor.accuracy),
         cells=[Cell(config_hash=config_hash(c, data.content_hash), arm=c.arm, method=c.method, knobs=dict(c.knobs))
@@ -107,6 +105,13 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path, say: Say 
                   for name, arm in spec.arms.items()},
             constraints=dict(spec.search.constraints),
             log=sorted({knob for free in spec.search.free.values() for knob, r in free.items() if r.log})))
+
+
+def _exchanged(spec: StudySpec, phase: str) -> int:
+    """How many configurations of a phase have another arm's settings, at most."""
+    if phase != "confirm" or spec.confirm is None:
+        return 0
+    return sum(confirm_sizes(spec).values()) - spec.confirm.top * len(spec.arms)
 
 
 def common_cell(spec: StudySpec) -> CommonCell | None:

@@ -70,13 +70,8 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
             planned = {arm: sum(a.gradients) / 2 for arm, a in plan.estimate.arms[phase].items()}
             console.print(Text(f"{phase}: {p.configurations} configurations x {p.replicates} replicates; "
                                f"{budgets(planned)}"), soft_wrap=True)
-    if spec.search is not None and (early := random_start(spec.search.sampler, search_trials(spec))):
-        console.print(Text(early), soft_wrap=True)
-    if plan.exchanged:
-        console.print(Text(f"{plan.exchanged} of the confirmed: an arm's best with what another arm's best has of the "
-                           "knobs that both search in one range (confirm.exchange)"), soft_wrap=True)
-    if plan.constraints:
-        console.print(Text(f"the search keeps {bounds_text(plan.constraints)}, on each replicate of a trial"))
+    for line in filter(None, _of_search(plan, spec)):
+        console.print(Text(line), soft_wrap=True)
     if at := plan.common_cell:
         console.print(Text(f"compared at step size {at.step_size:g} with {at.mcmc_steps} MCMC steps "
                            "(compare_at)"))
@@ -98,6 +93,15 @@ def show(plan: Plan, spec: StudySpec, console: Console) -> None:
         console.print(Text(_memory(plan.memory, spec, plan)), soft_wrap=True)
     if not plan.spread.n:
         console.print(Text("in the plane both limits come from the density's own local standard deviation"))
+
+
+def _of_search(plan: Plan, spec: StudySpec) -> list[str]:
+    """How long its sampler draws at random, what its best exchange, what it is to keep; "" where there is nothing."""
+    return [
+        random_start(spec.search.sampler, search_trials(spec)) if spec.search is not None else "",
+        f"{plan.exchanged} of the confirmed: an arm's best with what another arm's best has of the knobs that both "
+        "search in one range (confirm.exchange)" if plan.exchanged else "",
+        f"the search keeps {bounds_text(plan.constraints)}, on each replicate of a trial" if plan.constraints else ""]
 
 
 def too_few_replicates(comparisons: int, replicates: int) -> str:

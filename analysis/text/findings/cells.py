@@ -83,7 +83,7 @@ def missing(study: Study) -> list[str]:
     for phase in ("search", "confirm"):
         planned = study.plan.configurations(phase) - (study.plan.exchanged if phase == "confirm" else 0)
         of = study.trials[(study.trials["phase"] == phase) & study.trials["complete"]]
-        taken = study.exchange[study.exchange["config_hash"] != study.exchange["settings"]]
+        taken = study.exchanged
         if left := len(set(taken["config_hash"]) - set(of["config_hash"])) if phase == "confirm" else 0:
             out.append(f"{left} of {count(len(taken), 'confirmation')} with another arm's settings "
                        f"{'is' if left == 1 else 'are'} not trained yet.")
