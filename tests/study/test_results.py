@@ -170,7 +170,7 @@ def test_of_several_objectives_the_pareto_set_is_confirmed_first(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("limit", "way", "values", "excess"), [
-    (2.0, "minimize", [1.0, 1.5], -0.25), (2.0, "minimize", [1.0, 3.0], 0.5), (2.0, "maximize", [1.0, 3.0], 0.5),
+    (2.0, "minimize", [1.0, 1.5], -0.25), (2.0, "minimize", [1.0, 3.0], 0.5), (2.0, "maximize", [1.0, 4.0], 0.5),
     (0.0, "minimize", [0.5], 0.5), (-2.0, "minimize", [-1.0], 0.5), (1.0, "minimize", [1.0, None], 10.0),
     (1.0, "minimize", [1e9], 10.0)])
 def test_a_bound_is_missed_by_the_worst_replicate(limit: float, way: str, values: list[float | None],
