@@ -73,12 +73,13 @@ class Row:
     n: int
 
 
-def ours(work: Work, replicates: int, method: str = "kl", **knobs: Any) -> Callable[[], Any]:
+def ours(work: Work, replicates: int, method: str = "kl", device: torch.device | str = "cpu",
+         **knobs: Any) -> Callable[[], Any]:
     """An update of so many replicates at once."""
     data = tiny.data(work.shape, 2048)
     made = build(method, data, batch_size=work.batch, width=work.width, mcmc_steps=STEPS, step_size=DELTA,
                  updates=10_000, **knobs)
-    state = init_state(made, data, range(replicates))
+    state = init_state(made, data, range(replicates), device)
     return lambda: train_step(made, data, state)
 
 
@@ -114,12 +115,17 @@ def product_speed() -> float:
     return 2 * 1024**3 / seconds["product"]
 
 
+def flops(work: Work) -> int:
+    """Multiplications and additions of an update of one replicate."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(work.shape, work.width)(torch.zeros(work.batch, *work.shape))
+    return PASSES * int(counter.get_total_flops())
+
+
 def measured(work: Work, speed: float) -> list[Row]:
     """The rows of one work."""
     named = candidates(work)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(work.shape, work.width)(torch.zeros(work.batch, *work.shape))
-    floor = PASSES * counter.get_total_flops() / speed
+    floor = flops(work) / speed
     seconds, turns = least({name: update for name, (update, _) in named.items()}, work.seconds)
     first = seconds[next(iter(named))]
     return [Row(work.name, name, 1e3 * seconds[name], first * count / seconds[name],
@@ -148,12 +154,12 @@ def machine() -> str:
     return f"{name} ({', '.join(unit for unit in UNITS if unit in info.split()) or platform.machine()})"
 
 
-def write(name: str, about: str, shown: str) -> None:
-    """Put a table into docs/benchmarks.md, at its place."""
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+def write(name: str, about: str, shown: str, page: Path = PAGE) -> None:
+    """Put a table into a page of docs/, at its place."""
+    head, _, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
     _, _, tail = rest.partition("<!-- end -->\n")
     when = f"{date.today().isoformat()}, {machine()}, torch {torch.__version__}, {about}."
-    PAGE.write_text(f"{head}<!-- {name} -->\n{when}\n\n{shown}\n<!-- end -->\n{tail}", encoding="utf-8")
+    page.write_text(f"{head}<!-- {name} -->\n{when}\n\n{shown}\n<!-- end -->\n{tail}", encoding="utf-8")
 
 
 def table(rows: Sequence[Row]) -> str:

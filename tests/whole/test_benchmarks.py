@@ -12,7 +12,7 @@ import torch
 
 from analysis.read.load import read
 from analysis.read.store import Store
-from benchmarks import law_figure, methods_table, peers, reproduced, speed
+from benchmarks import gpu, law_figure, methods_table, peers, reproduced, speed
 from models.methods.method import build
 from models.networks.choice import score_network
 from models.noise import generators_for
@@ -55,6 +55,21 @@ def test_the_page_of_the_evidence_has_the_table_that_its_reports_give(capsys: py
     methods_table.main()
     page = (methods_table.REPORTS / "README.md").read_text(encoding="utf-8")
     assert f"<!-- methods -->\n{capsys.readouterr().out}<!-- end -->" in page
+
+
+def test_parity_sees_what_a_device_does_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, on = torch.device("cpu"), tiny.data(tiny.IMAGES)
+    methods = [tiny.method(name, on) for name in ("kl", "ggcn")]
+    assert [gpu.distance(method, here) for method in methods] == [0, 0]
+    draw = gpu.HostNoise.normal
+    monkeypatch.setattr(gpu.HostNoise, "normal", lambda noise, *shape: draw(noise, *shape) + 1e-3)
+    assert all(gpu.distance(method, here) > 1e-6 for method in methods)
+
+
+def test_more_replicates_at_once_are_counted_each() -> None:
+    frame = gpu.bundles(torch.device("cpu"), 0.0, (1, 2))
+    assert (frame["R = 1"] == 1).all() and frame["R = 2"].between(0.5, 4).all()
+    assert (frame["replicate-updates/s at R = 1"] > 1).all()
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 8, 8), (3, 28, 28)])

@@ -98,6 +98,7 @@ KNOWN: dict[str, tuple[Callable[[Words], None], str]] = {
     "python -m benchmarks.measures_cost": (unread, "a benchmark of minutes"),
     "python -m benchmarks.features": (unread, "a benchmark of minutes"),
     "python benchmarks/floors.py": (unread, "a benchmark of minutes"),
+    "python -m benchmarks.gpu": (unread, "tests/whole/test_benchmarks.py"),
     "python -m http.server": (unread, "a server of Python's, until Ctrl-C"),
     "make": (made, "CI runs test, lint and docs; the others do minutes of what tests do in part"),
     "mlflow": (read_by_click("mlflow.cli:cli"), "until Ctrl-C; tests/study/test_tracking_server.py has servers"),
