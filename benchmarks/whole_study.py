@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,11 +36,15 @@ SPEC = {"study": "whole", "data": "digits", "method": "kl", "train": KNOBS,
         "evaluation": {"points": POINTS, "samples": SAMPLES}}
 
 
-def run(folder: Path, *command: str) -> dict[str, float]:
-    """Seconds of wall and CPU of a command: its own, its workers', those of Ray's other processes."""
+def run(folder: Path, *command: str, checkout: Path = ROOT, core: int | None = None) -> dict[str, float]:
+    """Seconds of wall and CPU of a command, by this checkout or another, on all cores or one: its own, its workers',
+    those of Ray's other processes."""
     began, spent = time.monotonic(), {}
     with (folder / "out").open("w") as out:
-        process = psutil.Popen([sys.executable, *command], cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+        process = psutil.Popen([sys.executable, *command], cwd=folder, stdout=out, stderr=subprocess.STDOUT,
+                               env={**os.environ, "PYTHONPATH": str(checkout)})
+        if core is not None:
+            process.cpu_affinity([core])
         while process.poll() is None:
             try:
                 for one in (process, *process.children(recursive=True)):

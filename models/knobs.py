@@ -37,14 +37,15 @@ class Knobs:
 
 def knob(default: Any, text: str, *, above: float | None = None, low: float | None = None, high: float | None = None,
          below: float | None = None, names: str | None = None, like: str | None = None, plane: str | None = None,
-         enters: tuple[Part, ...] = ()) -> Any:
+         enters: tuple[Part, ...] = (), source: str | None = None) -> Any:
     """A dataclass field with its help text and bounds: above < value < below, low <= value <= high.
 
     names: the kind of thing (models.registry) that its words name. like: an example of a LIST, which is what it takes.
-    plane: why points in the plane have no use for it. enters: what depends on it beside training.
+    plane: why points in the plane have no use for it. enters: what depends on it beside training. source: whose it is,
+    where no file of search_spaces/presets/ sets it.
     """
     said = {"above": above, "low": low, "high": high, "below": below, "names": names, "like": like,
-            "plane": plane}
+            "plane": plane, "source": source}
     return field(default=default, metadata={"help": text, "enters": enters,
                                             **{k: v for k, v in said.items() if v is not None}})
 

@@ -30,7 +30,7 @@ class AmortizedKnobs(UpsamplingKnobs, ImageKnobs):
     step_size: float = knob(0.2, "Langevin step size delta (E3)", above=0, enters=("conflicts",))
     mcmc_steps: int = knob(5, "Langevin steps T of one update, from g(z) (E3, E9)", low=1, enters=("cost",))
     upsampler_loss: Literal["potential", "regression"] = knob("regression", "how g learns: E11 or E10",
-                                                              enters=("conflicts",))
+                                                              enters=("conflicts",), source="the paper")
 
     def balance(self) -> Balance | None:
         return kl_balance(self) if self.flow == "kl" else jko_balance(self)

@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 class GGCNKnobs(UpsamplingKnobs, ImageKnobs, PoolKnobs):
     """Those of E12. No balance: no limit is known for two chains and a trained g."""
 
-    step_size: float = knob(0.2, "Langevin step size delta of the chain in x (E3)", above=0, enters=("conflicts",))
-    mcmc_steps: int = knob(5, "Langevin steps T of one update, in x from g(z_T) (E3)", low=1, enters=("cost",))
-    lr_g: float = knob(3e-4, "Adam's learning rate of the upsampler g; keep it well below lr_f", above=0)
+    step_size: float = knob(0.2, "Langevin step size delta of the chain in x (E3)", above=0, enters=("conflicts",),
+                            source="the paper")
+    mcmc_steps: int = knob(5, "Langevin steps T of one update, in x from g(z_T) (E3)", low=1, enters=("cost",),
+                           source="the paper")
+    lr_g: float = knob(3e-4, "Adam's learning rate of the upsampler g; keep it well below lr_f", above=0,
+                       source="the paper")
     chain: Literal["persistent", "noise"] = knob("persistent", "where the chain in z starts (E2)",
-                                                 enters=("conflicts",))
-    latent_steps: int = knob(5, "Langevin steps in z", low=1, enters=("cost",))
+                                                 enters=("conflicts",), source="ours")
+    latent_steps: int = knob(5, "Langevin steps in z", low=1, enters=("cost",), source="the paper")
     latent_step_size: float = knob(0.3, "step size of the chain in z; the reference alone needs < sqrt 2", above=0,
-                                   below=math.sqrt(2))
+                                   below=math.sqrt(2), source="the paper")
     upsampler_loss: Literal["potential", "regression"] = knob("regression", "how g learns: E11 or E10",
-                                                              enters=("conflicts",))
+                                                              enters=("conflicts",), source="the paper")
 
     def chain_steps(self) -> int:
         return super().chain_steps() + self.latent_steps

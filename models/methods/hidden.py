@@ -23,11 +23,13 @@ class HiddenKnobs(UpsamplingKnobs, PoolKnobs):
     """Those of E7, E8 and E11."""
 
     latent_chain: ClassVar[bool] = True
-    step_size: float = knob(0.5, "Langevin step size delta of the chain in z (E3)", above=0, enters=("conflicts",))
-    mcmc_steps: int = knob(5, "Langevin steps T of one update, in z (E3)", low=1, enters=("cost",))
-    chain: Literal["persistent", "noise"] = knob("persistent", "where a chain in z starts (E2)", enters=("conflicts",))
+    step_size: float = knob(0.5, "Langevin step size delta of the chain in z (E3)", above=0, enters=("conflicts",),
+                            source="the paper")
+    mcmc_steps: int = knob(5, "Langevin steps T of one update, in z (E3)", low=1, enters=("cost",), source="the paper")
+    chain: Literal["persistent", "noise"] = knob("persistent", "where a chain in z starts (E2)", enters=("conflicts",),
+                                                  source="ours")
     upsampler_loss: Literal["potential", "regression"] = knob("potential", "how g learns: E11 or E10",
-                                                              enters=("conflicts",))
+                                                              enters=("conflicts",), source="the paper")
 
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:

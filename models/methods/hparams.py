@@ -21,19 +21,22 @@ class HParams(Knobs):
     uses_generator: ClassVar[bool] = False  # whether there is an upsampling network g
     latent_chain: ClassVar[bool] = False  # whether `step_size` and `mcmc_steps` belong to a chain in z
 
-    updates: int = knob(600, "training updates", low=1, enters=("cost", "conflicts"))
+    updates: int = knob(600, "training updates", low=1, enters=("cost", "conflicts"), source="every code")
     budget: float | None = knob(None, "particle-gradient evaluations of a replicate's training, in place of `updates`: "
-                                "as many as they pay for, at any mcmc_steps", above=0, enters=("cost", "conflicts"))
+                                "as many as they pay for, at any mcmc_steps", above=0, enters=("cost", "conflicts"),
+                                source="ours")
     batch_size: int = knob(64, "data points, and chains moved, in one update of one replicate", low=2,
                            enters=("cost", "conflicts"))
     micro_batch: int | None = knob(None, "particles that pass the networks at once, for less memory; numbers are those "
-                                   "of the whole batch but for rounding; null: all", low=1, enters=("conflicts",))
+                                   "of the whole batch but for rounding; null: all", low=1, enters=("conflicts",),
+                                   source="gradient accumulation, of every framework")
     network: str | None = knob(None, "the score f; null: by the data's shape, mlp in the plane and convnet for images",
                                names="network")
-    width: int = knob(16, "ConvNet channels w, 2w, 2w, ...; MLP layers 8w, 8w", low=1)
+    width: int = knob(16, "ConvNet channels w, 2w, 2w, ...; MLP layers 8w, 8w", low=1, source="every code")
     init: Literal["uniform", "normal", "xavier"] = knob(
         "uniform", "how f and g begin: weights and biases uniform within 1 / sqrt(inputs); or biases 0 and weights "
-        "normal, of standard deviation 0.02 (DCGAN), or of xavier's sqrt(2 / (inputs + outputs))")
+        "normal, of standard deviation 0.02 (DCGAN), or of xavier's sqrt(2 / (inputs + outputs))",
+        source="DCGAN; Glorot and Bengio 2010")
     lr_f: float = knob(2e-3, "Adam's learning rate of the score f", above=0)
     warmup: int = knob(0, "updates over which the learning rates rise to their values", low=0,
                        enters=("conflicts",))
@@ -48,17 +51,19 @@ class HParams(Knobs):
                       "right with probability 1/2", plane="points have no left and right")
     step_size: float = knob(0.1, "Langevin step size delta (E3)", above=0, enters=("conflicts",))
     step_size_end: float | None = knob(None, "delta of the last update: it goes there from step_size, by equal factors "
-                                       "from update to update", above=0, enters=("law", "conflicts", "updates"))
+                                       "from update to update", above=0, enters=("law", "conflicts", "updates"),
+                                       source="ours")
     mcmc_steps: int = knob(20, "Langevin steps T of one update (E3)", low=1, enters=("cost",))
     temperature: float = knob(1.0, "tau: scales the variance of the Langevin noise (E3)", low=0,
                               enters=("law", "conflicts"))
     temperature_end: float | None = knob(None, "tau of the last update, as step_size_end", above=0,
-                                         enters=("law", "conflicts", "updates"))
+                                         enters=("law", "conflicts", "updates"),
+                                         source="CoopNets in PyTorch, where noise ends after 100 epochs")
     anneal: bool = knob(False, "within a chain step k of T has 1 - (k - 1) / T of its noise", enters=("law",))
     last_step: Literal["noisy", "noise-free"] = knob(
-        "noisy", "noise-free: samples are measured after one more step of E3 without noise")
+        "noisy", "noise-free: samples are measured after one more step of E3 without noise", source="DRL")
     negatives_drift: int = knob(0, "noise-free steps after the chain, for the negatives of E4 only", low=0,
-                                enters=("law", "cost"))
+                                enters=("law", "cost"), source="ours, derived")
     data_noise: float = knob(0.0, "standard deviation of Gaussian smoothing of the data", low=0, enters=("law",))
     drift_clip: float | None = knob(None, "bound on the norm of one Langevin step's drift, a particle", above=0)
     grad_clip: float | None = knob(None, "bound on the norm of a replicate's parameter gradient", above=0)
@@ -66,7 +71,8 @@ class HParams(Knobs):
                               "s has 2a/s^2 at step_size s", above=0)
     spectral_norm: bool = knob(False, "divide every weight of f by its largest singular value", enters=("law",))
     energy_l2: float = knob(0.0, "weight of E f(data)^2 + E f(particles)^2 in the loss of f", low=0, enters=("law",))
-    precision: Literal["fp32", "bf16", "fp64"] = knob("fp32", "bf16: the networks while sampling; fp64: everything")
+    precision: Literal["fp32", "bf16", "fp64"] = knob("fp32", "bf16: the networks while sampling; fp64: everything",
+                                                      source="every framework")
 
     def __init_subclass__(cls) -> None:
         """A variant states its own balance, or has none: its loss is another one."""

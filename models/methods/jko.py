@@ -26,13 +26,14 @@ class PenaltyKnobs(HParams):
     """Those of E6's penalty."""
 
     jko_weight: float = knob(0.5, "c: the penalty's weight is c * step_size^2 / 2 (E6)", low=0,
-                             enters=("law", "conflicts"))
+                             enters=("law", "conflicts"), source="the paper, its scale ours")
     beta: float | None = knob(None, "the penalty's weight itself, instead of jko_weight (E6)", low=0,
-                              enters=("law", "conflicts"))
+                              enters=("law", "conflicts"), source="the paper, its scale ours")
     penalty_on: Literal["synthesis", "data", "both", "interpolates"] = knob(
-        "synthesis", "where the penalty is taken; data is R1 (E6)", enters=("law", "cost", "conflicts"))
+        "synthesis", "where the penalty is taken; data is R1 (E6)", enters=("law", "cost", "conflicts"),
+        source="ours; R1: VERA; interpolates: WGAN-GP")
     penalty_of: Literal["U", "f"] = knob("U", "whose gradient is penalised: the potential's or the score's (E6)",
-                                         enters=("law", "conflicts"))
+                                         enters=("law", "conflicts"), source="ours")
 
     def per_particle(self) -> int:
         """The penalty's double backward counts 3 a point; `both` has two points."""

@@ -28,7 +28,8 @@ class UpsamplingKnobs(PenaltyKnobs):
     """Of a method with a g."""
 
     uses_generator: ClassVar[bool] = True
-    flow: Literal["kl", "jko"] = knob("jko", "the flow that trains f: E4 or E6", enters=("law", "cost", "conflicts"))
+    flow: Literal["kl", "jko"] = knob("jko", "the flow that trains f: E4 or E6", enters=("law", "cost", "conflicts"),
+                                      source="the paper")
     latent_dim: int = knob(16, "dimension d of the hidden variable z", low=1)
     network_g: Literal["convnet", "resnet"] = knob(
         "convnet", "g of images: transposed convolutions, or residual blocks between nearest-neighbour upsampling",
@@ -43,8 +44,8 @@ class UpsamplingKnobs(PenaltyKnobs):
     gain_g: float = knob(1.0, "g of images ends in so many times tanh, so that black and white lie inside of its range",
                          low=1, plane="g is linear at its end")
     lr_g: float = knob(1e-3, "Adam's learning rate of the upsampler g; keep it at or below lr_f", above=0)
-    adam_beta1_g: float | None = knob(None, "Adam's first decay of g; null: that of f", low=0, below=1)
-    steps_g: int = knob(1, "steps of g an update", low=1, enters=("cost",))
+    adam_beta1_g: float | None = knob(None, "Adam's first decay of g; null: that of f", low=0, below=1, source="ours")
+    steps_g: int = knob(1, "steps of g an update", low=1, enters=("cost",), source="GANs")
     redraw: bool = knob(False, "g learns first; the chains then run again with the new g, and f learns from these: "
                         "twice the chains an update (E12)", enters=("cost", "conflicts"))
     bank: int = knob(0, "pairs (z, x_T) of past updates that E10 draws a batch of; 0: those of this update alone",
@@ -54,12 +55,13 @@ class UpsamplingKnobs(PenaltyKnobs):
     posterior_steps: int = knob(10, "Langevin steps an update of a data point's z (E14)", low=1,
                                enters=("cost", "conflicts"))
     posterior_step_size: float = knob(0.1, "their step size; the reference alone needs < 2", above=0, below=2,
-                                     enters=("conflicts",))
+                                     enters=("conflicts",), source="LEBM")
     posterior_sd: float = knob(0.3, "standard deviation of a data point about g(z), each pixel (E14)", above=0,
-                              enters=("conflicts",))
+                              enters=("conflicts",), source="LEBM")
     pretrain: int = knob(0, "of the updates the first so many, in which g learns from data alone (E15) and f waits",
-                         low=0, enters=("cost", "conflicts"))
-    slow_g: float = knob(1.0, "factor of lr_g after them; 0: g is frozen", low=0, enters=("cost", "conflicts"))
+                         low=0, enters=("cost", "conflicts"), source="VAEBM")
+    slow_g: float = knob(1.0, "factor of lr_g after them; 0: g is frozen", low=0, enters=("cost", "conflicts"),
+                         source="VAEBM, which freezes g")
 
     def per_particle(self) -> int:
         """Each step of g counts 1, and with an anchor 1 more and the steps of the posterior's chain."""

@@ -28,9 +28,9 @@ class ConvNetKnobs(Knobs):
 class ResNetKnobs(ConvNetKnobs):
     """Of `resnet`."""
 
-    blocks: int = knob(1, "residual blocks of each stage", low=1)
+    blocks: int = knob(1, "residual blocks of each stage", low=1, source="DRL, IGEBM")
     down: Literal["average", "strided"] = knob("average", "how pixels are halved between stages: average pooling, or a "
-                                               "4x4 convolution of stride 2")
+                                               "4x4 convolution of stride 2", source="ours")
 
 
 BUILT_IN: Mapping[str, type[Knobs] | None] = {"mlp": None, "convnet": ConvNetKnobs, "resnet": ResNetKnobs}
