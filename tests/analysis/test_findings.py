@@ -150,6 +150,10 @@ def test_cells_of_an_arm_s_own_stand_beside_the_baseline_s_nearest():
     assert texts(divergence(study(values))) == (
         "step shares no cell with kl; beside the nearest in MCMC steps it diverged on 20/40 replicates, kl on 20/40, "
         "equally often in each.")
+    values |= {("stride", *cell): found for (arm, *cell), found in values.items() if arm == "step"}
+    assert texts(divergence(study(values))).startswith("step and stride share no cell with kl; beside the nearest in "
+                                                      "MCMC steps each diverged on")
+    values = {key: found for key, found in values.items() if key[0] != "stride"}
     values["step", 0.4, 21] = flat(1)
     assert texts(divergence(study(values))).endswith(
         "it diverged on 10/40 replicates, kl on 20/40, most apart at 0.4, 21 steps (0/10, 10/10).")
@@ -157,6 +161,23 @@ def test_cells_of_an_arm_s_own_stand_beside_the_baseline_s_nearest():
     assert texts(divergence(far)) == (
         "Sharing no step size with kl, at their declared cells diverged fast (0.3, 2 steps) on 4/4 (masked 3, not "
         "finite 1) and slow (0.01, 40 steps) on 0/4.")
+
+
+def test_arms_of_which_the_same_is_so_share_a_sentence():
+    values: Values = {("kl", 0.1, 5): flat(1, 4), ("a", 0.1, 5): flat(2, 4), ("b", 0.1, 5): flat(3, 4),
+                      ("c", 0.1, 5): flat(0.5, 4), ("far", 0.1, 20): flat(2, 4), ("gone", 0.1, 5): [None] * 4,
+                      ("split", 0.1, 5): [0.5, 0.5, 2, 3], ("even", 0.1, 5): [0.5, 0.9, 1.1, 1.5],
+                      ("fine", 0.1, 5): [0.9, 0.9, 0.9, 5], ("good", 0.1, 5): [0.9, 0.9, 0.9, 9]}
+    cell = "At step size 0.1 with 5 MCMC steps,"
+    assert [f.text for f in quality(study(values))][:-1] == [
+        f"{cell} a (kid higher by 1.0), b (2.0) and gone rank worse than kl on 4 of 4 seeds.",
+        f"{cell} c ranks better than kl on 4 of 4 seeds: kid is lower by 0.50.",
+        "At step size 0.1 with 20 MCMC steps, far ranks worse than kl (at 0.1, 5 steps) on 4 of 4 seeds: kid is higher "
+        "by 1.0.",
+        f"{cell} split (kid higher by 0.50) and even (lower by 0.0015) are better than kl on 2 of 4 seeds, worse on as "
+        "many.",
+        f"{cell} fine (kid higher by 0.92) and good (1.9) rank better than kl on 3 of 4 seeds, though their means say "
+        "otherwise."]
 
 
 def test_all_arms_are_named():

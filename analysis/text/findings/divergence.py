@@ -23,7 +23,7 @@ def divergence(study: Study) -> list[Finding]:
     """For each arm the cell where its count differs most from the baseline's; arms with one cell share a sentence."""
     found: dict[tuple[Any, ...], dict[Any, list[pd.Series]]] = {}
     equal: dict[tuple[str, int], list[str]] = {}
-    apart: list[str] = []
+    apart: dict[str, list[str]] = {}
     alone: dict[str, list[str]] = {}
     for arm, base, both in _beside_baseline(study):
         if both.empty:
@@ -31,7 +31,7 @@ def divergence(study: Study) -> list[Finding]:
             if near.empty:
                 alone.setdefault(base, []).append(arm)
             else:
-                apart.append(_apart(arm, base, near))
+                apart.setdefault(_apart(base, near), []).append(arm)
         elif not (both["rate"] - both["rate_base"]).abs().any():
             equal.setdefault((base, len(both)), []).append(arm)
         else:
@@ -42,7 +42,9 @@ def divergence(study: Study) -> list[Finding]:
     for (base, n), arms in equal.items():
         where = "the one cell" if n == 1 else f"all {n} cells"
         said.append(f"{named([*arms, base])} diverged equally often in {where} that they share.")
-    said += [*apart, *(_alone(study, base, arms) for base, arms in alone.items())]
+    said += [*(f"{named(arms)} {words.format(*('shares', 'it') if len(arms) == 1 else ('share', 'each'))}"
+               for words, arms in apart.items()),
+             *(_alone(study, base, arms) for base, arms in alone.items())]
     return [Finding("divergence", text, "design_cells") for text in said]
 
 
@@ -112,10 +114,11 @@ def _alone(study: Study, base: str, arms: list[str]) -> str:
     return f"Sharing no step size with {base}, at their declared cells diverged {named(parts)}."
 
 
-def _apart(arm: str, base: str, both: pd.DataFrame) -> str:
-    """An arm that shares step sizes, and no cell, with the baseline: both summed over `_nearest`."""
+def _apart(base: str, both: pd.DataFrame) -> str:
+    """What an arm that shares step sizes, and no cell, with the baseline does, both summed over `_nearest`; `{}` stand
+    for the verb and the pronoun."""
     sums = both[["diverged", "replicates", "diverged_base", "replicates_base"]].sum()
-    text = (f"{arm} shares no cell with {base}; beside the nearest in MCMC steps it diverged on "
+    text = (f"{{}} no cell with {base}; beside the nearest in MCMC steps {{}} diverged on "
             f"{share(sums['diverged'], sums['replicates'])} replicates, {base} on "
             f"{share(sums['diverged_base'], sums['replicates_base'])}")
     if (both["rate"] == both["rate_base"]).all():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pandas as pd
 
 from analysis.read.study import CELL, Study
@@ -11,9 +13,21 @@ from analysis.text.findings.finding import Finding, at, named
 from analysis.text.formatting import count, number
 
 
+class _Said(NamedTuple):
+    """What arms have in common that share a sentence: where, against what, how many seeds, and what the test says."""
+
+    cell: str
+    base: str
+    side: str  # better, worse or even
+    seeds: str
+    differs: bool  # the mean says otherwise than the seeds
+    claim: str
+
+
 def quality(study: Study) -> list[Finding]:
-    """Each comparison with the baseline, then what cannot be told from the best."""
-    out: list[Finding] = []
+    """The comparisons with the baseline, of which those that say the same share a sentence; then what cannot be told
+    from the best."""
+    said: dict[_Said, list[tuple[str, str]]] = {}  # the arms and their differences
     tied: dict[tuple[str, bool], list[str]] = {}  # by baseline, and whether any seed survived in both
     frame = comparisons(study)
     for row in frame.to_dict("records"):
@@ -24,19 +38,16 @@ def quality(study: Study) -> list[Finding]:
         other = "" if all(row[k] == row[f"{k}_baseline"] for k in CELL) else (
             f" (at {row['step_size_baseline']:g}, {row['mcmc_steps_baseline']:g} steps)")
         first, most = max(("better", row["better"]), ("worse", row["worse"]), key=lambda side: side[1])
-        base, seeds = f"{row['baseline']}{other}", f"on {most} of {count(row['pairs'], 'seed')}"
-        even = row["better"] == row["worse"]
-        text = f"At {at(pd.Series(row))}, {row['arm']} " + (
-            f"is better than {base} {seeds}, worse on as many" if even else f"ranks {first} than {base} {seeds}")
+        even, by = row["better"] == row["worse"], ""
         if i.n:
-            way = "lower" if i.estimate < 0 else "higher"
-            better = "better" if (i.estimate < 0) == study.lower_is_better else "worse"
-            # Ranks count seeds, a mean weighs them.
-            text += (f"{';' if even else ':' if better == first else ', though'} {study.primary} is {way} by "
-                     f"{number(abs(i.estimate), 2)}" + ("" if i.n == row["pairs"] else f" on {i.n}"))
-        if row["decidable"]:
-            text += " (significant)" if row["p_holm"] <= ALPHA else " (not significant)"
-        out.append(Finding("quality", text + ".", "comparisons"))
+            by = f"{'lower' if i.estimate < 0 else 'higher'} by {number(abs(i.estimate), 2)}" + (
+                "" if i.n == row["pairs"] else f" on {i.n}")
+        mean = "better" if (i.estimate < 0) == study.lower_is_better else "worse"
+        claim = "" if not row["decidable"] else " (significant)" if row["p_holm"] <= ALPHA else " (not significant)"
+        same = _Said(at(pd.Series(row)), f"{row['baseline']}{other}", "even" if even else first,
+                     f"on {most} of {count(row['pairs'], 'seed')}", bool(i.n) and not even and mean != first, claim)
+        said.setdefault(same, []).append((row["arm"], by))
+    out = [Finding("quality", _sentence(same, arms, study.primary), "comparisons") for same, arms in said.items()]
     for (base, survived), arms in tied.items():
         why = "since both gave the same results" if survived else "since none survived in both"
         out.append(Finding("quality", f"At their declared cells {named(arms)} cannot be told from {base} on any "
@@ -45,6 +56,22 @@ def quality(study: Study) -> list[Finding]:
     if len(open_):
         out.append(_undecidable(open_))
     return [*out, *_best_of_all(study)]
+
+
+def _sentence(same: _Said, arms: list[tuple[str, str]], measure: str) -> str:
+    """Of one arm, or of several that have all of it in common but the size of the difference."""
+    ranks = "rank" if len(arms) > 1 else "ranks"
+    what = (f"{'are' if len(arms) > 1 else 'is'} better than {same.base} {same.seeds}, worse on as many"
+            if same.side == "even" else f"{ranks} {same.side} than {same.base} {same.seeds}")
+    if len(arms) == 1:
+        [(arm, by)] = arms  # ranks count seeds, a mean weighs them
+        mark = ";" if same.side == "even" else ", though" if same.differs else ":"
+        return f"At {same.cell}, {arm} {what}{f'{mark} {measure} is {by}' if by else ''}{same.claim}."
+    first = next((arm for arm, by in arms if by), None)  # of the others the amount alone, where the way is one
+    each = [arm if not by else f"{arm} ({measure} {by})" if arm == first else
+            f"{arm} ({by if same.side == 'even' else by.partition(' by ')[2]})" for arm, by in arms]
+    though = ", though their means say otherwise" if same.differs else ""
+    return f"At {same.cell}, {named(each)} {what}{though}{same.claim}."
 
 
 def _undecidable(frame: pd.DataFrame) -> Finding:
