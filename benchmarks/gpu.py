@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.speed import ROOT, Work, flops, ours, write
 from models.cpus import usable_cpus
@@ -90,6 +91,23 @@ def waits(update: Callable[[], Any], device: torch.device) -> int | None:
     return sum("synchroniz" in str(one.message) for one in said)
 
 
+class Operators(TorchDispatchMode):
+    """How many of torch's operators ran: on a GPU about as many launches, views aside."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def operators(update: Callable[[], Any]) -> int:
+    """Of one update."""
+    with Operators() as found:
+        update()
+    return found.count
+
+
 def products(device: torch.device, seconds: float, side: int) -> pd.DataFrame:
     """What the device's matrix product does, in TFLOP/s, by precision."""
     rows = []
@@ -116,7 +134,7 @@ def updates(device: torch.device, factor: float, works: tuple[Work, ...], peaks:
                              "ms": 1e3 * took, "replicate-updates/s": replicates / took,
                              "of the product's speed": flops(work) * replicates / took / 1e12 / peaks[precision]
                              if method == "kl" else None,
-                             "waits": waits(update, device), "n": n})
+                             "operators": operators(update), "waits": waits(update, device), "n": n})
     return pd.DataFrame(rows)
 
 

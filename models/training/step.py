@@ -134,7 +134,7 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
     """One update of every replicate that still lives."""
     method = method.at(state.update + 1)
     hp, nets, noise = method.hp, state.nets, state.noise
-    x_data = torch.from_numpy(batch(data.train, state.seeds, state.update, hp.batch_size)).to(state.device, noise.dtype)
+    x_data = _carried(batch(data.train, state.seeds, state.update, hp.batch_size), state.device).to(noise.dtype)
     if hp.data_noise:
         x_data = x_data + hp.data_noise * noise.normal(*x_data.shape[1:])
     if hp.flip:
@@ -186,7 +186,12 @@ def train_step(method: Method, data: Data, state: TrainState) -> tuple[TrainStat
 def _places(data: Data, state: TrainState, batch_size: int) -> Tensor:
     """Which of the train split an update sees, (R, batch_size); none where no memory is kept of them."""
     found = rows(state.seeds, state.update, batch_size, len(data.train)) if state.memory else np.zeros((1, 0), int)
-    return torch.from_numpy(found).to(state.device)
+    return _carried(found, state.device)
+
+
+def _carried(array: np.ndarray, device: torch.device) -> Tensor:
+    """A copy on the device, which the host does not wait for: CUDA has read ordinary memory when it returns."""
+    return torch.from_numpy(array).to(device, non_blocking=True)
 
 
 def _teach(method: Method, state: TrainState, draw: Draw | None, lesson: Lesson) -> Tensor | None:

@@ -1,0 +1,73 @@
+"""What a GPU would mind, seen on any machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from models.testing import tiny
+from models.training import adam, step
+from models.training.adam import none_frozen
+from models.training.step import train_step
+
+# Each makes the host wait until the device has come so far: a number for Python, and shapes that depend on values.
+WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "is_nonzero", "equal"}
+
+
+class Asked(TorchDispatchMode):
+    """The names of what was called of WAITS."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if (name := func.overloadpacket.__name__) in WAITS:
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture(autouse=True)
+def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adam, "none_frozen", lambda alive: none_frozen(alive.to("meta")))
+
+
+def asked(name: str, shape: tuple[int, ...], **knobs: Any) -> list[str]:
+    """Of the third update."""
+    on = tiny.data(shape)
+    method = tiny.method(name, on, **{"precision": "fp32", **knobs})
+    state = tiny.train(method, on, [0, 1], 2)
+    with Asked() as mode:
+        train_step(method, on, state)
+    return mode.found
+
+
+@pytest.mark.parametrize("name", tiny.ALL)
+@pytest.mark.parametrize("shape", tiny.SHAPES)
+def test_an_update_does_not_wait_for_its_device(name: str, shape: tuple[int, ...]) -> None:
+    assert asked(name, shape) == []
+
+
+@pytest.mark.parametrize(("name", "knobs"), [
+    ("kl", {"ema": 2.0, "clamp": True, "move_clip": 0.1, "drift_clip": 0.5, "grad_clip": 1.0, "negatives_drift": 2}),
+    ("kl", {"flip": True, "spectral_norm": True, "energy_l2": 0.1, "anneal": True, "precision": "bf16"}),
+    ("jko", {"penalty_on": "interpolates", "micro_batch": 3}),
+    ("amortized", {"anchor": 1.0, "posterior_steps": 2, "bank": 16, "norm_g": "group"}),
+    ("ggcn", {"redraw": True, "steps_g": 2, "upsampler_loss": "potential"})])
+def test_nor_does_any_knob_make_it(name: str, knobs: dict[str, Any]) -> None:
+    assert asked(name, tiny.IMAGES, **knobs) == []
+
+
+def test_what_waits_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    clipped = step._clipped
+    monkeypatch.setattr(step, "_clipped", lambda g, norm, clip: clipped(g, norm, clip if norm.max() > 0 else None))
+    assert asked("kl", tiny.PLANE) == ["_local_scalar_dense"]
+
+
+def test_on_a_cpu_the_step_of_adam_asks_whether_some_are_frozen() -> None:
+    alive = torch.tensor([True, True])
+    assert none_frozen(alive) and not none_frozen(torch.tensor([True, False]))
+    assert not none_frozen(alive.to("meta"))
