@@ -1,6 +1,6 @@
 """The knobs that every method has, and what a method says of its knobs. Imports no torch.
 
-Equation numbers (E1 to E15) are those of models/EQUATIONS.md.
+Equation numbers (E1 to E16) are those of models/EQUATIONS.md.
 """
 
 from __future__ import annotations

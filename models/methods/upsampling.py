@@ -1,6 +1,7 @@
 """What methods with an upsampler g share: chains that start from a hidden variable, and what g learns from.
 
-g learns where chains ended (E10), or along the potential (E11); beside them it may be anchored to the data (E14, E15).
+g learns where chains ended (E10), or along the potential (E11); beside them it may be kept wide (E16), or anchored to
+the data (E14, E15).
 """
 
 from __future__ import annotations
@@ -58,14 +59,16 @@ class UpsamplingKnobs(PenaltyKnobs):
                                      enters=("conflicts",), source="LEBM")
     posterior_sd: float = knob(0.3, "standard deviation of a data point about g(z), each pixel (E14)", above=0,
                               enters=("conflicts",), source="LEBM")
+    entropy: float = knob(0.0, "weight of the entropy of g(z) in the loss of g (E16)", low=0,
+                          enters=("cost", "conflicts"), source="VERA, whose estimate is another")
     pretrain: int = knob(0, "of the updates the first so many, in which g learns from data alone (E15) and f waits",
                          low=0, enters=("cost", "conflicts"), source="VAEBM")
     slow_g: float = knob(1.0, "factor of lr_g after them; 0: g is frozen", low=0, enters=("cost", "conflicts"),
                          source="VAEBM, which freezes g")
 
     def per_particle(self) -> int:
-        """Each step of g counts 1, and with an anchor 1 more and the steps of the posterior's chain."""
-        each = 1 + (1 + self.posterior_steps if self.anchor else 0)
+        """Each step of g counts 1, with an entropy 1 more, with an anchor 1 more and the posterior's steps."""
+        each = 1 + bool(self.entropy) + (1 + self.posterior_steps if self.anchor else 0)
         again = self.chain_steps() if self.redraw else 0
         return super().per_particle() + again + (self.steps_g * each if self.slow_g else 0)
 
@@ -118,6 +121,19 @@ def potential_loss(nets: Networks, z: Tensor, size: int | None = None) -> Tensor
     from models.methods.pieces import applied
 
     return -applied(lambda z: nets.f(nets.upsampler(z)), z, size, nets.upsampler).mean(1)
+
+
+def entropy(x: Tensor) -> Tensor:
+    """E16's estimate, without its constants: dim E log |x - its nearest neighbour|. x: (R, n, *shape), n > 1. (R,)."""
+    import torch
+
+    x = x.flatten(2)
+    with torch.no_grad():
+        apart = torch.cdist(x, x)
+        apart.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+        nearest = apart.argmin(-1)
+    squared = (x - at_rows(x, nearest)).square().sum(-1)
+    return x.shape[-1] / 2 * squared.clamp_min(torch.finfo(x.dtype).tiny).log().mean(1)
 
 
 def latent_potential(nets: Networks, z: Tensor) -> Tensor:
@@ -185,8 +201,10 @@ class Upsampling:
         return found | ({"posterior": self.reference(noise, rows)} if hp.anchor else {})
 
     def generator_loss(self, nets: Networks, draw: Draw | None, lesson: Lesson | None = None) -> Tensor:
-        """E10 or E11 of the draw (None: without them), and E15 of the lesson, where `anchor` gives it a weight."""
+        """E10 or E11 of the draw (None: without them), E16 of it and E15 of the lesson, where they have a weight."""
         losses = [] if draw is None else [self._from_chains(nets, draw, lesson)]
+        if draw is not None and self.hp.entropy:
+            losses.append(-self.hp.entropy * entropy(self._again(nets, draw)))
         if lesson is not None and self.hp.anchor:
             losses.append(self.hp.anchor * self._from_data(nets, lesson))
         return sum(losses[1:], losses[0])
@@ -206,6 +224,14 @@ class Upsampling:
         which = (lesson.noise.uniform(n) * min(self.hp.bank, done + n)).long()
         z, x = at_rows(memory["bank_z"], which), at_rows(memory["bank_x"], which)
         return regression_loss(nets, z, x, self.hp.micro_batch)
+
+    def _again(self, nets: Networks, draw: Draw) -> Tensor:
+        """g(z) of the draw, the z of E10 or E11."""
+        from models.methods.pieces import applied
+
+        z = draw.z if self.hp.upsampler_loss == "potential" else self.pair(draw)[0]
+        assert z is not None
+        return applied(nets.upsampler, z, self.hp.micro_batch, nets.upsampler)
 
     def _from_data(self, nets: Networks, lesson: Lesson) -> Tensor:
         """E15: E||x+ - g(z)||^2, z from where E14's chain of this data point stood."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy.special import digamma
 from torch import Tensor
 
 from models.langevin import langevin
 from models.methods.method import Draw, Lesson, Networks
-from models.methods.upsampling import posterior_potential, posterior_slope, regression_loss
+from models.methods.upsampling import entropy, posterior_potential, posterior_slope, regression_loss
 from models.networks.upsampler import ConvUpsampler
 from models.noise import Noise, generators_for
 from models.registry import METHODS, find
@@ -33,6 +35,10 @@ def started(name: str, shape: tuple[int, ...] = tiny.PLANE, seeds: tuple[int, ..
     on = tiny.data(shape)
     method = tiny.method(name, on, **knobs)
     return method, on, init_state(method, on, seeds)
+
+
+def noise(seed: int, *more: int) -> Noise:
+    return Noise(generators_for([seed, *more], "chain"), F64)
 
 
 def weights(network: Any) -> list[Tensor]:
@@ -185,6 +191,39 @@ def test_through_a_checkpoint_nothing_changes_and_replicates_never_meet(name: st
     assert save_state(tiny.train(method, on, [0, 1], 2, resumed)) == straight
     solo = tiny.trained(name, shape, [1], **knobs)
     assert (tiny.weights(solo, 0) - tiny.weights(resumed, 1)).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_the_entropy_is_that_of_a_gaussian_but_for_its_constants(dim: int) -> None:
+    """Kozachenko and Leonenko's have the log of the unit ball's volume and psi(n) - psi(1) beside it."""
+    n = 4000
+    x = noise(1).normal(n, dim)
+    rest = dim / 2 * math.log(math.pi) - math.lgamma(dim / 2 + 1) + digamma(n) - digamma(1)
+    assert float(entropy(x)) + rest == pytest.approx(dim / 2 * math.log(2 * math.pi * math.e), abs=0.1)
+    torch.testing.assert_close(entropy(3 * x), entropy(x) + dim * math.log(3))  # and wider by as much
+
+
+def test_the_entropy_is_of_each_replicate_and_has_its_slope() -> None:
+    x = noise(2, 3).normal(6, *tiny.IMAGES).requires_grad_()
+    assert torch.equal(entropy(x)[:1], entropy(x[:1]))
+    assert torch.autograd.gradcheck(entropy, (x,))
+    same = torch.zeros(1, 3, 2, dtype=F64, requires_grad=True)
+    (slope,) = torch.autograd.grad(entropy(same).sum(), same)
+    assert (slope == 0).all(), "points that lie on each other have no direction"
+
+
+@pytest.mark.parametrize("loss", ["regression", "potential"])
+@pytest.mark.parametrize("name", WITH_G)
+def test_the_entropy_enters_the_loss_of_g_where_its_chains_are(name: str, loss: str) -> None:
+    method, _, state = started(name, upsampler_loss=loss, entropy=0.3)
+    plain = type(method)(dataclasses.replace(method.hp, entropy=0.0), method.shape)
+    assert method.hp.per_particle() == plain.hp.per_particle() + 1
+    start = method.start(state.pool, None if state.pool is None else torch.arange(8), torch.zeros(2, 8, 2, dtype=F64),
+                         state.noise)
+    draw, _ = method.run(state.nets, start, state.noise, 2)
+    z = draw.z if loss == "potential" else method.pair(draw)[0]
+    torch.testing.assert_close(method.generator_loss(state.nets, draw),
+                               plain.generator_loss(state.nets, draw) - 0.3 * entropy(state.nets.upsampler(z)))
 
 
 def test_a_group_is_normalised_by_itself() -> None:

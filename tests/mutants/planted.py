@@ -175,6 +175,18 @@ MUTANTS = (
     Mutant("Adam of f counts updates it waited", "training/step.py", "lesson.update + 1, state.alive",
            "state.update, state.alive", UPSAMPLING + "f_waits_while_g_learns_from_data_alone[shape0-amortized]",
            "no bias correction: f's first steps would be twenty times too small"),
+    # E16
+    Mutant("entropy of pixels, not of images", "methods/upsampling.py", "return x.shape[-1] / 2 * squared",
+           "return squared", UPSAMPLING + "the_entropy_is_that_of_a_gaussian_but_for_its_constants[5]",
+           "no entropy: its weight would mean another thing at each size"),
+    Mutant("each its own neighbour", "methods/upsampling.py", ".fill_(torch.inf)", ".fill_(0)",
+           UPSAMPLING + "the_entropy_is_that_of_a_gaussian_but_for_its_constants[2]", "no distance, no slope"),
+    Mutant("entropy descended", "methods/upsampling.py", "losses.append(-self.hp.entropy * ",
+           "losses.append(self.hp.entropy * ",
+           UPSAMPLING + "the_entropy_enters_the_loss_of_g_where_its_chains_are[hidden-potential]", "g would collapse"),
+    Mutant("neighbours held fixed", "methods/upsampling.py", "x - at_rows(x, nearest)",
+           "x - at_rows(x.detach(), nearest)", UPSAMPLING + "the_entropy_is_of_each_replicate_and_has_its_slope",
+           "half of the slope"),
     Mutant("one group of all replicates", "networks/upsampler.py", "group_norm(h, replicates * groups)",
            "group_norm(h, groups)", UPSAMPLING + "a_group_is_normalised_by_itself", "seeds would share their moments"),
     # knobs that a released code has
