@@ -82,7 +82,7 @@ class UpsamplingKnobs(PenaltyKnobs):
     def conflicts(cls, given: Mapping[str, Any]) -> list[tuple[str, str]]:
         found, now = super().conflicts(given), {name: cls.now(given, name) for name in (
             "anchor", "pretrain", "slow_g", "updates", "bank", "batch_size", "upsampler_loss", "width_g", "widths_g",
-            "redraw")}
+            "redraw", "entropy")}
         if now["width_g"] and now["widths_g"]:
             found.append(("width_g", "has no effect with widths_g, which lists the channels of each stage"))
         if not now["anchor"]:
@@ -94,8 +94,9 @@ class UpsamplingKnobs(PenaltyKnobs):
         if now["slow_g"] != 1 and not now["pretrain"]:
             found.append(("slow_g", "has no effect without pretrain: g is slow or frozen only after it; for a slower g "
                                     "from the start take a smaller lr_g"))
-        if now["redraw"] and now["pretrain"] and not now["slow_g"]:
-            found.append(("redraw", "has no effect with slow_g: 0: g is frozen while f learns"))
+        if now["pretrain"] and not now["slow_g"]:
+            found += [(name, "has no effect with slow_g: 0: g is frozen while f learns") for name in ("redraw", "entropy")
+                      if now[name]]
         if now["bank"] and now["upsampler_loss"] == "potential":
             found.append(("bank", "has no effect with upsampler_loss: potential, which needs no x_T"))
         elif 0 < now["bank"] < now["batch_size"]:

@@ -256,6 +256,7 @@ def test_widths_of_f_and_g_are_apart() -> None:
     ({"anchor": 1.0, "pretrain": 600}, "pretrain", "found 600, expected less than updates = 600"),
     ({"slow_g": 0.0}, "slow_g", "has no effect without pretrain"),
     ({"anchor": 1.0, "pretrain": 100, "slow_g": 0.0, "redraw": True}, "redraw", "has no effect with slow_g: 0"),
+    ({"anchor": 1.0, "pretrain": 100, "slow_g": 0.0, "entropy": 0.1}, "entropy", "has no effect with slow_g: 0"),
     ({"micro_batch": 64}, "micro_batch", "expected less than batch_size = 64"),
     ({"bank": 10}, "bank", "found 10, expected 0 or at least batch_size = 64"),
     ({"bank": 100, "upsampler_loss": "potential"}, "bank", "has no effect with upsampler_loss: potential"),
