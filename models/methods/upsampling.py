@@ -95,8 +95,8 @@ class UpsamplingKnobs(PenaltyKnobs):
             found.append(("slow_g", "has no effect without pretrain: g is slow or frozen only after it; for a slower g "
                                     "from the start take a smaller lr_g"))
         if now["pretrain"] and not now["slow_g"]:
-            found += [(name, "has no effect with slow_g: 0: g is frozen while f learns") for name in ("redraw", "entropy")
-                      if now[name]]
+            found += [(name, "has no effect with slow_g: 0: g is frozen while f learns")
+                      for name in ("redraw", "entropy") if now[name]]
         if now["bank"] and now["upsampler_loss"] == "potential":
             found.append(("bank", "has no effect with upsampler_loss: potential, which needs no x_T"))
         elif 0 < now["bank"] < now["batch_size"]:
