@@ -108,7 +108,7 @@ def parallel(frame: pd.DataFrame, ax: Axes, *, measure: str, arms: Sequence[str]
     colour, marker = colours(arms), markers(arms)
     within, knobs = frame if within is None else within, _knobs(frame)
     heights = pd.DataFrame({knob: _axis(ax, k, frame[knob], within[knob], None if log is None else knob in log)
-                            for k, knob in enumerate(knobs)})
+                            for k, knob in enumerate(knobs)}, index=frame.index)
     end, worst = len(knobs), 1 + OFF if lower_is_better else -OFF
     mean = _axis(ax, end, frame["mean"], within["mean"], None, at=worst, word="diverged")
     heights["mean"] = np.where(frame["outcome"] == "pruned", np.nan, mean)

@@ -50,6 +50,16 @@ def test_a_line_passes_each_knob_at_its_share_of_the_axis(ax):
         "step size", "MCMC steps", "jko weight", "kid\n(lower is better)"]
 
 
+def test_a_figure_of_some_arms_has_their_lines():
+    """Of many arms each figure has a few, so that its trials are not the first of all."""
+    drawn = []
+    for own in (frame(), pd.concat([frame().assign(arm="other", step_size=0.02), frame()], ignore_index=True)[5:]):
+        ax = matplotlib.figure.Figure().subplots()
+        parallel.parallel(own, ax, measure="kid", arms=ARMS, lower_is_better=True, log=["step_size"])
+        drawn.append(lines(ax, "best", "diverged", "pruned", "end"))
+    np.testing.assert_equal(*drawn)
+
+
 def test_an_axis_is_logarithmic_where_the_space_is_or_the_plan_does_not_say_and_it_is_wide():
     def middle(log):
         ax = matplotlib.figure.Figure().subplots()
