@@ -6,6 +6,7 @@ the data (E14, E15).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from models.noise import Noise
 
 ANCHORED = ("posterior_steps", "posterior_step_size", "posterior_sd", "pretrain")  # knobs that need `anchor`
+NEAR = 1e-3  # in units of the data: what lies closer is pushed apart no harder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,17 +126,18 @@ def potential_loss(nets: Networks, z: Tensor, size: int | None = None) -> Tensor
     return -applied(lambda z: nets.f(nets.upsampler(z)), z, size, nets.upsampler).mean(1)
 
 
-def entropy(x: Tensor) -> Tensor:
-    """E16's estimate, without its constants: dim E log |x - its nearest neighbour|. x: (R, n, *shape), n > 1. (R,)."""
+def entropy(x: Tensor, dim: int) -> Tensor:
+    """E16's estimate, without its constants, of points on a surface of `dim` dimensions: dim E log |x - its nearest
+    neighbour|, distances below NEAR aside. x: (R, n, *shape), n > 1. Returns (R,)."""
     import torch
 
     x = x.flatten(2)
-    with torch.no_grad():
-        apart = torch.cdist(x, x)
+    with torch.no_grad():  # by differences: a matrix product rounds away what narrow samples are apart
+        apart = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
         apart.diagonal(dim1=1, dim2=2).fill_(torch.inf)
         nearest = apart.argmin(-1)
     squared = (x - at_rows(x, nearest)).square().sum(-1)
-    return x.shape[-1] / 2 * squared.clamp_min(torch.finfo(x.dtype).tiny).log().mean(1)
+    return dim / 2 * (squared + NEAR**2).log().mean(1)
 
 
 def latent_potential(nets: Networks, z: Tensor) -> Tensor:
@@ -205,7 +208,8 @@ class Upsampling:
         """E10 or E11 of the draw (None: without them), E16 of it and E15 of the lesson, where they have a weight."""
         losses = [] if draw is None else [self._from_chains(nets, draw, lesson)]
         if draw is not None and self.hp.entropy:
-            losses.append(-self.hp.entropy * entropy(self._again(nets, draw)))
+            dim = min(self.hp.latent_dim, math.prod(self.shape))
+            losses.append(-self.hp.entropy * entropy(self._generated(nets, draw), dim))
         if lesson is not None and self.hp.anchor:
             losses.append(self.hp.anchor * self._from_data(nets, lesson))
         return sum(losses[1:], losses[0])
@@ -226,8 +230,8 @@ class Upsampling:
         z, x = at_rows(memory["bank_z"], which), at_rows(memory["bank_x"], which)
         return regression_loss(nets, z, x, self.hp.micro_batch)
 
-    def _again(self, nets: Networks, draw: Draw) -> Tensor:
-        """g(z) of the draw, the z of E10 or E11."""
+    def _generated(self, nets: Networks, draw: Draw) -> Tensor:
+        """g(z), z as E11 or E10 has it of this update."""
         from models.methods.pieces import applied
 
         z = draw.z if self.hp.upsampler_loss == "potential" else self.pair(draw)[0]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.langevin import langevin
 from models.methods.method import Draw, Lesson, Networks
-from models.methods.upsampling import entropy, posterior_potential, posterior_slope, regression_loss
+from models.methods.upsampling import NEAR, entropy, posterior_potential, posterior_slope, regression_loss
 from models.networks.upsampler import ConvUpsampler
 from models.noise import Noise, generators_for
 from models.registry import METHODS, find
@@ -197,18 +197,28 @@ def test_through_a_checkpoint_nothing_changes_and_replicates_never_meet(name: st
 def test_the_entropy_is_that_of_a_gaussian_but_for_its_constants(dim: int) -> None:
     """Kozachenko and Leonenko's have the log of the unit ball's volume and psi(n) - psi(1) beside it."""
     n = 4000
-    x = noise(1).normal(n, dim)
+    x = 1e4 * noise(1).normal(n, dim)  # so far apart that the bound is of no account
     rest = dim / 2 * math.log(math.pi) - math.lgamma(dim / 2 + 1) + digamma(n) - digamma(1)
-    assert float(entropy(x)) + rest == pytest.approx(dim / 2 * math.log(2 * math.pi * math.e), abs=0.1)
-    torch.testing.assert_close(entropy(3 * x), entropy(x) + dim * math.log(3))  # and wider by as much
+    assert float(entropy(x, dim)) + rest == pytest.approx(
+        dim / 2 * math.log(2 * math.pi * math.e * 1e8), abs=0.1)
+    assert float(entropy(3 * x, dim) - entropy(x, dim)) == pytest.approx(dim * math.log(3), abs=1e-3)
+    plane, _ = torch.linalg.qr(noise(2).normal(64, dim)[0])
+    torch.testing.assert_close(entropy(x @ plane.T, dim), entropy(x, dim))  # where they lie does not matter
 
 
 def test_the_entropy_is_of_each_replicate_and_has_its_slope() -> None:
     x = noise(2, 3).normal(6, *tiny.IMAGES).requires_grad_()
-    assert torch.equal(entropy(x)[:1], entropy(x[:1]))
-    assert torch.autograd.gradcheck(entropy, (x,))
-    same = torch.zeros(1, 3, 2, dtype=F64, requires_grad=True)
-    (slope,) = torch.autograd.grad(entropy(same).sum(), same)
+    assert torch.equal(entropy(x, 3)[:1], entropy(x[:1], 3))
+    assert torch.autograd.gradcheck(entropy, (x, 3))
+
+
+def test_narrow_samples_have_their_own_neighbours_and_bounded_slopes() -> None:
+    x = 0.5 + 1e-4 * noise(2).normal(64, 64)
+    single = x.float().requires_grad_()
+    torch.testing.assert_close(entropy(single, 16).double(), entropy(single.double(), 16), rtol=1e-4, atol=1e-4)
+    (slope,) = torch.autograd.grad(entropy(single, 16).sum(), single)
+    assert slope.norm(dim=-1).max() < 16 / NEAR
+    (slope,) = torch.autograd.grad(entropy(same := torch.zeros(1, 3, 2, requires_grad=True), 2).sum(), same)
     assert (slope == 0).all(), "points that lie on each other have no direction"
 
 
@@ -223,7 +233,7 @@ def test_the_entropy_enters_the_loss_of_g_where_its_chains_are(name: str, loss: 
     draw, _ = method.run(state.nets, start, state.noise, 2)
     z = draw.z if loss == "potential" else method.pair(draw)[0]
     torch.testing.assert_close(method.generator_loss(state.nets, draw),
-                               plain.generator_loss(state.nets, draw) - 0.3 * entropy(state.nets.upsampler(z)))
+                               plain.generator_loss(state.nets, draw) - 0.3 * entropy(state.nets.upsampler(z), 2))
 
 
 def test_a_group_is_normalised_by_itself() -> None:
