@@ -3,12 +3,13 @@
     git worktree add ../before a7c3589
     python -m benchmarks.before_after ../before search_spaces/jko.yaml search_spaces/law.yaml
 
-Options of the launch, such as `--set train.updates=1000`, may follow. `--write` puts the table into docs/benchmarks.md.
+`--set train.updates=1000` is given to both launches. `--write` puts the table into docs/benchmarks.md. On Linux.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -32,14 +33,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.before_after", description=__doc__.partition("\n")[0])
     parser.add_argument("before", type=Path, help="the other checkout")
     parser.add_argument("spaces", type=Path, nargs="+", help="files of studies, from the root of each checkout")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of study.launch")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
-    known, options = parser.parse_known_args()
+    known = parser.parse_args()
+    options = [word for value in known.set for word in ("--set", value)]
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2:
+        parser.error("two cores are needed")
     rows = []
     for space in known.spaces:
         print(f"{space} ...", file=sys.stderr, flush=True)
         with ThreadPoolExecutor(2) as both:
             before, after = both.map(lambda one: seconds(*one, options),
-                                     [(known.before.resolve(), space, 0), (ROOT, space, 1)])
+                                     zip((known.before.resolve(), ROOT), (space, space), cores, strict=True))
         rows.append({"study": space.name, "CPU s before": before["cpu"], "CPU s after": after["cpu"],
                      "before / after": before["cpu"] / after["cpu"],
                      "wall s on one core": f"{before['wall']:.0f}, {after['wall']:.0f}"})

@@ -42,7 +42,8 @@ def run(folder: Path, *command: str, checkout: Path = ROOT, core: int | None = N
     began, spent = time.monotonic(), {}
     with (folder / "out").open("w") as out:
         process = psutil.Popen([sys.executable, *command], cwd=folder, stdout=out, stderr=subprocess.STDOUT,
-                               env={**os.environ, "PYTHONPATH": str(checkout)})
+                               env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [
+                                   str(checkout), os.environ.get("PYTHONPATH")]))})
         if core is not None:
             process.cpu_affinity([core])
         while process.poll() is None:

@@ -42,7 +42,7 @@ def knob(default: Any, text: str, *, above: float | None = None, low: float | No
 
     names: the kind of thing (models.registry) that its words name. like: an example of a LIST, which is what it takes.
     plane: why points in the plane have no use for it. enters: what depends on it beside training. source: whose it is,
-    where no file of search_spaces/presets/ sets it.
+    shown in the place of the presets that set it.
     """
     said = {"above": above, "low": low, "high": high, "below": below, "names": names, "like": like,
             "plane": plane, "source": source}

@@ -99,7 +99,8 @@ class MethodContract:
         """`micro_batch`: but for the order of sums. What is shown is the whole's, and chance goes on as behind it."""
         on = tiny.data(shape)
         names = {f.name for f in dataclasses.fields(tiny.knobs(self.method))}
-        anchored = {"anchor": 1.0, "pretrain": 1, "steps_g": 2, "upsampler_loss": "regression", "bank": 16}
+        anchored = {"anchor": 1.0, "pretrain": 1, "steps_g": 2, "upsampler_loss": "regression", "bank": 16,
+                    "entropy": 0.1}
         every: dict[str, Any] = {"anchor": anchored, "penalty_on": {"penalty_of": "f", "drift_clip": 0.1}}
         for changes in ({}, {"negatives_drift": 1}, *(changes for knob, changes in every.items() if knob in names)):
             found = []

@@ -13,7 +13,7 @@ from torch import Tensor
 EPSILON = 1e-8
 
 
-def none_frozen(alive: Tensor) -> bool:
+def known_all_alive(alive: Tensor) -> bool:
     """Whether all live, where it costs nothing to ask: on a GPU the host would wait for it."""
     return alive.device.type == "cpu" and bool(alive.all())
 
@@ -30,7 +30,7 @@ class Adam:
     def step(self, gradients: Sequence[Tensor], update: int, alive: Tensor, rate: float = 1.0) -> None:
         """One step of the living replicates, (R,) bool. update: its number, from 1; rate: a factor of lr. Frozen ones
         are put back as they were: 0 * NaN would not hold them."""
-        held = [] if none_frozen(alive) else [*self.parameters, *self.first, *self.second]
+        held = [] if known_all_alive(alive) else [*self.parameters, *self.first, *self.second]
         before = [t.clone() for t in held]
         beta1, beta2 = self.betas
         torch._foreach_lerp_(self.first, list(gradients), 1 - beta1)

@@ -94,7 +94,7 @@ class Info(NamedTuple):
     dissipation_last: Tensor
     acceptance: Tensor
     variance_ratio: Tensor  # variance of the particles over that of the data, averaged over directions
-    loss_g: Tensor  # E10 or E11
+    loss_g: Tensor  # E10 or E11, with E15 and E16
     sd_ratio_g: Tensor  # sd of g(z) over that of the data, z where the chain started
 
 
@@ -190,8 +190,9 @@ def _places(data: Data, state: TrainState, batch_size: int) -> Tensor:
 
 
 def _carried(array: np.ndarray, device: torch.device) -> Tensor:
-    """A copy on the device, which the host does not wait for: CUDA has read ordinary memory when it returns."""
-    return torch.from_numpy(array).to(device, non_blocking=True)
+    """On the device; to a GPU from pinned memory, so that the host need not wait."""
+    found = torch.from_numpy(array)
+    return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found.to(device)
 
 
 def _teach(method: Method, state: TrainState, draw: Draw | None, lesson: Lesson) -> Tensor | None:

@@ -21,7 +21,7 @@ Made from the files of `models/methods/`, and `models/networks/knobs.py`, by
 `python -m study.spec.knobs_page > docs/knobs.md`. A knob stands in `train`, `design`, `search.space` or an arm of a
 study's file ([spec.md](spec.md)), one of a network where that is named. E1 to E16 are the equations of
 `models/EQUATIONS.md`. Lengths are in units of the data: images lie in [-1, 1]. *found in*: the files of
-`search_spaces/presets/`, each a released code, that set it; or whose it is.
+`search_spaces/presets/`, each a released code, that set it; or whose it is, *the paper* being arXiv 1910.14216.
 
 | knob | of which method, or network | default | allowed | what | found in |
 |---|---|---|---|---|---|

@@ -148,15 +148,14 @@ def test_cells_of_an_arm_s_own_stand_beside_the_baseline_s_nearest():
     values: Values = {("kl", 0.1, t): flat(1) for t in (5, 20)} | {("kl", 0.4, t): [None] * 10 for t in (5, 20)}
     values |= {("step", 0.1, t): flat(1) for t in (6, 21)} | {("step", 0.4, t): [None] * 10 for t in (6, 21)}
     assert texts(divergence(study(values))) == (
-        "step shares no cell with kl; beside the nearest in MCMC steps it diverged on 20/40 replicates, kl on 20/40, "
-        "equally often in each.")
+        "step shares no cell with kl; beside the nearest in MCMC steps 20/40 replicates diverged, of kl 20/40, equally "
+        "often in every cell.")
     values |= {("stride", *cell): found for (arm, *cell), found in values.items() if arm == "step"}
-    assert texts(divergence(study(values))).startswith("step and stride share no cell with kl; beside the nearest in "
-                                                      "MCMC steps each diverged on")
+    assert texts(divergence(study(values))).startswith("step and stride each share no cell with kl; beside the nearest")
     values = {key: found for key, found in values.items() if key[0] != "stride"}
     values["step", 0.4, 21] = flat(1)
     assert texts(divergence(study(values))).endswith(
-        "it diverged on 10/40 replicates, kl on 20/40, most apart at 0.4, 21 steps (0/10, 10/10).")
+        "10/40 replicates diverged, of kl 20/40, most apart at 0.4, 21 steps (0/10, 10/10).")
     far = ended(study({("kl", 0.1, 5): flat(1), ("fast", 0.3, 2): [None] * 4, ("slow", 0.01, 40): flat(1, 4)}), masked)
     assert texts(divergence(far)) == (
         "Sharing no step size with kl, at their declared cells diverged fast (0.3, 2 steps) on 4/4 (masked 3, not "
@@ -170,14 +169,15 @@ def test_arms_of_which_the_same_is_so_share_a_sentence():
                       ("fine", 0.1, 5): [0.9, 0.9, 0.9, 5], ("good", 0.1, 5): [0.9, 0.9, 0.9, 9]}
     cell = "At step size 0.1 with 5 MCMC steps,"
     assert [f.text for f in quality(study(values))][:-1] == [
-        f"{cell} a (kid higher by 1.0), b (2.0) and gone rank worse than kl on 4 of 4 seeds.",
+        f"{cell} a (kid higher by 1.0), b (2.0) and gone (none survived in both) rank worse than kl on 4 of 4 seeds "
+        "each.",
         f"{cell} c ranks better than kl on 4 of 4 seeds: kid is lower by 0.50.",
         "At step size 0.1 with 20 MCMC steps, far ranks worse than kl (at 0.1, 5 steps) on 4 of 4 seeds: kid is higher "
         "by 1.0.",
-        f"{cell} split (kid higher by 0.50) and even (lower by 0.0015) are better than kl on 2 of 4 seeds, worse on as "
-        "many.",
-        f"{cell} fine (kid higher by 0.92) and good (1.9) rank better than kl on 3 of 4 seeds, though their means say "
-        "otherwise."]
+        f"{cell} split (kid higher by 0.50) and even (lower by 0.0015) are better than kl on 2 of 4 seeds each, "
+        "worse on as many.",
+        f"{cell} fine (kid higher by 0.92) and good (1.9) rank better than kl on 3 of 4 seeds each, though their means "
+        "say otherwise."]
 
 
 def test_all_arms_are_named():
@@ -265,8 +265,8 @@ def test_the_best_cells_are_one_sentence_that_names_three_and_the_floor_once():
 def test_four_against_four_is_no_ranking():
     b = [v + (0.1 if seed % 2 else -0.1) for seed, v in enumerate(flat(1, 8)) if v is not None]
     said = texts(quality(study({("a", 0.1, 5): flat(1, 8), ("b", 0.1, 5): b})))
-    assert said.startswith("At step size 0.1 with 5 MCMC steps, b is better than a on 4 of 8 seeds, worse on as many; "
-                           "kid is ")
+    assert said.startswith("At step size 0.1 with 5 MCMC steps, b is better than a on 4 of 8 seeds, worse on as many (not "
+                           "significant); kid is ")
     assert "ranks" not in said.split(". ")[0]
 
 

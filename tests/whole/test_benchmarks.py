@@ -66,10 +66,21 @@ def test_parity_sees_what_a_device_does_otherwise(monkeypatch: pytest.MonkeyPatc
     assert all(gpu.distance(method, here) > 1e-6 for method in methods)
 
 
-def test_more_replicates_at_once_are_counted_each() -> None:
-    frame = gpu.bundles(torch.device("cpu"), 0.0, (1, 2))
-    assert (frame["R = 1"] == 1).all() and frame["R = 2"].between(0.5, 4).all()
-    assert (frame["replicate-updates/s at R = 1"] > 1).all()
+def test_the_tables_of_a_gpu_count_replicates_and_what_an_update_asks(monkeypatch: pytest.MonkeyPatch,
+                                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    """On a CPU, with a clock by which every update takes half a second."""
+    monkeypatch.setattr(gpu, "timed", lambda update, device, seconds: (0.5, 3))
+    monkeypatch.setattr("sys.argv", ["gpu", "--device", "cpu", "--small"])
+    gpu.main()
+    products, updates, bundles, parity = capsys.readouterr().out.strip().split("\n\n")
+    assert all(word in products for word in ("fp32", "TF32", "bf16"))
+    rows = [[word.strip() for word in line.split("|")[1:-1]] for line in updates.splitlines()]
+    column = {name: [row[k] for row in rows[2:]] for k, name in enumerate(rows[0])}
+    assert set(column["method"]) == {"kl", "jko"} and set(column["waits"]) == {""}, "a CPU is not waited for"
+    assert [float(x) for x in column["replicate-updates/s"]] == [2 * int(r) for r in column["R"]]
+    assert column["R"][:4] == ["1", "1", "1", "8"] and 500 < int(column["operators"][0]) < int(column["operators"][3])
+    assert [float(x) for x in bundles.splitlines()[2].split("|")[2:6]] == [1, 2, 4, 2]
+    assert parity.count(" 0 |") == 2 * 5
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 8, 8), (3, 28, 28)])

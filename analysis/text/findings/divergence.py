@@ -42,7 +42,7 @@ def divergence(study: Study) -> list[Finding]:
     for (base, n), arms in equal.items():
         where = "the one cell" if n == 1 else f"all {n} cells"
         said.append(f"{named([*arms, base])} diverged equally often in {where} that they share.")
-    said += [*(f"{named(arms)} {words.format(*('shares', 'it') if len(arms) == 1 else ('share', 'each'))}"
+    said += [*(f"{named(arms)} {'shares' if len(arms) == 1 else 'each share'} no cell with {words}"
                for words, arms in apart.items()),
              *(_alone(study, base, arms) for base, arms in alone.items())]
     return [Finding("divergence", text, "design_cells") for text in said]
@@ -115,14 +115,12 @@ def _alone(study: Study, base: str, arms: list[str]) -> str:
 
 
 def _apart(base: str, both: pd.DataFrame) -> str:
-    """What an arm that shares step sizes, and no cell, with the baseline does, both summed over `_nearest`; `{}` stand
-    for the verb and the pronoun."""
+    """What follows of an arm that shares step sizes, and no cell, with the baseline: both summed over `_nearest`."""
     sums = both[["diverged", "replicates", "diverged_base", "replicates_base"]].sum()
-    text = (f"{{}} no cell with {base}; beside the nearest in MCMC steps {{}} diverged on "
-            f"{share(sums['diverged'], sums['replicates'])} replicates, {base} on "
-            f"{share(sums['diverged_base'], sums['replicates_base'])}")
+    text = (f"{base}; beside the nearest in MCMC steps {share(sums['diverged'], sums['replicates'])} replicates "
+            f"diverged, of {base} {share(sums['diverged_base'], sums['replicates_base'])}")
     if (both["rate"] == both["rate_base"]).all():
-        return text + ", equally often in each."
+        return text + ", equally often in every cell."
     cell = _widest(both)
     return (f"{text}, most apart at {cell['step_size']:.4g}, {cell['mcmc_steps']:g} steps "
             f"({share(cell['diverged'], cell['replicates'])}, "

@@ -41,7 +41,7 @@ def quality(study: Study) -> list[Finding]:
         even, by = row["better"] == row["worse"], ""
         if i.n:
             by = f"{'lower' if i.estimate < 0 else 'higher'} by {number(abs(i.estimate), 2)}" + (
-                "" if i.n == row["pairs"] else f" on {i.n}")
+                "" if i.n == row["pairs"] else f" on {count(i.n, 'seed')}")
         mean = "better" if (i.estimate < 0) == study.lower_is_better else "worse"
         claim = "" if not row["decidable"] else " (significant)" if row["p_holm"] <= ALPHA else " (not significant)"
         same = _Said(at(pd.Series(row)), f"{row['baseline']}{other}", "even" if even else first,
@@ -61,17 +61,18 @@ def quality(study: Study) -> list[Finding]:
 def _sentence(same: _Said, arms: list[tuple[str, str]], measure: str) -> str:
     """Of one arm, or of several that have all of it in common but the size of the difference."""
     ranks = "rank" if len(arms) > 1 else "ranks"
-    what = (f"{'are' if len(arms) > 1 else 'is'} better than {same.base} {same.seeds}, worse on as many"
-            if same.side == "even" else f"{ranks} {same.side} than {same.base} {same.seeds}")
+    seeds = same.seeds + " each" * (len(arms) > 1)
+    what = (f"{'are' if len(arms) > 1 else 'is'} better than {same.base} {seeds}, worse on as many"
+            if same.side == "even" else f"{ranks} {same.side} than {same.base} {seeds}") + same.claim
     if len(arms) == 1:
         [(arm, by)] = arms  # ranks count seeds, a mean weighs them
         mark = ";" if same.side == "even" else ", though" if same.differs else ":"
-        return f"At {same.cell}, {arm} {what}{f'{mark} {measure} is {by}' if by else ''}{same.claim}."
+        return f"At {same.cell}, {arm} {what}{f'{mark} {measure} is {by}' if by else ''}."
     first = next((arm for arm, by in arms if by), None)  # of the others the amount alone, where the way is one
-    each = [arm if not by else f"{arm} ({measure} {by})" if arm == first else
+    each = [f"{arm} (none survived in both)" if not by else f"{arm} ({measure} {by})" if arm == first else
             f"{arm} ({by if same.side == 'even' else by.partition(' by ')[2]})" for arm, by in arms]
     though = ", though their means say otherwise" if same.differs else ""
-    return f"At {same.cell}, {named(each)} {what}{though}{same.claim}."
+    return f"At {same.cell}, {named(each)} {what}{though}."
 
 
 def _undecidable(frame: pd.DataFrame) -> Finding:
