@@ -265,8 +265,8 @@ def test_the_best_cells_are_one_sentence_that_names_three_and_the_floor_once():
 def test_four_against_four_is_no_ranking():
     b = [v + (0.1 if seed % 2 else -0.1) for seed, v in enumerate(flat(1, 8)) if v is not None]
     said = texts(quality(study({("a", 0.1, 5): flat(1, 8), ("b", 0.1, 5): b})))
-    assert said.startswith("At step size 0.1 with 5 MCMC steps, b is better than a on 4 of 8 seeds, worse on as many (not "
-                           "significant); kid is ")
+    assert said.startswith("At step size 0.1 with 5 MCMC steps, b is better than a on 4 of 8 seeds, worse on as many "
+                           "(not significant); kid is ")
     assert "ranks" not in said.split(". ")[0]
 
 
