@@ -225,7 +225,7 @@ MUTANTS = (
            NETS + "sizes_of_released_code", "DRL's f has two"),
     Mutant("a scale under a root", "networks/layers.py", "return f if scale == 1 else f * scale",
            "return f if scale == 1 else f * scale**0.5",
-           "tests/models/test_networks.py::TestConvNet::test_score_scale_multiplies", "2a / s^2 would be another"),
+           HELD + "held_it_is_what_it_is[f-8-1]", "2a / s^2 would be another"),
     Mutant("spectral norm by the norm", "networks/layers.py", 'top = torch.einsum("ro,roi,ri->r", self.left, '
            "self.weight.flatten(2), self._right())", "top = self.weight.flatten(1).norm(dim=1)",
            TERMS + "spectral_norm_follows_and_differentiates_the_largest_singular_value",
