@@ -162,6 +162,18 @@ def test_cells_of_an_arm_s_own_stand_beside_the_baseline_s_nearest():
         "finite 1) and slow (0.01, 40 steps) on 0/4.")
 
 
+def test_unequal_numbers_of_updates_are_said_where_seeds_are_lost():
+    values: Values = {("kl", 0.1, 5): [None, *flat(1, 7)], ("a", 0.1, 5): flat(1, 8), ("b", 0.1, 5): flat(1, 8)}
+
+    def said(values: Values, updates: int) -> list[str]:
+        arms = {arm: {"fixed": {"updates": n}} for arm, n in {"kl": 1562, "a": updates, "b": 1562}.items()}
+        return [f.text for f in divergence(study(values, arms=arms)) if "updates" in f.text]
+
+    assert said(values, 915) == [
+        "Seeds are lost in updates, of which the declared cells make: kl and b 1,562; a 915."]
+    assert said(values, 1500) == [] and said(values | {("kl", 0.1, 5): flat(1, 8)}, 915) == []
+
+
 def test_arms_of_which_the_same_is_so_share_a_sentence():
     values: Values = {("kl", 0.1, 5): flat(1, 4), ("a", 0.1, 5): flat(2, 4), ("b", 0.1, 5): flat(3, 4),
                       ("c", 0.1, 5): flat(0.5, 4), ("far", 0.1, 20): flat(2, 4), ("gone", 0.1, 5): [None] * 4,

@@ -21,6 +21,7 @@ def rule(study: Study) -> str:
     return (
         "Each arm gets one sentence on divergence: the design cell where its count differs most from the baseline's "
         f"(of equals the smallest step size, then the most MCMC steps).{apart_rule(study)} "
+        "Where seeds are lost and arms make unequal numbers of updates, these are said. "
         "Intervals and p values stand in the tables to which the sentences lead. Verdicts stand where arms are "
         "compared: at the declared cells, at those cells of largest difference, and in the confirm phase; they are "
         "counted, not tested. Each arm gets one sentence on quality at its declared cell, which the plan chose before "

@@ -18,6 +18,8 @@ from analysis.text.findings.finding import Finding, at, named
 from analysis.text.formatting import number, share
 from analysis.text.outcomes import gone
 
+UNEQUAL = 1.1  # times the fewest updates of an arm, from which their numbers are said
+
 
 def divergence(study: Study) -> list[Finding]:
     """For each arm the cell where its count differs most from the baseline's; arms with one cell share a sentence."""
@@ -45,7 +47,21 @@ def divergence(study: Study) -> list[Finding]:
     said += [*(f"{named(arms)} {'shares' if len(arms) == 1 else 'each share'} no cell with {words}"
                for words, arms in apart.items()),
              *(_alone(study, base, arms) for base, arms in alone.items())]
-    return [Finding("divergence", text, "design_cells") for text in said]
+    return [Finding("divergence", text, "design_cells") for text in [*said, *_updates(study)]]
+
+
+def _updates(study: Study) -> list[str]:
+    """That equal cost is no equal training, where it is not and seeds are lost: what f learns, and loses, goes by
+    updates."""
+    cells = compared_cells(study)
+    knobs = dict(zip(study.cells["config_hash"], study.cells["knobs"], strict=True))
+    made: dict[int, list[str]] = {}
+    for arm, key in zip(cells["arm"], cells["config_hash"], strict=True):
+        made.setdefault(int(knobs[key]["updates"]), []).append(arm)
+    if not cells["diverged"].any() or max(made) <= UNEQUAL * min(made):
+        return []
+    parts = [f"{named(arms)} {updates:,}" for updates, arms in sorted(made.items(), reverse=True)]
+    return [f"Seeds are lost in updates, of which the declared cells make: {'; '.join(parts)}."]
 
 
 def widest(study: Study) -> list[pd.Series]:
