@@ -181,14 +181,14 @@ def test_arms_of_which_the_same_is_so_share_a_sentence():
                       ("fine", 0.1, 5): [0.9, 0.9, 0.9, 5], ("good", 0.1, 5): [0.9, 0.9, 0.9, 9]}
     cell = "At step size 0.1 with 5 MCMC steps,"
     assert [f.text for f in quality(study(values))][:-1] == [
-        f"{cell} a (kid higher by 1.0), b (2.0) and gone (none survived in both) rank worse than kl on 4 of 4 seeds "
+        f"{cell} a (kid +1.0), b (+2.0) and gone (none survived in both) rank worse than kl on 4 of 4 seeds "
         "each.",
         f"{cell} c ranks better than kl on 4 of 4 seeds: kid is lower by 0.50.",
         "At step size 0.1 with 20 MCMC steps, far ranks worse than kl (at 0.1, 5 steps) on 4 of 4 seeds: kid is higher "
         "by 1.0.",
-        f"{cell} split (kid higher by 0.50) and even (lower by 0.0015) are better than kl on 2 of 4 seeds each, "
+        f"{cell} split (kid +0.50) and even (\N{MINUS SIGN}0.0015) are better than kl on 2 of 4 seeds each, "
         "worse on as many.",
-        f"{cell} fine (kid higher by 0.92) and good (1.9) rank better than kl on 3 of 4 seeds each, though their means "
+        f"{cell} fine (kid +0.92) and good (+1.9) rank better than kl on 3 of 4 seeds each, though their means "
         "say otherwise."]
 
 

@@ -10,7 +10,7 @@ from analysis.read.study import CELL, Study
 from analysis.stats.comparisons import ALPHA, compared_cells, comparisons, not_separable_from_best
 from analysis.stats.inference import pairs_needed
 from analysis.text.findings.finding import Finding, at, named
-from analysis.text.formatting import count, number
+from analysis.text.formatting import MINUS, count, number
 
 
 class _Said(NamedTuple):
@@ -68,11 +68,16 @@ def _sentence(same: _Said, arms: list[tuple[str, str]], measure: str) -> str:
         [(arm, by)] = arms  # ranks count seeds, a mean weighs them
         mark = ";" if same.side == "even" else ", though" if same.differs else ":"
         return f"At {same.cell}, {arm} {what}{f'{mark} {measure} is {by}' if by else ''}."
-    first = next((arm for arm, by in arms if by), None)  # of the others the amount alone, where the way is one
-    each = [f"{arm} (none survived in both)" if not by else f"{arm} ({measure} {by})" if arm == first else
-            f"{arm} ({by if same.side == 'even' else by.partition(' by ')[2]})" for arm, by in arms]
+    first = next((arm for arm, by in arms if by), None)
+    each = [f"{arm} ({f'{measure} ' if arm == first else ''}{_signed(by) or 'none survived in both'})"
+            for arm, by in arms]
     though = ", though their means say otherwise" if same.differs else ""
     return f"At {same.cell}, {named(each)} {what}{though}."
+
+
+def _signed(by: str) -> str:
+    """`higher by 0.1 on 1 seed` as `+0.1 on 1 seed`."""
+    return by.replace("higher by ", "+").replace("lower by ", MINUS)
 
 
 def _undecidable(frame: pd.DataFrame) -> Finding:
