@@ -179,7 +179,7 @@ def command_line() -> int:
     from study.schema.output import script
 
     signal.signal(signal.SIGTERM, _terminated)
-    return script(main)
+    return script(main)()
 
 
 if __name__ == "__main__":

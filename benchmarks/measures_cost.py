@@ -1,190 +1,115 @@
-"""What the stability measures cost beside training: `python -m benchmarks.measures_cost` writes
-benchmarks/results/measures_cost.csv, which docs/metrics.md quotes.
+"""What measuring costs beside training: CPU milliseconds of an update, of an evaluation, and of their parts. A minute.
 
-Every update: three copies of one state are trained in one process, update by update in turn and in changing order: one
-as it is, one without any measure, one without the divergence rule, too. Their weights must be equal bit for bit at the
-end. Evaluations and the long run: timed in the same process between updates. CPU time, one thread; the ratio
-is that of medians, with a bootstrap 95 % interval over the n pairs.
+    python -m benchmarks.measures_cost            print them
+    python -m benchmarks.measures_cost --write    also put them into docs/metrics/stability.md
+
+Four replicates, T = 20, `batch_size` 64, width 16. In one process and thread each part's calls are timed while kl and
+jko are trained and measured as a unit is.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import csv
-import itertools
-import math
+import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
 import numpy as np
+import pandas as pd
 import torch
-from torch import Tensor
 
+from benchmarks.speed import ROOT, write
 from models.data.load import load
-from models.langevin import ChainInfo
+from models.measures import evaluation
 from models.measures.evaluation import Evaluator
-from models.measures.long_run import told
-from models.measures.naming import long_chains
-from models.methods import method as methods
-from models.noise import Noise
-from models.training import step as training
-from models.training.fit import evaluation_noise
-from models.training.step import TrainState, init_state, train_step
+from models.measures.sample_metrics import SampleMetrics
+from models.methods.method import build
+from models.training import step
 
-RESULTS = Path(__file__).resolve().parent / "results" / "measures_cost.csv"
-COLUMNS = ("data", "method", "what", "without_ms", "with_ms", "ratio", "low", "high", "n")
+PAGE = ROOT / "docs/metrics/stability.md"
 CASES = (("digits", "kl", 60), ("digits", "jko", 60), ("gaussians8", "kl", 300), ("gaussians8", "jko", 300))
-SEEDS = (0, 1, 2, 3)
-WARM = 10  # updates before the clock starts
-EVALUATIONS, LONG_RUNS = 12, 5
-RESAMPLES = 4000
+SEEDS = range(4)
+POINTS = 6  # evaluations of a case
+RULE = ("an update: the divergence rule", "an update: what it records, the chain's own aside")
+PARTS: dict[str, tuple[tuple[Any, str], ...]] = {  # of a unit, in words -> the functions that do it
+    "an update": ((step, "train_step"),),
+    RULE[0]: ((step, "observe"), (step, "_norms")),
+    RULE[1]: ((step, "_info"),),
+    "an evaluation": ((Evaluator, "point"),),
+    "an evaluation: `kappa`": ((evaluation, "_kappa"),),
+    "an evaluation: `response_gap`, `update_snr`": ((Evaluator, "_signals"),),
+    "an evaluation: quality": ((SampleMetrics, "__call__"),),
+    "the last evaluation": ((Evaluator, "final"),),
+    "the last evaluation: its long run": ((Evaluator, "_longer"), (evaluation, "told")),
+    "the last evaluation: all measures": ((SampleMetrics, "all"),)}
 
 
-def _bare_chain(potential: Any, x: Tensor, *, steps: int, step_size: float, noise: Noise | None,
-                temperature: float = 1.0, slope: Any = None, **unused: Any) -> tuple[Tensor, ChainInfo]:
-    """E3 and nothing else."""
-    assert not any(unused.values())
-    eta, spread = step_size**2 / 2, step_size * math.sqrt(temperature)
-    for _ in range(steps):
-        _, gradient = slope(x)
-        x = x - eta * gradient
-        if noise is not None:
-            x += noise.normal(*x.shape[1:]).mul_(spread)
-    return x.detach(), ChainInfo(*[x.new_zeros(len(x))] * 6)
+@contextmanager
+def timed() -> Iterator[dict[str, list[float]]]:
+    """Part -> CPU seconds of each of its calls."""
+    spent: dict[str, list[float]] = defaultdict(list)
+
+    def clocked(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def inner(*given: Any, **named: Any) -> Any:
+            began = time.process_time()
+            try:
+                return call(*given, **named)
+            finally:
+                spent[part].append(time.process_time() - began)
+
+        return inner
+
+    with ExitStack() as stack:
+        for part, functions in PARTS.items():
+            for owner, name in functions:
+                stack.enter_context(mock.patch.object(owner, name, clocked(part, getattr(owner, name))))
+        yield spent
 
 
-@contextlib.contextmanager
-def unmeasured() -> Iterator[None]:
-    """Updates without a measure that the divergence rule does not need, and nothing else changed."""
-    zero = torch.zeros(len(SEEDS))
-    with mock.patch.object(training, "_info", lambda *a: training.Info(*[zero] * len(training.Info._fields))), \
-            mock.patch.object(methods, "langevin", _bare_chain):
-        yield
-
-
-@contextlib.contextmanager
-def bare() -> Iterator[None]:
-    """Updates without the divergence rule, too."""
-    no, none, zero = (torch.full((len(SEEDS),), value) for value in (False, -1, 0.0))
-
-    def gradients(loss: Tensor, network: Any) -> tuple[list[Tensor], Tensor]:
-        return list(torch.autograd.grad(loss.sum(), list(network.parameters()))), zero
-
-    with unmeasured(), mock.patch.object(training, "observe", lambda monitor, **a: (monitor, no, none)), \
-            mock.patch.object(training, "_norms", lambda points: zero), \
-            mock.patch.object(training, "_gradients", gradients):
-        yield
-
-
-MODES = (bare, unmeasured, contextlib.nullcontext)
-ORDERS = tuple(itertools.permutations(range(len(MODES))))
-
-
-def _seconds(call: Callable[[], Any]) -> float:
-    begun = time.process_time()
-    call()
-    return time.process_time() - begun
-
-
-def _row(data: str, method: str, what: str, without: Sequence[float], with_: Sequence[float]) -> dict[str, object]:
-    pairs = np.array([without, with_])
-    n = pairs.shape[1]
-    drawn = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
-    middles = np.median(pairs[:, drawn], axis=2)
-    low, high = np.quantile(middles[1] / middles[0], [0.025, 0.975])
-    a, b = np.median(pairs, axis=1)
-    return dict(zip(COLUMNS, (data, method, what, f"{1e3 * a:.1f}", f"{1e3 * b:.1f}", f"{b / a:.3f}", f"{low:.3f}",
-                              f"{high:.3f}", n), strict=True))
-
-
-def case(name: str, kind: str, updates: int) -> Iterator[dict[str, object]]:
-    """All rows of one data set and method."""
+def cost(name: str, kind: str, updates: int) -> dict[str, float]:
+    """Part -> CPU seconds of it in one update or evaluation."""
     data = load(name)
-    method = methods.build(kind, data, width=16, batch_size=64, mcmc_steps=20, updates=2000)
-    states = [init_state(method, data, SEEDS) for _ in MODES]
-    seconds: list[list[float]] = [[] for _ in MODES]
-
-    def update(which: int) -> None:
-        with MODES[which]():
-            spent = _seconds(lambda: train_step(method, data, states[which]))
-        if states[which].update > WARM:
-            seconds[which].append(spent)
-
-    for k in range(WARM + updates):
-        for which in ORDERS[k % len(ORDERS)]:
-            update(which)
-    for other in states[:-1]:
-        _check_equal(other, states[-1])
-    without_both, without_measures, whole = seconds
-    yield _row(name, kind, "every update, the divergence rule", without_both, without_measures)
-    yield _row(name, kind, "every update, all of its measures", without_measures, whole)
-    yield from _evaluations(name, kind, Evaluator(method, data), states[-1], lambda: update(len(MODES) - 1), whole)
-    yield _long_run(name, kind, Evaluator(method, data), states[-1])
+    method = build(kind, data, width=16, batch_size=64, mcmc_steps=20, updates=updates)
+    state, judge = step.init_state(method, data, SEEDS), Evaluator(method, data)
+    judge.point(step.train_step(method, data, state)[0], [])  # warm
+    with timed() as spent:
+        for some in np.array_split(np.arange(1, updates), POINTS):
+            infos = [step.train_step(method, data, state)[1] for _ in some]
+            judge.point(state, infos)
+    with timed() as last:
+        judge.final(state)
+    if not state.alive.all():
+        raise SystemExit(f"a replicate of {kind} on {name} diverged: the others would look cheap")
+    wholes = {"an update": (spent, updates - 1), "an evaluation": (spent, POINTS), "the last evaluation": (last, 1)}
+    return {part: sum(of[part]) / n for part in PARTS for of, n in [wholes[part.partition(":")[0]]]}
 
 
-def _check_equal(bare_state: TrainState, state: TrainState) -> None:
-    pairs = [*zip(bare_state.nets.f.parameters(), state.nets.f.parameters(), strict=True)]
-    if state.pool is not None and bare_state.pool is not None:
-        pairs.append((bare_state.pool, state.pool))  # type: ignore[arg-type]
-    if not (state.alive.all() and all(torch.equal(a, b) for a, b in pairs)):
-        raise SystemExit("the measures changed training, or a replicate diverged: these times compare nothing")
+def table(found: pd.DataFrame) -> str:
+    """Milliseconds, and of parts the share of an update, in per cent, or how many updates they take as long as."""
+    def said(part: str, seconds: float, update: float) -> str:
+        share = f", {100 * seconds / update:.1f} %" if part in RULE else f", {seconds / update:.2f}"
+        return f"{1e3 * seconds:.1f} ms" + ("" if part == "an update" else share)
 
-
-def _evaluations(name: str, kind: str, judge: Evaluator, state: TrainState, update: Callable[[], None],
-                 seconds: list[float]) -> Iterator[dict[str, object]]:
-    """Each measure of an evaluation beside one update of all replicates, in turn."""
-    noise = evaluation_noise(state)
-    draw = judge.method.draw(state.nets, state.pool, noise, judge.samples)
-    own = {"kappa": lambda: judge._kappa(state, draw, noise),
-           "response_gap and update_snr": lambda: judge._signals(state, draw, noise)}
-    for what, call in own.items():
-        call()
-        spent, beside = [], []
-        for _ in range(EVALUATIONS):
-            update()
-            beside.append(seconds[-1])
-            spent.append(_seconds(call))
-        yield _row(name, kind, f"one evaluation, {what}, beside one update", beside, spent)
-
-
-def _long_run(name: str, kind: str, judge: Evaluator, state: TrainState) -> dict[str, object]:
-    """The long run at the end, unwatched and watched with its R-hat, ESS and IAT."""
-    method, noise = judge.method, evaluation_noise(state)
-    assert state.pool is not None
-    start, steps = state.pool[:, :long_chains(judge.samples)], judge.long_run * method.hp.mcmc_steps
-
-    def watched() -> None:
-        found = judge._longer(state, noise)
-        assert found is not None
-        for r in range(len(SEEDS)):
-            told(found, r)
-
-    spent: list[list[float]] = [[], []]
-    for k in range(LONG_RUNS):
-        calls = (lambda: method.chain(lambda p: method.potential(state.nets, p), start, noise, steps,
-                                      method.hp.step_size), watched)
-        for which in (0, 1) if k % 2 else (1, 0):
-            spent[which].append(_seconds(calls[which]))
-    return _row(name, kind, "the long run at the end, watched", *spent)
+    shown = {case: [said(part, spent[part], spent["an update"]) for part in found.index]
+             for case, spent in found.items()}
+    return str(pd.DataFrame({"what": found.index, **shown}).to_markdown(index=False, disable_numparse=True))
 
 
 def main() -> None:
-    """Write the table, a case after the other."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--only", help="a data set")
-    args = parser.parse_args()
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--write", action="store_true", help="put the table into docs/metrics/stability.md")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [row for name, kind, updates in CASES if args.only in (None, name) for row in case(name, kind, updates)]
-    with open(args.out, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(args.out.read_text(encoding="utf-8"))
+    shown = table(pd.DataFrame({f"{name}, `{kind}`": cost(name, kind, updates) for name, kind, updates in CASES}))
+    print(shown)
+    if options.write:
+        write("cost", "CPU time, one thread", shown, PAGE)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 METHODS = {
@@ -106,25 +106,14 @@ def _data_set_lacks(found: Any) -> str:
     return _abstract(found)
 
 
-def _sampler_lacks(found: Any) -> str:
+def _unmade(found: Any, words: str, **given: Any) -> str:
     if abstract := _abstract(found):
         return abstract
     try:
         with warnings.catch_warnings(action="ignore"):  # that it is experimental, say
-            found(seed=0)
-    except Exception as error:  # whatever a sampler from outside does when it is made
-        return f"it cannot be made with a seed alone ({type(error).__name__}: {error})"
-    return ""
-
-
-def _pruner_lacks(found: Any) -> str:
-    if abstract := _abstract(found):
-        return abstract
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            found()
-    except Exception as error:
-        return f"it cannot be made without arguments ({type(error).__name__}: {error})"
+            found(**given)
+    except Exception as error:  # whatever one from outside does when it is made
+        return f"it cannot be made {words} ({type(error).__name__}: {error})"
     return ""
 
 
@@ -133,6 +122,8 @@ def _abstract(found: Any) -> str:
     return f"it lacks {', '.join(lacks)}" if lacks else ""
 
 
-_LACKS = {"method": _method_lacks, "network": _network_lacks, "data set": _data_set_lacks,
-          "measure": lambda found: found.problem(), "sampler": _sampler_lacks,
-          "pruner": _pruner_lacks}
+_LACKS: Mapping[str, Callable[[Any], str]] = {
+    "method": _method_lacks, "network": _network_lacks, "data set": _data_set_lacks,
+    "measure": lambda found: str(found.problem()),
+    "sampler": lambda found: _unmade(found, "with a seed alone", seed=0),
+    "pruner": lambda found: _unmade(found, "without arguments")}

@@ -14,24 +14,20 @@ def ended(work: Callable[[], int], interrupted: str = "interrupted; nothing is w
     """The exit code of `work`. interrupted: what to say after Ctrl-C or SIGTERM."""
     try:
         with terminable():
-            return _answered(work)
+            from models.measures.table import MeasureError
+            from study.show import command
+            from study.show.tracking.errors import TrackingError
+            from study.spec.imports import ImportedError
+            from study.spec.problems import SpecError
+            from study.store.units import StorageError
+
+            try:
+                if problem := command.folder_problem():
+                    raise StorageError(problem)
+                return work()
+            except (SpecError, StorageError, TrackingError, ImportedError, MeasureError) as error:
+                print(error, file=sys.stderr)  # of a SpecError many lines
+                return BAD_INPUT
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return INTERRUPTED
-
-
-def _answered(work: Callable[[], int]) -> int:
-    from models.measures.table import MeasureError
-    from study.show import command
-    from study.show.tracking.errors import TrackingError
-    from study.spec.imports import ImportedError
-    from study.spec.problems import SpecError
-    from study.store.units import StorageError
-
-    try:
-        if problem := command.folder_problem():
-            raise StorageError(problem)
-        return work()
-    except (SpecError, StorageError, TrackingError, ImportedError, MeasureError) as error:  # a SpecError has many lines
-        print(error, file=sys.stderr)
-        return BAD_INPUT

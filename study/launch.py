@@ -90,8 +90,7 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     from rich.console import Console
 
     from study.show.status import show_status
-    from study.show.tracking import TrackingError
-    from study.store.units import StorageError, Store
+    from study.store.units import Store
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     if arguments.diff is not None:
@@ -100,14 +99,11 @@ def _launch(arguments: argparse.Namespace, words: Sequence[str]) -> int:
         show_difference(spec, loads(text_of(arguments.diff), arguments.diff), arguments.diff, console)
         return FINISHED
     one = _Launch(arguments, words, text, spec, cpus, console)
-    try:
-        store = Store(arguments.storage, spec.study)
-        if arguments.status:
-            show_status(spec, store, console)
-            return FINISHED
-        return _run(one, store)
-    except (StorageError, TrackingError) as error:
-        raise SpecError([str(error)]) from error
+    store = Store(arguments.storage, spec.study)
+    if arguments.status:
+        show_status(spec, store, console)
+        return FINISHED
+    return _run(one, store)
 
 
 def _run(one: _Launch, store: Store) -> int:
@@ -242,9 +238,7 @@ def _report(one: _Launch, status: str, reason: str, monitor: Monitor, work: Work
     return LOST if status == "failed" or monitor.lost_units else FINISHED
 
 
-def command_line() -> int:
-    """As the console script calls it."""
-    return script(main)
+command_line = script(main)
 
 
 if __name__ == "__main__":

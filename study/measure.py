@@ -98,9 +98,7 @@ def _add(store: Store, plan: Plan, later: Later, tracking: Tracking) -> int:
     return DONE
 
 
-def command_line() -> int:
-    """As the console script calls it."""
-    return script(main)
+command_line = script(main)
 
 
 if __name__ == "__main__":

@@ -212,9 +212,7 @@ def _lines(items: list[str]) -> str:
     return "".join(f"  {item}\n" for item in items)
 
 
-def command_line() -> int:
-    """As the console script calls it."""
-    return script(main)
+command_line = script(main)
 
 
 if __name__ == "__main__":

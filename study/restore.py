@@ -82,9 +82,7 @@ def _restore(store: Store, shown: Restorable) -> int:
     return DONE if restored or there else BAD_INPUT
 
 
-def command_line() -> int:
-    """As the console script calls it."""
-    return script(main)
+command_line = script(main)
 
 
 if __name__ == "__main__":

@@ -149,9 +149,7 @@ def _writing(out: Path) -> Iterator[None]:
         raise StorageError(f"--out {out}: cannot be written: {error.strerror}") from error
 
 
-def command_line() -> int:
-    """As the console script calls it."""
-    return script(main)
+command_line = script(main)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.page.provenance import noted, own_commit
-from analysis.read.provenance import Provenance
+from analysis.page.provenance import Provenance, noted, own_commit
 from analysis.read.study import Study
 from analysis.read.trials import VALID
 from analysis.stats.budget import GRADIENTS, budget

@@ -16,12 +16,11 @@ from markupsafe import Markup, escape
 
 from analysis.page import about
 from analysis.page.markup import markdown_prose
-from analysis.page.provenance import commands, documents
+from analysis.page.provenance import commands, documents, provenance
 from analysis.page.sections import Section, sections
 from analysis.page.svg import compacted
 from analysis.panels.palette import THEME
 from analysis.panels.panel import Panel
-from analysis.read.provenance import provenance
 from analysis.read.store import Store
 from analysis.read.study import Study
 from analysis.text.findings import Finding, answer, findings, missing, rule

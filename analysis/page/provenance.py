@@ -7,10 +7,12 @@ import shlex
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.read.address import without_password
-from analysis.read.provenance import Provenance
+from analysis.read.store import Store
+from analysis.read.study import Study
 from analysis.text.formatting import count, listed, number
 from study.schema.bound import bounds_text
 from study.schema.plan import Plan
@@ -19,6 +21,27 @@ DIFF_SHOWN = 60_000  # characters of a diff on the page; the launch's run holds 
 PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy", "scipy", "scikit-learn")
 SAMPLERS = {"tpe": "tree-structured Parzen estimator (TPE)", "random": "random search", "gp": "Gaussian process",
             "nsga2": "NSGA-II"}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """One study as launched. tags: of its newest launch with a plan. diff: its changes over the commit."""
+
+    study: Study
+    tags: dict[str, str]
+    started: int  # milliseconds
+    diff: str
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether it was launched from files that no commit holds."""
+        return self.study.launch["dirty"].lower() == "true"
+
+
+def provenance(study: Study, store: Store, cache: Path) -> Provenance:
+    """What the launch's run holds beside what `study` was read from."""
+    run = store.client.get_run(study.launch["run_id"])
+    return Provenance(study, dict(run.data.tags), int(run.info.start_time or 0), store.text(run, "git.diff", cache))
 
 
 def noted(of: Provenance) -> list[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,19 +35,13 @@ def legend(arms: Sequence[str], ax: Axes, *, present: Sequence[str] | None = Non
     assert ax.figure is not None
     room = float(ax.figure.get_figwidth()) - MARGIN  # type: ignore[union-attr]
     wide = [len(str(h.get_label())) * LETTER + (DOT if dots else LINE) for h in handles]
-    fits = [k for k in range(1, len(wide) + 1) if sum(map(max, _columns(wide, k))) <= room] or [1]
+    fits = [k for k in range(1, len(wide) + 1)  # as Matplotlib fills them: the first columns are one longer
+            if sum(part.max() for part in np.array_split(wide, k)) <= room] or [1]
     rows = math.ceil(len(wide) / max(fits))
     columns = min(k for k in fits if math.ceil(len(wide) / k) == rows)  # rows of one length, as far as can be
     ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns,
               borderpad=0.2, handlelength=1.0 if dots else 2.4, handletextpad=0.4, columnspacing=1.2)
     return ax
-
-
-def _columns(entries: list[float], k: int) -> list[list[float]]:
-    """Entries in k columns as Matplotlib fills them: the first ones are one longer where they do not divide."""
-    most, longer = divmod(len(entries), k)
-    ends = [i * most + min(i, longer) for i in range(k + 1)]
-    return [entries[a:b] for a, b in pairwise(ends)]
 
 
 def mark(marker: Any, label: str) -> Line2D:

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.panels.panel import Panel, Table
-from analysis.read.frames import rows
-from analysis.read.study import COSTS, Study
+from analysis.read.study import COSTS, Study, rows
 from analysis.stats.cells import best_cells, grid, rates, summaries
 from analysis.stats.comparisons import not_separable_from_best
 from analysis.stats.inference import Interval, wilson

@@ -9,7 +9,7 @@ from analysis.panels.compared import compared_words
 from analysis.panels.panel import Table
 from analysis.read.study import CELL, Study
 from analysis.stats.comparisons import confirm_comparisons, confirmed_cells, not_separable_from_best
-from analysis.stats.searched import searched
+from analysis.stats.objectives import searched
 from analysis.text.formatting import DASH, count
 
 

@@ -7,8 +7,7 @@ import pandas as pd
 
 from analysis.panels.cell_tables import MainTable
 from analysis.panels.panel import Table
-from analysis.read.frames import rows
-from analysis.read.study import CELL, Study
+from analysis.read.study import CELL, Study, rows
 from analysis.stats.cells import common_cell
 from analysis.stats.comparisons import compared_cells
 from analysis.stats.inference import IQM_FROM, Interval, bca_interval, iqm, t_interval

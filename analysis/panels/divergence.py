@@ -13,8 +13,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from analysis.panels import thresholds
 from analysis.panels.panel import Figure, Panel
 from analysis.panels.plane import Plane, each, parts
-from analysis.read.frames import rows
-from analysis.read.study import Study
+from analysis.read.study import Study, rows
 from analysis.stats.cells import grid
 from analysis.stats.horizons import limits_by_horizon
 from analysis.stats.limits import limits

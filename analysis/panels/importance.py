@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.panels.palette import INK, PAPER, colours, hatches
 from analysis.panels.panel import Figure, Panel
-from analysis.read.frames import rows
-from analysis.read.study import Study
+from analysis.read.study import Study, rows
 from analysis.stats.effects import FOLDS, REPEATS, TREES, importance
 from analysis.text.formatting import brief
 

@@ -18,8 +18,7 @@ from analysis.panels.groups import replicates
 from analysis.panels.palette import ALARM, INK, LIGHT, PAPER, RULE, colours
 from analysis.panels.panel import Figure, Panel, Table
 from analysis.panels.thresholds import outside, outside_words
-from analysis.read.frames import rows
-from analysis.read.study import Study
+from analysis.read.study import Study, rows
 from analysis.stats.cells import ran
 from analysis.stats.limits import limits
 from analysis.text.formatting import DASH, bounded, brief, number, share

@@ -19,8 +19,7 @@ from analysis.panels.palette import PAPER, RULE, SOFT, colours, markers
 from analysis.panels.panel import Figure, Panel
 from analysis.read.study import Study
 from analysis.stats.cells import summaries
-from analysis.stats.objectives import excess
-from analysis.stats.searched import searched
+from analysis.stats.objectives import excess, searched
 from analysis.text.formatting import count
 
 BEST = 3  # trials of an arm that are drawn on top
@@ -77,13 +76,9 @@ def trials(study: Study) -> pd.DataFrame:
     frame = frame.sort_values(["rate", "excess", "mean"], ascending=[True, True, study.lower_is_better],
                               ignore_index=True)
     settings = searched(study, frame)
-    varied = [k for k in settings if _varies(settings[k])]
+    varied = [k for k in settings if settings[k].dropna().map(str).nunique() > 1]
     return pd.concat([frame[["arm", "config_hash"]], settings[varied], frame[["mean", "outcome"]]], axis=1).assign(
         rank=frame.groupby("arm").cumcount() + 1)
-
-
-def _varies(values: pd.Series) -> bool:
-    return len({str(v) for v in values if _is_known(v)}) > 1
 
 
 def _knobs(frame: pd.DataFrame) -> list[str]:
@@ -140,19 +135,15 @@ def _axis(ax: Axes, place: int, own: pd.Series, every: pd.Series, log: bool | No
           word: str = "none") -> np.ndarray:
     """Draws the axis of one column over all its values, with ticks; the heights of `own` on it, from 0 to 1. What has
     no value lies at height `at`, which `word` names there."""
-    height, ticks = _scale([v for v in every if _is_known(v)], log)
+    height, ticks = _scale(every.dropna().tolist(), log)
     ax.plot([place, place], [0, 1], color=RULE, lw=1.2, zorder=1, gid="axis")
     said = [(height(value), text) for value, text in ticks.items()]
-    if not all(map(_is_known, own)):
+    if own.isna().any():
         said.append((at, word))
     for y, text in said:
         ax.annotate(text, (place, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7.5, color=SOFT,
                     bbox={"facecolor": PAPER, "alpha": 0.75, "lw": 0, "pad": 0.6}, zorder=6, gid="tick")
-    return np.array([height(v) if _is_known(v) else at for v in own])
-
-
-def _is_known(value: Any) -> bool:
-    return value is not None and value == value
+    return np.array([at if pd.isna(v) else height(v) for v in own])
 
 
 def _scale(known: Sequence[Any], log: bool | None) -> tuple[Callable[[Any], float], dict[Any, str]]:

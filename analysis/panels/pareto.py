@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,15 +17,14 @@ from analysis.panels.groups import present
 from analysis.panels.marks import name_marks
 from analysis.panels.palette import INK, PAPER, SOFT, colours, markers
 from analysis.panels.panel import Figure, Panel
-from analysis.read.frames import rows
-from analysis.read.study import Study
+from analysis.read.study import Study, rows
 from analysis.stats.costs import costs
 from analysis.text.formatting import brief, count, number, size_of
+from study.schema.columns import GRADIENTS
 from study.schema.pareto import unbeaten
 
 LABELS = {"particle_gradients": "particle-gradient evaluations a replicate", "gpu_seconds": "GPU seconds a replicate",
           "cpu_seconds": "CPU seconds a replicate", "wall_seconds": "wall seconds of its block of replicates"}
-TIMES = ("gpu_seconds", "cpu_seconds", "wall_seconds")  # the first that was recorded: wall time has waiting in it
 LISTED = 20  # points of the front that the list below the figure has room for
 
 
@@ -36,19 +34,15 @@ class Pareto(Panel):
     name, title = "pareto", "Quality against cost"
 
     def frame(self, study: Study) -> pd.DataFrame:
-        frame = costs(study)
-        if "gpu_seconds" in study.finals and "gpu_seconds" not in frame:
-            mean = study.finals.groupby("config_hash")["gpu_seconds"].mean().reset_index()
-            frame = frame.merge(mean, on="config_hash")
-        return frame
+        return costs(study)
 
     def is_shown(self, study: Study, frame: pd.DataFrame) -> bool:
         return len(frame) > 1 and bool(_known(frame))
 
     def figures(self, study: Study, frame: pd.DataFrame) -> list[Figure]:
         known, found = _known(frame), []
-        time = next((c for c in TIMES if c in known), None)
-        for name in [c for c in known if c not in TIMES or c == time]:
+        times = [c for c in known if c != GRADIENTS]
+        for name in [c for c in known if c not in times[1:]]:  # of times the first: wall time has waiting in it
             points = numbered(frame, name, study.lower_is_better)
             listed = min(int(points["front"].notna().sum()), LISTED) + 2
             found.append(Figure(f"pareto_{name}", "", points, partial(_plot, study, points, name),
@@ -77,17 +71,12 @@ def _plot(study: Study, points: pd.DataFrame, name: str, ax: Axes) -> None:
     number_front(points, ax, cost=name, arms=study.arms, lower_is_better=study.lower_is_better)
 
 
-def front(cost: Any, value: Any, lower_is_better: bool) -> np.ndarray:
-    """Which points no other beats in both: (n,) boolean, True on the Pareto front. cost, value: (n,). Equals stay."""
-    v = np.asarray(value, float) * (1 if lower_is_better else -1)
-    return np.array(unbeaten(np.stack([np.asarray(cost, float), v], axis=1).tolist()), bool)
-
-
 def numbered(frame: pd.DataFrame, cost: str, lower_is_better: bool) -> pd.DataFrame:
     """`frame` with `front`: 1, 2, 3, ... along the Pareto front of the configurations without divergence, from the
     cheapest on; NaN off it. frame: one row per configuration with `mean`, `diverged` and `cost`."""
     whole = frame[frame["diverged"] == 0]
-    best = whole[front(whole[cost], whole["mean"], lower_is_better)].sort_values([cost, "mean"], kind="stable")
+    points = np.stack([whole[cost], whole["mean"] * (1 if lower_is_better else -1)], axis=1)
+    best = whole[np.array(unbeaten(points.tolist()), bool)].sort_values([cost, "mean"], kind="stable")
     return frame.assign(front=pd.Series(range(1, len(best) + 1), best.index, dtype=float).reindex(frame.index))
 
 

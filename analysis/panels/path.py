@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from analysis.panels.groups import replicates
 from analysis.panels.palette import INK, PAPER, SOFT, colours, markers
 from analysis.panels.panel import Figure, Panel
-from analysis.read.frames import rows
-from analysis.read.study import Study
+from analysis.read.study import Study, rows
 from analysis.stats.ablation import path
 from analysis.text.formatting import brief, count, number, share
 

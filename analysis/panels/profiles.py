@@ -12,8 +12,7 @@ from analysis.panels.axes import HATCHED, band, log_if_wide
 from analysis.panels.groups import arm_groups, design, present
 from analysis.panels.palette import colours, dashes, hatches
 from analysis.panels.panel import Figure, Panel
-from analysis.read.frames import rows
-from analysis.read.study import CELL, Study
+from analysis.read.study import CELL, Study, rows
 from analysis.stats.comparisons import compared_cells
 from analysis.stats.costs import profile
 from analysis.text.formatting import count, listed

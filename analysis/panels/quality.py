@@ -14,8 +14,7 @@ from matplotlib.colors import LogNorm, Normalize
 from analysis.panels.axes import plain_log
 from analysis.panels.panel import Figure, Panel
 from analysis.panels.plane import Plane, each, parts
-from analysis.read.frames import rows
-from analysis.read.study import Study
+from analysis.read.study import Study, rows
 from analysis.stats.cells import grid
 from analysis.stats.comparisons import gaps
 from analysis.text.formatting import count, number

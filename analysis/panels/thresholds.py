@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from analysis.panels.palette import ALARM, INK, PAPER
 from analysis.panels.plane import Plane
-from analysis.read.frames import rows
+from analysis.read.study import rows
 
 STYLES = {"delta_min": "-", "delta_med": (0, (1.6, 1.0))}
 # The cells below are as light in the dark, so the box is, too: a colour that `themed` does not know.

@@ -10,9 +10,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from analysis.read.address import PassingError, ReportError
-from analysis.read.pictures import Pictures
 from analysis.read.records import finals_of, planned_seeds, records_of
-from analysis.read.store import Store, opened
+from analysis.read.store import Pictures, Store, opened
 from analysis.read.study import EXCHANGE, Study
 from analysis.read.trials import CELL, TRIAL, planned_cells, trial_row
 from study.schema.counted import FILE, Counted
@@ -69,10 +68,11 @@ def read(store: Store, name: str, cache: Path) -> Study:
     commits = sorted({c for tag in trials.loc[trials["complete"], "commit"] for c in tag.split(",") if c})
     if len(commits) > 1:
         warnings.append(f"The trials come from {len(commits)} commits: {', '.join(c[:10] for c in commits)}.")
+    installed = store.text(planned, "pip-freeze.txt", cache)
     return Study(
         name=name, plan=plan, warnings=warnings, cells=cells, trials=trials,
         spec=store.text(planned, "spec.yaml", cache),
-        packages=_packages(store.text(planned, "pip-freeze.txt", cache)),
+        packages=dict(line.split("==", 1) for line in installed.splitlines() if "==" in line),
         launch={
             "run_id": planned.info.run_id,
             "version": version,
@@ -111,8 +111,3 @@ def _first(problem: ValueError) -> str:
     """`seeds: Field required`: what pydantic says first."""
     said = problem.errors()[0] if isinstance(problem, ValidationError) else None
     return f"{'.'.join(map(str, said['loc']))}: {said['msg']}" if said else str(problem)
-
-
-def _packages(freeze: str) -> dict[str, str]:
-    pairs = (line.split("==", 1) for line in freeze.splitlines() if "==" in line)
-    return {name.strip(): version.strip() for name, version in pairs}

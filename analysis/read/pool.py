@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.read.address import ReportError
-from analysis.read.pictures import Pictures
 from analysis.read.study import Study
 from study.schema.plan import Planned, PlannedSearch
 from study.schema.unit import PHASES
+
+FRAMES = ("cells", "trials", "finals", "curves", "exchange")
 
 
 def pooled(studies: Sequence[Study]) -> Study:
@@ -23,7 +24,8 @@ def pooled(studies: Sequence[Study]) -> Study:
     """
     if len(studies) == 1:
         return studies[0]
-    for name, of in (("data", lambda s: s.plan.data.content_hash), ("primary measure", _primary)):
+    for name, of in (("data", lambda s: s.plan.data.content_hash),
+                     ("primary measure", lambda s: f"{s.primary} ({s.plan.direction})")):
         found = {s.name: of(s) for s in studies}
         if len(set(found.values())) > 1:
             said = "; ".join(f"{study}: {str(value)[:24]}" for study, value in found.items())
@@ -36,29 +38,20 @@ def pooled(studies: Sequence[Study]) -> Study:
         "arms": {k: v for s in named for k, v in s.plan.arms.items()}, "planned": _planned(named),
         "measures": {k: v for s in named for k, v in s.plan.measures.items()},
         "search": _searched([s.plan.search for s in named if s.plan.search is not None])})
-    together: dict[str, Any] = {frame: _together([getattr(s, frame) for s in named])
-                                for frame in ("cells", "trials", "finals", "curves", "exchange")}
+    together: dict[str, Any] = {frame: _together([getattr(s, frame) for s in named]) for frame in FRAMES}
+    known = [s.pictures for s in named if s.pictures is not None]  # sheets of all, and the first one's training data
     return replace(
         first, name=" + ".join(s.name for s in named), plan=plan, **together,
         spec="\n".join(f"# {s.name}\n{s.spec}" for s in named), arms=[a for s in named for a in s.arms],
         launch={**first.launch,
                 "status": "RUNNING" if any(s.is_running for s in named) else first.launch.get("status", "")},
-        pictures=_pictures(named), warnings=[f"{s.name}: {line}" for s in named for line in s.warnings])
+        pictures=replace(known[0], experiments=sum((p.experiments for p in known), ())) if known else None,
+        warnings=[f"{s.name}: {line}" for s in named for line in s.warnings])
 
 
 def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Rows of all; what has none, of a study of which nothing has finished, would make numbers objects."""
     return pd.concat([f for f in frames if len(f)] or frames[:1], ignore_index=True)
-
-
-def _pictures(studies: Sequence[Study]) -> Pictures | None:
-    """Sheets of all, and the first study's training data."""
-    known = [s.pictures for s in studies if s.pictures is not None]
-    return replace(known[0], experiments=sum((p.experiments for p in known), ())) if known else None
-
-
-def _primary(study: Study) -> str:
-    return f"{study.primary} ({study.plan.direction})"
 
 
 def _renamed(study: Study) -> Study:
@@ -79,9 +72,8 @@ def _renamed(study: Study) -> Study:
         "arms": {named(a): v for a, v in study.plan.arms.items()},
         "cells": [cell.model_copy(update={"arm": named(cell.arm), "config_hash": f"{study.name}/{cell.config_hash}"})
                   for cell in study.plan.cells]})
-    return replace(study, plan=plan, arms=[named(a) for a in study.arms], cells=frame(study.cells),
-                   trials=frame(study.trials), finals=frame(study.finals), curves=frame(study.curves),
-                   exchange=frame(study.exchange))
+    frames: dict[str, Any] = {name: frame(getattr(study, name)) for name in FRAMES}
+    return replace(study, plan=plan, arms=[named(a) for a in study.arms], **frames)
 
 
 def _searched(searches: Sequence[PlannedSearch]) -> PlannedSearch | None:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _PAGE = 1000  # runs a search may return at once
+DATA = "data_samples.png"
 
 
 # MLflow's own: no bar for each artifact, and a server that is away is said to be so in seconds.
@@ -142,3 +144,26 @@ class Store:
         last = said.parts[-4:]  # mlruns/1/<id>/artifacts
         beside = [self._file.absolute().parent.joinpath(*last)] if self._file and last[:1] == ("mlruns",) else []
         return next((place for place in (*beside, said) if place.is_dir()), None)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where a study's images are: its experiments, its newest launch with a plan, and a cache."""
+
+    store: Store
+    experiments: tuple[str, ...]
+    launch: str
+    cache: Path
+
+    def sheet(self, kind: str, config_hash: str, seed: int) -> Path | None:
+        """`samples` or `nearest` of one replicate, or None where it was not kept. Of several studies in one report the
+        hash stands behind the study's name."""
+        known, name = config_hash.split("/")[-1], f"{kind}_{seed}.png"
+        found = self.store.runs(list(self.experiments), f"tags.kind = 'replicate' and tags.config_hash = '{known}' and "
+                                                        f"tags.seed = '{seed}'")
+        return next((self.store.artifact(run, name, self.cache) for run in found if self.store.has(run, name)), None)
+
+    def data(self) -> Path | None:
+        """The sheet of training data, or None where the launch kept none."""
+        run = self.store.client.get_run(self.launch)
+        return self.store.artifact(run, DATA, self.cache) if self.store.has(run, DATA) else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
-from analysis.read.pictures import Pictures
+from analysis.read.store import Pictures
 from analysis.read.trials import CELL as CELL
 from study.schema.columns import CPU, GRADIENTS, LONG_RUN, NOT_MEASURED, WALL
 from study.schema.plan import Plan
@@ -17,6 +18,11 @@ COSTS = [GRADIENTS, *TIMES]
 EXCHANGE = ["config_hash", "arm", "giver", "settings"]
 _NOT_A_MEASURE = {*NOT_MEASURED, LONG_RUN, *CELL}
 _DISTANCES = ("kid_", "fd_", "energy_distance_", "kl_grid", "w2_")
+
+
+def rows(frame: pd.DataFrame) -> Iterable[Any]:
+    """Named tuples, an attribute a column. Typed Any: the stubs give each the union of all that a column may hold."""
+    return frame.itertuples()
 
 
 @dataclass(frozen=True, eq=False)

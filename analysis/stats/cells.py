@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.read.frames import rows
-from analysis.read.study import CELL, TIMES, Study
+from analysis.read.study import CELL, TIMES, Study, rows
 from analysis.read.trials import VALID
 from analysis.stats.inference import t_interval, wilson
 

@@ -58,3 +58,13 @@ def _mean(own: pd.DataFrame, name: str, diverged_value: float | None) -> float:
     values = own[name] if name in own else pd.Series(np.nan, own.index)
     return float(values.mean() if diverged_value is None else
                  values.where(~own["diverged"]).fillna(diverged_value).mean())
+
+
+def searched(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+    """One column per knob that the study varies, in rows as `trials`; None or NaN where an arm has no such knob, or
+    where it has no effect. trials: rows of `Study.trials`."""
+    idle = study.plan.search.idle if study.plan.search else {}
+    rows = [{knob: value for knob, value in json.loads(text).items() if knob not in idle.get(arm, ())}
+            for arm, text in zip(trials["base_arm"], trials["settings"], strict=True)]
+    found = pd.DataFrame(rows, index=trials.index)
+    return found[[knob for knob in study.plan.factors if knob in found]]

@@ -18,27 +18,17 @@ SEED = 1910_14216  # of every split, crop and dequantisation
 
 
 class Space(Protocol):
-    """Where data lie, which is all that a network needs to know of them."""
+    """Where data lie, which is all that a network needs to know of them: (C, H, W) or (2,); black and white, of images;
+    what a picture shows; how many rows the train split has."""
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """(C, H, W), or (2,)."""
-        ...
-
+    def shape(self) -> tuple[int, ...]: ...
     @property
-    def extent(self) -> tuple[float, float]:
-        """Of images: black and white."""
-        ...
-
+    def extent(self) -> tuple[float, float]: ...
     @property
-    def view(self) -> tuple[float, float]:
-        """What a picture shows."""
-        ...
-
+    def view(self) -> tuple[float, float]: ...
     @property
-    def rows(self) -> int:
-        """Of the train split."""
-        ...
+    def rows(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -219,18 +218,14 @@ def _log_densities(method: Method, state: TrainState) -> Callable[[np.ndarray], 
 
     The model is what E3 samples, exp(-U / tau).
     """
-    @lru_cache(maxsize=2)
+    known: dict[int, np.ndarray] = {}
+
     @torch.no_grad()
-    def at(n: int) -> np.ndarray:
-        x = torch.tensor(points_of[n], device=state.device, dtype=state.noise.dtype)
-        potential = method.potential(state.judged, x.expand(len(state.seeds), n, 2))
-        return as_array(-potential / method.hp.temperature)
-
-    points_of: dict[int, np.ndarray] = {}
-
     def on(points: np.ndarray) -> np.ndarray:
-        points_of.setdefault(len(points), points)
-        return at(len(points))
+        if (n := len(points)) not in known:
+            x = torch.tensor(points, device=state.device, dtype=state.noise.dtype).expand(len(state.seeds), n, 2)
+            known[n] = as_array(-method.potential(state.judged, x) / method.hp.temperature)
+        return known[n]
 
     return on
 

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from models.measures.naming import AIS_CHAINS
@@ -106,36 +107,17 @@ class Measure:
         return ""
 
 
-def _judged(family: str, label: str, function: str, better: Better, field: str = "", *, least: int = 2,
-            per_feature: float = 0.0, needs: tuple[Need, ...] = (), objective: bool = False) -> Measure:
-    """On the features of images."""
-    return Measure(family=family, label=label, function=function, field=field, places=("images",), spaces=JUDGES,
-                   direction=better, least=least, per_feature=per_feature, needs=needs, objective=objective)
+def _row(family: str, label: str, function: str = "", direction: Better | None = None, field: str = "",
+         **more: Any) -> Measure:
+    return Measure(family=family, label=label, function=function, direction=direction, field=field, **more)
 
 
-def _flat(family: str, label: str, function: str, better: Better, field: str = "", *, unit: str = "",
-          most: int | None = None, reference: int | None = None, needs: tuple[Need, ...] = (),
-          objective: bool = False, verdict: str = "", alarm: str = "") -> Measure:
-    """Of points of the plane."""
-    return Measure(family=family, label=label, function=function, field=field, places=("plane",), spaces=("pixels",),
-                   direction=better, unit=unit, most=most, reference=reference, needs=needs, verdict=verdict,
-                   alarm=alarm, objective=objective)
-
-
-def _grid(family: str, label: str, better: Better | None, unit: str = "", alarm: str = "") -> Measure:
-    return Measure(family=family, label=label, by="evaluation", places=("plane",), n=None, direction=better, unit=unit,
-                   alarm=alarm, needs=("data's density", "model's density"), objective=family == "kl_grid")
-
-
-def _memory(family: str, label: str) -> Measure:
-    return Measure(family=family, label=label, function="memory", field=family, places=("images",),
-                   spaces=("pixels", "judge"), least=1, needs=("train split",))
-
-
-def _ais(family: str, label: str, better: Better | None, unit: str) -> Measure:
-    return Measure(family=family, label=label, by="evaluation", n=AIS_CHAINS, direction=better, unit=unit,
-                   needs=("model's density",))
-
+_judged = partial(_row, places=("images",), spaces=JUDGES)
+_flat = partial(_row, places=("plane",), spaces=("pixels",))
+_grid = partial(_row, by="evaluation", places=("plane",), n=None, needs=("data's density", "model's density"))
+_memory = partial(_row, function="memory", places=("images",), spaces=("pixels", "judge"), least=1,
+                  needs=("train split",))
+_ais = partial(_row, by="evaluation", n=AIS_CHAINS, needs=("model's density",))
 
 MEASURES = (  # of a place the first one with a value in training is the primary measure
     Measure(family="variance_ratio", label="variance of the samples over that of the data", function="variance_ratio",
@@ -149,10 +131,11 @@ MEASURES = (  # of a place the first one with a value in training is the primary
           needs=("data's density",), verdict="modes", alarm="< 1/2 and bad: collapsed", objective=True),
     _flat("near_mode", "share of samples near a mode", "mode_coverage", "maximize", "near", needs=("data's density",),
           objective=True),
-    _grid("kl_grid", "KL(data || model) on a grid", "minimize", "nats"),
-    _grid("tv_grid", "total variation on a grid", "minimize"),
-    _grid("nll_grid", "negative log-likelihood of held-out data on a grid", "minimize", "nats per dimension"),
-    _grid("border_grid", "the model's share at the square's border", None,
+    _grid("kl_grid", "KL(data || model) on a grid", direction="minimize", unit="nats", objective=True),
+    _grid("tv_grid", "total variation on a grid", direction="minimize"),
+    _grid("nll_grid", "negative log-likelihood of held-out data on a grid", direction="minimize",
+          unit="nats per dimension"),
+    _grid("border_grid", "the model's share at the square's border",
           alarm="not small: mass beyond the square is unseen"),
     Measure(family="kid", label="KID: squared MMD with the cubic kernel, unbiased", function="kid", places=("images",),
             spaces=("judge", "second"), direction="minimize", in_training=True, objective=True),
@@ -166,14 +149,14 @@ MEASURES = (  # of a place the first one with a value in training is the primary
             objective=True),
     _judged("coverage", "share of the data's balls that hold a sample", "manifold", "maximize", "coverage", least=6,
             objective=True),
-    _memory("nearer_train", "P(a sample is nearer to the train split than held-out data)"),
-    _memory("copies", "share of samples nearer than 95 % of held-out data"),
+    _memory("nearer_train", "P(a sample is nearer to the train split than held-out data)", field="nearer_train"),
+    _memory("copies", "share of samples nearer than 95 % of held-out data", field="copies"),
     Measure(family="saturation_excess", label="share of saturated pixels, less that of the data", by="evaluation",
             places=("images",), spaces=("pixels",), verdict="saturation_excess", alarm="> 1/2 and bad: collapsed"),
-    _ais("nll_ais_forward", "negative log-likelihood by forward AIS", "minimize", "nats per dimension"),
-    _ais("nll_ais_reverse", "negative log-likelihood by reverse AIS", "minimize", "nats per dimension"),
-    _ais("ess_ais_forward", "effective size of forward AIS", None, "chains"),
-    _ais("ess_ais_reverse", "effective size of reverse AIS", None, "chains"),
+    _ais("nll_ais_forward", "negative log-likelihood by forward AIS", direction="minimize", unit="nats per dimension"),
+    _ais("nll_ais_reverse", "negative log-likelihood by reverse AIS", direction="minimize", unit="nats per dimension"),
+    _ais("ess_ais_forward", "effective size of forward AIS", unit="chains"),
+    _ais("ess_ais_reverse", "effective size of reverse AIS", unit="chains"),
     Measure(family="particle_gradients", label="gradients of one particle's potential", by="clock", n=None,
             direction="minimize", in_training=True, objective=True),
     Measure(family="wall_seconds", label="elapsed time", by="clock", n=None, direction="minimize", unit="s",

@@ -116,14 +116,7 @@ def taps(convolve: Convolve, weight: tuple[int, ...], image: tuple[int, ...]) ->
     return convolve(ones, numbers).flatten(1).T.round().long().contiguous()
 
 
-def kept(images: Tensor, weight: Tensor) -> Tensor:
-    """A 3x3 convolution."""
-    return conv2d(images, weight, padding=1)
-
-
-def halved(images: Tensor, weight: Tensor) -> Tensor:
-    """A 4x4 convolution of stride 2."""
-    return conv2d(images, weight, stride=2, padding=1)
+kept, halved = partial(conv2d, padding=1), partial(conv2d, stride=2, padding=1)  # 3x3; 4x4 of stride 2
 
 
 @cache

@@ -51,15 +51,6 @@ class Balance(NamedTuple):
     rho: float = 0.0
 
 
-def particle_variance(curvature: float, step_size: float, temperature: float = 1.0) -> float:
-    """E3 on U = curvature x^2 / 2: the particles' stationary variance; inf where the chain is unstable (kappa >= 2).
-
-    At temperature 1 and curvature 1 / s^2 it is s^2 / (1 - delta^2 / (4 s^2)), not s^2 (fact 3).
-    """
-    kappa = step_size**2 * curvature / 2
-    return temperature / (curvature * (1 - kappa / 2)) if 0 < kappa < 2 else math.inf
-
-
 def _data(s: float, balance: Balance) -> float:
     """S / tau."""
     if not (math.isfinite(s) and s >= 0):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-Axes = Literal["pixel", "principal"]
 Array = NDArray[np.float32]
 
 NEIGHBOURS = 20
@@ -19,7 +18,6 @@ _POINTS = 1000  # beyond this, neighbours are sought among a random subset: in m
 _CENTRES = 250  # neighbourhoods that are measured
 _REFERENCES = 4  # Gaussian samples behind the correction
 _MIXED = 2500  # deviations whose random combinations make such a sample: no dim x dim covariance is ever built
-_PRINCIPAL = 512  # most dimensions in which a pooled covariance from _CENTRES * k deviations has usable small axes
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,7 @@ class Spread:
     s_med: float
     se_min: float
     se_med: float
-    per_direction: NDArray[np.float64]  # (dim,); ascending along principal axes
-    axes: Axes
+    per_direction: NDArray[np.float64]  # (dim,)
     n: int  # points among which neighbours were sought, and k of them; both 0 where s is known
     k: int
 
@@ -42,8 +39,7 @@ class Spread:
         return self.n < LOCAL * self.k
 
 
-def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = NEIGHBOURS, draws: int = 16,
-                 axes: Axes = "pixel") -> Spread:
+def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = NEIGHBOURS, draws: int = 16) -> Spread:
     """Local standard deviation of points (n, dim) in each direction, with standard errors over points.
 
     The k nearest neighbours of a point show the spread around it: variances about their mean, pooled over points.
@@ -55,33 +51,30 @@ def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = NEIGHB
     smallest directions, up to 10 % too large in the middle and up to 20 % too small in the largest. On mixtures of them
     the same holds while a mode has at least 2 k points; with fewer it is off by any factor (`Spread.coarse`).
 
-    Dequantise first. `axes`: the coordinates, or the principal axes of the pooled local covariance (at most 512
-    dimensions). Above 1,000 points a random subset stands for them; 250 neighbourhoods are measured. Standard errors:
-    `draws` bootstrap samples of half the points without replacement (ties would be their own neighbours; at one half
-    the spread of the draws is that of the whole sample), and the correction's own. For two dimensions take the
+    Dequantise first. Above 1,000 points a random subset stands for them; 250 neighbourhoods are measured. Standard
+    errors: `draws` bootstrap samples of half the points without replacement (ties would be their own neighbours; at one
+    half the spread of the draws is that of the whole sample), and the correction's own. For two dimensions take the
     density's local standard deviation instead: neighbourhoods there are small discs that show a mode's width in no
-    direction. Raises ValueError for fewer than 2k + 4 points or too many dimensions.
+    direction. Raises ValueError for fewer than 2k + 4 points.
     """
     n, dim = points.shape
     if n < 2 * k + 4:
         raise ValueError(f"found {n} points, expected at least 2 k + 4 = {2 * k + 4}")
-    if axes == "principal" and dim > _PRINCIPAL:
-        raise ValueError(f"found {dim} dimensions, expected at most {_PRINCIPAL} for principal axes; take axes='pixel'")
     with threadpool_limits(limits=1):  # sums in one order, whatever the shell allows: the plan's numbers are compared
         x: Array = points[rng.permutation(n)[:_POINTS]].astype(np.float32)
         deviations = _deviations(x, k, rng)
-        raw = _variances(deviations, axes)
+        raw = _variances(deviations)
 
         mixed = rng.permutation(deviations.reshape(-1, dim))[:_MIXED]
-        truth = _variances(mixed[None], axes, centred=False)
+        truth = _variances(mixed[None], centred=False)
         shrinks = []
         for _ in range(_REFERENCES):
             weights = rng.standard_normal((len(x), len(mixed)), dtype=np.float32)
             sample = _deviations(weights @ mixed / np.float32(len(mixed) ** 0.5), k, rng)
-            shrinks.append(np.divide(_variances(sample, axes), truth, out=np.ones(dim), where=truth > 0))
+            shrinks.append(np.divide(_variances(sample), truth, out=np.ones(dim), where=truth > 0))
         shrink = np.mean(shrinks, axis=0)
 
-        halves = [_variances(_deviations(rng.permutation(x)[:len(x) // 2], k, rng), axes) for _ in range(draws)]
+        halves = [_variances(_deviations(rng.permutation(x)[:len(x) // 2], k, rng)) for _ in range(draws)]
         by_half, by_reference = np.sqrt(halves / shrink), np.sqrt(raw / np.array(shrinks))
         per_direction = np.sqrt(raw / shrink)
 
@@ -90,7 +83,7 @@ def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = NEIGHB
             return float((variances[0] + variances[1] / _REFERENCES) ** 0.5)
 
         return Spread(float(per_direction.min()), float(np.median(per_direction)), error(np.min), error(np.median),
-                      per_direction, axes, len(x), k)
+                      per_direction, len(x), k)
 
 
 def _deviations(x: Array, k: int, rng: np.random.Generator) -> Array:
@@ -103,14 +96,11 @@ def _deviations(x: Array, k: int, rng: np.random.Generator) -> Array:
     return np.asarray(neighbours - neighbours.mean(1, keepdims=True))
 
 
-def _variances(deviations: Array, axes: Axes, centred: bool = True) -> NDArray[np.float64]:
-    """(dim,): the pooled local variance in each direction; along principal axes, in ascending order.
+def _variances(deviations: Array, centred: bool = True) -> NDArray[np.float64]:
+    """(dim,): the pooled local variance in each direction.
 
     `centred`: the deviations of a neighbourhood are from its own mean, which costs it one degree of freedom.
     """
     flat = deviations.reshape(-1, deviations.shape[-1])
     freedom = len(flat) - len(deviations) * centred
-    if axes == "principal":
-        wide = flat.astype(np.float64)
-        return np.asarray(np.linalg.eigvalsh(wide.T @ wide).clip(0) / freedom)
     return np.asarray(np.square(flat).sum(0, dtype=np.float64) / freedom)

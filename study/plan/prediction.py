@@ -32,7 +32,7 @@ def spread_of(data: Data, seed: int) -> Spread:
     """The local spread of the train split (on disk: of `some` of its images); in the plane, the density's own."""
     if data.density is not None:
         s = float(data.density.local_sd)
-        return Spread(s, s, 0.0, 0.0, np.full(2, s), "pixel", 0, 0)
+        return Spread(s, s, 0.0, 0.0, np.full(2, s), 0, 0)
     points = some(data.train)
     return local_spread(points.reshape(len(points), -1), np.random.default_rng(seed))
 

@@ -39,7 +39,10 @@ def lasting(stream: TextIO | None) -> TextIO:
     return io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=bool(stream.line_buffering))
 
 
-def script(main: Callable[[], int]) -> int:
-    """Run a command line with a standard output that lasts; its exit code."""
-    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
-    return main()
+def script(main: Callable[[], int]) -> Callable[[], int]:
+    """As a console script calls it: with a standard output that lasts."""
+    def run() -> int:
+        sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
+        return main()
+
+    return run

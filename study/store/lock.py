@@ -15,7 +15,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from study.store.units import StorageError, Store
@@ -34,22 +34,14 @@ class StudyLockedError(StorageError):
     """Another launch runs this study."""
 
 
-class Lock:
-    """A study held by this process. is_lost: another launch has taken it over, and this one must not write any more."""
-
-    is_lost = False
-
-
-@contextmanager
-def held(store: Store, takeover: bool, say: Say) -> Iterator[Lock]:
+def held(store: Store, takeover: bool, say: Say) -> AbstractContextManager[Lock]:
     """Hold the study for this process. Raises StudyLockedError where another launch holds it.
 
     A path: the operating system lets go of the lock when the process ends, however it ends, so there is nothing to take
     over. Object store: a launch that has been silent for three beats is taken over, with `takeover` any launch at once;
     the one that lost the study is interrupted, as by Ctrl-C, at its next beat.
     """
-    with _file(store, say) if store.local else _heartbeat(store, takeover, say) as lock:
-        yield lock
+    return _file(store, say) if store.local else _heartbeat(store, takeover, say)
 
 
 def holder(store: Store) -> str | None:
@@ -116,7 +108,7 @@ def _file(store: Store, say: Say) -> Iterator[Lock]:
         watch = _Watch(store, say, os.fstat(file.fileno()))
         watch.start()
         try:
-            yield watch.lock
+            yield watch
         finally:
             watch.stop()
 
@@ -138,7 +130,7 @@ def _heartbeat(store: Store, takeover: bool, say: Say) -> Iterator[Lock]:
         raise _refusal(store, now.get("holder", "another launch"))
     beat.start()
     try:
-        yield beat.lock
+        yield beat
     finally:
         beat.stop()
 
@@ -164,13 +156,16 @@ def _read(store: Store) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-class _Watcher(threading.Thread, ABC):
-    """Looks again and again whether the study is still held; where it is not the launch is interrupted."""
+class Lock(threading.Thread, ABC):
+    """A study held by this process. Looks again and again whether it is; where it is not the launch is interrupted.
+
+    is_lost: another launch has taken it over, and this one must not write any more.
+    """
 
     def __init__(self, store: Store, say: Say, seconds: float) -> None:
         """seconds: between two looks."""
         super().__init__(daemon=True, name="lock")
-        self.lock = Lock()
+        self.is_lost = False
         self._store, self._say, self._seconds = store, say, seconds
         self._ended = threading.Event()
 
@@ -185,7 +180,7 @@ class _Watcher(threading.Thread, ABC):
             except StorageError:
                 continue  # away for a moment; if meanwhile another launch takes over, the next look sees it
             if problem:
-                self.lock.is_lost = True
+                self.is_lost = True
                 self._say(f"{problem}: this launch stops")
                 ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # a shell's background job
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM if ignored else signal.SIGINT)
@@ -197,7 +192,7 @@ class _Watcher(threading.Thread, ABC):
         self.join()
 
 
-class _Watch(_Watcher):
+class _Watch(Lock):
     """Whether a locked file is still in its place: a lock on one that was removed keeps nobody out."""
 
     def __init__(self, store: Store, say: Say, file: os.stat_result) -> None:
@@ -215,7 +210,7 @@ class _Watch(_Watcher):
         return f"study {self._store.study!r} was removed from {self._store.uri!r}, or moved"
 
 
-class _Heartbeat(_Watcher):
+class _Heartbeat(Lock):
     """Rewrites the object until it is stopped, or finds that it is another launch's."""
 
     def __init__(self, store: Store, say: Say) -> None:
@@ -236,7 +231,7 @@ class _Heartbeat(_Watcher):
     def stop(self) -> None:
         """Let go of the study, unless it is another launch's."""
         super().stop()
-        if not self.lock.is_lost:
+        if not self.is_lost:
             with suppress(StorageError):  # away: what stays there is silent, and the launch has its own last words
                 if (_read(self._store) or {}).get("token") == self.token:
                     self._store.delete(LOCK)

@@ -78,7 +78,11 @@ def _git(*arguments: str) -> str | None:
     if not (ROOT / ".git").exists():  # else git would answer for a directory above it
         return None
     # git refuses a checkout of another owner, whose programs it might run; this process runs them already.
-    command = ["git", "-c", "safe.directory=*", "-C", str(ROOT), *arguments]
+    return _said("git", "-c", "safe.directory=*", "-C", str(ROOT), *arguments)
+
+
+def _said(*command: str) -> str | None:
+    """What a program puts out; None where it fails, or is not there."""
     try:
         done = subprocess.run(command, capture_output=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -97,9 +101,4 @@ def _cpu() -> str:
 
 def _gpus() -> list[str]:
     """Asked of the driver's tool rather than of torch, which takes seconds to import."""
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return done.stdout.decode(errors="replace").splitlines()
+    return (_said("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or "").splitlines()

@@ -6,12 +6,13 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.panels import declared
 from analysis.panels.ladder import ladder_words
 from analysis.panels.limits import limit_words
-from analysis.panels.pareto import front
+from analysis.panels.pareto import numbered
 from analysis.stats import ablation
 from analysis.stats.comparisons import compared_cells, not_separable_from_best
 from analysis.stats.limits import limits
@@ -79,8 +80,10 @@ def test_a_path_fears_divergence_more_than_a_bad_mean():
 
 
 def test_the_front_holds_what_nothing_beats():
-    assert front([1, 2, 3, 2], [5, 3, 4, 3], True).tolist() == [True, True, False, True]
-    assert front([1, 2, 3, 2], [5, 3, 6, 3], False).tolist() == [True, False, True, False]
+    points = pd.DataFrame({"cost": [1, 2, 3, 2], "diverged": 0})
+    for means, lower, on in (([5, 3, 4, 3], True, [True, True, False, True]),
+                             ([5, 3, 6, 3], False, [True, False, True, False])):
+        assert numbered(points.assign(mean=means), "cost", lower)["front"].notna().tolist() == on
 
 
 def test_estimators_that_fear_no_outlier_stand_beside_the_mean():

@@ -15,12 +15,11 @@ from mlflow import MlflowClient
 
 from analysis import report
 from analysis.page import about, page, provenance
-from analysis.page.provenance import DIFF_SHOWN, commands, documents, noted
+from analysis.page.provenance import DIFF_SHOWN, Provenance, commands, documents, noted
 from analysis.page.svg import compacted
 from analysis.panels.cell_tables import DesignCells
 from analysis.read.address import without_password
 from analysis.read.load import read
-from analysis.read.provenance import Provenance
 from analysis.read.store import Store
 from analysis.text.findings import Finding
 from study.schema.plan import Limit

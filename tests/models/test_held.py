@@ -33,7 +33,8 @@ def drawn(*size: int) -> Tensor:
     (halved, partial(conv2d, stride=2, padding=1), (3, 2, 4, 4), 8),
     (halved, partial(conv2d, stride=2, padding=1), (3, 2, 4, 4), 7),
     (doubled(0), partial(conv_transpose2d, stride=2, padding=1), (2, 3, 4, 4), 3),
-    (doubled(1), partial(conv_transpose2d, stride=2, padding=1, output_padding=1), (2, 3, 4, 4), 3)])
+    (doubled(1), partial(conv_transpose2d, stride=2, padding=1, output_padding=1), (2, 3, 4, 4), 3)],
+    ids=["kept", "halved", "halved, odd", "doubled", "doubled, odd"])
 def test_a_convolution_as_a_matrix_is_torchs(convolve, plain, weight, side):
     w, b, x = drawn(2, *weight), drawn(2, 3), drawn(2, 5, 2, side, side)
     (matrix, bias) = as_matrix(convolve, (w, b), (2, side, side))

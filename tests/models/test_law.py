@@ -17,7 +17,7 @@ from models.methods.jko import JKOKnobs as JKO
 from models.methods.kl import KLKnobs as KL
 from models.methods.kl import kl_balance
 from models.stability import law
-from models.stability.law import Balance, particle_variance
+from models.stability.law import Balance
 
 S = 0.3  # local standard deviation of the data in every test
 
@@ -135,7 +135,7 @@ def test_jko_from_a_quarter_keeps_kappa_below_one_and_blurs(c: float) -> None:
         curvature = fixed_point(S, hp)
         kappa = hp.step_size**2 * curvature / 2
         assert kappa < min(1, 1 / (4 * c))
-        assert particle_variance(curvature, hp.step_size) == pytest.approx(S**2 / (1 - 4 * c * kappa))
+        assert 1 / (curvature * (1 - kappa / 2)) == pytest.approx(S**2 / (1 - 4 * c * kappa))
 
 
 def test_penalty_at_data_keeps_a_limit() -> None:
@@ -236,7 +236,8 @@ def _bent_and_steep(shift: float, scale: float) -> tuple[float, float]:
 
 
 def test_discrete_langevin_variance() -> None:
-    """Fact 3: a chain of E3 written out has the variance that the law builds on, and not s^2."""
+    """Fact 3: a chain of E3 written out has the variance that the law builds on, and not s^2; where training rests,
+    it is the data's."""
     step, curvature, temperature = 0.4, 1 / S**2, 0.7
     rng = np.random.default_rng(0)
     x = np.zeros(200_000)
@@ -244,11 +245,9 @@ def test_discrete_langevin_variance() -> None:
         x = x - step**2 / 2 * curvature * x + step * math.sqrt(temperature) * rng.standard_normal(x.size)
     expected = temperature * S**2 / (1 - step**2 / (4 * S**2))
     assert expected > 1.7 * temperature * S**2
-    assert particle_variance(curvature, step, temperature) == pytest.approx(expected)
     assert x.var() == pytest.approx(expected, rel=0.02)
-    assert particle_variance(curvature, 2.001 * S) == math.inf
-    hp = KL(step_size=0.2, temperature=0.7)
-    assert particle_variance(fixed_point(S, hp), 0.2, 0.7) == pytest.approx(S**2)
+    rest = fixed_point(S, KL(step_size=0.2, temperature=0.7))
+    assert 0.7 / (rest * (1 - 0.2**2 * rest / 4)) == pytest.approx(S**2)
 
 
 def test_the_law_imports_no_torch() -> None:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from models.stability.local_sd import Axes, Spread, local_spread
+from models.stability.local_sd import Spread, local_spread
 
 DIM = 32
 TRUTH = np.geomspace(0.03, 0.5, DIM)
@@ -19,26 +19,23 @@ def gaussian(seed: int, n: int = 600) -> NDArray[np.float64]:
 
 
 @cache
-def estimates(axes: Axes) -> list[Spread]:
-    """On independent data sets, turned for principal axes so that no coordinate is one."""
-    turn = np.linalg.qr(np.random.default_rng(9).standard_normal((DIM, DIM)))[0] if axes == "principal" else np.eye(DIM)
-    return [local_spread(gaussian(seed) @ turn, np.random.default_rng(seed), axes=axes) for seed in range(8)]
+def estimates() -> list[Spread]:
+    """On independent data sets."""
+    return [local_spread(gaussian(seed), np.random.default_rng(seed)) for seed in range(8)]
 
 
-@pytest.mark.parametrize("axes", ["pixel", "principal"])
-def test_known_spreads_are_found(axes: Axes) -> None:
-    mean = np.mean([e.per_direction for e in estimates(axes)], axis=0)
+def test_known_spreads_are_found() -> None:
+    mean = np.mean([e.per_direction for e in estimates()], axis=0)
     np.testing.assert_allclose(mean[:-3], TRUTH[:-3], rtol=0.13)
     np.testing.assert_allclose(mean[-3:], TRUTH[-3:], rtol=0.25)  # what decides who is near stays understated
-    assert np.mean([e.s_min for e in estimates(axes)]) == pytest.approx(0.03, rel=0.05)
-    assert np.mean([e.s_med for e in estimates(axes)]) == pytest.approx(np.median(TRUTH), rel=0.1)
+    assert np.mean([e.s_min for e in estimates()]) == pytest.approx(0.03, rel=0.05)
+    assert np.mean([e.s_med for e in estimates()]) == pytest.approx(np.median(TRUTH), rel=0.1)
 
 
-@pytest.mark.parametrize("axes", ["pixel", "principal"])
-def test_standard_errors_are_those_of_fresh_data(axes: Axes) -> None:
+def test_standard_errors_are_those_of_fresh_data() -> None:
     for value, error in (("s_min", "se_min"), ("s_med", "se_med")):
-        actual = np.std([getattr(e, value) for e in estimates(axes)], ddof=1)
-        stated = np.mean([getattr(e, error) for e in estimates(axes)])
+        actual = np.std([getattr(e, value) for e in estimates()], ddof=1)
+        stated = np.mean([getattr(e, error) for e in estimates()])
         assert 0.5 < stated / actual < 2
 
 
@@ -98,8 +95,6 @@ def test_refusals() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="found 43 points, expected at least 2 k \\+ 4 = 44"):
         local_spread(np.zeros((43, 4)), rng)
-    with pytest.raises(ValueError, match="found 600 dimensions, expected at most 512"):
-        local_spread(np.zeros((100, 600)), rng, axes="principal")
 
 
 def mixture(per_mode: int, modes: int, seed: int) -> NDArray[np.float64]:

@@ -75,7 +75,7 @@ def test_each_command_has_a_script_that_works_from_any_folder(tmp_path: Path) ->
     (tmp_path / "study.py").write_text("raise SystemExit('not ours')\n")
     scripts = {one.name: one.value for one in entry_points(group="console_scripts")
                if one.value.endswith(":command_line")}
-    modules = [path.stem for path in Path(study.__path__[0]).glob("*.py") if "def command_line" in path.read_text()]
+    modules = [path.stem for path in Path(study.__path__[0]).glob("*.py") if "command_line =" in path.read_text()]
     assert scripts == {"study-report": "analysis.report:command_line"} | {
         "study" if name == "launch" else f"study-{name}": f"study.{name}:command_line" for name in modules}
     for name in scripts:

@@ -12,7 +12,7 @@ import torch
 
 from analysis.read.load import read
 from analysis.read.store import Store
-from benchmarks import gpu, law_figure, methods_table, peers, reproduced, speed
+from benchmarks import gpu, law_figure, measures_cost, methods_table, peers, reproduced, speed
 from models.methods.method import build
 from models.networks.choice import score_network
 from models.noise import generators_for
@@ -55,6 +55,15 @@ def test_the_page_of_the_evidence_has_the_table_that_its_reports_give(capsys: py
     methods_table.main()
     page = (methods_table.REPORTS / "README.md").read_text(encoding="utf-8")
     assert f"<!-- methods -->\n{capsys.readouterr().out}<!-- end -->" in page
+
+
+def test_the_cost_of_measuring_is_that_of_functions_that_are_called() -> None:
+    found = measures_cost.cost("gaussians8", "kl", 14)
+    assert all(found.values())
+    assert sum(found[part] for part in measures_cost.RULE) < found["an update"]
+    assert found["the last evaluation"] > sum(found[part] for part in found if part.startswith("the last evaluation:"))
+    table = measures_cost.table(pd.DataFrame({"kl": found}))
+    assert f"{1e3 * found['an update']:.1f} ms " in table and table.count(" %") == len(measures_cost.RULE)
 
 
 def test_parity_sees_what_a_device_does_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

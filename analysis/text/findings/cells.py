@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from analysis.read.frames import rows
-from analysis.read.study import Study
+from analysis.read.study import Study, rows
 from analysis.read.trials import VALID
 from analysis.stats.cells import best_cells, grid, summaries
 from analysis.stats.objectives import excess, objective_values

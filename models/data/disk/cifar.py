@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from models.data.disk.options import DataError
-from models.data.disk.sources import HELD_OUT, TRAIN, FileStat, Item
+from models.data.disk.sources import HELD_OUT, TRAIN, Item
 
 BATCH = re.compile(r"(data_batch_[1-5]|test_batch)(\.bin)?$")
 NEEDED = {*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"}
@@ -26,11 +26,10 @@ SIDE, PIXELS = 32, 3072
 MAX_BATCH = 2**26  # bytes; a true one has 31 MB
 
 
-def cifar_stats(path: str) -> list[FileStat]:
+def cifar_files(path: str) -> list[str]:
     """The archive, or the batches in a folder."""
-    files = [path] if os.path.isfile(path) else [
+    return [path] if os.path.isfile(path) else [
         os.path.join(path, name) for name in sorted(os.listdir(path)) if BATCH.fullmatch(name)]
-    return [FileStat(os.fsencode(f), os.stat(f).st_size, os.stat(f).st_mtime_ns) for f in files]
 
 
 def cifar_items(path: str) -> Iterator[Item]:
@@ -52,10 +51,9 @@ def cifar_items(path: str) -> Iterator[Item]:
 
 def _batches(path: str) -> Iterator[tuple[str, bytes]]:
     if os.path.isdir(path):
-        for name in sorted(os.listdir(path)):
-            if BATCH.fullmatch(name):
-                with open(os.path.join(path, name), "rb") as file:
-                    yield name, file.read(MAX_BATCH)
+        for name in cifar_files(path):
+            with open(name, "rb") as file:
+                yield os.path.basename(name), file.read(MAX_BATCH)
         return
     try:
         with tarfile.open(path) as archive:  # read member by member: nothing is unpacked to the disk

@@ -28,20 +28,10 @@ import pyarrow
 from pyarrow import ipc
 
 from models.cpus import usable_cpus
-from models.data.disk.cifar import cifar_items, cifar_stats
-from models.data.disk.options import DataError, DiskOptions
+from models.data.disk.cifar import cifar_files, cifar_items
+from models.data.disk.options import DataError, DiskOptions, parquet_files
 from models.data.disk.pixels import inspect
-from models.data.disk.sources import (
-    ABSENT,
-    ANY,
-    FileStat,
-    Item,
-    identity_of,
-    parquet_items,
-    parquet_stats,
-    read_file,
-    walk,
-)
+from models.data.disk.sources import ABSENT, ANY, FileStat, Item, parquet_items, read_file, walk
 
 VERSION = 2  # to be raised when an index holds something else
 MAX_THREADS = 4
@@ -156,14 +146,16 @@ def class_of(names: Sequence[bytes]) -> list[int]:
 
 
 def _container(options: DiskOptions, cache: Path, say: Say) -> Index:
-    stats = (parquet_stats if options.kind == "parquet" else cifar_stats)(options.path)
-    key = _key(options, identity_of(stats))
+    files = (parquet_files if options.kind == "parquet" else cifar_files)(options.path)
+    stats = [(os.fsencode(name).decode("latin1"), of.st_size, of.st_mtime_ns)
+             for name, of in zip(files, map(os.stat, files), strict=True)]
+    key = _key(options, stats)
     file, copy = cache / f"index-{key}.arrow", cache / f"bytes-{key}"
     with _alone(file):
         table = _read(file)
         size = 0 if table is None else int(np.maximum(0, table.column("size").to_numpy()).sum())
         if table is None or not copy.exists() or copy.stat().st_size != size:
-            if sum(stat.size for stat in stats) >= LARGE:
+            if sum(size for _, size, _ in stats) >= LARGE:
                 say(f"data: reading {options.path} once, to know it again by its content")
             items = parquet_items(options.path, options.column) if options.kind == "parquet" else cifar_items(
                 options.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from models.data.disk.options import DataError, parquet_files
@@ -80,12 +80,6 @@ def read_file(root: str, name: bytes) -> bytes:
     return data
 
 
-def parquet_stats(path: str) -> list[FileStat]:
-    """The container files that a path means."""
-    return [FileStat(os.fsencode(name), os.stat(name).st_size, os.stat(name).st_mtime_ns)
-            for name in parquet_files(path)]
-
-
 def parquet_items(path: str, column: str) -> Iterator[Item]:
     """The images of a column, file by file and row by row: structs of `bytes` and `path`, as the hub writes them, or
     binary, of whichever of Arrow's kinds. Raises DataError for files and columns that are not that.
@@ -138,8 +132,3 @@ def _leaf(schema: Any, column: str, file: str) -> str:
         raise DataError(("column",), f"found {column!r}, {there} in {file}, expected a column of encoded images "
                                      f"(binary, or a struct with binary `bytes`){known}")
     return leaves[column]
-
-
-def identity_of(stats: Iterable[FileStat]) -> list[tuple[str, int, int]]:
-    """As JSON."""
-    return [(s.name.decode("latin1"), s.size, s.mtime_ns) for s in stats]

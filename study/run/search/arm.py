@@ -10,7 +10,7 @@ import copy
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
 from optuna.trial import BaseTrial, TrialState
@@ -18,36 +18,12 @@ from optuna.trial import BaseTrial, TrialState
 from study.run.search.memory import memory, restore_memory, what_is_new
 from study.schema.unit import Unit
 from study.store.journal import Entry, read_journal, write_journal
+from study.store.results import Results
 from study.store.units import Store
 
 PATIENCE = 20  # repeated suggestions in a row after which an arm's space counts as exhausted
 FIXED = "fixed_params"  # Optuna's name for parameters that a trial is to have
 STATES = {"told": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "repeated": TrialState.FAIL}
-
-
-class Ledger(Protocol):
-    """What a search asks of everything that is finished (`results.Results`). Units with all their seeds."""
-
-    def expect(self, unit: Unit) -> None:
-        """Count it from now on."""
-
-    def remaining_block(self, unit: Unit) -> Unit | None:
-        """What is left to train of it; None: nothing."""
-
-    def score(self, unit: Unit) -> Sequence[float]:
-        """The finite values, one an objective, of a unit that has just been finished or needs no training."""
-
-    def excess(self, unit: Unit) -> Mapping[str, float]:
-        """Constraint -> by how much a unit that has a score misses it; at most 0 where it keeps it."""
-
-    def is_pruned(self, unit: Unit) -> bool:
-        """Whether it was stopped by its search."""
-
-    def stop(self, unit: Unit) -> None:
-        """Learn that this search stopped it."""
-
-    def rungs(self, unit: Unit) -> Mapping[int, float]:
-        """Update -> objective reported there."""
 
 
 def trial_seed(study_seed: int, arm: str, number: int) -> int:
@@ -65,7 +41,7 @@ class ArmSearch:
 
     def __init__(self, arm: str, *, trials: int, seed: int, objectives: int, sampler: Callable[[int], Any],
                  pruner: optuna.pruners.BasePruner, updates: int, make: Callable[[BaseTrial], Unit],
-                 results: Ledger, store: Store, journal: str) -> None:
+                 results: Results, store: Store, journal: str) -> None:
         self.arm, self.trials, self.seed = arm, trials, seed
         self._sampler, self._make, self._results, self._store, self._path = sampler, make, results, store, journal
         self._pruner, self._updates = pruner, updates
