@@ -28,6 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=...")'
 	@echo "Setting up .venv: ray, torch, optuna, mlflow and the rest (2 to 4 minutes, 2.8 GB) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip  # finds twice as fast
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev,docs,images]" \
 	    2> >(grep -v "^WARNING: Location" >&2) | { n=0; while read -r word rest; do case "$$word $$rest" in \
 	        Collecting*) n=$$((n + 1)); if ((n % 25 == 0)); then echo "  $$n packages found"; fi;; \

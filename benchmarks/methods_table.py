@@ -42,7 +42,8 @@ def _short(value: float) -> str:
 def main() -> None:
     about = __doc__.partition(":")[0]
     argparse.ArgumentParser(prog="python -m benchmarks.methods_table", description=about).parse_args()
-    print(table(sorted(REPORTS.glob(f"{PREFIX}*"))))
+    arms = set(load(SPEC).arms)
+    print(table([folder for folder in sorted(REPORTS.glob(f"{PREFIX}*")) if arms <= set(best_of_arms(folder).index)]))
 
 
 if __name__ == "__main__":
