@@ -45,9 +45,10 @@ def launch(folder: Path, units: int) -> list[dict[str, float]]:
         with psutil.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT) as process:
             while process.poll() is None:
                 done = (folder / "out").read_text().count("\n[")
-                with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
-                    rows.append({"seconds": time.monotonic() - begun, "units": done,
-                                 "mib": process.memory_info().rss / MIB, "cpu_seconds": sum(process.cpu_times()[:2])})
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if mib := process.memory_info().rss / MIB:  # 0: it has just ended
+                        rows.append({"seconds": time.monotonic() - begun, "units": done, "mib": mib,
+                                     "cpu_seconds": sum(process.cpu_times()[:2])})
                 time.sleep(1.0)
         if process.returncode:
             sys.exit((folder / "out").read_text())

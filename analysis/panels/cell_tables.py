@@ -122,7 +122,7 @@ def main_frame(study: Study, cells: pd.DataFrame, measures: Sequence[str], bold:
             known = (cell.config_hash, m) in frame.index
             s = frame.loc[(cell.config_hash, m)] if known else {"mean": np.nan, "low": np.nan, "high": np.nan, "n": 0}
             row |= {m: s["mean"], f"{m}_low": s["low"], f"{m}_high": s["high"], f"{m}_sd": np.nan, f"{m}_n": s["n"]}
-        own = study.finals[study.finals["config_hash"] == cell.config_hash]
+        own = study.replicates_of(cell.config_hash)
         found.append({**row, "bold": cell.config_hash in bold, "reasons": reasons(own),
                       "poor": poor(own), "verdict": verdicts(own)})
     if floor := floor_row(study, measures):

@@ -55,7 +55,7 @@ def robust(study: Study, cells: pd.DataFrame) -> pd.DataFrame:
     20), iqm and its bounds (n = 10)."""
     found = []
     for cell in rows(cells):
-        own = study.finals[study.finals["config_hash"] == cell.config_hash]
+        own = study.replicates_of(cell.config_hash)
         x = own.loc[~own["diverged"], study.primary].dropna().to_numpy(float)
         t, bca, middle = t_interval(x), bca_interval(x, np.random.default_rng(0)), iqm(x, np.random.default_rng(0))
         found.append({"arm": cell.arm, **{k: getattr(cell, k) for k in CELL}, "diverged": int(own["diverged"].sum()),

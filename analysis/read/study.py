@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -73,17 +74,29 @@ class Study:
         """The arm that `arm` is compared with: the plan's baseline, at the same further factors if it has several."""
         if self.cells.empty:  # no design: only what was confirmed is compared
             return None if arm == self.plan.baseline else self.plan.baseline
-        base = dict(zip(self.cells["arm"], self.cells["base_arm"], strict=True))
+        base = self._base_arms
         own = [a for a, b in base.items() if b == self.plan.baseline]
         if arm in own or not own:
             return None
         same = [a for a in own if a.removeprefix(base[a]) == arm.removeprefix(base.get(arm, arm))]
         return own[0] if len(own) == 1 else next(iter(same), None)
 
+    @cached_property
+    def _base_arms(self) -> dict[str, str]:
+        return dict(zip(self.cells["arm"], self.cells["base_arm"], strict=True))
+
     @property
     def family(self) -> list[str]:
         """The arms of the design that the plan compares with a baseline, whether they have run or not."""
-        return [a for a in self.arms if a in set(self.cells["arm"]) and self.baseline_of(a) is not None]
+        return [a for a in self.arms if a in self._base_arms and self.baseline_of(a) is not None]
+
+    def replicates_of(self, config_hash: str) -> pd.DataFrame:
+        """The rows of `finals` of one configuration; of thousands each is looked for many times."""
+        return self._finals_of.get(config_hash, self.finals[:0])
+
+    @cached_property
+    def _finals_of(self) -> dict[str, pd.DataFrame]:
+        return {str(config_hash): own for config_hash, own in self.finals.groupby("config_hash", sort=False)}
 
     @property
     def is_running(self) -> bool:

@@ -85,7 +85,7 @@ def ladder(study: Study) -> pd.DataFrame:
             "step": "GCN" if not own else f"+ {' + '.join(gained)}" if own > before and gained else "\N{EN DASH}",
             "full_minus": next(iter(set(PARTS) - own)) if len(set(PARTS) - own) == 1 else "",
             **{k: row[k] for k in (*CELL, "config_hash", "mean", "low", "high", "n", "diverged", "replicates")},
-            "poor": poor(study.finals[study.finals["config_hash"] == row["config_hash"]]),
+            "poor": poor(study.replicates_of(str(row["config_hash"]))),
             **{k: spent.loc[row["config_hash"], k] for k in costs}})
         before = own
     return pd.DataFrame(found) if len(found) > 1 else pd.DataFrame()

@@ -199,8 +199,8 @@ def _best(values: Mapping[Any, pd.Series], lower_is_better: bool) -> str:
 def values_of(study: Study, config_hash: str, measure: str | None = None) -> pd.Series:
     """One configuration's replicates by seed; NaN where diverged."""
     measure = measure or study.primary
-    own = study.finals[study.finals["config_hash"] == config_hash].set_index("seed")
-    return own[measure].where(~own["diverged"]).astype(float)
+    own = study.replicates_of(config_hash)
+    return own[measure].where(~own["diverged"]).astype(float).set_axis(pd.Index(own["seed"]))
 
 
 def _ranked(a: pd.Series, b: pd.Series, lower_is_better: bool) -> RankComparison:

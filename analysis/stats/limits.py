@@ -81,7 +81,7 @@ def _poor(study: Study, seen: pd.DataFrame) -> dict[str, float]:
     if alive.empty:
         return none
     last = alive.iloc[-1]
-    count = poor(study.finals[study.finals["config_hash"] == last["config_hash"]])
+    count = poor(study.replicates_of(last["config_hash"]))
     return none if count is None else {"poor": count, "poor_at": float(last["step_size"]),
                                        "poor_n": int(last["replicates"] - last["diverged"])}
 

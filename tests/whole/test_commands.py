@@ -98,6 +98,8 @@ KNOWN: dict[str, tuple[Callable[[Words], None], str]] = {
     "python -m benchmarks.local_spread": (unread, "a benchmark of minutes"),
     "python -m benchmarks.measures_cost": (unread, "a benchmark of minutes"),
     "python -m benchmarks.features": (unread, "a benchmark of minutes"),
+    "python benchmarks/report_scale.py": (unread, "a benchmark of minutes"),
+    "python benchmarks/scale.py": (unread, "a benchmark of minutes"),
     "python benchmarks/floors.py": (unread, "a benchmark of minutes"),
     "python -m benchmarks.gpu": (unread, "tests/whole/test_benchmarks.py"),
     "python -m http.server": (unread, "a server of Python's, until Ctrl-C"),

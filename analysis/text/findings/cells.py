@@ -35,7 +35,7 @@ def best(study: Study) -> list[Finding]:
 def _bad(study: Study, cell: dict[Hashable, Any]) -> str:
     """` (1/7 diverged, 4 poor)`, where a replicate is so."""
     lost = f"{share(cell['diverged'], cell['replicates'])} diverged" if cell["diverged"] else ""
-    bad = poor(study.finals[study.finals["config_hash"] == cell["config_hash"]])
+    bad = poor(study.replicates_of(cell["config_hash"]))
     said = ", ".join(filter(None, (lost, f"{bad}/{cell['n']} poor" if bad else "")))
     return f" ({said})" if said else ""
 

@@ -22,8 +22,7 @@ MOST = 3  # different counts of a flag that a sentence names; the tables have al
 def verdicts(study: Study) -> list[Finding]:
     """How many replicates are stable where the arms are compared: at the declared cells, at those where divergence
     differs most, and in the confirm phase. A sentence where some arm's verdicts differ from its baseline's."""
-    by_hash = dict(list(study.finals.groupby("config_hash")))
-    said = [("At their declared cells", "common_cell", {c["arm"]: by_hash[c["config_hash"]]
+    said = [("At their declared cells", "common_cell", {c["arm"]: study.replicates_of(c["config_hash"])
                                                         for c in compared_cells(study).to_dict("records")})]
     cells = grid(study)
     for base, step, steps in widest_cells(study):
@@ -31,9 +30,9 @@ def verdicts(study: Study) -> list[Finding]:
         here = cells[(cells["step_size"] == step) & (cells["mcmc_steps"] == steps) & (cells["replicates"] > 0)
                      & (own_base == base)]
         said.append((f"At {at(here.iloc[0])}", "design_cells",
-                     {c["arm"]: by_hash[c["config_hash"]] for c in here.to_dict("records")}))
+                     {c["arm"]: study.replicates_of(c["config_hash"]) for c in here.to_dict("records")}))
     fresh = [c for c in confirmed_cells(study).to_dict("records") if not c["of"]]
-    said.append(("On fresh seeds", "confirm_cells", {c["name"]: by_hash[c["config_hash"]] for c in fresh}))
+    said.append(("On fresh seeds", "confirm_cells", {c["name"]: study.replicates_of(c["config_hash"]) for c in fresh}))
     own = {c["name"]: c["arm"] for c in fresh}
     return [Finding("verdict", f"{where}, {text}.", table) for where, table, runs in said if runs
             for text in _sentences(study, runs, own)]
