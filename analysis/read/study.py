@@ -22,7 +22,7 @@ _DISTANCES = ("kid_", "fd_", "energy_distance_", "kl_grid", "w2_")
 
 
 def rows(frame: pd.DataFrame) -> Iterable[Any]:
-    """Named tuples, an attribute a column. Typed Any: the stubs give each the union of all that a column may hold."""
+    """Named tuples, one attribute per column. Typed Any: the stubs give each a union of all that columns may hold."""
     return frame.itertuples()
 
 
