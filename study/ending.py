@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from study.run.interrupt import terminable
+from study.interrupt import terminable
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 

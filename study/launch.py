@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 
 from models.cpus import usable_cpus
 from study.arguments import parser
+from study.cluster import ClusterError, RunError, address_problem, connect_problem
+from study.cluster.capacity import fits, gpu_problem
 from study.ending import DONE, INTERRUPTED, ended
-from study.run.cluster import ClusterError, RunError, address_problem, connect_problem
-from study.run.cluster.capacity import fits, gpu_problem
 from study.schema.output import script
 from study.show import command
 from study.show.redaction import redacted

@@ -7,6 +7,7 @@ import sys
 from rich.console import Console
 
 from study.plan.identity import changes
+from study.provenance import commit
 from study.run.found import find
 from study.run.work import Work
 from study.schema.canonical import sealed, unsealed
@@ -15,7 +16,6 @@ from study.show.monitor import Monitor
 from study.show.progress import Progress, duration
 from study.show.tracking import Tracking
 from study.spec import StudySpec
-from study.store.provenance import commit
 from study.store.units import Store
 
 

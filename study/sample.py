@@ -117,7 +117,7 @@ def _name(one: Replicate, plan: Plan) -> str:
 
 def _about(one: Replicate, plan: Plan, n: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Where the samples come from, so that another person can make them again."""
-    from study.store.provenance import commit, versions
+    from study.provenance import commit, versions
 
     assert one.manifest.state is not None
     return {"study": plan.study, "study_version": plan.study_version, "config_hash": one.unit.config_hash,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from study import cluster
+from study.cluster import RunError, capacity
+from study.cluster.failure import is_of_ray, one_line, root
 from study.plan.memory import most_at_once
-from study.run import cluster
-from study.run.cluster import RunError, capacity
-from study.run.cluster.failure import is_of_ray, one_line, root
 from study.run.work import Work
 from study.show.monitor import Monitor
 from study.store.units import Store

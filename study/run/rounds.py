@@ -19,10 +19,10 @@ from ray.tune.execution import tune_controller
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from study.run.cluster import probe
-from study.run.cluster.failure import exception_in
+from study.cluster import probe
+from study.cluster.failure import exception_in
+from study.interrupt import tell_of_interrupt
 from study.run.dispatch import DIED, Dispatch, End, Failed, Finished, Moved, OutOfMemory, Watcher
-from study.run.interrupt import tell_of_interrupt
 from study.run.sources import Source
 from study.schema.unit import Unit
 from study.store.cache import cache_dir

@@ -17,12 +17,12 @@ import study.schema.columns as col
 from models.measures.naming import long_name
 from models.measures.table import MEASURES, own_measure
 from study.plan.identity import config_hash
+from study.provenance import commit, versions
 from study.run.further import checkpoint_from
 from study.run.safeguards import exact_on_gpu, is_out_of_memory, keep_freed_memory, watched
 from study.run.unit_progress import UnitProgress, pack, unpack
 from study.schema.manifest import RECORDS, Manifest
 from study.schema.unit import Unit, evaluation_points
-from study.store.provenance import commit, versions
 from study.store.records import records
 from study.store.sheet import pairs, sheet
 from study.store.units import Store

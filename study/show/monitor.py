@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from study.plan.cost import cost
 from study.plan.identity import knobs_text
 from study.plan.prediction import predicted
+from study.provenance import commit, provenance
 from study.schema.columns import DIVERGED_AT
 from study.schema.counted import Counted
 from study.schema.manifest import Manifest
@@ -24,7 +25,6 @@ from study.spec.yaml_text import as_yaml
 from study.store.aggregates import final_rows
 from study.store.kept import Replicate, best_of
 from study.store.losses import Losses
-from study.store.provenance import commit, provenance
 from study.store.results import Result, Results
 from study.store.sheet import DATA_SHEET
 from study.store.units import DamagedError, StorageError, Store

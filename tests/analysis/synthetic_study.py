@@ -23,12 +23,12 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from study.provenance import Provenance
 from study.schema.columns import CELL, MCMC_STEPS, STEP_SIZE
 from study.schema.manifest import Manifest, Status
 from study.schema.tags import COMPLETE
 from study.schema.unit import Unit
 from study.show.tracking import Tracking
-from study.store.provenance import Provenance
 from study.store.records import records as written
 from study.store.sheet import sheet
 from study.store.units import Store

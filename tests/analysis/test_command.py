@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from analysis import report
+from study.provenance import Provenance
 from study.show.tracking import Tracking
-from study.store.provenance import Provenance
 from tests.stores import template
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from study.run.interrupt import terminable
+from study.interrupt import terminable
 from tests.study.launching import processes
 
 WAIT_SECONDS = 240.0  # for what takes seconds on a machine that is free

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from study.run.cluster import auth, probe
-from study.run.cluster.auth import Answer, check_access, is_loopback, own_token, ray_problem, token_problem
+from study.cluster import auth, probe
+from study.cluster.auth import Answer, check_access, is_loopback, own_token, ray_problem, token_problem
 
 AT = "10.0.0.1:6379"
 

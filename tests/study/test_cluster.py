@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from study.run import cluster
-from study.run.cluster import ClusterError, RunError, address_problem, capacity, connect_problem
-from study.run.cluster.capacity import fits, resources_per_unit
+from study import cluster
+from study.cluster import ClusterError, RunError, address_problem, capacity, connect_problem
+from study.cluster.capacity import fits, resources_per_unit
 
 
 @pytest.mark.parametrize(("nodes", "resources", "units"), [
@@ -100,7 +100,7 @@ def test_a_cluster_without_a_cpu_is_waited_for_and_every_check_is_made(monkeypat
     monkeypatch.setattr(capacity, "_wait_for_a_node", lambda *words: nodes.append({"CPU": 2.0}))
     monkeypatch.setattr(capacity, "nodes_problem", lambda storage: "a path" if storage == "./runs" else None)
     monkeypatch.setattr(capacity, "_able", lambda resources: {"id": "10.0.0.2"})
-    monkeypatch.setattr("study.run.cluster.probe.problem",
+    monkeypatch.setattr("study.cluster.probe.problem",
                         lambda store, able: None if store == "seen" else f"{able} not")
 
     def prepare(storage: str, store: Any) -> dict[str, float]:

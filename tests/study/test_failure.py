@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from study.run.cluster.failure import exception_in
+from study.cluster.failure import exception_in
 
 SAID = """\x1b[36mray::Trainable.train()\x1b[39m (pid=7, ip=127.0.0.1)
   File "/usr/lib/python3.11/concurrent/futures.py", line 3, in run

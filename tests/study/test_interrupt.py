@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from study.run.interrupt import tell_of_interrupt, terminable
+from study.interrupt import tell_of_interrupt, terminable
 
 
 def test_termination_is_an_interruption_and_only_inside() -> None:

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from study import cluster
+from study.cluster import capacity
 from study.launch import main
-from study.run import cluster
-from study.run.cluster import capacity
 from study.run.dispatch import Dispatch, Finished
 from study.show.tracking import Tracking, TrackingError
 from study.store.units import AGAIN, StorageError, Store

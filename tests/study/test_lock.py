@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from study.run.interrupt import terminable
+from study.interrupt import terminable
 from study.store import lock
 from study.store.lock import LOCK, StudyLockedError, held, holder
 from study.store.units import StorageError, Store

@@ -40,8 +40,8 @@ HELD = """\
 LOOK = """
 import os
 import sys
-from study.run import cluster
-from study.run.cluster import capacity
+from study import cluster
+from study.cluster import capacity
 from study.store.units import Store
 
 def where():

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from study.run import cluster
-from study.run.cluster import capacity
+from study import cluster
+from study.cluster import capacity
 from study.run.rounds import run_round
 from study.run.sources import Fixed
 from study.schema.unit import Unit

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study.store import provenance
+from study import provenance
 
 
 @pytest.fixture

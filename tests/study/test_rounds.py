@@ -14,8 +14,8 @@ from ray.air.execution._internal import actor_manager
 from ray.exceptions import OutOfMemoryError
 from ray.tune.execution import tune_controller
 
+from study.cluster import probe
 from study.run import unit_run as study_trial
-from study.run.cluster import probe
 from study.run.dispatch import DIED, Dispatch, End, Failed, Moved, OutOfMemory
 from study.run.rounds import UNFIT, Worker, _Assign, _failure, _Judge, _placement, _Round, _Watch
 from study.run.sources import Fixed

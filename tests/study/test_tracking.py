@@ -18,6 +18,7 @@ import pytest
 from scipy import stats
 
 from models.methods.kl import KLKnobs
+from study.provenance import Provenance
 from study.schema.counted import Counted
 from study.schema.manifest import Manifest, Status
 from study.schema.plan import PlannedData
@@ -25,7 +26,6 @@ from study.schema.unit import Evaluation, Unit
 from study.show.tracking import Tracking, TrackingError, experiment
 from study.show.tracking.experiment import metric
 from study.show.tracking.view import query, shared_view
-from study.store.provenance import Provenance
 from study.store.records import records
 from study.store.units import Store
 from tests.configurations import plan as a_plan

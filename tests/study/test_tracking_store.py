@@ -234,7 +234,7 @@ def test_two_launches_that_start_together_use_the_store_that_is_there_first(
 
 @pytest.mark.slow
 def test_first_start_in_an_empty_directory_is_silent_and_makes_the_store_of_a_bare_mlflow_ui(tmp_path: Path) -> None:
-    code = ("from study.show.tracking import Tracking; from study.store.provenance import Provenance;"
+    code = ("from study.show.tracking import Tracking; from study.provenance import Provenance;"
             "t = Tracking(None, 'jko', 'v1'); t.check_reachable();"
             f"t.start_launch('', {{'cells': []}}, {PROVENANCE}, 'here');"
             "t.end_launch('finished', {}); print(t.uri)")

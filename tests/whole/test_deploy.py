@@ -20,9 +20,9 @@ import pytest
 import ray
 import yaml
 
+from study import cluster
 from study.arguments import parser
-from study.run import cluster
-from study.run.cluster import auth
+from study.cluster import auth
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

@@ -25,7 +25,7 @@ SHARED = "study.schema"  # of study the one package that analysis imports
 FLOORS = {  # the rooms of each package from the ground up; what lies in none stands on all
     "models": ("noise cpus langevin registry knobs", "stability", "data", "networks", "methods", "training", "measures",
                "testing"),
-    "study": ("schema", "spec", "plan", "store", "run", "show", "arguments resume"),
+    "study": ("schema interrupt provenance", "spec", "plan", "store", "cluster", "run", "show", "arguments resume"),
     "analysis": ("read", "stats", "text", "panels", "page"),
 }
 

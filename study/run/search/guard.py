@@ -11,7 +11,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from study.run.cluster import RunError
+from study.cluster import RunError
 
 
 class Guarded(BaseSampler):

@@ -16,12 +16,12 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from study.provenance import Provenance
 from study.schema.columns import SEED
 from study.schema.counted import FILE, Counted
 from study.schema.tags import COMPLETE, CONFIG_HASH, KIND, LAUNCH, NOTE, STORAGE, STUDY_VERSION, TRUE
 from study.show.tracking.errors import named
 from study.show.tracking.experiment import Experiment, metric
-from study.store.provenance import Provenance
 from study.store.sheet import DATA_SHEET
 
 if TYPE_CHECKING:

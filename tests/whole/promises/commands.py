@@ -95,7 +95,7 @@ def _serve(pipe: Connection) -> None:
 
 def _start_ray_once(stack: ExitStack) -> None:
     """Launches share what the first one starts, with the module that some of them import."""
-    from study.run import cluster
+    from study import cluster
 
     start, started = cluster.running, list[None]()
 

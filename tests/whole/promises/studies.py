@@ -80,7 +80,7 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
         "train": COMMON | _length(row, number) | {"precision": row["precision"]} | {
             method: _words(method, row) for method in methods} | (
                 NETWORKS[number % len(NETWORKS)] if row["place"] != "plane" and "kl" not in methods else {}),
-        "evaluation": {"points": 9 if row.get("prune") else 2, "samples": samples, "long_run": 2,
+        "evaluation": {"points": 3 if row.get("prune") else 2, "samples": samples, "long_run": 2,
                        "split": row["split"], "ais_steps": row["ais_steps"]},
         "resources": {"cpu": row["cpu"], "gpu": row["gpu"]}, "keep": KEEP[number % len(KEEP)]}
     if row["measures"]:

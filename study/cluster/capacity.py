@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from study.run.cluster import ClusterError
+from study.cluster import ClusterError
 
 if TYPE_CHECKING:
     from study.store.units import Store
@@ -46,7 +46,7 @@ def prepare(address: str | None, storage: str, store: Store, cpu: float, gpu: fl
     """
     if address is None:
         return resources_per_unit(cpu, gpu)
-    from study.run.cluster import probe
+    from study.cluster import probe
 
     if not any(node.get("CPU") for node in _nodes()):
         say(f"waiting for a node: the cluster at {address} has no CPU yet (given up after {JOIN_SECONDS:g} s)")

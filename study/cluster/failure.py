@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 OURS = ("study", "models")
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 INSTALLED = {"site-packages", "dist-packages", Path(sysconfig.get_path("stdlib")).name}
 CODES = re.compile(r"\x1b\[[0-9;]*m")  # a terminal's colours
 FRAME = re.compile(r'\s*File "(.+)", line (\d+)')

@@ -14,14 +14,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from study.run.cluster import auth
-from study.run.cluster.failure import one_line
-from study.run.interrupt import terminable
+from study.cluster import auth
+from study.cluster.failure import one_line
+from study.interrupt import terminable
 
 OBJECT_STORE_BYTES = 120 * 1024**2  # nothing but small dictionaries travels between driver and workers
 WORKER_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}  # and THREADS
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each beats the one before it, somewhere
-ROOT = str(Path(__file__).resolve().parents[3])
+ROOT = str(Path(__file__).resolve().parents[2])
 LONGEST_FOLDER = 35  # bytes; a socket's path has at most 107 (macOS: 103), of which Ray takes 68 below this
 ANSWER_SECONDS = 5.0  # for the cluster at an address
 QUIET_ENVIRONMENT = {

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from study.schema.tags import COMMIT, DIRTY
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 MAIN_PACKAGES = ("torch", "numpy", "ray", "optuna", "mlflow", "pyarrow", "scipy", "scikit-learn")
 
 
