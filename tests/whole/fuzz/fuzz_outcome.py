@@ -20,6 +20,7 @@ from models.measures import features
 from models.stability.local_sd import Spread
 from study.launch import main
 from study.plan import make as planning
+from study.plan import memory
 from study.plan.identity import config_hash, study_version
 from study.plan.space import design_configurations, estimate
 from study.run.phases import make_search
@@ -162,7 +163,7 @@ _KEPT: dict[Any, Any] = {}  # of this process
 def remembered() -> Iterator[None]:
     """What a plan measures on the data alone is measured once in the process: real parts, each used many times."""
     features_of, spread_of = features.Extractor.__call__, planning.spread_of
-    random_convnet, for_data = features.random_convnet, features.for_data
+    random_convnet, for_data, counted = features.random_convnet, features.for_data, memory._counted
 
     def extract(self: features.Extractor, images: np.ndarray) -> np.ndarray:
         if images.flags.writeable:
@@ -180,6 +181,9 @@ def remembered() -> Iterator[None]:
     def convnet(train: np.ndarray, seed: int = 0) -> features.Extractor:
         return once(("convnet", id(train), seed), lambda: (random_convnet(train, seed), train))[0]
 
+    def bytes_of(arm: Any, hp: Any, data: Any, *numbers: int) -> int:
+        return once(("bytes", arm.method, hp, data.content_hash, numbers), lambda: counted(arm, hp, data, *numbers))
+
     def learned(data: Any, cache_dir: Any = None) -> features.Extractor:
         return once(("learned", data.content_hash), lambda: for_data(data))
 
@@ -189,4 +193,5 @@ def remembered() -> Iterator[None]:
         patch.setattr(features, "for_data", learned)
         patch.setattr(planning, "spread_of", spread)
         patch.setattr(planning, "FLOOR_DRAWS", 2)
+        patch.setattr(memory, "_counted", bytes_of)
         yield
