@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 PHASES = ("design", "search", "confirm")
@@ -37,7 +37,8 @@ class Configuration:
 
     def plain(self) -> dict[str, Any]:
         """As JSON: what is hashed, and what config.json and MLflow's tag `config` hold."""
-        return {key: value for key, value in asdict(self).items() if value or key != "imports"}
+        found = {**vars(self), "evaluation": {**vars(self.evaluation)}}
+        return {key: value for key, value in found.items() if value or key != "imports"}
 
     @classmethod
     def read(cls, found: Any) -> Configuration:

@@ -27,7 +27,7 @@ class Arm:
 
     def full(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Every knob of the method: `values` over the arm's knobs over the defaults. A budget is its updates."""
-        return {knob: value for knob, value in asdict(self.hparams(values)).items() if knob != "budget"}
+        return {knob: value for knob, value in vars(self.hparams(values)).items() if knob != "budget"}
 
     def said(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The same, but for a budget: it stands in place of its updates, which depend on knobs that may vary."""
