@@ -9,7 +9,7 @@ SHELL := bash
 BIN := .venv/bin
 STAMP := .venv/.set-up
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
-SAID = > .venv/pip.log 2>&1 || { tail -n 25 .venv/pip.log >&2; exit 1; }
+SAID = > .venv/pip.log 2>&1 || { tail -n 25 .venv/pip.log >&2; echo "(all of it: .venv/pip.log)" >&2; exit 1; }
 
 export OMP_NUM_THREADS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
@@ -24,16 +24,20 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
-setup: $(STAMP)  ## install everything into .venv (1 to 3 minutes, 2.8 GB; nothing when it is up to date)
+setup: $(STAMP)  ## install everything into .venv (1 to 3 minutes, 2.8 GB, with CUDA more; nothing when it is up to date)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=...")'
-	@echo "Setting up .venv: ray, torch, optuna, mlflow and the rest (1 to 3 minutes, 2.8 GB) ..."
+	@echo "Setting up .venv: ray, torch, optuna, mlflow and the rest (1 to 3 minutes, 2.8 GB, with CUDA more) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) -c constraints.txt --upgrade pip $(SAID)  # which finds twice as fast
-	@sed '/extra `cluster`/,$$d; /^#/d; /^pip==/d' constraints.txt | sort -r | \
-	    xargs -n 20 -P "$$(getconf _NPROCESSORS_ONLN)" $(SHELL) -c '$(PIP) --quiet --no-deps "$$@" && echo "  $$# packages more"' pip \
-	    2> /dev/null || true  # pip unpacks on one processor; what failed here the next line does, or says why it cannot
+	@# pip unpacks on one processor, so several do at once; what fails here the last one does, or says why it cannot.
+	@# The packages of mlflow have files in common, and one whose pip was killed is there without its RECORD.
+	@sed '/extra `cluster`/,$$d; /^#/d; /^pip==/d; /^mlflow/d' constraints.txt | sort -r | \
+	    xargs -n 20 -P "$$(getconf _NPROCESSORS_ONLN)" $(SHELL) -c \
+	    '$(PIP) --quiet --retries 0 --no-deps "$$@" && echo "  $$# packages more"' pip 2> /dev/null || true
+	@for one in .venv/lib/python3*/site-packages/*.dist-info; do test -f "$$one/RECORD" || rm -rf "$$one"; done
+	@echo "  and what is left ..."
 	@$(PIP) -c constraints.txt -e ".[dev,docs,images]" $(SAID)
 	@$(BIN)/python -m pip check
 	@touch $(STAMP)

@@ -6,11 +6,16 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from models.measures import feature_training, features
+import torch
+
+from models.data.data import Data
+from models.measures import features
+from models.measures.features import Extractor
 from study.show.tracking.experiment import Experiment
 
 
@@ -21,19 +26,32 @@ def template() -> Path:
     if not kept.exists():
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # where MLflow makes a folder
             Experiment(f"sqlite:///{folder}/mlflow.db", "unused", "")._client.search_experiments()
-            whole = kept.with_suffix(f".{os.getpid()}")
-            whole.write_bytes(Path("mlflow.db").read_bytes())
-            whole.replace(kept)  # other processes may do the same
+            _copy(Path("mlflow.db"), kept)
     return kept
 
 
-def share_features(storage: Path) -> None:
-    """A storage's cache of extractors is that of all tests with this code."""
-    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (features, feature_training))
-    shared = _kept(f"features-{hashlib.sha256(code).hexdigest()[:12]}")
-    shared.mkdir(exist_ok=True)
-    storage.mkdir(parents=True, exist_ok=True)
-    (storage / ".cache").symlink_to(shared)
+def trained_once(cached: Callable[..., Extractor]) -> Callable[..., Extractor]:
+    """`features._cached` of tests: what one process has trained with this code, others find in their storage."""
+    code = b"".join(path.read_bytes() for path in sorted(Path(features.__file__).parents[1].rglob("*.py")))
+    shared = _kept(f"features-{hashlib.sha256(code + torch.__version__.encode()).hexdigest()[:12]}")
+
+    def found(name: str, data: Data, seed: int, cache_dir: Path, make: Callable[[], Extractor]) -> Extractor:
+        own, _ = features._file(name, data, seed, cache_dir)
+        _copy(shared / own.name, own)
+        extractor = cached(name, data, seed, cache_dir, make)
+        _copy(own, shared / own.name)
+        return extractor
+
+    return found
+
+
+def _copy(one: Path, other: Path) -> None:
+    """Whole or not at all, where there is one and not the other."""
+    if one.exists() and not other.exists():
+        other.parent.mkdir(parents=True, exist_ok=True)
+        part = other.with_suffix(f".{os.getpid()}")
+        part.write_bytes(one.read_bytes())
+        part.replace(other)
 
 
 def _kept(name: str) -> Path:

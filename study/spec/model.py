@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import product
 from typing import Any
 
@@ -27,7 +27,8 @@ class Arm:
 
     def full(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Every knob of the method: `values` over the arm's knobs over the defaults. A budget is its updates."""
-        return {knob: value for knob, value in vars(self.hparams(values)).items() if knob != "budget"}
+        hp = self.hparams(values)
+        return {f.name: getattr(hp, f.name) for f in fields(hp) if f.name != "budget"}
 
     def said(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The same, but for a budget: it stands in place of its updates, which depend on knobs that may vary."""

@@ -30,6 +30,13 @@ PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().
             and not line.startswith("#"))
 
 
+def test_set_up_knows_what_is_of_the_cluster_alone() -> None:
+    """`make setup` takes what stands before that line (sed's pattern is the comment's words)."""
+    before, line, after = (ROOT / "constraints.txt").read_text().partition("extra `cluster`")
+    assert line and line in (ROOT / "Makefile").read_text()
+    assert "torch==" in before and all(f"\n{name}==" in after for name in ("grpcio", "opencensus", "virtualenv"))
+
+
 def loaded(path: str) -> dict[str, Any]:
     return dict(yaml.safe_load((DEPLOY / path).read_text()))
 

@@ -8,7 +8,7 @@ from shutil import copy
 
 import pytest
 
-from tests.stores import share_features, template
+from tests.stores import template
 from tests.whole.promises.commands import Commands
 from tests.whole.promises.studies import data_in
 
@@ -20,7 +20,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data").mkdir()
     data_in(folder / "data")
     copy(template(), folder / "mlflow.db")
-    share_features(folder / "runs")
     return folder
 
 

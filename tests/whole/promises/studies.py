@@ -30,7 +30,7 @@ OWN = "promised:spread"  # a measure
 # generation.
 STARTS = {"tpe": 10, "gp": 10}
 COMMON = {"batch_size": 16, "width": 1, "mcmc_steps": 2}
-UPDATES = {None: 5, "successive_halving": 9}  # its rungs: 1, 3 and 9
+UPDATES = {None: 5, "successive_halving": 9}  # rungs 1 and 3, of both of which a row reports at 3, and 9
 BUDGET = 1000.0  # particle gradients: some updates of any row
 WORDS: dict[str, list[Tree]] = {  # of a method: what its knobs may say, one after the other
     "kl": [{"chain": "persistent", "particles": 128, "refresh": 0.1, "negatives_drift": 1, "data_noise": 0.1,
