@@ -92,6 +92,11 @@ def _few_daemons(verbose: bool) -> AbstractContextManager[None]:
         before, no_monitor=True, include_log_monitor=verbose))
 
 
+def _no_dashboard() -> AbstractContextManager[None]:
+    """Not even the process of one that is off, which counts usage, and for which the start waits a second."""
+    return _replaced("ray._private.services", "start_api_server", lambda before: lambda *given, **options: ("", None))
+
+
 @contextmanager
 def _replaced(module: str, name: str, change: Callable[[Any], Any]) -> Iterator[None]:
     """In the block a function of Ray that no option reaches is another one."""
@@ -142,7 +147,7 @@ def _start(cpus: int, verbose: bool, level: int, modules: Sequence[str] = ()) ->
 
     folder = _temporary()
     try:
-        with _own_group(), _few_daemons(verbose):
+        with _own_group(), _few_daemons(verbose), _no_dashboard():
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
                      configure_logging=True, logging_level=level, log_to_driver=verbose, job_config=_job(ROOT),
                      _temp_dir=folder, runtime_env={"py_modules": [*modules]} if modules else None)

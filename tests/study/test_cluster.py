@@ -129,7 +129,7 @@ def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeyp
                            shutdown=lambda: told.append("shutdown"))
     monkeypatch.setitem(sys.modules, "ray", fake)
     monkeypatch.setitem(sys.modules, "ray.job_config", SimpleNamespace(JobConfig=SimpleNamespace))
-    services = SimpleNamespace(ConsolePopen=print)
+    services = SimpleNamespace(ConsolePopen=print, start_api_server=print)
     monkeypatch.setitem(sys.modules, "ray._private.services", services)
     monkeypatch.setitem(sys.modules, "ray._private.parameter", SimpleNamespace(RayParams=print))
     monkeypatch.setitem(sys.modules, "ray._private.worker", SimpleNamespace(print_to_stdstream=print))
@@ -140,6 +140,7 @@ def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeyp
         assert os.environ["DO_NOT_TRACK"] == "mine"
         os.kill(os.getpid(), signal.SIGTERM)
     assert told == ["token", "init in group {'process_group': 0}", "shutdown"] and services.ConsolePopen is print
+    assert services.start_api_server is print
 
 
 @pytest.mark.parametrize(("given", "temporary", "folder"), [
