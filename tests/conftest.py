@@ -8,7 +8,7 @@ import pytest
 
 pytest.register_assert_rewrite("models.testing", "tests.whole.promises.launched", "tests.whole.promises.holds")
 os.environ.update(OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true",
-                  RAY_USAGE_STATS_ENABLED="0")
+                  RAY_USAGE_STATS_ENABLED="0", POT_BACKEND_DISABLE_JAX="1")  # POT imports what it has no need of
 # In a shell's background job and under nohup, as CI may be, these are ignored; tests of an interrupt, and the launches
 # that they start, expect them.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 REDUCTION = 3  # successive halving keeps the better third at each rung
+STARTUP = 10  # trials at random before a sampler that models them chooses
 
 
 def sampler_arguments(name: str) -> Mapping[str, Any]:
     """What the sampler is made with, beside its seed: stated, since Optuna's defaults change between releases."""
     if ":" in name:
         return {}
-    return {"tpe": {"n_startup_trials": 10, "n_ei_candidates": 24, "multivariate": True, "constant_liar": True},
-            "random": {}, "gp": {"n_startup_trials": 10, "deterministic_objective": False},
+    return {"tpe": {"n_startup_trials": STARTUP, "n_ei_candidates": 24, "multivariate": True, "constant_liar": True},
+            "random": {}, "gp": {"n_startup_trials": STARTUP, "deterministic_objective": False},
             "nsga2": {"population_size": 20}}[name]
 
 

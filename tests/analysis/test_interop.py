@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
 from analysis import report
+from analysis.page import canvas
 from analysis.read import export
 from analysis.read.address import ReportError
 from analysis.read.load import load, read
@@ -74,11 +75,12 @@ def test_studies_of_other_data_are_refused(uri, tmp_path):
         pooled([one, other])
 
 
-def test_one_page_of_two_studies_whose_names_stay_text(uri, tmp_path):
+def test_one_page_of_two_studies_whose_names_stay_text(uri, tmp_path, monkeypatch):
+    monkeypatch.setattr(canvas, "_save_png", lambda *of: None)
     assert report.main(["--study", "other", "--study", HOSTILE, "--tracking-uri", uri, "--out", str(tmp_path)]) == 0
     text = (tmp_path / "index.html").read_text()
     said = unescape(text)
-    assert f"other + {HOSTILE}" in said and list((tmp_path / "figures").glob("samples_*.png"))
+    assert f"other + {HOSTILE}" in said and list((tmp_path / "figures").glob("samples_*.svg"))
     assert f"report.py --study other --study '{HOSTILE}' --tracking-uri {uri} --out {tmp_path}" in said
     assert text.count("python -m study.launch") == 2 and f"<dt>{HOSTILE}: hardware of the launch</dt>" in said
     assert not re.search(r"<img\b", text) and text.count("<script") == 1  # the page's own
@@ -189,9 +191,9 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(uri, tmp_path):
 
 @pytest.mark.slow
 def test_frames_of_many_replicates_are_read_in_linear_time(tmp_path):
-    """1,600 replicates of 50 records take at most 3 times as long as 800, and little at all once they are cached."""
+    """800 replicates of 50 records take at most 3 times as long as 400, and little at all once they are cached."""
     took = {}
-    for trials in (100, 200):
+    for trials in (50, 100):
         uri = f"sqlite:///{copy(template(), tmp_path / f'{trials}.db')}"
         assert large_study.write(uri, tmp_path / str(trials), trials) == 8 * trials
         read(Store(uri), "large", _folder(tmp_path / f"c{trials}"))
@@ -204,7 +206,7 @@ def test_frames_of_many_replicates_are_read_in_linear_time(tmp_path):
         took[trials] = min(rounds)
         assert len(study.finals) == 8 * trials and len(study.curves) == 400 * trials
         assert np.isfinite(cells["rate"]).all()
-    assert took[200] < 3 * took[100] + 0.5 and took[200] < 10
+    assert took[100] < 3 * took[50] + 0.2 and took[100] < 5, took
 
 
 def _folder(path: Path) -> Path:

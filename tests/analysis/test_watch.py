@@ -17,6 +17,7 @@ import analysis.page.page
 import analysis.read.load
 import analysis.read.store
 from analysis import report
+from analysis.page import canvas
 from analysis.read.address import PassingError, ReportError
 from analysis.read.records import finals_of
 from analysis.read.study import Study
@@ -108,6 +109,7 @@ def test_finals_keep_the_primary_before_the_first_survivor(verdicts):
 @pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # of a chart with one row
 def test_pages_of_nothing_finished_of_the_diverged_alone_and_of_one_survivor_in_bold(
         own_uri, tmp_path, monkeypatch):
+    monkeypatch.setattr(canvas, "_save_png", lambda *of: None)
     MlflowClient(tracking_uri=own_uri).create_experiment("early", artifact_location=(tmp_path / "a").as_uri())
     writer = toy.Writer(own_uri, "early", dict(zip(toy.ARMS, toy.ARMS, strict=True)), Storage(str(tmp_path), "early"))
     writer.launch()

@@ -61,8 +61,8 @@ def stored(folder: Path) -> Holdings:
     return held
 
 
-def holdings(folder: Path, uri: str, study: str = EXPERIMENT) -> Holdings:
-    """What the storage and the MLflow store hold of the study."""
+def holdings(folder: Path, uri: str, study: str = EXPERIMENT, curves: bool = True) -> Holdings:
+    """What the storage and the MLflow store hold of the study; curves: those of replicates, a question each."""
     from mlflow import MlflowClient
 
     held = stored(folder)
@@ -72,12 +72,11 @@ def holdings(folder: Path, uri: str, study: str = EXPERIMENT) -> Holdings:
     for run in client.search_runs([experiment.experiment_id], max_results=5000):
         tags = {name: run.data.tags.get(name, "") for name in TAGS}
         names = [name for name in run.data.metrics if name.removeprefix("spent_") not in TIMES]
+        found = {name: [(0, run.data.metrics[name])] for name in names}  # an aggregate is what it is now
         if run.data.tags["kind"] == "replicate":
-            curves = {name: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, name))
-                      for name in names}
-        else:  # an aggregate is what it is now
-            curves = {name: [(0, run.data.metrics[name])] for name in names}
-        shown = Shown(run.info.status, tags, curves)
+            found = {name: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, name))
+                     for name in names if curves}
+        shown = Shown(run.info.status, tags, found)
         kind, config_hash = run.data.tags["kind"], run.data.tags.get("config_hash", "")
         if kind == "launch":
             held.launches.append(run.info.status)

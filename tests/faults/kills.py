@@ -14,8 +14,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from tests.study.launching import done, launch
 SEED = 3
 IN_A_ROW = 3  # kills of one study, in every fourth study
 TOO_LATE = "after its end"  # the launch was quicker than the undisturbed one: this moment counts as no kill
+OnLine = Callable[[int, str, int], None]
 HEADER = ("moment", "where it hit", "done", "begun", "resumed", "run twice", "lost", "doubled", "relaunch s", "result")
 
 
@@ -101,16 +103,20 @@ def undisturbed() -> tuple[Holdings, float]:
     return held_here(), seconds
 
 
-def disturbed(kills: Sequence[Moment], calm: Holdings) -> Outcome:
-    """The study in an empty working directory, killed at each moment of one launch after the other, then finished."""
+def disturbed(kills: Sequence[Moment], calm: Holdings, on_line: OnLine = lambda launch, line, pid: None,
+              environment: Mapping[str, str] = environment(), last: Sequence[str] = ()) -> Outcome:
+    """The study in an empty working directory, killed at each moment of one launch after the other, then finished.
+
+    on_line(launch, line, pid) may interfere more. last: further words of the last launch.
+    """
     Path("tiny.yaml").write_text(SPEC)
     outcome = Outcome([], [])
-    for moment in kills:
-        hit, lines = killed(moment)
+    for k, moment in enumerate(kills):
+        hit, lines = killed(moment, partial(on_line, k), environment)
         outcome.hits.append(hit)
         outcome.lines += lines
     begun = time.monotonic()
-    outcome.code, lines = launch(module=LAUNCHER, environment=environment())
+    outcome.code, lines = launch(*last, module=LAUNCHER, environment=environment, on_line=partial(on_line, len(kills)))
     outcome.seconds = time.monotonic() - begun
     outcome.lines += lines
     if outcome.code:
@@ -126,13 +132,15 @@ def disturbed(kills: Sequence[Moment], calm: Holdings) -> Outcome:
     return outcome
 
 
-def killed(moment: Moment) -> tuple[Hit, list[str]]:
+def killed(moment: Moment, on_line: Callable[[str, int], None],
+           environment: Mapping[str, str]) -> tuple[Hit, list[str]]:
     """One launch that is killed; what it left at that moment, and what it had printed."""
-    def on_line(line: str, pid: int) -> None:
+    def kill(line: str, pid: int) -> None:
+        on_line(line, pid)
         if moment.line is not None and line.startswith(f"[{moment.line}/"):
             os.kill(pid, signal.SIGKILL)
 
-    code, lines = launch(module=LAUNCHER, environment=environment(), on_line=on_line, kill_after=moment.seconds)
+    code, lines = launch(module=LAUNCHER, environment=environment, on_line=kill, kill_after=moment.seconds)
     folder = Path.cwd()
     stamps = {path: path.stat().st_mtime_ns for path in done(folder)}
     open_units = [path.parent for path in folder.glob("runs/tiny/*/*/config.json")

@@ -32,7 +32,7 @@ search:
   space:
     step_size: {log: [0.02, 0.5]}
 confirm: {top: 1, replicates: 2}
-evaluation: {points: 6, samples: 64, long_run: 2}
+evaluation: {points: 2, samples: 64, long_run: 2}
 """
 WAITS = "confirm kl: waits for what was lost; the same command tries that once more, then confirms the best"
 

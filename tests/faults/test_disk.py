@@ -14,11 +14,14 @@ from pathlib import Path
 import pytest
 
 from study.launch import main
+from study.show.tracking import upload_queue
 from study.store.units import StorageError, Store
 from tests.faults import in_process
 from tests.faults.holdings import Holdings, differences
 from tests.faults.tiny import LAUNCHER, SPEC, environment, held_here
+from tests.stores import template
 from tests.study.launching import done, launch
+from tests.study.test_launch_whole import without_ray
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
@@ -66,7 +69,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Holdings:
     return held
 
 
-def test_full_storage(folder: Path, undisturbed: Holdings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_storage(folder: Path, undisturbed: Holdings, capsys: pytest.CaptureFixture[str],
+                      monkeypatch: pytest.MonkeyPatch) -> None:
     def full(line: str, pid: int) -> None:
         if line.startswith("[2/"):
             fill(folder / "runs")
@@ -85,26 +89,32 @@ def test_full_storage(folder: Path, undisturbed: Holdings, capsys: pytest.Captur
         assert said.count("\n") == 1 and "No space left on device" in said
 
         (folder / "runs/filler").unlink()
-        code, lines = launch(*SEARCHED, module=LAUNCHER, environment=environment())
-        assert code == 0, "\n".join(lines)
+        without_ray(folder, monkeypatch)
+        in_process.restart(monkeypatch, in_process.Round())
+        assert main(["--space", "tiny.yaml", *SEARCHED]) == 0
         assert {path: path.stat().st_mtime_ns for path in first} == first
         assert not list((folder / "runs").glob("**/*.tmp"))
         assert differences(undisturbed, held_here()) == []
 
 
-def test_full_tracking_store(folder: Path, undisturbed: Holdings) -> None:
+def test_full_tracking_store(folder: Path, undisturbed: Holdings, capsys: pytest.CaptureFixture[str],
+                             monkeypatch: pytest.MonkeyPatch) -> None:
     words = (*SEARCHED, "--tracking-uri", f"sqlite:///{folder}/mlflow/mlflow.db")
 
-    def full(line: str, pid: int) -> None:
-        if line.startswith("[2/"):
+    def full(finished: int) -> None:
+        if finished == 2 and not (folder / "mlflow/filler").exists():
             fill(folder / "mlflow")
 
+    without_ray(folder, monkeypatch)
+    in_process.restart(monkeypatch, in_process.Round(on_advance=full))
+    monkeypatch.setattr(upload_queue, "PATIENCE", 5.0)
     with small_disk(folder / "mlflow", 8):
-        code, lines = launch(*words, module=LAUNCHER, environment=environment(), on_line=full)
-        said = "\n".join(lines)
-        assert code == 0 and "Traceback" not in said, said
+        shutil.copy(template(), folder / "mlflow/mlflow.db")
+        assert main(["--space", "tiny.yaml", *words]) == 0
+        said = "\n".join(capsys.readouterr())
+        assert "Traceback" not in said, said
         for sentence in ("training goes on", "units are not shown in MLflow; the same command adds them"):
-            assert any(sentence in line for line in lines), said
+            assert sentence in said, said
         first = {path: path.stat().st_mtime_ns for path in done(folder)}
         assert len(first) == UNITS
 

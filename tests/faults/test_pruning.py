@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from study.schema.unit import Unit
 from tests.faults.holdings import Holdings, differences, faults
 from tests.faults.in_process import Round, restart, undisturbed
 from tests.faults.tiny import LAUNCHER, environment, held_here
-from tests.study.launching import done
+from tests.study.launching import done, processes, workers
 from tests.study.launching import launch as launch_with_ray
 from tests.study.test_launch_whole import Launch
 
@@ -127,20 +128,24 @@ def test_what_both_versions_of_a_study_prune_belongs_to_the_one_that_is_launched
 
 
 def test_killed_with_ray_no_trial_runs_on_and_none_is_asked_twice(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    Path("tiny.yaml").write_text(SPEC)
+        study: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orphans: list[int] = []
 
     def interfere(line: str, pid: int) -> None:
         if line.startswith("[4/"):
+            orphans.extend(workers(pid))
             os.kill(pid, signal.SIGKILL)
 
     code, lines = launch_with_ray(module=LAUNCHER, environment=environment(), on_line=interfere)
     assert code == -signal.SIGKILL, "\n".join(lines)
+    end = time.monotonic() + 60
+    while processes().keys() & orphans:  # they end with the driver; meanwhile they may finish what they are at
+        assert time.monotonic() < end
+        time.sleep(0.1)
     stamps = {path: path.stat().st_mtime_ns for path in done(tmp_path)}
-    code, lines = launch_with_ray(module=LAUNCHER, environment=environment())
-    assert code == 0 and not any("Traceback" in line for line in lines), "\n".join(lines)
+    restart(monkeypatch, Round())
+    code, lines, errors = study()
+    assert (code, errors) == (0, []), "\n".join(lines)
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     held = held_here()
     assert check(held).total() == 2 * TRIALS == len(held.units)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.faults.holdings import Holdings, differences, holdings
+from tests.faults.holdings import Holdings, differences, holdings, stored
 from tests.faults.in_process import Round, restart
-from tests.faults.tiny import LAUNCHER, environment
-from tests.study.launching import done
-from tests.study.launching import launch as ray_launch
 from tests.study.test_launch_whole import Launch
 
 pytestmark = [pytest.mark.slow,
@@ -32,32 +30,35 @@ search:
 confirm: {top: 2, replicates: 2}
 evaluation: {points: 6, samples: 64, long_run: 2}
 """
-STOP = (4, 5)  # units that have ended, advances of the next
+STOP, KILL = (4, 5), (3, 3)  # units that have ended, advances of the next
 
 
 def test_wherever_it_stops_it_ends_as_the_undisturbed_one(launch: Launch, monkeypatch: pytest.MonkeyPatch,
                                                           tmp_path: Path) -> None:
-    """Interrupted in this process; and killed (SIGKILL) on Ray, a unit at a time."""
+    """Interrupted; and continued from what there was in the middle of a unit, which is what SIGKILL leaves."""
     Path("tiny.yaml").write_text(SPEC)
 
-    def ends(name: str, stop: tuple[int, int] | None = None) -> Holdings:
-        for one, code in ([] if stop is None else [(Round(stop), 130)]) + [(Round(), 0)]:
+    def ends(name: str, *rounds: tuple[Round, int], database: str = "") -> Holdings:
+        for one, code in (*rounds, (Round(), 0)):
             restart(monkeypatch, one)
-            assert launch("--storage", name, database=f"{name}.db")[0] == code
-        return holdings(Path(name) / "tiny", f"sqlite:///{tmp_path}/{name}.db")
+            assert launch("--storage", name, database=database or f"{name}.db")[0] == code
+        return holdings(Path(name) / "tiny", f"sqlite:///{tmp_path}/{database or f'{name}.db'}")
 
-    def kill(line: str, pid: int) -> None:
-        if line.startswith("[3/"):
-            os.kill(pid, signal.SIGKILL)
+    def leave(finished: int) -> None:
+        if finished >= KILL[0] and whole.advances == KILL[1] and not Path("left").exists():
+            shutil.copytree("calm", "left")
+            with closing(sqlite3.connect("calm.db")) as one, closing(sqlite3.connect("killed.db")) as other:
+                one.backup(other)
 
-    calm = ends("calm")
+    whole = Round(on_advance=leave)
+    calm = ends("calm", (whole, 0))
     told = [entry for journal in calm.journals.values() for entry in journal]
     assert len(told) == 8 and all(len(entry["values"]) == 2 for entry in told)
     assert [phase for phase, _ in calm.phases.values()].count("confirm") == 4
-    assert differences(calm, ends("stopped", STOP)) == []
-    words = ("--max-concurrent", "1", "--tracking-uri", f"sqlite:///{tmp_path}/runs.db")
-    code, _ = ray_launch(*words, on_line=kill, module=LAUNCHER, environment=environment())
-    assert code == -signal.SIGKILL and 3 <= len(done(Path())) < 8 + 4
-    code, lines = ray_launch(*words, module=LAUNCHER, environment=environment())
-    assert code == 0, "\n".join(lines)
-    assert differences(calm, holdings(Path("runs/tiny"), f"sqlite:///{tmp_path}/runs.db")) == []
+    assert differences(calm, ends("stopped", (Round(STOP), 130))) == []
+    shutil.rmtree("calm")
+    Path("left").rename("calm")
+    assert stored(Path("calm/tiny")).units.keys() < calm.units.keys()
+    assert list(Path("calm/tiny").glob("*/*/checkpoint-*"))
+    killed = ends("calm", database="killed.db")
+    assert differences(calm, killed) == [] and sorted(killed.launches) == ["FINISHED", "KILLED"]

@@ -88,8 +88,9 @@ def chains(d: dict[str, Any]) -> dict[str, Any]:
     def log_density(x: Any) -> Any:
         return -energy(conv_score, f, x, sigma) / tau
 
-    move = jax.jit(blackjax.mcmc.diffusions.overdamped_langevin(jax.value_and_grad(log_density)))
-    state = blackjax.mcmc.diffusions.DiffusionState(d["x"], *jax.value_and_grad(log_density)(d["x"]))
+    slope = jax.jit(jax.value_and_grad(log_density))
+    move = jax.jit(blackjax.mcmc.diffusions.overdamped_langevin(slope))
+    state = blackjax.mcmc.diffusions.DiffusionState(d["x"], *slope(d["x"]))
     noises, path = [], []
     for key in jax.random.split(jax.random.key(0), 5):
         noises.append(generate_gaussian_noise(key, d["x"]))
@@ -111,7 +112,7 @@ def chains(d: dict[str, Any]) -> dict[str, Any]:
 def gradients(d: dict[str, Any]) -> dict[str, Any]:
     conv, f, g = (parts_of(d, name) for name in ("conv", "f", "g"))
     sigma, beta = float(d["sigma"]), float(d["c"]) * float(d["delta"]) ** 2 / 2
-    found = {"score": conv_score(conv, d["x"]),
+    found = {"score": jax.jit(conv_score)(conv, d["x"]),
              "slope": jax.jit(jax.grad(lambda x: energy(conv_score, conv, x, sigma)))(d["x"])}
     for name, both in (("synthesis", False), ("both", True)):
         loss = jax.jit(jax.value_and_grad(lambda p, both=both: jko_loss(
@@ -120,8 +121,8 @@ def gradients(d: dict[str, Any]) -> dict[str, Any]:
         found |= named(name, by)
     found["hidden.loss"], by = jax.jit(jax.value_and_grad(lambda p: hidden_loss(p, g, d["z"], d["plane"], beta)))(f)
     found |= named("hidden", by)
-    found |= named("e11", jax.grad(lambda p: -jnp.mean(mlp_score(f, mlp(p, d["z"]))))(g))
-    found |= named("e10", jax.grad(lambda p: squares(d["plane"] - mlp(p, d["z"])))(g))
+    found |= named("e11", jax.jit(jax.grad(lambda p: -jnp.mean(mlp_score(f, mlp(p, d["z"])))))(g))
+    found |= named("e10", jax.jit(jax.grad(lambda p: squares(d["plane"] - mlp(p, d["z"]))))(g))
     return found
 
 
@@ -130,15 +131,21 @@ def updates(d: dict[str, Any]) -> dict[str, Any]:
     parts, sigma, beta = parts_of(d, "start"), float(d["sigma"]), float(d["c"]) * float(d["delta"]) ** 2 / 2
     adam = optax.adam(float(d["lr"]), b1=float(d["beta1"]), b2=float(d["beta2"]))
     state = adam.init(parts)
-    slope = jax.jit(jax.grad(lambda p, x, x_data: jko_loss(mlp_score, p, x, x_data, sigma, beta)))
+
+    @jax.jit
+    def update(parts: Parts, state: Any, x: Any, x_data: Any) -> tuple[Parts, Any]:
+        slope = jax.grad(lambda p: jko_loss(mlp_score, p, x, x_data, sigma, beta))
+        change, state = adam.update(slope(parts), state)
+        return optax.apply_updates(parts, change), state
+
     for x, x_data in zip(d["made"], d["seen"], strict=True):
-        change, state = adam.update(slope(parts, x, x_data), state)
-        parts = optax.apply_updates(parts, change)
+        parts, state = update(parts, state, x, x_data)
     return named("end", parts)
 
 
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_disable_most_optimizations", True)  # compiling takes longer than what is compiled
     given = {name: jnp.asarray(array) for name, array in np.load(sys.argv[1]).items()}
     made = chains(given) | gradients(given) | updates(given)
     np.savez(sys.argv[2], **{name: np.asarray(array) for name, array in made.items()})

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 
-def peak_bytes(method: str, shape: tuple[int, ...], replicates: int, samples: int = 0, **knobs: Any) -> int:
-    """The peak of two updates and of drawing `samples`, above what a process holds that has torch, data and a small
+def peak_bytes(method: str, shape: tuple[int, ...], replicates: int, samples: int = 0, updates: int = 2,
+               **knobs: Any) -> int:
+    """The peak of updates and of drawing `samples`, above what a process holds that has torch, data and a small
     update behind it."""
     with ProcessPoolExecutor(1, _processes()) as one:
-        return one.submit(_measure, method, shape, replicates, samples, knobs).result()
+        return one.submit(_measure, method, shape, replicates, samples, updates, knobs).result()
 
 
 @cache
@@ -31,7 +32,8 @@ def _status(key: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
-def _measure(method: str, shape: tuple[int, ...], replicates: int, samples: int, knobs: dict[str, Any]) -> int:
+def _measure(method: str, shape: tuple[int, ...], replicates: int, samples: int, updates: int,
+             knobs: dict[str, Any]) -> int:
     import torch
 
     from models.methods.method import build
@@ -47,7 +49,7 @@ def _measure(method: str, shape: tuple[int, ...], replicates: int, samples: int,
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
     one = build(method, on, **knobs)
     state = init_state(one, on, seeds)
-    for _ in range(2):
+    for _ in range(updates):
         state, _ = train_step(one, on, state)
     if samples:
         sample(one, state, samples)

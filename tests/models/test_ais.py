@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from models.data.densities import density
 from models.data.load import load
-from models.measures import ais
+from models.measures import ais, features
 from models.measures.evaluation import Evaluator
+from models.measures.feature_training import Contrast
 from models.measures.quality import grid_kl
 from models.noise import Noise, generators_for
 from models.testing import tiny
@@ -164,7 +166,9 @@ def test_likelihoods_are_nats_a_dimension_with_the_optimistic_one_below() -> Non
 
 
 @pytest.mark.parametrize(("name", "has"), [("kl", True), ("hidden", False)])
-def test_the_evaluation_bounds_the_likelihood_of_a_trained_digits_model(name: str, has: bool) -> None:
+def test_the_evaluation_bounds_the_likelihood_of_a_trained_digits_model(
+        name: str, has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "Contrast", partial(Contrast, least_updates=2, most_updates=2))
     on = dataclasses.replace(load("digits"), labels=None, labels_search=None)  # no classifier to train
     method = tiny.method(name, on, particles=64, updates=5, batch_size=32, temperature=0.5)
     state = init_state(method, on, [0, 1])

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("method", ["jko", "ggcn"])
 def test_pieces_of_a_batch_take_a_part_of_its_memory(method: str) -> None:
-    whole, pieces = (peak_bytes(method, (3, 32, 32), 2, width=16, mcmc_steps=2, micro_batch=size)
+    whole, pieces = (peak_bytes(method, (3, 32, 32), 2, updates=1, width=16, mcmc_steps=2, micro_batch=size)
                      for size in (None, 8))
     assert whole > 80 * 2**20 and pieces < 0.5 * whole, (whole, pieces)
 
@@ -27,7 +27,7 @@ KERNELS = 64 * 2**20  # bytes that those of a small network use for themselves, 
 @pytest.mark.parametrize(("method", "shape", "replicates", "knobs"), [
     ("kl", (3, 32, 32), 3, {"width": 32}), ("jko", (3, 32, 32), 1, {"width": 32, "penalty_on": "both"}),
     ("kl", (1, 32, 32), 2, {"network": "resnet", "width": 32, "spectral_norm": True, "micro_batch": 32}),
-    ("ggcn", (3, 64, 64), 1, {"width": 16, "anchor": 1.0, "bank": 256})])
+    ("ggcn", (3, 64, 64), 1, {"width": 16, "anchor": 1.0, "bank": 256, "batch_size": 32})])
 def test_the_planned_bytes_are_those_of_an_update(method: str, shape: tuple[int, ...], replicates: int,
                                                   knobs: dict[str, Any]) -> None:
     """Peaks that were measured lie between the count and half as much again, beside what kernels use."""

@@ -5,7 +5,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from ot import emd2
 from scipy import linalg, stats
 
 from models.data.densities import Density, density
@@ -203,6 +202,8 @@ def test_copies_are_found_alone_and_among_noise(rng):
 
 
 def test_w2_is_the_best_of_all_matchings_and_what_an_independent_solver_finds(rng):
+    from ot import emd2
+
     x, y = correlated(rng, 6, 2), correlated(rng, 6, 2, 1.0)
     best = min(np.mean(np.sum((x - y[list(order)]) ** 2, 1)) for order in permutations(range(6)))
     assert quality.w2(x, y) == pytest.approx(math.sqrt(best), rel=1e-12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 
 from models.data.data import Data
 from models.data.load import load
-from models.measures import quality
+from models.measures import features, quality
+from models.measures.feature_training import Contrast
 from models.measures.sample_metrics import SampleMetrics
 from models.measures.table import MEASURES, Measure, MeasureError
 from models.measures.table_page import page
@@ -64,7 +66,8 @@ def test_a_split_is_measured_with_its_own_distances() -> None:
     assert set(search) == {"energy_distance_64", "mmd_64", "w2_64", "variance_ratio_64", "modes_64", "near_mode_64"}
 
 
-def test_floors_are_of_all_measures_at_the_numbers_of_rows_that_an_evaluation_has(digits: Data) -> None:
+def test_floors_are_of_all_measures_at_the_numbers_of_rows_that_an_evaluation_has(
+        digits: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = SampleMetrics(digits, 160)
     floors = metrics.floors(6, np.random.default_rng(0))
     assert set(floors) == set(metrics.all(digits.confirm[:160]))
@@ -76,6 +79,7 @@ def test_floors_are_of_all_measures_at_the_numbers_of_rows_that_an_evaluation_ha
     assert floors["copies_pixels_160"].mean == pytest.approx(19 / 398, abs=0.03)  # no training image
     assert abs(floors["kid_ssl64_160"].mean) < 3 * floors["kid_ssl64_160"].sd
     assert floors["fdinf_ssl64_160"].mean < 0.3 * floors["fd_ssl64_160"].mean
+    monkeypatch.setattr(features, "Contrast", partial(Contrast, least_updates=2, most_updates=2))
     small = SampleMetrics(load("faces"), 256).floors(2, np.random.default_rng(0))
     assert {(f.n, f.m) for f in small.values()} == {(20, 20)}  # 40 held-out faces are all there are
 

@@ -73,11 +73,12 @@ class Nodes:
         self.started.append(name)
         if self.apart:
             self._wire(name)
-        where = ["--head", f"--port={self.port}", "--include-dashboard=false"] if name == "0" else [
+        where = ["--head", f"--port={self.port}", "--include-dashboard=false", "--no-monitor"] if name == "0" else [
             f"--address={self.address}"]
         done = self.popen(name, [str(python or self.python), "-m", "ray.scripts.scripts", "start", *where,
                                  f"--node-ip-address={self.host(name)}", f"--num-cpus={cpus}",
-                                 "--object-store-memory=100000000", f"--temp-dir={self.own(name)}/ray"], FAST_DEATH)
+                                 "--object-store-memory=100000000", "--include-log-monitor=false",
+                                 f"--temp-dir={self.own(name)}/ray"], FAST_DEATH)
         said = done.communicate(timeout=WAIT_SECONDS)[0]
         assert done.returncode == 0, said
 

@@ -6,16 +6,14 @@ import logging
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from study.interrupt import tell_of_interrupt, terminable
+from tests.study.test_launch_whole import Launch, launch  # noqa: F401
 
 
 def test_termination_is_an_interruption_and_only_inside() -> None:
@@ -130,13 +128,11 @@ def test_a_thread_that_is_not_the_main_one_changes_no_handler() -> None:
     assert seen == [signal.getsignal(signal.SIGTERM)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_launch_that_is_stopped_while_it_plans_says_how_to_continue(number: int, tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text("study: tiny\ndata: digits\nmethod: kl\ndesign: {replicates: 2}\n")
-    code = ("import os, signal, sys; import models.data.load as d; from study import launch\n"
-            f"d.load = lambda *a, **k: os.kill(os.getpid(), {int(number)})\n"
-            "sys.exit(launch.main(['--space', 'tiny.yaml']))")
-    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert found.returncode == 130
-    assert re.fullmatch(r"interrupted; to continue: \S+ -m study\.launch --space tiny\.yaml\n", found.stderr)
+def test_a_launch_that_is_stopped_while_it_plans_says_how_to_continue(
+        number: int, launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr("models.data.load.load", lambda *data, **more: os.kill(os.getpid(), number))
+    code, _, errors = launch()
+    assert code == 130
+    [line] = errors
+    assert re.fullmatch(r"interrupted; to continue: \S+ -m study\.launch --space tiny\.yaml --tracking-uri \S+", line)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
+import signal
 import socket
 import threading
 import time
@@ -14,9 +16,11 @@ from typing import Any
 
 import pytest
 
+from study.show import command
 from study.store.units import StorageError, Store
+from tests.study.launching import below
 from tests.study.launching import launch as run_launch
-from tests.study.test_launch_whole import Launch, launch  # noqa: F401  the fixtures
+from tests.study.test_launch_whole import Launch, launch, launches  # noqa: F401  the fixtures
 from tests.study.test_units import (  # noqa: F401  the contract, here with the fixture `store` below
     UNIT,
     finish,
@@ -29,6 +33,8 @@ from tests.study.test_units import (  # noqa: F401  the contract, here with the 
 )
 
 pytestmark = pytest.mark.slow
+
+USELESS = ("monitor.py", "dashboard.py", "ray::IDLE")  # processes of Ray
 
 
 class Server:
@@ -195,9 +201,23 @@ def test_a_store_that_goes_away_is_one_sentence(uri: str) -> None:
             ask()
 
 
-def test_with_ray_the_workers_reach_the_bucket(launch: Launch, uri: str) -> None:  # noqa: F811
-    """What they wrote there, this process reads."""
-    code, lines = run_launch("--storage", uri, "--max-concurrent", "1")
-    assert code == 0, "\n".join(lines)
-    assert len(list(Store(uri, "tiny").done_units())) == 4 and not Path("runs").exists()
-    assert "units of work: 4 finished, 0 left" in launch("--storage", uri)[1]
+def test_with_ray_the_workers_reach_the_bucket_until_it_is_terminated_in_order(
+        launch: Launch, uri: str) -> None:  # noqa: F811
+    """What they wrote there, this process reads, and goes on from."""
+    def terminate(line: str, pid: int) -> None:
+        if line.startswith("[1/"):  # by now the one worker trains: nothing that Ray started is of no use
+            assert not any(name in said for said in below(pid).values() for name in USELESS)
+            os.killpg(pid, signal.SIGTERM)  # as `timeout` and schedulers do: to Ray's processes, too, were they in it
+
+    words = ("--storage", uri, "--set", "train.updates=120")
+    code, lines = run_launch(*words, "--max-concurrent", "1", on_line=terminate)
+    assert code == 130, "\n".join(lines)
+    said = shlex.join(["--space", "tiny.yaml", *words, "--max-concurrent", "1"])
+    assert lines[-1] == f"interrupted; to continue: {command.python()} -m study.launch {said}"
+    assert sum(line.startswith("stopping; ") for line in lines) == 1
+    finished = len(list(Store(uri, "tiny").done_units()))
+    assert 1 <= finished < 4 and not Path("runs").exists()
+    _, lines, errors = launch(*words)
+    assert not errors and sum(line.startswith("[") for line in lines) == 4 - finished
+    assert any(line.startswith("units of work: 4 finished, 0 lost; ") for line in lines), "\n".join(lines)
+    assert sorted(launches()) == ["FINISHED", "KILLED"]

@@ -1,4 +1,5 @@
-"""Rounds of a real Ray that says it has a GPU: what it places at once where units take a part of it. No GPU is used."""
+"""Rounds of a real Ray that says it has a GPU: what it places at once where units take a part of it. No GPU is used,
+and nothing is trained."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,30 @@ import pytest
 
 from study import cluster
 from study.cluster import capacity
-from study.run.rounds import run_round
+from study.run import rounds
 from study.run.sources import Fixed
 from study.schema.unit import Unit
 from study.store.units import Store
-from tests.study.test_unit_run import unit
+from tests.configurations import unit
 
 pytestmark = pytest.mark.slow
 
 CPUS, MORE = 3, 2
+PATIENCE = 120.0  # seconds in which as many units begin as fit
 PARTS = {0.5: 2, 0.2: 3}  # of a GPU that a unit takes -> units at once: the second has no more CPUs
+
+
+class Waits(rounds.Worker):
+    """A unit that ends once as many as it is told have begun, in place of one that trains."""
+
+    def step(self) -> dict[str, Any]:
+        options, end = self._job["options"], time.monotonic() + PATIENCE
+        begun = Path(options["folder"])
+        (begun / str(self._job["unit"]["seeds"][0])).touch()
+        while len(list(begun.iterdir())) < options["at_once"] and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(0.5)  # in which one too many would begin
+        return {"status": "finished", "done": True}
 
 
 class Watcher:
@@ -50,19 +66,21 @@ class Watcher:
 def play(folder: str, gpu: float, at_once: int) -> dict[str, Any]:
     """A round of more units than fit."""
     resources = capacity.resources_per_unit(1, gpu)
-    store, watcher = Store(folder, "tiny"), Watcher()
-    store.write("spec.json", b"{}")
-    units = [unit((seed, seed + 1), updates=60) for seed in range(0, 2 * (at_once + MORE), 2)]
-    is_over = run_round(Fixed(units), watcher, store, options=lambda unit: {"device": "cpu"}, resources=resources,
-                        room=capacity.room("auto", resources, None, lambda line: None))
+    store, watcher, begun = Store(folder, "tiny"), Watcher(), Path(folder, "begun")
+    begun.mkdir(parents=True)
+    units = [unit((seed,)) for seed in range(at_once + MORE)]
+    is_over = rounds.run_round(Fixed(units), watcher, store, resources=resources,
+                               options=lambda unit: {"folder": str(begun), "at_once": at_once},
+                               room=capacity.room("auto", resources, None, lambda line: None))
     return {"resources": resources, "fit": capacity.concurrency(resources), "over": is_over, "most": watcher.most,
-            "told": watcher.told, "done": sum(store.done(one) is not None for one in units)}
+            "told": watcher.told}
 
 
 def start() -> None:
     """One GPU and some CPUs."""
     import ray
 
+    rounds.Worker = Waits  # type: ignore[misc]
     capacity._workers_use_gpus = lambda gpu: True  # torch here is a build for the CPU
     ray.init(address="local", num_cpus=CPUS, num_gpus=1, include_dashboard=False, log_to_driver=False,
              object_store_memory=cluster.OBJECT_STORE_BYTES)
@@ -77,7 +95,7 @@ def test_as_many_units_run_at_once_as_parts_of_the_gpu_or_cpus_there_are(tmp_pat
     assert done.returncode == 0, done.stderr
     assert [json.loads(line) for line in done.stdout.splitlines()[-len(PARTS):]] == [{
         "resources": {"cpu": 1, "gpu": gpu}, "fit": at_once, "over": True, "most": at_once,
-        "told": ["finished"] * (at_once + MORE), "done": at_once + MORE} for gpu, at_once in PARTS.items()]
+        "told": ["finished"] * (at_once + MORE)} for gpu, at_once in PARTS.items()]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whole launches with Ray: interrupted, continued; a killed worker; a unit that fails for good; too little memory."""
+"""Whole launches with Ray: interrupted, continued; a unit that fails for good; too little memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from study.launch import main
 from study.show import command
-from tests.study.launching import below, done, launch, workers
+from tests.faults.in_process import Round, restart
+from tests.study.launching import done, launch, workers
+from tests.study.test_launch_whole import without_ray
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
@@ -64,18 +67,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def interrupt(line: str, pid: int) -> None:
+    if line.startswith("[1/"):
+        assert b"OMP_NUM_THREADS=1\0" in Path(f"/proc/{workers(pid)[0]}/environ").read_bytes()
     if line.startswith("[3/"):
         os.killpg(pid, signal.SIGINT)
 
 
-def kill_a_worker(line: str, pid: int) -> None:
-    if line.startswith("[1/"):
-        assert b"OMP_NUM_THREADS=1\0" in Path(f"/proc/{workers(pid)[0]}/environ").read_bytes()
-        os.kill(workers(pid)[0], signal.SIGKILL)
-
-
-def test_a_study_to_which_one_thing_after_the_other_happens_is_finished_in_the_end(folder: Path) -> None:
-    """Ctrl-C; a killed worker, and a unit that always fails; then too little memory for that one."""
+def test_a_study_to_which_one_thing_after_the_other_happens_is_finished_in_the_end(
+        folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C; a unit that always fails; then too little memory for that one."""
     bad = folder_of_the_last_design_unit(folder)
     bad.parent.mkdir(parents=True)
     bad.write_text("a file where the unit's directory belongs")
@@ -86,10 +86,8 @@ def test_a_study_to_which_one_thing_after_the_other_happens_is_finished_in_the_e
     first = {path: path.stat().st_mtime_ns for path in done(folder)}
     assert 3 <= len(first) < UNITS - 1
 
-    code, lines = launch(on_line=kill_a_worker)
+    code, lines = launch("--max-concurrent", "1")
     assert code == 1, "\n".join(lines)
-    assert any("it goes on in a new worker" in line for line in lines)
-    assert not any("(raylet)" in line for line in lines)
     lost = [line for line in lines if line.startswith("lost: design ")]
     assert lost and all(bad.name in line for line in lost)
     assert len(done(folder)) == UNITS - 1
@@ -102,8 +100,10 @@ def test_a_study_to_which_one_thing_after_the_other_happens_is_finished_in_the_e
     assert len(lost) == 2, "it is told when it happens, and at the end"
     assert sorted(runs("trial").values()) == ["FAILED", *["FINISHED"] * (UNITS - 1)]
 
-    code, lines = launch()
-    assert code == 0, "\n".join(lines)
+    without_ray(folder, monkeypatch)
+    restart(monkeypatch, Round())
+    assert main(["--space", "tiny.yaml"]) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("[") for line in lines) == 1, "all others were finished"
     assert lines[-3].startswith(f"{command.mlflow()} ui   # then open http://127.0.0.1:5000/#/experiments/1/runs?")
     assert lines[-2:] == [f"{command.report()} --study tiny", f"{command.module('study.sample')} --study tiny"]
@@ -123,20 +123,6 @@ def folder_of_the_last_design_unit(folder: Path) -> Path:
 
     configuration = design_configurations(load("tiny.yaml", []))[-1]
     return folder / "runs/tiny" / config_hash(configuration, load_data("moons").content_hash)
-
-
-def test_termination_stops_in_order_and_says_how_to_continue(folder: Path) -> None:
-    def terminate(line: str, pid: int) -> None:
-        if line.startswith("[1/"):  # by now the one worker trains: nothing that Ray started is of no use
-            assert not any(name in command for command in below(pid).values() for name in ("monitor.py", "ray::IDLE"))
-            os.killpg(pid, signal.SIGTERM)  # as `timeout` and schedulers do: to Ray's processes, too, were they in it
-
-    code, lines = launch("--set", "search=null", "--set", "confirm=null", "--max-concurrent", "1", on_line=terminate)
-    assert code == 130, "\n".join(lines)
-    assert lines[-1] == (f"interrupted; to continue: {command.python()} -m study.launch --space tiny.yaml "
-                         "--set search=null --set confirm=null --max-concurrent 1")
-    assert sum(line.startswith("stopping; ") for line in lines) == 1
-    assert 1 <= len(done(folder)) < 4 and list(runs("launch").values()) == ["KILLED"]
 
 
 def test_a_cluster_that_cannot_be_joined_is_refused(folder: Path) -> None:

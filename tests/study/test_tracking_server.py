@@ -17,7 +17,6 @@ import pytest
 from study.show.tracking import Tracking, TrackingError, upload_queue
 from study.store.units import Store
 from tests.study.faulty_proxy import Fault, Proxy
-from tests.study.launching import launch as launch_with_ray
 from tests.study.test_launch import SPEC
 from tests.study.test_launch_whole import Launch, launch  # noqa: F401  (fixtures)
 from tests.study.test_launch_whole import run_round as train_all
@@ -233,23 +232,6 @@ def test_postgresql_stopped_under_its_server_and_both_back_at_the_next_launch(
         assert (code, errors) == (0, []) and not any(line.startswith("[") for line in lines)
         assert_shown_once(server.url, study, Path("runs"))
         assert launches(server.url, study) == ["KILLED", "FINISHED"]
-
-
-def test_with_ray_a_black_hole_in_the_middle_leaves_no_trace(
-        server: Server, proxy: Proxy, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interfere(line: str, pid: int) -> None:
-        if line.startswith("[1/"):
-            proxy.fault = lambda path: "hole"
-        if line.startswith("[3/"):
-            proxy.fault = lambda path: 0
-
-    monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(SPEC.replace("study: tiny", f"study: {study}"))
-    code, lines = launch_with_ray("--tracking-uri", proxy.url, "--max-concurrent", "1", on_line=interfere,
-                                  environment={"MLFLOW_HTTP_REQUEST_TIMEOUT": "5"})
-    assert code == 0, "\n".join(lines)
-    assert_shown_once(server.url, study, tmp_path / "runs")
-    assert launches(server.url, study) == ["FINISHED"]
 
 
 def test_server_killed_and_started_again_before_the_end(

@@ -16,8 +16,11 @@ from pathlib import Path
 import click
 import pytest
 
+from models.measures import features
 from study import arguments, launch
+from study.plan import make
 from study.spec import load
+from tests.stores import trained_once
 from tests.whole.pages import PAGES, ROOT, commands, name, spans
 
 Words = list[str]
@@ -165,8 +168,10 @@ def test_no_command_hides_in_a_block_without_a_language() -> None:
 
 
 @pytest.mark.slow
-def test_every_study_that_a_command_names_can_be_planned() -> None:
+def test_every_study_that_a_command_names_can_be_planned(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is; that values of --set are right, the program has said above."""
+    monkeypatch.setattr(make, "FLOOR_DRAWS", 2)
+    monkeypatch.setattr(features, "_cached", trained_once(features._cached))
     text = " ".join(command for page in PAGES for command in those_of(page))
     files = sorted(set(re.findall(r"search_spaces/\w+\.yaml", text)))
     assert len(files) > 3

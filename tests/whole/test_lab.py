@@ -73,14 +73,3 @@ def test_the_page_and_its_tables_show_it(lab: Path) -> None:
     cells = pd.read_csv(out / "tables/design_cells.csv")
     assert cells["contrast_32"].notna().all()
     assert {"kl (blocks=1)", "kl (blocks=2)", "Centred (blocks=1)", "Centred (blocks=2)"} <= set(cells["arm"])
-
-
-def test_a_change_of_the_code_is_told_and_makes_another_version(lab: Path) -> None:
-    code = lab / "mylab/centred.py"
-    before = code.read_text()
-    look = "python -m study.launch --space lab.yaml --dry-run"
-    assert "is not the last launch's" not in pages.run(lab, look)
-    code.write_text(before.replace("square()", "abs()"))
-    changed = r"version \w+ is not the last launch's: the code of mylab: \"\w+\", now \"\w+\""
-    assert re.search(changed, pages.run(lab, look))
-    code.write_text(before)

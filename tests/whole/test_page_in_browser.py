@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from analysis import report
+from analysis.page import canvas
 from tests.analysis import synthetic_study as toy
 from tests.stores import template
 
@@ -126,7 +127,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [run] = client.search_runs([client.get_experiment_by_name(NAME).experiment_id], "tags.kind = 'launch'")
     client.set_tag(run.info.run_id, "dirty", "true")
     client.log_text(run.info.run_id, "+</pre><script>alert(6)</script>\n", "git.diff")
-    assert report.main(["--tracking-uri", uri, "--out", str(root / "r")]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas, "_save_png", lambda *of: None)  # the page has SVG
+        assert report.main(["--tracking-uri", uri, "--out", str(root / "r")]) == 0
     return root / "r"
 
 

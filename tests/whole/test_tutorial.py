@@ -13,8 +13,8 @@ from tests.whole import pages
 
 pytestmark = pytest.mark.slow
 
-LESS = (" --set train.updates=6 --set design.replicates=2 --set confirm.replicates=2 --set evaluation.points=2"
-        " --max-concurrent 1")  # training of seconds, and one worker
+LESS = (" --set train.updates=6 --set train.mcmc_steps=4 --set design.replicates=2 --set confirm.replicates=2"
+        " --set evaluation.points=2 --max-concurrent 1")  # training of seconds, and one worker
 STAYS = "mlflow ui"  # until Ctrl-C
 
 

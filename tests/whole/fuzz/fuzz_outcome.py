@@ -32,6 +32,7 @@ from study.spec.model import cells_of
 from study.spec.problems import MAX_PROBLEMS, SpecError
 from study.store.results import Results
 from study.store.units import Store
+from tests.stores import trained_once
 
 NAME = "s.yaml"
 LONGEST = 2600  # characters of a line: place, key and message, each of the last two cut at a thousand
@@ -185,12 +186,13 @@ def remembered() -> Iterator[None]:
         return once(("bytes", arm.method, hp, data.content_hash, numbers), lambda: counted(arm, hp, data, *numbers))
 
     def learned(data: Any, cache_dir: Any = None) -> features.Extractor:
-        return once(("learned", data.content_hash), lambda: for_data(data))
+        return once(("learned", data.content_hash), lambda: for_data(data, cache_dir))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features.Extractor, "__call__", extract)
         patch.setattr(features, "random_convnet", convnet)
         patch.setattr(features, "for_data", learned)
+        patch.setattr(features, "_cached", trained_once(features._cached))
         patch.setattr(planning, "spread_of", spread)
         patch.setattr(planning, "FLOOR_DRAWS", 2)
         patch.setattr(memory, "_counted", bytes_of)

@@ -69,14 +69,16 @@ def _serve(pipe: Connection) -> None:
     from analysis.report import main as report
     from models.measures import features
     from study.launch import main as launch
-    from study.plan import make
+    from study.plan import make, samplers
     from study.sample import main as sample
     from tests.stores import trained_once
+    from tests.whole.promises.studies import STARTUP
 
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     canvas._save_png = lambda *of: None  # tests/analysis/test_report.py looks at those; SVG, CSV and page stay
     features._cached = trained_once(features._cached)
     make.FLOOR_DRAWS = 3  # a floor's number is tests/models/test_sample_metrics.py's
+    samplers.STARTUP = STARTUP
     with ExitStack() as until_the_end, contextlib.suppress(EOFError):
         _start_ray_once(until_the_end)
         while True:

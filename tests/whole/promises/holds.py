@@ -109,10 +109,10 @@ def mlflow_shows(held: Holdings, last: pd.DataFrame) -> None:
                    for curve in run.curves.values() for _, v in curve)
 
 
-def means_are_of_survivors(frame: pd.DataFrame, last: pd.DataFrame, primary: str, name: str) -> None:
-    """Each row's mean, n and counts, of its `measure` or the primary one."""
+def means_are_of_survivors(frame: pd.DataFrame, last: Mapping[str, pd.DataFrame], primary: str, name: str) -> None:
+    """Each row's mean, n and counts, of its `measure` or the primary one. last: config_hash -> its last records."""
     for row in frame.to_dict("records"):
-        own = last[last["config_hash"] == row["config_hash"]]
+        own = last[row["config_hash"]]
         lived = own[own["diverged_at"].isna()]
         assert (row.get("replicates", len(own)), row.get("diverged", len(own) - len(lived))) == (
             len(own), len(own) - len(lived)), name
@@ -132,8 +132,9 @@ def report_agrees(out: Path, last: pd.DataFrame, plan: Mapping[str, Any], held: 
     files = [path for path in (*out.glob("tables/*.csv"), *out.glob("figures/*.csv"))
              if {"config_hash", "mean", "n"} <= set(pd.read_csv(path, nrows=0).columns)]
     assert len(files) >= 2, "neither the cells nor a figure"
+    of = {str(config_hash): own for config_hash, own in last.groupby("config_hash")}
     for path in files:
-        means_are_of_survivors(pd.read_csv(path), last, plan["primary"], path.name)
+        means_are_of_survivors(pd.read_csv(path), of, plan["primary"], path.name)
     for phase in plan["planned"]:
         cells = pd.read_csv(out / f"tables/{phase}_cells.csv")
         counted = {unit.partition("/")[0] for unit, (of, _) in held.phases.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -61,10 +62,12 @@ def pairs(row: Row) -> set[Any]:
         pair for group in TOGETHER for pair in combinations([(name, row[name]) for name in group if name in row], 2)}
 
 
+@cache
 def matrix() -> list[Row]:
     """The rows: greedily the one of many drawn ones that has most pairs which none before it has.
 
-    Each has its `data` in turns; and `nth`, how many rows before it have its objective at such a place, or a method.
+    Each has its `data` in turns; `nth`, how many rows before it have its objective at such a place, or a method; and
+    whether it is `reported`.
     """
     rng = random.Random(SEED)
     pool = [row for _ in range(DRAWS) if can_be(row := drawn(rng))]
@@ -80,10 +83,11 @@ def matrix() -> list[Row]:
         kinds = {"objective": f"{row['place']} {row.get('objective')}", **{m: m for m in row["methods"].split()}}
         row |= {"data": min(names, key=turns.__getitem__), "nth": {name: turns[kind] for name, kind in kinds.items()}}
         turns.update([row["data"], *kinds.values()])
-    return rows
+    with_report = _reported(rows)
+    return [row | {"reported": k in with_report} for k, row in enumerate(rows)]
 
 
-def reported(rows: Sequence[Row]) -> set[int]:
+def _reported(rows: Sequence[Row]) -> set[int]:
     """Which rows have a report: until each value of a factor, and each objective in each phases has."""
     said = [{(name, value) for name, value in row.items() if name in FACTORS} | {(row["phases"], row.get("objective"))}
             for row in rows]

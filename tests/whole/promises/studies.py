@@ -26,9 +26,7 @@ Tree = dict[str, Any]
 HELD = {"search": 130, "confirm": 130}  # images: the Frechet distance of 64 features needs 128
 SAMPLES, FEWER = 128, 20
 OWN = "promised:spread"  # a measure
-# Trials that a sampler draws at random (study/run/phases.py); tests/study/test_search.py comes to NSGA-II's second
-# generation.
-STARTS = {"tpe": 10, "gp": 10}
+STARTUP = 3  # trials before a sampler chooses, for ten; tests/study/test_search.py has those, and NSGA-II's generations
 COMMON = {"batch_size": 16, "width": 1, "mcmc_steps": 2}
 UPDATES = {None: 5, "successive_halving": 9}  # rungs 1 and 3, of both of which a row reports at 3, and 9
 BUDGET = 1000.0  # particle gradients: some updates of any row
@@ -80,8 +78,8 @@ def study_of(row: Row, number: int, folder: Path) -> Tree:
         "train": COMMON | _length(row, number) | {"precision": row["precision"]} | {
             method: _words(method, row) for method in methods} | (
                 NETWORKS[number % len(NETWORKS)] if row["place"] != "plane" and "kl" not in methods else {}),
-        "evaluation": {"points": 3 if row.get("prune") else 2, "samples": samples, "long_run": 2,
-                       "split": row["split"], "ais_steps": row["ais_steps"]},
+        "evaluation": {"points": 3 if row.get("prune") else 2 if row["reported"] else 1, "samples": samples,
+                       "long_run": 2, "split": row["split"], "ais_steps": row["ais_steps"]},
         "resources": {"cpu": row["cpu"], "gpu": row["gpu"]}, "keep": KEEP[number % len(KEEP)]}
     if row["measures"]:
         tree["evaluation"]["measures"] = OWN
@@ -138,7 +136,7 @@ def _search(row: Row, number: int, name: str, samples: int) -> Tree:
     words = forms[row["objective"]][row["nth"]["objective"] % len(forms[row["objective"]])]
     diverged = {"reference": "reference", "number": [0.5] * len(words), "each": [0.5, *["reference"] * len(words[1:])]}
     given = diverged[row["diverged_value"]]
-    start = STARTS.get(row["sampler"], 0) if row["place"] == "plane" else 0
+    start = STARTUP if row["sampler"] in ("tpe", "gp") and row["place"] == "plane" else 0
     return {
         "replicates": 2, "trials": start + (3 if row["prune"] else 2), "sampler": row["sampler"], "equal": row["equal"],
         "objective": words[0] if len(words) == 1 else words, "prune": row["prune"],
