@@ -1,11 +1,13 @@
 """Before any test imports torch: one thread, and no product phones home."""
 
+import gc
 import os
 import signal
 from collections.abc import Generator, Iterator
 
 import pytest
 
+gc.set_threshold(100_000)  # imports make as many objects, all of which stay
 pytest.register_assert_rewrite("models.testing", "tests.whole.promises.launched", "tests.whole.promises.holds")
 os.environ.update(OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true",
                   RAY_USAGE_STATS_ENABLED="0", POT_BACKEND_DISABLE_JAX="1")  # POT imports what it has no need of

@@ -119,6 +119,12 @@ def test_disturbed_equals_undisturbed(tmp_path: Path, sampler: str, objectives: 
         assert before + run(second) == whole and len(whole) == len(set(whole)) == trials, f"stopped after {stop}"
 
 
+def test_gp_is_silent_where_no_trial_keeps_its_constraints(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """Optuna then divides 0 by 0: NumPy would say so on the terminal at each trial."""
+    run(arm_search(tmp_path, Shelf(tmp_path, 1, {"kappa": Bound(1e-9, "minimize")}), sampler="gp", trials=12))
+    assert [str(one.message) for one in recwarn] == []
+
+
 @pytest.mark.parametrize(("sampler", "trials"), [("tpe", 30), ("gp", 20), ("nsga2", 120)])
 def test_samplers_look_where_constraints_are_kept(tmp_path: Path, sampler: str, trials: int) -> None:
     """Without them they look around the bowl's middle, of which no trial keeps them; each trial says by how much."""

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import BaseTrial, TrialState
 
@@ -194,8 +195,9 @@ class ArmSearch:
             trials = self.study.get_trials(deepcopy=False)
             self.study.sampler = self._sampler(trial_seed(self.seed, self.arm, len(trials)))
             known = memory(self.study)
-            trial = self.study.ask()
-            unit = self._make(trial)
+            with np.errstate(invalid="ignore"):  # Optuna's gp divides 0 by 0 where one point beats all others
+                trial = self.study.ask()
+                unit = self._make(trial)
             if not again:
                 self._units.append(unit.key)
                 is_new = all(entry["unit"] != unit.key for entry in self._journal)

@@ -13,7 +13,7 @@ from tests.whole.promises import holds
 from tests.whole.promises.commands import Commands
 from tests.whole.promises.studies import spec_of
 
-SURELY = 40  # replicates, of which some have a score_scale that makes them diverge
+SURELY = 24  # replicates, of which some have a score_scale that makes them diverge
 
 
 def holds_from_spec_to_report(home: Path, commands: Commands, tree: dict[str, Any], report: bool = True) -> None:
