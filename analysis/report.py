@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 
@@ -48,7 +47,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     """What `main` returns, of options that can be read. The imports take seconds, in which one may interrupt it."""
-    gc.set_threshold(100_000)  # imports make as many objects, all of which stay
     from analysis.read.address import ReportError, check_folder
     from analysis.read.store import opened
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Callable
 
 from study.interrupt import terminable
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
-MANY = 100_000  # objects to make between two collections: imports make as many, all of which stay
 
 
 def ended(work: Callable[[], int], interrupted: str = "interrupted; nothing is written") -> int:
     """The exit code of `work`. interrupted: what to say after Ctrl-C or SIGTERM."""
-    gc.set_threshold(MANY)
     try:
         with terminable():
             from models.measures.table import MeasureError

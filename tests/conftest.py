@@ -1,4 +1,4 @@
-"""Before any test imports torch: one thread, and no product phones home."""
+"""Before any test imports torch: one thread, no product phones home, and imports are not collected."""
 
 import gc
 import os
@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-gc.set_threshold(100_000)  # imports make as many objects, all of which stay
+gc.set_threshold(100_000)  # objects between two collections: imports make as many, all of which stay
 pytest.register_assert_rewrite("models.testing", "tests.whole.promises.launched", "tests.whole.promises.holds")
 os.environ.update(OMP_NUM_THREADS="1", MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true",
                   RAY_USAGE_STATS_ENABLED="0", POT_BACKEND_DISABLE_JAX="1")  # POT imports what it has no need of

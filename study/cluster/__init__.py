@@ -93,7 +93,7 @@ def _few_daemons(verbose: bool) -> AbstractContextManager[None]:
 
 
 def _no_dashboard() -> AbstractContextManager[None]:
-    """Not even the process of one that is off, which counts usage, and for which the start waits a second."""
+    """Nor the dashboard's process, which Ray starts even where it is off, to count usage, and waits a second for."""
     return _replaced("ray._private.services", "start_api_server", lambda before: lambda *given, **options: ("", None))
 
 

@@ -62,7 +62,7 @@ def stored(folder: Path) -> Holdings:
 
 
 def holdings(folder: Path, uri: str, study: str = EXPERIMENT, curves: bool = True) -> Holdings:
-    """What the storage and the MLflow store hold of the study; curves: those of replicates, a question each."""
+    """What the storage and the MLflow store hold of the study. curves: whether to ask for replicates', one by one."""
     from mlflow import MlflowClient
 
     held = stored(folder)

@@ -104,10 +104,10 @@ def undisturbed() -> tuple[Holdings, float]:
 
 
 def disturbed(kills: Sequence[Moment], calm: Holdings, on_line: OnLine = lambda launch, line, pid: None,
-              environment: Mapping[str, str] = environment(), last: Sequence[str] = ()) -> Outcome:
+              environment: Mapping[str, str] = environment()) -> Outcome:
     """The study in an empty working directory, killed at each moment of one launch after the other, then finished.
 
-    on_line(launch, line, pid) may interfere more. last: further words of the last launch.
+    on_line(launch, line, pid) may interfere more.
     """
     Path("tiny.yaml").write_text(SPEC)
     outcome = Outcome([], [])
@@ -116,7 +116,7 @@ def disturbed(kills: Sequence[Moment], calm: Holdings, on_line: OnLine = lambda 
         outcome.hits.append(hit)
         outcome.lines += lines
     begun = time.monotonic()
-    outcome.code, lines = launch(*last, module=LAUNCHER, environment=environment, on_line=partial(on_line, len(kills)))
+    outcome.code, lines = launch(module=LAUNCHER, environment=environment, on_line=partial(on_line, len(kills)))
     outcome.seconds = time.monotonic() - begun
     outcome.lines += lines
     if outcome.code:

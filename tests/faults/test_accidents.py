@@ -17,7 +17,7 @@ import pytest
 from tests.faults import in_process
 from tests.faults.holdings import Holdings
 from tests.faults.kills import Moment, disturbed, table
-from tests.faults.tiny import LAUNCHER, SPEC, environment
+from tests.faults.tiny import LAUNCHER, SPEC, environment, held_here
 from tests.study.launching import workers
 
 pytestmark = [pytest.mark.slow,
@@ -52,13 +52,16 @@ def test_the_driver_is_killed_between_two_migrations_of_a_new_mlflow_store(folde
 
 def test_killed_twice_under_a_clock_that_is_set_back_then_a_worker_and_a_second_launch(
         folder: Path, calm: Holdings) -> None:
-    """The driver is killed as it begins, then between two units, by then a day before (`make faults` has twenty
-    moments). Of the launch that finishes, another day before, a worker is killed, and a second launch is refused."""
+    """The driver is killed as Ray has started, then, with the clock a day back, after the fourth unit's line (`make
+    faults` has twenty moments). In the launch that finishes, with the clock two days back, a worker is killed, and a
+    second launch is refused meanwhile."""
     clock, second, killed = folder / "clock", list[subprocess.Popen[str]](), list[int]()
     clock.write_text("0")
     off = {**environment(Path(__file__).parent / "hook"), "FAULTS_CLOCK": str(clock)}
 
     def interfere(number: int, line: str, pid: int) -> None:
+        if number == 0 and line.startswith("training;"):
+            os.kill(pid, signal.SIGKILL)
         if number == 1 and line.startswith("[2/"):
             clock.write_text(str(-DAY))
         if number == 1 and line.startswith("[4/"):
@@ -70,13 +73,17 @@ def test_killed_twice_under_a_clock_that_is_set_back_then_a_worker_and_a_second_
             killed.append(workers(pid)[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    outcome = disturbed([Moment(seconds=4.0), Moment(line=4)], calm, interfere, off, ["--max-concurrent", "1"])
+    try:
+        outcome = disturbed([Moment(line=1), Moment(line=4)], calm, interfere, off)
+    finally:
+        for one in second:  # while the last launch runs, it is refused within its imports
+            said = one.communicate(timeout=60)[1]
     assert outcome.problems == [], "\n".join([table(list(outcome.rows())), *outcome.lines])
     assert (outcome.twice, outcome.lost, outcome.doubled) == (0, 0, 0)
-    assert [len(hit.done) > 0 for hit in outcome.hits] == [False, True] and len(killed) == 1
+    assert [len(hit.done) > 0 for hit in outcome.hits] == [False, True] and len(killed) == len(second) == 1
+    assert outcome.hits[0].where == "start of Ray"
     assert any("it goes on in a new worker" in line for line in outcome.lines)
     assert not any("(raylet)" in line for line in outcome.lines)
-    [one] = second
-    said = one.communicate(timeout=60)[1]
-    assert one.returncode == 2 and said.count("\n") == 1, said
+    assert second[0].returncode == 2 and said.count("\n") == 1, said
     assert said.startswith("study 'tiny' in ") and " is being run by process " in said
+    assert sorted(held_here().launches) == ["FINISHED", *["KILLED"] * (len(held_here().launches) - 1)]

@@ -129,6 +129,7 @@ def test_what_both_versions_of_a_study_prune_belongs_to_the_one_that_is_launched
 
 def test_killed_with_ray_no_trial_runs_on_and_none_is_asked_twice(
         study: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relaunch trains in this process; a pruner on Ray after a relaunch is `tests/study/test_rounds.py`'s."""
     orphans: list[int] = []
 
     def interfere(line: str, pid: int) -> None:

@@ -1,4 +1,5 @@
-"""A search with several objectives, interrupted at any moment and killed: in the end it is as one that was not."""
+"""A search with several objectives, interrupted, and continued from what a kill leaves: in the end it is as one that
+was left alone."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import pytest
 from tests.faults.holdings import Holdings, differences, holdings, stored
 from tests.faults.in_process import Round, restart
 from tests.study.test_launch_whole import Launch
+from tests.study.test_upload_queue import wait_until
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")]  # MLflow's own use of SQLAlchemy
@@ -35,7 +37,7 @@ STOP, KILL = (4, 5), (3, 3)  # units that have ended, advances of the next
 
 def test_wherever_it_stops_it_ends_as_the_undisturbed_one(launch: Launch, monkeypatch: pytest.MonkeyPatch,
                                                           tmp_path: Path) -> None:
-    """Interrupted; and continued from what there was in the middle of a unit, which is what SIGKILL leaves."""
+    """Interrupted; and from a copy of what there was in the middle of a unit, which is what SIGKILL may leave."""
     Path("tiny.yaml").write_text(SPEC)
 
     def ends(name: str, *rounds: tuple[Round, int], database: str = "") -> Holdings:
@@ -48,6 +50,7 @@ def test_wherever_it_stops_it_ends_as_the_undisturbed_one(launch: Launch, monkey
         if finished >= KILL[0] and whole.advances == KILL[1] and not Path("left").exists():
             shutil.copytree("calm", "left")
             with closing(sqlite3.connect("calm.db")) as one, closing(sqlite3.connect("killed.db")) as other:
+                wait_until(lambda: one.execute("select * from tags where value = 'launch'").fetchone() is not None)
                 one.backup(other)
 
     whole = Round(on_advance=leave)

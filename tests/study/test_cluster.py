@@ -125,8 +125,12 @@ def test_an_address_that_nothing_has_is_one_sentence(address: str, error: str) -
 def test_a_local_instance_gives_workers_their_threads_and_stops_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers inherit the environment; Ray's own handler of SIGTERM would end the launch without its last words."""
     told: list[str] = []
-    fake = SimpleNamespace(init=lambda **options: told.append(f"init in group {services.ConsolePopen.keywords}"),
-                           shutdown=lambda: told.append("shutdown"))
+
+    def init(**options: Any) -> None:
+        assert services.start_api_server("any") == ("", None)
+        told.append(f"init in group {services.ConsolePopen.keywords}")
+
+    fake = SimpleNamespace(init=init, shutdown=lambda: told.append("shutdown"))
     monkeypatch.setitem(sys.modules, "ray", fake)
     monkeypatch.setitem(sys.modules, "ray.job_config", SimpleNamespace(JobConfig=SimpleNamespace))
     services = SimpleNamespace(ConsolePopen=print, start_api_server=print)

@@ -38,7 +38,7 @@ def run_round(source: Any, monitor: Any, store: Store, *, options: Callable[[Any
         monitor.started(unit)
         worker = UnitRun(unit, store, **options(unit))
         while not (report := worker.advance())["done"]:
-            pass
+            monitor.advanced(unit, report["update"] / report["updates"])
         dispatch.ended("the only worker", Finished(report["status"]))
     return True
 

@@ -216,8 +216,8 @@ def test_with_ray_the_workers_reach_the_bucket_until_it_is_terminated_in_order(
     assert lines[-1] == f"interrupted; to continue: {command.python()} -m study.launch {said}"
     assert sum(line.startswith("stopping; ") for line in lines) == 1
     finished = len(list(Store(uri, "tiny").done_units()))
-    assert 1 <= finished < 4 and not Path("runs").exists()
-    _, lines, errors = launch(*words)
-    assert not errors and sum(line.startswith("[") for line in lines) == 4 - finished
+    assert 1 <= finished < 4 and not Path("runs").exists() and launches() == ["KILLED"]
+    code, lines, errors = launch(*words)
+    assert (code, errors) == (0, []) and sum(line.startswith("[") for line in lines) == 4 - finished
     assert any(line.startswith("units of work: 4 finished, 0 lost; ") for line in lines), "\n".join(lines)
     assert sorted(launches()) == ["FINISHED", "KILLED"]

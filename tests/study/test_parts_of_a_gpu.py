@@ -37,7 +37,7 @@ class Waits(rounds.Worker):
         (begun / str(self._job["unit"]["seeds"][0])).touch()
         while len(list(begun.iterdir())) < options["at_once"] and time.monotonic() < end:
             time.sleep(0.05)
-        time.sleep(0.5)  # in which one too many would begin
+        time.sleep(2)  # in which one too many would begin
         return {"status": "finished", "done": True}
 
 

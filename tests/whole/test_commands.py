@@ -168,11 +168,12 @@ def test_no_command_hides_in_a_block_without_a_language() -> None:
 
 
 @pytest.mark.slow
-def test_every_study_that_a_command_names_can_be_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_study_that_a_command_names_can_be_planned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As it is; that values of --set are right, the program has said above."""
     monkeypatch.setattr(make, "FLOOR_DRAWS", 2)
     monkeypatch.setattr(features, "_cached", trained_once(features._cached))
     text = " ".join(command for page in PAGES for command in those_of(page))
     files = sorted(set(re.findall(r"search_spaces/\w+\.yaml", text)))
     assert len(files) > 3
-    assert [launch.main(["--space", str(ROOT / file), "--dry-run"]) for file in files] == [0] * len(files)
+    words = ["--dry-run", "--storage", str(tmp_path)]
+    assert [launch.main(["--space", str(ROOT / file), *words]) for file in files] == [0] * len(files)

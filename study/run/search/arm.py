@@ -195,7 +195,9 @@ class ArmSearch:
             trials = self.study.get_trials(deepcopy=False)
             self.study.sampler = self._sampler(trial_seed(self.seed, self.arm, len(trials)))
             known = memory(self.study)
-            with np.errstate(invalid="ignore"):  # Optuna's gp divides 0 by 0 where one point beats all others
+            # Where one point is far the best, as where no trial keeps its constraints, Optuna's gp divides 0 by 0.
+            is_gp = isinstance(self.study.sampler, optuna.samplers.GPSampler)
+            with np.errstate(invalid="ignore" if is_gp else None):
                 trial = self.study.ask()
                 unit = self._make(trial)
             if not again:

@@ -67,7 +67,10 @@ NETWORKS: list[Tree] = [{"network": "convnet", "widths": "2-1", "outputs": 3},  
 
 
 def study_of(row: Row, number: int, folder: Path) -> Tree:
-    """The spec of a row. number: its place in the matrix, on which what is no factor depends; folder: of `data_in`."""
+    """The spec of a row of `matrix`, which is measured in training only where it has a report or prunes.
+
+    number: its place in the matrix, on which what is no factor depends; folder: of `data_in`.
+    """
     name = row["data"]
     samples = FEWER if name in FEW else SAMPLES
     methods = row["methods"].split()
