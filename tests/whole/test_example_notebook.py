@@ -8,6 +8,8 @@ import pytest
 
 from tests.analysis import synthetic_study as toy
 
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own use of SQLAlchemy
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "docs" / "examples" / "study.ipynb"
 
