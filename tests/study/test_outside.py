@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,19 @@ class Lawless(KL):
     Knobs = LawlessKnobs
 
 
+@dataclass(frozen=True, kw_only=True)
+class NotingKnobs(KLKnobs):
+    """It keeps what it has worked out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "half", self.step_size / 2)
+
+
+class Noting(KL):
+    Knobs = NotingKnobs
+
+
 class Unlabelled(Labelled):
     def rows(self, split: str, n: int, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return rng.normal(size=(n, *shape))
@@ -140,6 +153,14 @@ class Dense(Square):
 
 class Infoless(Square):
     info = "a square"  # type: ignore[assignment]
+
+
+# Methods; their seam is in test_bad_input.py and test_imports_launch.py.
+
+def test_what_a_method_keeps_beside_its_knobs_is_no_knob() -> None:
+    (arm,) = loads(HEAD.replace("kl", f"'{ME}:Noting'") + "data: rings\n").arms.values()
+    assert arm.hparams({}).half == 0.05  # type: ignore[attr-defined]
+    assert arm.full({}).keys() == {f.name for f in fields(KLKnobs)} - {"budget"}
 
 
 # Data sets.
