@@ -13,6 +13,12 @@ from typing import Any
 LATER = 0.02  # seconds after which an interrupt that came at a bad moment comes again
 
 
+def silent() -> None:
+    """From here to `terminable`, while modules are imported, Ctrl-C ends the process at once, without a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
     """In the block SIGTERM and SIGHUP (the terminal closes) are taken like SIGINT: KeyboardInterrupt, so that the study
@@ -26,7 +32,7 @@ def terminable() -> Iterator[None]:
         yield
         return
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _on_sigterm)}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
         before[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, _on_sighup)

@@ -12,6 +12,9 @@ import sys
 
 if __name__ == "__main__":  # Python put the working directory first, whose models/ or random.py would come before ours
     sys.path[:not sys.flags.safe_path] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+    from study.interrupt import silent
+
+    silent()
 
 import argparse
 import shlex
@@ -231,9 +234,10 @@ def _report(one: _Launch, status: str, reason: str, monitor: Monitor, work: Work
         return INTERRUPTED
     if reason:
         raise SpecError([reason])
-    for line in next_commands(monitor.spec.study, monitor.tracking.uri, monitor.tracking.known_id,
-                              one.arguments.tracking_uri, bool(os.environ.get("MLFLOW_TRACKING_URI")),
-                              None if one.spec.keep == "none" else one.arguments.storage, monitor.plan):
+    commands = next_commands(monitor.spec.study, monitor.tracking.uri, monitor.tracking.known_id,
+                             one.arguments.tracking_uri, bool(os.environ.get("MLFLOW_TRACKING_URI")),
+                             None if one.spec.keep == "none" else one.arguments.storage, monitor.plan)
+    for line in commands if monitor.results.all() else ():  # else there is nothing to look at
         one.say(line)
     return LOST if status == "failed" or monitor.lost_units else FINISHED
 

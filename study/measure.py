@@ -12,6 +12,9 @@ import sys
 
 if __name__ == "__main__":  # Python put the working directory first, whose models/ or random.py would come before ours
     sys.path[:not sys.flags.safe_path] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+    from study.interrupt import silent
+
+    silent()
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -138,5 +138,7 @@ def style() -> Iterator[None]:
         "svg.fonttype": "path",
         "text.parse_math": False,
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever a user has in matplotlibrc, such as LaTeX, which may not be there
+        matplotlib.rcParams.update(settings)
         yield

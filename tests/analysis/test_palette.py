@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import matplotlib
 import numpy as np
 import pytest
 
 from analysis.page.svg import themed
-from analysis.panels.palette import DARK, LIGHT, METHODS, THEME, Arms, colours, dashes, hatches, markers
+from analysis.panels.palette import DARK, LIGHT, METHODS, THEME, Arms, colours, dashes, hatches, markers, style
 
 PLAN = {**dict.fromkeys(("kl", "kl+drift", "kl+step", "kl+noise", "kl+clip"), "kl"),
         **dict.fromkeys(("r1", "jko-c0.125", "jko-c0.25", "jko", "jko-c1"), "jko"),
@@ -18,6 +19,15 @@ EYES = {  # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB
     "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]}
 XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
                 [0.0193339, 0.1191920, 0.9503041]])
+
+
+def test_what_a_user_has_in_matplotlibrc_changes_no_figure():
+    with style():
+        plain = dict(matplotlib.rcParams)
+    with matplotlib.rc_context({"text.usetex": True, "lines.linewidth": 9, "savefig.bbox": "tight"}):
+        with style():
+            assert dict(matplotlib.rcParams) == plain
+        assert matplotlib.rcParams["text.usetex"]
 
 
 def linear(codes):

@@ -6,14 +6,19 @@ import logging
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from study.interrupt import tell_of_interrupt, terminable
 from tests.study.test_launch_whole import Launch, launch  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_termination_is_an_interruption_and_only_inside() -> None:
@@ -113,6 +118,19 @@ def test_the_first_interrupt_is_told_before_it_is_answered() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert said == ["told", "answered"]
+
+
+@pytest.mark.parametrize("command", ["launch", "sample", "measure", "restore", "new"])
+def test_a_command_that_is_stopped_while_it_imports_says_nothing(command: str) -> None:
+    """Ctrl-C as the first of its own modules is looked for, but for that which prepares for it."""
+    code = ("import os, runpy, signal, sys; import study.interrupt\n"
+            "class Stop:\n"
+            "    def find_spec(name, *more):\n"
+            "        if name.startswith(('study.', 'models.')): os.kill(os.getpid(), signal.SIGINT)\n"
+            "sys.meta_path.insert(0, Stop)\n"
+            f"sys.argv = ['study.{command}']; runpy.run_path('study/{command}.py', run_name='__main__')")
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stdout, found.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_thread_that_is_not_the_main_one_changes_no_handler() -> None:

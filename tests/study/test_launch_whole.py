@@ -177,9 +177,10 @@ def test_storage_that_fails_the_driver_ends_the_launch_as_lost(launch: Launch, m
         raise StorageError("storage 'runs' is not writable: no space left")
 
     monkeypatch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=fails))
-    code, _, errors = launch()
+    code, lines, errors = launch()
     assert (code, errors) == (1, ["stopped: storage 'runs' is not writable: no space left; once that is "
                                   "mended the same command continues"])
+    assert lines[-1].startswith("units of work: none finished"), "nothing is there for a page, a report or samples"
     assert launches() == ["FAILED"]
 
 
