@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable
 
 from study.interrupt import terminable
+from study.schema.output import BAD_INPUT
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+DONE, INTERRUPTED = 0, 130
 
 
 def ended(work: Callable[[], int], interrupted: str = "interrupted; nothing is written") -> int:

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 
 from models.cpus import usable_cpus
 from study.arguments import parser
-from study.cluster import ClusterError, RunError, address_problem, connect_problem
-from study.cluster.capacity import fits, gpu_problem
+from study.cluster import SLOW_SECONDS, ClusterError, RunError, address_problem, connect_problem
+from study.cluster.capacity import fits, gpu_problem, limits_problem
 from study.ending import DONE, INTERRUPTED, ended
-from study.schema.output import script
+from study.schema.output import script, told
 from study.show import command
 from study.show.redaction import redacted
 from study.spec import StudySpec, loads, located, text_of
@@ -149,9 +149,13 @@ def _check(one: _Launch, store: Store) -> None:
     from study.show.tracking.contact import first_contact
     from study.store.lock import check_free
 
-    if one.arguments.address is None and (problem := gpu_problem(one.spec.resources.gpu)):
-        raise one.refusal(("resources", "gpu"), problem)
-    store.check_writable()
+    if one.arguments.address is None:
+        if problem := gpu_problem(one.spec.resources.gpu):
+            raise one.refusal(("resources", "gpu"), problem)
+        if problem := limits_problem():
+            raise SpecError([problem])
+    with told(SLOW_SECONDS, lambda: one.say(f"waiting for the storage {redacted(store.uri)}")):
+        store.check_writable()
     check_free(store, one.arguments.takeover)
     if away := first_contact(Tracking(one.arguments.tracking_uri, one.spec.study, ""), store):
         one.say(away)
@@ -237,7 +241,7 @@ def _report(one: _Launch, status: str, reason: str, monitor: Monitor, work: Work
     commands = next_commands(monitor.spec.study, monitor.tracking.uri, monitor.tracking.known_id,
                              one.arguments.tracking_uri, bool(os.environ.get("MLFLOW_TRACKING_URI")),
                              None if one.spec.keep == "none" else one.arguments.storage, monitor.plan)
-    for line in commands if monitor.results.all() else ():  # else there is nothing to look at
+    for line in commands if monitor.results.all() and not monitor.tracking.is_gone else ():  # else nothing is there
         one.say(line)
     return LOST if status == "failed" or monitor.lost_units else FINISHED
 

@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from study.arguments import restore_parser
-from study.ending import BAD_INPUT, DONE, ended
-from study.schema.output import script
+from study.ending import DONE, ended
+from study.schema.output import BAD_INPUT, script
 
 if TYPE_CHECKING:
     import argparse

@@ -41,7 +41,7 @@ def _rounds(arguments: argparse.Namespace, cpus: int, say: Callable[[str], None]
     tell = (lambda line: None) if arguments.quiet else monitor.progress.say
     tell("starting Ray" if arguments.address is None else f"joining the Ray cluster at {arguments.address}")
     with cluster.running(arguments.address, cpus, max(1, int(asked.cpu)), arguments.verbose, arguments.insecure,
-                         [module.path for module in monitor.spec.imports.values()]):
+                         [module.path for module in monitor.spec.imports.values()], tell):
         resources = capacity.prepare(arguments.address, arguments.storage, store, asked.cpu, asked.gpu, say)
         monitor.start()
 

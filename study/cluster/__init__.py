@@ -17,11 +17,13 @@ from typing import Any
 from study.cluster import auth
 from study.cluster.failure import one_line
 from study.interrupt import terminable
+from study.schema.output import told
 
 OBJECT_STORE_BYTES = 120 * 1024**2  # nothing but small dictionaries travels between driver and workers
 WORKER_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}  # and THREADS
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each beats the one before it, somewhere
 ROOT = str(Path(__file__).resolve().parents[2])
+SLOW_SECONDS = 8.0  # after which a start of Ray, one second on an idle machine, is said to be under way
 LONGEST_FOLDER = 35  # bytes; a socket's path has at most 107 (macOS: 103), of which Ray takes 68 below this
 ANSWER_SECONDS = 5.0  # for the cluster at an address
 QUIET_ENVIRONMENT = {
@@ -140,32 +142,34 @@ def _job(*folders: str) -> Any:
     return job
 
 
-def _start(cpus: int, verbose: bool, level: int, modules: Sequence[str] = ()) -> None:
+def _start(cpus: int, verbose: bool, level: int, modules: Sequence[str], tell: Callable[[str], None]) -> None:
     """A local instance. Its workers inherit this process's environment; a runtime environment, which costs more, is for
     the user's modules alone."""
     import ray
 
     folder = _temporary()
     try:
-        with _own_group(), _few_daemons(verbose), _no_dashboard():
+        with (_own_group(), _few_daemons(verbose), _no_dashboard(),
+              told(SLOW_SECONDS, lambda: tell("Ray is not up yet; its parts are given half a minute"))):
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
                      configure_logging=True, logging_level=level, log_to_driver=verbose, job_config=_job(ROOT),
                      _temp_dir=folder, runtime_env={"py_modules": [*modules]} if modules else None)
     except Exception as error:  # Ray raises a bare one where a part of it is not up in time
         if verbose:
             raise
-        raise RunError(f"Ray did not start: {one_line(error)} (a busy machine may need another try; --verbose shows "
-                       "all of it)") from error
+        raise RunError(f"Ray did not start: {one_line(error)} (its logs: {folder}/session_latest/logs; a "
+                       "busy machine may need another try)") from error
 
 
 @contextmanager
 def running(address: str | None, cpus: int, threads: int = 1, verbose: bool = False,
-            insecure: bool = False, modules: Sequence[str] = ()) -> Iterator[None]:
+            insecure: bool = False, modules: Sequence[str] = (),
+            tell: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """Ray, from here to the end of the block: an own local instance of `cpus` CPUs, or the cluster at `address`.
 
     threads: of a worker. insecure: also a cluster that asks for no token. modules: paths of the user's own, a copy of
-    which every worker gets. Raises ClusterError where there is no such cluster, or this launch may not go there,
-    RunError where Ray does not start.
+    which every worker gets. tell: that it takes long. Raises ClusterError where there is no such cluster, or this
+    launch may not go there, RunError where Ray does not start.
     """
     of_threads = dict.fromkeys(THREADS, str(threads))
     environment = {**WORKER_ENVIRONMENT, **of_threads}
@@ -184,7 +188,7 @@ def running(address: str | None, cpus: int, threads: int = 1, verbose: bool = Fa
     on_sigterm = signal.getsignal(signal.SIGTERM)
     level = logging.INFO if verbose else logging.CRITICAL
     if address is None:
-        _start(cpus, verbose, level, modules)
+        _start(cpus, verbose, level, modules, tell)
     else:
         # Paths, not modules: in a job of `ray job submit` Ray copies this, and a module cannot be copied.
         packages = [*(os.path.join(ROOT, name) for name in ("models", "study")), *modules]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from study.cluster import ClusterError
+from study.cluster import OBJECT_STORE_BYTES, ClusterError
 
 if TYPE_CHECKING:
     from study.store.units import Store
 
+ADDRESSES = 7 * 2**29  # bytes that one process of Ray or torch maps, most of which it never uses
 ROOM_SECONDS = 2.0  # between two looks at the cluster's size
 JOIN_SECONDS = 900.0  # for the first node that can work: a cloud's machine with a GPU takes ten minutes to come
 
@@ -34,6 +36,15 @@ def gpu_problem(gpu: float | str) -> str | None:
 
     has = torch.cuda.device_count()
     return f"found {gpu:g}, expected at most {has}, the GPUs that torch sees on this machine" if gpu > has else None
+
+
+def limits_problem() -> str | None:
+    """Which limit that a shell or a batch system set ends Ray's processes as they start, as one sentence, or None."""
+    for name, limit, least in (("f", resource.RLIMIT_FSIZE, OBJECT_STORE_BYTES), ("v", resource.RLIMIT_AS, ADDRESSES)):
+        found = resource.getrlimit(limit)[0]
+        if found != resource.RLIM_INFINITY and found < least:
+            return f"ulimit -{name}: found {found // 1024:,} KiB, expected at least {least // 1024:,}, for Ray"
+    return None
 
 
 def prepare(address: str | None, storage: str, store: Store, cpu: float, gpu: float | str,

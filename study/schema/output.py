@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, TextIO
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 STDERR = 2
+BAD_INPUT = 2  # the exit code
 
 
 class _Lasting(io.FileIO):
@@ -40,9 +44,34 @@ def lasting(stream: TextIO | None) -> TextIO:
 
 
 def script(main: Callable[[], int]) -> Callable[[], int]:
-    """As a console script calls it: with a standard output that lasts."""
+    """As a console script calls it: with a standard output that lasts, and with Python's own way with warnings."""
     def run() -> int:
         sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)
+        if sys.flags.optimize > 1:
+            print(f"PYTHONOPTIMIZE, or -O: found {sys.flags.optimize}, expected at most 1: MLflow and Ray use the "
+                  "docstrings that it strips", file=sys.stderr)
+            return BAD_INPUT
+        _warnings_are_no_errors()
         return main()
 
     return run
+
+
+def _warnings_are_no_errors() -> None:
+    """Here and in the processes to come: the first warning of a library would end what the user cannot mend."""
+    os.environ.pop("PYTHONWARNINGS", None)
+    others = [entry for entry in warnings.filters if entry[0] != "error"]
+    warnings.resetwarnings()
+    cast(list[Any], warnings.filters).extend(others)
+
+
+@contextmanager
+def told(seconds: float, tell: Callable[[], None]) -> Iterator[None]:
+    """Where the block lasts so long, `tell()` is called once, in a thread of its own."""
+    timer = threading.Timer(seconds, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

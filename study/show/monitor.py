@@ -191,6 +191,8 @@ class Monitor:
 
     def what_lacks(self) -> list[str]:
         """A line of what MLflow does not show, and of what is not in its registry."""
+        if self.tracking.is_gone:
+            return [f"MLflow at {self.tracking.uri} is no longer there; the same command shows the study in a new one"]
         lines = []
         if units := self.not_shown:
             most = "" if self.tracking.is_known else "up to "

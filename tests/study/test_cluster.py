@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from contextlib import nullcontext
@@ -175,11 +176,27 @@ def test_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(cluster, "_job", lambda *folders: None)
     monkeypatch.setattr(cluster, "_replaced", lambda *place: nullcontext())
     with pytest.raises(RunError) as found:
-        cluster._start(1, False, 0)
-    assert str(found.value) == ("Ray did not start: The current node timed out during startup. (a busy machine may "
-                                "need another try; --verbose shows all of it)")
+        cluster._start(1, False, 0, [], print)
+    assert str(found.value) == ("Ray did not start: The current node timed out during startup. (its logs: "
+                                f"{cluster._temporary()}/session_latest/logs; a busy machine may need "
+                                "another try)")
     with pytest.raises(Exception, match="a page"):
-        cluster._start(1, True, 0)
+        cluster._start(1, True, 0, [], print)
+
+
+@pytest.mark.parametrize(("limit", "kib", "problem"), [
+    ("RLIMIT_FSIZE", 100, "ulimit -f: found 100 KiB, expected at least 122,880, for Ray"),
+    ("RLIMIT_FSIZE", 122_880, None),
+    ("RLIMIT_AS", 2_000_000, "ulimit -v: found 2,000,000 KiB, expected at least 3,670,016, for Ray"),
+    ("RLIMIT_NOFILE", 0, None),
+])
+def test_a_limit_that_ends_rays_processes_is_named(monkeypatch: pytest.MonkeyPatch, limit: str, kib: int,
+                                                   problem: str | None) -> None:
+    """Else Ray says after half a minute that a part of it timed out, or ends the launch with a C++ stack."""
+    which = getattr(resource, limit)
+    monkeypatch.setattr(resource, "getrlimit",
+                        lambda asked: (kib * 1024, -1) if asked == which else (resource.RLIM_INFINITY, -1))
+    assert capacity.limits_problem() == problem
 
 
 @pytest.mark.parametrize("modules", [[], ["/lab/mylab", "/lab/one.py"]])
@@ -189,7 +206,7 @@ def test_a_local_instance_copies_the_user_s_modules_alone(modules: list[str], mo
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=lambda **options: asked.append(options)))
     monkeypatch.setattr(cluster, "_job", lambda *folders: None)
     monkeypatch.setattr(cluster, "_replaced", lambda *place: nullcontext())
-    cluster._start(1, False, 0, modules)
+    cluster._start(1, False, 0, modules, print)
     assert asked[0]["runtime_env"] == ({"py_modules": modules} if modules else None)
 
 

@@ -90,6 +90,23 @@ def test_a_damaged_file_that_mlflow_wants_makes_its_unit_a_lost_one_and_one_that
         assert len(asked) == 4 and launches() == ["FAILED"]
 
 
+def test_a_store_that_is_removed_while_the_study_runs_is_said_to_be(
+        launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """No number of units, of which some were shown in it, and no commands that would find nothing."""
+    def remove_it(source: Any, monitor: Any, store: Store, **rest: Any) -> bool:
+        ended = run_round(source, monitor, store, **rest)
+        for path in Path().glob("mlflow.db*"):
+            path.unlink()
+        return ended
+
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=remove_it))
+        patch.setattr("study.show.tracking.upload_queue.PATIENCE", 2.0)
+        code, lines, errors = launch()
+    gone = f"MLflow at sqlite:///{Path.cwd()}/mlflow.db is no longer there; the same command shows the study in a new one"
+    assert (code, errors[-1]) == (0, gone) and not any("report.py" in line for line in lines)
+
+
 def test_networks_that_a_registry_did_not_take_are_named_at_the_end(
         launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """MLflow's runs, which are elsewhere, are all there; the next launch registers."""

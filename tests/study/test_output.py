@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import study
+from study.schema.output import told
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = ("import os, sys; from study.schema.output import lasting; "
@@ -43,6 +45,35 @@ def run_code(code: str, **options: Any) -> tuple[int, str, str]:
 ])
 def test_a_reader_that_goes_away_ends_nothing_and_is_told_once(code: str) -> None:
     assert run_code(f"{code}; sys.exit(7)", unread=("stdout",)) == (7, "", GONE)
+
+
+@pytest.mark.parametrize("words", [["-W", "error"], ["-W", "error::UserWarning", "-W", "ignore::FutureWarning"]])
+def test_a_librarys_warning_ends_no_command(words: list[str]) -> None:
+    """Neither as PYTHONWARNINGS would have it in the processes to come; what is ignored stays so."""
+    code = ("import os, sys, warnings; os.environ['PYTHONWARNINGS'] = 'error'; from study.schema.output import script; "
+            "main = lambda: (warnings.warn('of MLflow', UserWarning), warnings.warn('old', DeprecationWarning),"
+            "warnings.filters[0][0] == 'ignore', 'PYTHONWARNINGS' in os.environ)[2:]; print(script(main)())")
+    ended, said, warned = run(*words, "-c", code)
+    assert (ended, said) == (0, f"({'FutureWarning' in words[-1]}, False)\n")
+    assert "UserWarning: of MLflow" in warned
+
+
+def test_docstrings_are_needed() -> None:
+    """MLflow formats its own, Ray's raylet ends without its own, after which a launch waits half a minute for it."""
+    code = "import sys; from study.schema.output import script; sys.exit(script(lambda: 0)())"
+    assert run("-OO", "-c", code) == (2, "", "PYTHONOPTIMIZE, or -O: found 2, expected at most 1: MLflow and Ray "
+                                             "use the docstrings that it strips\n")
+    assert run("-O", "-c", code) == (0, "", "")
+
+
+def test_what_takes_long_is_told_once() -> None:
+    said: list[str] = []
+    with told(30, lambda: said.append("soon enough")):
+        pass
+    heard = threading.Event()
+    with told(0, heard.set):
+        assert heard.wait(30)
+    assert said == []
 
 
 def test_nobody_reads_what_would_be_said_about_it() -> None:

@@ -84,6 +84,12 @@ class Experiment:
         _ = self.experiment_id
         self._follow()  # last: a store that is refused, such as another release's, is not written
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the SQLite store, which there was, was removed."""
+        path = address.sqlite_path(self.uri)
+        return path is not None and not path.exists()
+
     def _check_kind(self) -> None:
         from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
 
