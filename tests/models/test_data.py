@@ -146,11 +146,8 @@ def test_the_hash_depends_on_size_values_and_labels(monkeypatch):
     array, labels = np.zeros((2, 2), np.float32), np.zeros(2, np.int64)
     hashes |= {builtin.content_hash("a", {}, arrays) for arrays in
                ([array, labels], [array + 1, labels], [array, labels + 1], [array.reshape(4), labels])}
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    bunch.target = bunch.target[::-1]
-    monkeypatch.setattr("sklearn.datasets.load_digits", lambda: bunch)
+    images, labels = builtin._handwritten(*builtin.HANDWRITTEN["digits"])
+    monkeypatch.setattr(builtin, "_handwritten", lambda *place: (images, labels[::-1]))
     hashes.add(builtin.load.__wrapped__("digits", (1, 8, 8)).content_hash)
     assert len(hashes) == 8
 
@@ -162,6 +159,14 @@ def test_the_hash_depends_on_size_values_and_labels(monkeypatch):
 def test_a_wrong_name_or_size_is_refused(name, size, words):
     with pytest.raises(ValueError, match=words):
         load(name, size)
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "faces", "patches"])
+def test_packages_with_data_are_not_imported(name):
+    """They take a CPU second in every worker."""
+    code = (f"import sys; from models.data.load import load; load({name!r}); "
+            "sys.exit(bool({'sklearn', 'mlxtend', 'skimage', 'scipy', 'pandas'} & {*sys.modules}))")
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_the_table_is_imported_without_numpy_or_torch():

@@ -103,7 +103,8 @@ def test_a_store_that_is_removed_while_the_study_runs_is_said_to_be(
         patch.setitem(sys.modules, "study.run.rounds", SimpleNamespace(run_round=remove_it))
         patch.setattr("study.show.tracking.upload_queue.PATIENCE", 2.0)
         code, lines, errors = launch()
-    gone = f"MLflow at sqlite:///{Path.cwd()}/mlflow.db is no longer there; the same command shows the study in a new one"
+    gone = (f"MLflow at sqlite:///{Path.cwd()}/mlflow.db is no longer there; the same command shows the study in a new "
+            "one")
     assert (code, errors[-1]) == (0, gone) and not any("report.py" in line for line in lines)
 
 
