@@ -179,6 +179,7 @@ def command_line() -> int:
     from study.schema.output import script
 
     signal.signal(signal.SIGTERM, _terminated)
+    os.environ["MPLBACKEND"] = "agg"  # a profile may name one that matplotlib no longer has, or that is not installed
     return script(main)()
 
 

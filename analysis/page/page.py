@@ -38,23 +38,24 @@ def write(study: Study, store: Store, out: Path, refresh: int | None = None, *, 
     shows, in their order. given: words of the command line beside the studies' names, so that the page can say how to
     write it again.
     """
-    said = findings(study)
+    said, first = findings(study), answer(study)
     origins = [provenance(part, store, out / "cache") for part in parts or [study]]
-    shown, glyphs = _shown(sections(study, out, panels))
+    about_it = {"missing": missing(study), "rule": rule(study), "facts": about.facts(study),
+                "method": about.method(study, origins)}
+    shown, glyphs = _shown(sections(study, out, panels))  # last: a panel from outside may change the study's frames
     env = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
                       trim_blocks=True, lstrip_blocks=True)
     env.filters |= {"prose": prose, "cell": cell, "breakable": breakable, "slug": slug, "data_link": data_link}
     page = env.get_template("template.html").render(
-        study=study, refresh=refresh, theme=THEME, answer=answer(study), findings=grouped(said), missing=missing(study),
-        rule=rule(study), facts=about.facts(study), sections=shown, glyphs=glyphs, folded_from=FOLDED_FROM,
-        numbers=lambda name, frame: _numbers(out / "tables" / f"{name}.csv", frame),
-        method=about.method(study, origins), commands=commands(origins, given),
+        study=study, refresh=refresh, theme=THEME, answer=first, findings=grouped(said), sections=shown, glyphs=glyphs,
+        folded_from=FOLDED_FROM, numbers=lambda name, frame: _numbers(out / "tables" / f"{name}.csv", frame),
+        commands=commands(origins, given), **about_it,
         documents=[(title if len(origins) == 1 else f"{of.study.name}: {title}", text)
                    for of in origins for title, text in documents(of)])
     (out / ".index.html").write_text(page, encoding="utf-8")
     os.replace(out / ".index.html", out / "index.html")  # a browser that loads it again never sees half of it
     lines = [f"# {markdown_prose(study.name)}", "", markdown_prose(study.plan.question), "",
-             f"**{markdown_prose(answer(study))}**", "",
+             f"**{markdown_prose(first)}**", "",
              *(f"- {markdown_prose(f.text)}" for f in said)]
     (out / "findings.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return out / "index.html"

@@ -6,6 +6,7 @@ A name carries the measure, the space in which it is taken and the number of sam
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
 
 Space = Callable[[np.ndarray], np.ndarray]  # (n, *shape) -> (n, d)
 Rows = dict[str, np.ndarray]  # by space: points (n, d), or their distances to the train split (n,)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """What code from outside does to torch's settings in the block is undone: the next unit trains in this process."""
+    import torch
+
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    with torch.set_grad_enabled(torch.is_grad_enabled()):
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_default_dtype(dtype)
 
 
 def _flat(points: np.ndarray) -> np.ndarray:
@@ -158,7 +173,8 @@ class SampleMetrics:
 
     def _own_value(self, m: Measure, function: Callable[..., Any], x: np.ndarray, y: np.ndarray) -> float:
         try:
-            return float(self._called(m, function, x.copy(), y.copy()))  # it may write into what it is given
+            with _undisturbed():
+                return float(self._called(m, function, x.copy(), y.copy()))  # it may write into what it is given
         except (Exception, SystemExit) as error:  # whatever code from outside does
             said = str(error).partition("\n")[0]
             raise MeasureError(f"measure {m.family}: {type(error).__name__}: {said}") from error

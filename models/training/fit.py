@@ -24,12 +24,16 @@ def fit(method: Method, data: Data, seeds: Sequence[int], points: Sequence[int] 
 
     The state is one object that each update changes. state: where to go on from, with `seen`, what the updates since
     its last point showed. between: called after each update that is no point, with what gives the state. ValueError for
-    other seeds than the state's, points that are not ascending or all behind it, and data of another shape.
+    other seeds than the state's, none or equal ones, points that are not ascending or all behind it, and data of
+    another shape.
     """
+    points = list(points)
+    if not len(seeds) or len({*seeds}) < len(seeds):
+        raise ValueError(f"seeds: found {[*seeds]}, expected at least one, each once")
     state = init_state(method, data, seeds, device) if state is None else state
     if tuple(seeds) != state.seeds:
         raise ValueError(f"seeds: found {[*seeds]}, expected those of the state, {[*state.seeds]}")
-    if list(points) != sorted(points) or (points and points[-1] <= state.update):
+    if points != sorted(points) or (points and points[-1] <= state.update):
         raise ValueError(f"points: found {[*points]}, expected ascending ones beyond the state's update {state.update}")
     if tuple(data.shape) != tuple(method.shape):
         raise ValueError(f"data: found the shape {tuple(data.shape)}, expected the method's, {tuple(method.shape)}")

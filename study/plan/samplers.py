@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,11 @@ def sampler_arguments(name: str) -> Mapping[str, Any]:
 def make_sampler(name: str, seed: int) -> BaseSampler:
     """An Optuna sampler by the spec's word for it, or from outside."""
     if ":" in name:
-        found: BaseSampler = find("sampler", name)(seed=seed)
+        from optuna.exceptions import ExperimentalWarning
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # of Optuna's own, such as QMCSampler: at each trial
+            found: BaseSampler = find("sampler", name)(seed=seed)
         return found
 
     from optuna import samplers

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from study.cluster import RunError
 from study.run.sources import Source
 from study.schema.unit import Unit
 from study.store.units import StorageError
@@ -98,7 +99,7 @@ class Dispatch:
         self._counts: Counter[tuple[str, Literal["failures", "moves"]]] = Counter()
         self._deaths: Counter[tuple[str, str]] = Counter()
         self.running: dict[str, Unit] = {}  # by the name of what runs it
-        self.error: StorageError | None = None  # of the driver's own files, such as a journal: the round ends with it
+        self.error: StorageError | RunError | None = None  # of a journal, or of a sampler from outside: the round's end
 
     def assign(self, name: str) -> Unit | None:
         """A unit for the worker of this name; None: nothing now, or nothing any more (`is_over`). Raises `error`."""
@@ -171,5 +172,5 @@ class Dispatch:
     def _tell(self, unit: Unit, status: str) -> None:
         try:
             self._source.finished(unit, status)
-        except StorageError as problem:  # raised here, Tune would wrap it into a page of traceback
+        except (StorageError, RunError) as problem:  # raised here, Tune would wrap it into a page of traceback
             self.error = problem

@@ -95,7 +95,7 @@ class Monitor:
     def retried(self, unit: Unit, message: str) -> None:
         self._started.pop(unit.key, None)
         self.progress.left(self.name(unit))
-        self.progress.say(f"{self.name(unit)}: {message}; it goes on in a new worker")
+        self.progress.say(f"{self.name(unit)}: {message}; it goes on in another worker")
 
     def lost(self, unit: Unit, message: str, out_of_memory: bool) -> None:
         self._started.pop(unit.key, None)

@@ -52,7 +52,9 @@ def show_status(spec: StudySpec, store: Store, console: Console) -> None:
         table.add_column(name, justify="left" if name == "phase" else "right")
     for phase in PHASES:
         if phase in sizes:
-            table.add_row(phase, *_counts([r for r in results if r.unit.configuration.phase == phase], sizes[phase]))
+            mine = [r for r in results if r.unit.configuration.phase == phase]
+            whole = sum(found.results.is_complete(r.unit) and not r.pruned for r in mine)
+            table.add_row(phase, str(sizes[phase]), str(whole), *_counts(mine))
     console.print(table)
     for line in pareto_lines(results, plan.signs, plan.factors):
         say(line)
@@ -90,10 +92,10 @@ def _name(begun: Begun, plan: Plan) -> str:
     return f"{own}: checkpoint at update {begun.update} of {c.knobs['updates']}"
 
 
-def _counts(found: Sequence[Result], planned: int) -> list[str]:
+def _counts(found: Sequence[Result]) -> list[str]:
+    """Of what has all of its seeds, or some."""
     told = [r for r in found if not r.pruned]
     replicates = sum(r.replicates for r in told)
     diverged = sum(r.status == "diverged" for r in told)
-    return [str(planned), str(len(told)), str(diverged), str(len(found) - len(told)),
-            f"{sum(r.diverged for r in told)}/{replicates}"]
+    return [str(diverged), str(len(found) - len(told)), f"{sum(r.diverged for r in told)}/{replicates}"]
 

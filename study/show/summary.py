@@ -32,7 +32,7 @@ KAPPA_PAST = 2.0  # of kappa: the sampler is unstable there (E13), whatever has 
 def show_summary(monitor: Monitor, console: Console) -> None:
     """Print what the whole study has found so far, over all launches."""
     results = monitor.results.all()
-    states = Counter(r.status for r in results)
+    states = Counter(r.status if monitor.results.is_complete(r.unit) else "with seeds left" for r in results)
     told = [r for r in results if not r.pruned]
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none finished"
     diverged, replicates = sum(r.diverged for r in told), sum(r.replicates for r in told)

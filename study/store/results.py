@@ -137,8 +137,11 @@ class Results:
 
     def complete(self) -> int:
         """How many of the units that count have nothing left to train."""
-        return sum(unit.config_hash in self.stopped or self.remaining_block(unit) is None
-                   for unit in self._expected.values())
+        return sum(map(self.is_complete, self._expected.values()))
+
+    def is_complete(self, unit: Unit) -> bool:
+        """Whether nothing is left to train of it."""
+        return unit.config_hash in self.stopped or self.remaining_block(unit) is None
 
     def add(self, unit: Unit, status: str, rows: Sequence[Row], rungs: Mapping[int, float]) -> Result:
         """A unit that is done. rows: its records, none of a pruned one."""

@@ -44,6 +44,14 @@ OWN = '''
             return pd.DataFrame()
 
 
+    class Spoils(Gap):
+        name = "lab-spoils"
+
+        def frame(self, study):
+            study.finals["config_hash"] = "none"
+            return pd.DataFrame()
+
+
     class Taken(Gap):
         name = "limits"
 
@@ -124,6 +132,15 @@ def test_panels_of_ones_own_are_on_the_page_in_figures_and_tables(lab, command, 
     assert pd.read_csv(lab / "r" / "tables" / "lab-table.csv").equals(shown)
     assert (lab / "r" / "tables" / "lab-table.tex").exists() and page.count("<h2 id=") == 3  # how it was measured, too
     assert not (lab / "r" / "figures" / "lab-empty.svg").exists()
+
+
+def test_a_panel_that_changes_the_studys_frames_changes_no_sentence(lab, command, monkeypatch):
+    monkeypatch.setattr("analysis.panels.built_in.PANELS", ())
+    written = []
+    for own in ([], ["--panel", "lab_panels:Spoils"]):
+        assert report.main([*command, *own]) == 0
+        written.append((lab / "r" / "index.html").read_text(encoding="utf-8").replace(" --panel lab_panels:Spoils", ""))
+    assert written[0] == written[1] and (lab / "r" / "findings.md").exists()
 
 
 @pytest.mark.parametrize(("place", "said"), [

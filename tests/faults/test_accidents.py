@@ -82,7 +82,7 @@ def test_killed_twice_under_a_clock_that_is_set_back_then_a_worker_and_a_second_
     assert (outcome.twice, outcome.lost, outcome.doubled) == (0, 0, 0)
     assert [len(hit.done) > 0 for hit in outcome.hits] == [False, True] and len(killed) == len(second) == 1
     assert outcome.hits[0].where == "start of Ray"
-    assert any("it goes on in a new worker" in line for line in outcome.lines)
+    assert any("it goes on in another worker" in line for line in outcome.lines)
     assert not any("(raylet)" in line for line in outcome.lines)
     assert second[0].returncode == 2 and said.count("\n") == 1, said
     assert said.startswith("study 'tiny' in ") and " is being run by process " in said

@@ -50,7 +50,8 @@ def test_what_does_not_fit_the_state_is_refused() -> None:
     method = tiny.method("kl", on)
     [(half, _)] = models.fit(method, on, [3, 1], [2])
     for seeds, points, data, said in (([1, 3], [4], on, "seeds: found"), ([3, 1], [2], on, "points: found"),
-                                      ([3, 1], [4, 3], on, "points: found"),
+                                      ([3, 1], [4, 3], on, "points: found"), ([3, 3], [4], on, "each once"),
+                                      ([], [4], on, "at least one"),
                                       ([3, 1], [4], tiny.data(tiny.IMAGES), "data: found")):
         with pytest.raises(ValueError, match=said):
             next(models.fit(method, data, seeds, points, state=half))

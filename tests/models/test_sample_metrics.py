@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from models.data.data import Data
 from models.data.load import load
@@ -147,3 +149,20 @@ def test_a_measure_that_writes_into_what_it_is_given_changes_no_other() -> None:
     for _ in range(2):
         assert metrics.all(samples) == alone | {"mine_8": 0.0}
     assert np.ptp(data.search) > 1
+
+
+@pytest.mark.parametrize("ends", ["1.0", "x.nothing"])
+def test_what_a_measure_sets_in_torch_ends_with_it(ends: str) -> None:
+    """Else the units that its worker trains next would fail, or have other numbers."""
+    def rude(x: np.ndarray, y: np.ndarray) -> float:
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(3)
+        return float(eval(ends))
+
+    metrics = SampleMetrics(load("moons"), 8, measures=[own(rude)])
+    before = torch.get_num_threads()
+    with nullcontext() if ends == "1.0" else pytest.raises(MeasureError):
+        metrics.all(np.ones((8, 2)))
+    assert (torch.is_grad_enabled(), torch.get_default_dtype()) == (True, torch.float32)
+    assert torch.get_num_threads() == before

@@ -143,7 +143,7 @@ def test_a_study_waits_for_nodes_takes_those_that_join_and_survives_those_that_d
                         and not (unit / "done.json").exists()]
 
             def moved() -> list[str]:
-                return [line.split(": ")[0] for line in said("it goes on in a new worker")]
+                return [line.split(": ")[0] for line in said("it goes on in another worker")]
 
             def trains(node: str) -> bool:
                 return any(c.startswith("ray::ResourceTrainable.train") for c in cluster.pids(node).values())
@@ -181,7 +181,7 @@ def refusal(host: str) -> str:
     import numpy
 
     return (f": node {host}: found numpy 1.99.0, expected {numpy.__version__}, as where the launch runs; no unit is "
-            "placed there any more; it goes on in a new worker")
+            "placed there any more; it goes on in another worker")
 
 
 def test_a_node_gets_the_study_from_the_launch_with_a_token_in_a_file_and_sees_the_storage(guarded: Nodes) -> None:

@@ -34,6 +34,13 @@ class Strays(optuna.samplers.RandomSampler):
         return "far" if trial.number else 7.0
 
 
+class Forgets(optuna.samplers.RandomSampler):
+    """Fails when it is told how a trial ended."""
+
+    def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
+        raise KeyError(state.name)
+
+
 class Notes(optuna.samplers.RandomSampler):
     """Notes other things of a study than numbers of trials."""
 
@@ -43,6 +50,7 @@ class Notes(optuna.samplers.RandomSampler):
 
 @pytest.mark.parametrize(("name", "said"), [
     ("Fails", f"search.sampler {ME}:Fails: KeyError: 'no\\nidea'"),
+    ("Forgets", f"search.sampler {ME}:Forgets: KeyError: 'COMPLETE'"),
     ("Strays", f"search.sampler {ME}:Strays: found 7.0 for step_size, expected one of FloatDistribution(high=0.3, "
                "log=False, low=0.05, step=None)")])
 def test_a_sampler_that_fails_stops_the_launch_with_a_line(launch: Launch, name: str, said: str) -> None:

@@ -44,6 +44,10 @@ def test_status_counts_from_the_storage_alone(launch: Launch, monkeypatch: pytes
     code, lines, _ = launch("--status", "--set", "design.step_size=0.05")  # of what another file has extended
     [row] = [line.split("│")[1:-1] for line in lines if line.startswith("│ design")]
     assert [cell.strip() for cell in row][:3] in (["design", "2", "2"], ["design", "2", "1"])
+    code, lines, _ = launch("--status", "--set", "design.replicates=3")
+    [row] = [line.split("│")[1:-1] for line in lines if line.startswith("│ design")]
+    assert [cell.strip() for cell in row] == ["design", "4", "0", "0", "0", "0/6"], "each has a seed left"
+    assert "units of work: 4 left" in lines
     code, lines, _ = launch("--status", "--set", "train.width=3")
     assert "units of work: 1 left of the last launch's" in lines
     counts = "than the last launch; these are the last launch's counts"

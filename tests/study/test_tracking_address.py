@@ -36,6 +36,16 @@ def test_a_page_s_address_is_its_server_s(given: str) -> None:
         assert address.resolved(page) == "https://host/mlflow"
 
 
+@pytest.mark.parametrize(("folder", "where"), [("run", None), ("run copy", None), ("run%20copy", "run%2520copy")])
+def test_artifacts_lie_in_the_working_directory_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                  folder: str, where: str | None) -> None:
+    """MLflow decodes the name of the one that it finds: runs in `run%20copy` had theirs in `run copy`."""
+    (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert Tracking(None, "jko", "v1")._artifacts() == (where and f"file://{tmp_path}/{where}/mlruns/jko")
+
+
 def test_what_is_meant_by_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An earlier MLflow's ./mlruns is not: this MLflow refuses to write it."""
     folder = tmp_path / "100% mine?"

@@ -231,7 +231,8 @@ class ArmSearch:
         search with several objectives.
 
         rungs: all that the unit has reported. Some may be new that are not the last (it goes on in a new launch, which
-        has to learn what it had reported before), some not new (it goes on in a new worker). What it passed, it passed.
+        has to learn what it had reported before), some not new (it goes on in another worker). What it passed, it
+        passed.
         """
         trial, whole = self._running[unit.config_hash]
         stop = False

@@ -149,10 +149,11 @@ class Experiment:
 
     def _artifacts(self) -> str | None:
         """Where artifacts go: beside an SQLite file that lies elsewhere; MLflow would put them into the working
-        directory. None: MLflow's own choice."""
+        directory, whose name it decodes. None: MLflow's own choice."""
         path = address.sqlite_path(self.uri)
         folder = path and path.absolute().parent
-        return (folder / "mlruns" / self.name).as_uri() if folder and folder != Path.cwd() else None
+        is_elsewhere = folder is not None and (folder != Path.cwd() or "%" in str(folder))
+        return (folder / "mlruns" / self.name).as_uri() if folder and is_elsewhere else None
 
     def search(self, condition: str) -> list[Run]:
         """All runs, deleted ones aside, that meet the condition."""
