@@ -33,15 +33,17 @@ def compared_cells(study: Study) -> pd.DataFrame:
     return chosen[chosen["replicates"] > 0].reset_index(drop=True)
 
 
-def comparisons(study: Study) -> pd.DataFrame:
+def comparisons(study: Study, others: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Each arm against its baseline at their declared cells, paired by seed; one row per arm, empty without a pair.
 
-    `paired_tests` says what a row holds; the cells, the baseline's cells and counts stand beside it.
+    `paired_tests` says what a row holds; the cells, the baseline's cells and counts stand beside it. others: arm ->
+    with whom it is compared instead, a family of their own.
     """
     cells = compared_cells(study).set_index("arm")
-    values = {arm: values_of(study, cell["config_hash"]) for arm, cell in cells.iterrows()}
-    pairs = {arm: of for arm in map(str, cells.index) if (of := study.baseline_of(arm)) is not None and of in values}
-    found = paired_tests({str(a): v for a, v in values.items()}, pairs, family=len(study.family),
+    values = {str(arm): values_of(study, cell["config_hash"]) for arm, cell in cells.iterrows()}
+    wanted = {arm: study.baseline_of(arm) for arm in values} if others is None else others
+    pairs = {arm: of for arm, of in wanted.items() if arm in values and of is not None and of in values}
+    found = paired_tests(values, pairs, family=len(study.family if others is None else others),
                          lower_is_better=study.lower_is_better)
     return _with_cells(found, cells)
 

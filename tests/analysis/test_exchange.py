@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
 from analysis.panels.exchange import Exchange
+from analysis.read.load import load
 from analysis.read.pool import pooled
 from analysis.read.study import CELL, EXCHANGE, Study
-from analysis.stats.comparisons import confirm_comparisons, confirmed_cells, exchange_comparisons
+from analysis.stats.comparisons import comparisons, confirm_comparisons, confirmed_cells, exchange_comparisons
 from analysis.text.findings.cells import missing
 from analysis.text.findings.confirm import confirmed
+from benchmarks import pairs
 from tests.analysis.small_study import study
 
 SETTINGS = {"kl": {"step_size": 0.1, "mcmc_steps": 5, "lr_f": 0.01},
@@ -154,3 +157,21 @@ def test_the_matrix_has_each_arm_at_each_settings_and_frames_its_own() -> None:
     plt.close(figure)
     alone = replace(of, finals=of.finals[of.finals["phase"] == "search"])
     assert not panel.is_shown(alone, panel.frame(alone))
+
+
+def test_pairs_of_a_design_are_tested_as_a_family_of_their_own(toy_uri: str, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch,
+                                                              capsys: pytest.CaptureFixture[str]) -> None:
+    """The other way around better and worse change places, and p is that of the report but for Holm's family."""
+    monkeypatch.chdir(tmp_path)
+    base = ["--study", "toy", "--tracking-uri", toy_uri]
+    pairs.main([*base, "kl:jko"])
+    [_, _, line] = capsys.readouterr().out.splitlines()
+    found = [cell.strip() for cell in line.split("|")[1:-1]]
+    whole = comparisons(load("toy", toy_uri, tmp_path / "cache")).set_index("arm").loc["jko"]
+    assert found[:2] == ["kl", "jko"] and found[4] == f"{whole.worse} / {whole.better} / {whole.ties} of {whole.pairs}"
+    assert found[-2] == found[-1].split()[0] and float(found[-2]) == pytest.approx(whole.p, rel=0.05)
+    assert whole.p < whole.p_holm
+    with pytest.raises(SystemExit):
+        pairs.main([*base, "kl:nobody"])
+    assert "found nobody, expected ARM:OTHER, of the arms kl, jko, kl_smooth" in capsys.readouterr().err

@@ -95,6 +95,7 @@ KNOWN: dict[str, tuple[Callable[[Words], None], str]] = {
     "python -m benchmarks.law_figure": (unread, "takes the whole study of law.yaml"),
     "python -m benchmarks.cold_figure": (unread, "takes the whole study of cold.yaml"),
     "python -m benchmarks.methods_table": (unread, "tests/whole/test_benchmarks.py"),
+    "python -m benchmarks.pairs": (unread, "tests/analysis/test_exchange.py"),
     "python -m benchmarks.before_after": (unread, "a benchmark of an hour"),
     "python -m benchmarks.replicates": (unread, "a benchmark of two minutes"),
     "python -m benchmarks.whole_study": (unread, "a benchmark of 15 minutes"),
