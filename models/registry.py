@@ -59,7 +59,7 @@ def find(kind: str, name: str) -> Any:
         raise FindError(f"found {name!r}, expected a module that can be imported: {type(error).__name__}: {said}{hint}"
                         ) from error
     of, _, base = BASES[kind].partition(":")
-    if found is None:
+    if not hasattr(holder, attribute):
         near = difflib.get_close_matches(attribute, vars(holder), 1)
         raise FindError(f"found {name!r}, expected a {kind}: {module} has no {attribute}"
                         + (f"; did you mean {near[0]}?" if near else ""))

@@ -63,7 +63,7 @@ def make_plan(spec: StudySpec, data: Data, cpus: int, cache_dir: Path, say: Say 
         from models.measures.features import is_kept
 
         if not is_kept(data, cache_dir):
-            say(f"training the features that judge samples, kept in {cache_dir}")
+            say(f"training the features that judge samples (seconds, at 32 pixels a minute), kept in {cache_dir}")
     metrics = SampleMetrics(data, spec.evaluation.samples, spec.evaluation.split, cache_dir, own, measures)
     local = spread_of(data, spec.seed)
     spread = LocalSpread(n=local.n, k=local.k, coarse=local.coarse, **{

@@ -8,7 +8,7 @@ such pairings does so for each.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -95,16 +95,17 @@ class Section:
             self.found[arm][knob] = Placed(value, path, zipped)
         return len(value) if zipped else 1
 
-    def _zips(self, path: Path, raw: Any, beside: Collection[str], arms: Mapping[str, str], is_shared: bool) -> None:
+    def _zips(self, path: Path, raw: Any, beside: Iterable[str], arms: Mapping[str, str], is_shared: bool) -> None:
+        taken = {knob: (*path[:-1], knob) for knob in beside}
         if not isinstance(raw, list) or not raw:
-            self._zip(path, raw, beside, arms, is_shared)
+            self._zip(path, raw, taken, arms, is_shared)
             return
-        taken = set(beside)
         for i, pairs in enumerate(raw):
             self._zip((*path, i), pairs, taken, arms, is_shared)
-            taken |= set(pairs) if isinstance(pairs, dict) else set()
+            taken = {**{knob: (*path, i, knob) for knob in (pairs if isinstance(pairs, dict) else ())}, **taken}
 
-    def _zip(self, path: Path, raw: Any, beside: Collection[str], arms: Mapping[str, str], is_shared: bool) -> None:
+    def _zip(self, path: Path, raw: Any, taken: Mapping[str, Path], arms: Mapping[str, str], is_shared: bool) -> None:
+        """taken: where knobs were given before."""
         if not isinstance(raw, dict) or len(raw) < 2:
             self.report(path, "expected two or more knobs with lists of equal length, "
                               "such as {step_size: [0.1, 0.2], mcmc_steps: [20, 5]}")
@@ -114,8 +115,8 @@ class Section:
             where = (*path, knob)
             if knob not in ALL_KNOBS and not any(knob in KNOBS[method] for method in arms.values()):
                 self.report(where, unknown(knob, ALL_KNOBS, "knob"))
-            elif knob in beside:
-                self.report(where, f"also given at {dotted((*path[:-1], knob))}; keep one")
+            elif knob in taken:
+                self.report(where, f"also given at {dotted(taken[knob])}; keep one")
             else:
                 sizes[knob] = self._knob(where, knob, levels, arms, is_shared, zipped=path)
         if all(sizes.values()) and len(set(sizes.values())) > 1:

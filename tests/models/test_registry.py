@@ -39,6 +39,12 @@ def test_what_is_not_there_is_one_sentence(name: str, problem: str) -> None:
         find("method", name)
 
 
+def test_a_name_that_stands_for_nothing_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.methods.jko.unset", None, raising=False)
+    with pytest.raises(FindError, match="expected a method: it is no subclass of"):
+        find("method", "models.methods.jko:unset")
+
+
 def test_a_module_that_breaks_while_it_is_imported_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "half_a_lab.py").write_text("1 / 0\n")
     (tmp_path / "script_of_a_lab.py").write_text("import sys\nsys.exit(0)\n")  # without a main guard

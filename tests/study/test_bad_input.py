@@ -226,6 +226,10 @@ def test_a_problem_beside_a_design(more: str, sentence: str) -> None:
                                   "{step_size: [0.1, 0.2], mcmc_steps: [20, 5]}"),
     ("{mcmc_steps: 5, zip: {step_size: [0.1, 0.2], mcmc_steps: [5, 20]}}",
      "design.zip.mcmc_steps: also given at design.mcmc_steps; keep one"),
+    ("{lr_f: 0.1, zip: [{step_size: [0.1, 0.2], mcmc_steps: [5, 20]}, {lr_f: [0.1, 0.2], width: [4, 8]}]}",
+     "design.zip[1].lr_f: also given at design.lr_f; keep one"),
+    ("{zip: [{step_size: [0.1, 0.2], mcmc_steps: [5, 20]}, {step_size: [0.1, 0.2], width: [4, 8]}]}",
+     "design.zip[1].step_size: also given at design.zip[0].step_size; keep one"),
     ("{zip: {step_size: [0.1, 0.2], mcmc_steps: [5, 20]}, jko: {mcmc_steps: 5}}",
      "design.jko.mcmc_steps: mcmc_steps is paired at design.zip; repeat the whole zip here"),
     ("{width: [" + ", ".join(map(str, range(1, 202))) + "], batch_size: [" + ", ".join(map(str, range(2, 102)))
