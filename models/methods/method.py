@@ -15,6 +15,7 @@ from itertools import repeat
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias, cast
 
+from models.knobs import knob_problem
 from models.methods.hparams import HParams
 from models.methods.schedules import scheduled
 from models.networks.choice import own_knobs
@@ -250,8 +251,16 @@ Flow: TypeAlias = "Callable[[Method, Networks, Draw, Tensor, Noise], FlowLoss]"
 
 
 def build(method: str, data: Space, **knobs: Any) -> Method:
-    """The method of this name (models.registry) for this data's shape, with `knobs` over its defaults."""
-    hp = knobs_of(method, knobs.get("network"))(**knobs)
+    """The method of this name (models.registry) for this data's shape, with `knobs` over its defaults. ValueError for
+    a knob that it does not have, or a value that no study may give it."""
+    kind = knobs_of(method, knobs.get("network"))
+    names = [f.name for f in fields(kind)]
+    for name, value in knobs.items():
+        if name not in names:
+            raise ValueError(f"{name}: unknown knob of {method}; its knobs are {', '.join(names)}")
+        if problem := knob_problem(kind, name, value):
+            raise ValueError(f"{name}: {problem}")
+    hp = kind(**knobs)
     found: Method = find("method", method)(hp, tuple(data.shape), data.extent)
     return found
 

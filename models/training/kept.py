@@ -17,7 +17,7 @@ import torch
 from models.data.data import Space
 from models.methods.method import Method, build
 from models.noise import Noise, generators_for
-from models.registry import FindError, name_of
+from models.registry import name_of
 from models.training.checkpoint import CheckpointError, fill, read_state, save_state
 from models.training.fit import as_array, sample
 from models.training.step import TrainState, init_state
@@ -99,7 +99,7 @@ def load(kept: str | Path | bytes, seeds: Sequence[int] | None = None,
     data = _Shape(tuple(made["shape"]), tuple(made["extent"]), tuple(made["view"]), made.get("rows", 0))
     try:
         method = build(made["method"], data, **made["knobs"])
-    except (FindError, TypeError) as error:  # knobs of another release
+    except (ValueError, TypeError) as error:  # a FindError; knobs of another release
         raise CheckpointError(f"its method cannot be made here: {error}") from error
     state = init_state(method, data, chosen, device)
     fill(state, tensors, header, [rows[seed] for seed in chosen])

@@ -45,6 +45,17 @@ def test_it_goes_on_from_a_state_as_if_it_had_never_stopped() -> None:
     assert torch.equal(torch.stack([i.loss for i in infos]), torch.stack([i.loss for i in all_infos]))
 
 
+@pytest.mark.parametrize(("knobs", "said"), [
+    ({"step_size": -1.0}, "step_size: found -1.0, expected a number > 0"),
+    ({"step_size": "0.1"}, "step_size: found '0.1', expected a number > 0"),
+    ({"mcmc_steps": 0}, "mcmc_steps: found 0, expected a whole number >= 1"),
+    ({"precision": "fp16"}, "precision: found 'fp16', expected one of "), ({"lr": 0.1}, "lr: unknown knob of jko; ")])
+def test_a_knob_that_no_study_may_have_builds_nothing(knobs: dict[str, Any], said: str) -> None:
+    """A step size of -1 would train, and give numbers."""
+    with pytest.raises(ValueError, match=f"^{said}"):
+        models.build("jko", tiny.data(tiny.PLANE), **knobs)
+
+
 def test_what_does_not_fit_the_state_is_refused() -> None:
     on = tiny.data(tiny.PLANE)
     method = tiny.method("kl", on)
