@@ -28,7 +28,7 @@ from study.arguments import parser
 from study.cluster import SLOW_SECONDS, ClusterError, RunError, address_problem, connect_problem
 from study.cluster.capacity import fits, gpu_problem, limits_problem
 from study.ending import DONE, INTERRUPTED, ended
-from study.schema.output import script, told
+from study.schema.output import if_slow, script
 from study.show import command
 from study.show.redaction import redacted
 from study.spec import StudySpec, loads, located, text_of
@@ -154,7 +154,7 @@ def _check(one: _Launch, store: Store) -> None:
             raise one.refusal(("resources", "gpu"), problem)
         if problem := limits_problem():
             raise SpecError([problem])
-    with told(SLOW_SECONDS, lambda: one.say(f"waiting for the storage {redacted(store.uri)}")):
+    with if_slow(SLOW_SECONDS, lambda: one.say(f"waiting for the storage {redacted(store.uri)}")):
         store.check_writable()
     check_free(store, one.arguments.takeover)
     if away := first_contact(Tracking(one.arguments.tracking_uri, one.spec.study, ""), store):

@@ -78,7 +78,7 @@ def _digits(images: np.ndarray, labels: np.ndarray, size: int,
     return _parts(grey, counts), _parts(labels.astype(np.int64), counts)
 
 
-def packaged(package: str, path: str) -> Path:
+def _packaged(package: str, path: str) -> Path:
     """A file of an installed package, which is not imported: scikit-learn takes a CPU second."""
     found = importlib.util.find_spec(package)
     assert found is not None and found.origin is not None, package
@@ -87,7 +87,7 @@ def packaged(package: str, path: str) -> Path:
 
 def _handwritten(package: str, path: str, side: int) -> tuple[np.ndarray, np.ndarray]:
     """Images of side x side grey values, and which digit each is. A row has the pixels, then the digit."""
-    with gzip.open(packaged(package, path)) as file:
+    with gzip.open(_packaged(package, path)) as file:
         table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
     return table[:, :-1].reshape(-1, side, side).astype(float), table[:, -1]
 
@@ -99,7 +99,7 @@ HANDWRITTEN = {"digits": ("sklearn", "datasets/data/digits.csv.gz", 8),
 def _faces(size: int, counts: Sequence[int]) -> list[np.ndarray]:
     """The file holds 100 faces, then 100 backgrounds, as floats in [0, 1]; resampled rather than padded to 32,
     because repeated pixels would have no spread of their own."""
-    faces = np.load(packaged("skimage", "data/lfw_subset.npy"))[:100]
+    faces = np.load(_packaged("skimage", "data/lfw_subset.npy"))[:100]
     return _parts(np.rint(_bilinear(faces, size) * 255)[:, None], counts)
 
 
@@ -119,7 +119,7 @@ def photographs() -> list[np.ndarray]:
 
     pictures = []
     for package, path in PHOTOGRAPHS:
-        with Image.open(packaged(package, path)) as image:
+        with Image.open(_packaged(package, path)) as image:
             pictures.append(np.asarray(image.convert("RGB")))
     return pictures
 

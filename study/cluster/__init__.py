@@ -17,7 +17,7 @@ from typing import Any
 from study.cluster import auth
 from study.cluster.failure import one_line
 from study.interrupt import terminable
-from study.schema.output import told
+from study.schema.output import if_slow
 
 OBJECT_STORE_BYTES = 120 * 1024**2  # nothing but small dictionaries travels between driver and workers
 WORKER_ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}  # and THREADS
@@ -150,7 +150,7 @@ def _start(cpus: int, verbose: bool, level: int, modules: Sequence[str], tell: C
     folder = _temporary()
     try:
         with (_own_group(), _few_daemons(verbose), _no_dashboard(),
-              told(SLOW_SECONDS, lambda: tell("Ray is not up yet; its parts are given half a minute"))):
+              if_slow(SLOW_SECONDS, lambda: tell("Ray is not up yet; its parts are given half a minute"))):
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
                      configure_logging=True, logging_level=level, log_to_driver=verbose, job_config=_job(ROOT),
                      _temp_dir=folder, runtime_env={"py_modules": [*modules]} if modules else None)

@@ -59,14 +59,15 @@ def script(main: Callable[[], int]) -> Callable[[], int]:
 
 def _warnings_are_no_errors() -> None:
     """Here and in the processes to come: the first warning of a library would end what the user cannot mend."""
-    os.environ.pop("PYTHONWARNINGS", None)
     others = [entry for entry in warnings.filters if entry[0] != "error"]
-    warnings.resetwarnings()
-    cast(list[Any], warnings.filters).extend(others)
+    if len(others) < len(warnings.filters):
+        os.environ.pop("PYTHONWARNINGS", None)  # else it stays: what it silences is silent in workers, too
+        warnings.resetwarnings()
+        cast(list[Any], warnings.filters).extend(others)
 
 
 @contextmanager
-def told(seconds: float, tell: Callable[[], None]) -> Iterator[None]:
+def if_slow(seconds: float, tell: Callable[[], None]) -> Iterator[None]:
     """Where the block lasts so long, `tell()` is called once, in a thread of its own."""
     timer = threading.Timer(seconds, tell)
     timer.daemon = True

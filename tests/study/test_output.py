@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import study
-from study.schema.output import told
+from study.schema.output import if_slow
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = ("import os, sys; from study.schema.output import lasting; "
@@ -56,6 +56,7 @@ def test_a_librarys_warning_ends_no_command(words: list[str]) -> None:
     ended, said, warned = run(*words, "-c", code)
     assert (ended, said) == (0, f"({'FutureWarning' in words[-1]}, False)\n")
     assert "UserWarning: of MLflow" in warned
+    assert run("-c", code.replace("'error'", "'ignore'"))[1] == "(False, True)\n", "what silences workers stays"
 
 
 def test_docstrings_are_needed() -> None:
@@ -68,10 +69,10 @@ def test_docstrings_are_needed() -> None:
 
 def test_what_takes_long_is_told_once() -> None:
     said: list[str] = []
-    with told(30, lambda: said.append("soon enough")):
+    with if_slow(30, lambda: said.append("soon enough")):
         pass
     heard = threading.Event()
-    with told(0, heard.set):
+    with if_slow(0, heard.set):
         assert heard.wait(30)
     assert said == []
 
