@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from study.cluster import RunError
 from study.run.dispatch import (
     DIED,
     MOVED,
@@ -117,16 +117,17 @@ def test_what_cannot_be_read_is_lost_and_the_round_goes_on() -> None:
     assert dispatch.assign("1") is not None
 
 
-def test_a_journal_that_cannot_be_written_when_a_trial_is_told_ends_the_round(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [StorageError, RunError])
+def test_a_journal_or_sampler_that_fails_when_a_trial_is_told_ends_the_round(error: type[Exception]) -> None:
     """Raised where Tune says that a trial has ended, it would come out as Tune's own error, with a traceback."""
     class Full(Fixed):
         def finished(self, unit: Unit, status: str) -> None:
-            raise StorageError("storage 'runs' is not writable: No space left on device")
+            raise error("storage 'runs' is not writable: No space left on device")
 
     dispatch = Dispatch(Full([unit(), unit((1,))]), Watcher())
     dispatch.assign("first")
     dispatch.ended("first", Finished("finished"))
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(error, match="No space left"):
         dispatch.assign("second")
 
 
