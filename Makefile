@@ -66,7 +66,7 @@ test: $(STAMP)  ## all tests, the slow ones (Ray, servers) included
 test-fast: $(STAMP)  ## most tests, without those that take long
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
-mutants: $(STAMP)  ## plant each of the listed faults in a copy of the code; the test named for it must fail (10 minutes, idle)
+mutants: $(STAMP)  ## plant each of the listed faults in a copy of the code; the test named for it must fail (10 minutes)
 	$(BIN)/python -m tests.mutants
 
 faults: $(STAMP)  ## kill the driver of a tiny study at 20 moments, finish it each time, print the table (15 minutes)

@@ -45,6 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     made.add_argument("committed", type=Path, help="the folder of the committed report")
     made.add_argument("here", type=Path, help="the folder of the report of the study that was run again")
     given = made.parse_args(argv)
+    if not (given.committed / CELLS).exists():
+        print(f"{given.committed}: no such report is committed, so there is nothing to compare {given.here} with")
+        return 0
     found = compared(best_of_arms(given.committed), best_of_arms(given.here))
     table = Table("arm", "committed", "here", "")
     for arm, row in found.iterrows():

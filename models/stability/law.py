@@ -19,7 +19,8 @@ D(kappa) that it can balance, and the largest stable step is sqrt(max D(kappa)):
 `drift_clip` and `grad_clip` do not enter: they bound moves, not the balance. Where the law is silent, functions return
 nan, which is no prediction: for a method that states no `Balance` (chains in z of a trained g, `hidden` and `ggcn`: for
 an affine g of gain w the limit is that of s / w), and where knobs leave the model: `energy_l2` (it ties all directions
-together), temperature 0 (particles without a spread) and `spectral_norm`, where lambda cannot grow freely. With weights
+together), temperature 0 (particles without a spread), `clamp` (they are cut), `anneal`, `step_size_end` and
+`temperature_end` (noise or step change) and `spectral_norm`, where lambda cannot grow freely. With weights
 of norm 1 and SiLU (slope <= 1.1, curvature <= 1/2) the curvature of an MLP f with H hidden layers is at most
 score_scale / 2 sum_{l=1}^{H} 1.1^(H + l - 2), and its slope at most score_scale 1.1^H, so that for delta < 2 sigma
 particles stay within a bounded distance: where a free quadratic breaks, the model is biased.

@@ -34,7 +34,7 @@ class Spread:
 
     @property
     def coarse(self) -> bool:
-        """Whether k is more than a tenth of the points. A mode of fewer than about 2 k points is not seen as one: its
+        """Whether k is more than a tenth of the points. A mode of fewer than about 3 k points is not seen as one: its
         neighbourhoods reach into others, and s comes out too large, at worst as large as the spread of all data."""
         return self.n < LOCAL * self.k
 
@@ -49,7 +49,8 @@ def local_spread(points: NDArray[Any], rng: np.random.Generator, k: int = NEIGHB
     Gaussians overstate the smallest directions, which carry the limit: by 15 % on digits, where a constant pixel's
     spread is known.) On Gaussians whose spreads range over a factor of 16 it is then right to a few per cent in the
     smallest directions, up to 10 % too large in the middle and up to 20 % too small in the largest. On mixtures of them
-    the same holds while a mode has at least 2 k points; with fewer it is off by any factor (`Spread.coarse`).
+    the same holds while a mode has at least 3 k points; with fewer it is too large, with k or fewer by any factor
+    (`Spread.coarse`).
 
     Dequantise first. Above 1,000 points a random subset stands for them; 250 neighbourhoods are measured. Standard
     errors: `draws` bootstrap samples of half the points without replacement (ties would be their own neighbours; at one

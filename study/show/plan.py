@@ -126,7 +126,7 @@ def _coarse(spread: LocalSpread) -> str:
     if not spread.coarse:
         return ""
     n, k = spread.n, spread.k
-    return (f"coarse: {k} neighbours are {k / n:.0%} of {n} points, so a mode with fewer than {2 * k} is not told "
+    return (f"coarse: {k} neighbours are {k / n:.0%} of {n} points, so a mode with fewer than {3 * k} is not told "
             "from its surroundings; s and the limits may be too large")
 
 

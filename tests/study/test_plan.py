@@ -184,7 +184,7 @@ def test_the_plan_says_where_neighbours_are_too_many_of_the_points(data: str, co
     plan = make_plan(spec, load_data(data), 2, cache)
     assert plan.spread.coarse is coarse and plan.spread.k == (0 if data == "gaussians8" else NEIGHBOURS)
     found = [line for line in shown(spec, plan) if line.startswith("coarse: ")]
-    assert found == ["coarse: 20 neighbours are 33% of 60 points, so a mode with fewer than 40 is not told "
+    assert found == ["coarse: 20 neighbours are 33% of 60 points, so a mode with fewer than 60 is not told "
                      "from its surroundings; s and the limits may be too large"][:coarse]
 
 
