@@ -240,7 +240,8 @@ def _report(one: _Launch, status: str, reason: str, monitor: Monitor, work: Work
         raise SpecError([reason])
     commands = next_commands(monitor.spec.study, monitor.tracking.uri, monitor.tracking.known_id,
                              one.arguments.tracking_uri, bool(os.environ.get("MLFLOW_TRACKING_URI")),
-                             None if one.spec.keep == "none" else one.arguments.storage, monitor.plan)
+                             one.arguments.storage if one.spec.keep != "none" and monitor.kept_bytes else None,
+                             monitor.plan)
     for line in commands if monitor.results.all() and not monitor.tracking.is_gone else ():  # else nothing is there
         one.say(line)
     return LOST if status == "failed" or monitor.lost_units else FINISHED

@@ -54,7 +54,7 @@ def _sample(arguments: argparse.Namespace) -> int:
         raise StorageError("--replicate: expected --trial beside it, whose seed it is")
     store = Store(arguments.storage, arguments.study, may_begin=False)
     plan = read_plan(store)
-    found = replicates(store, plan)
+    found = replicates(store, plan, arguments.trial)
     one = (best_of(found, plan, arguments.arm) if arguments.trial is None
            else of_trial(found, arguments.trial, arguments.replicate, plan))
     payload = store.read_state(one.unit, one.manifest)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,19 +94,31 @@ def from_file(file: FeatureFile, extent: tuple[float, float] = (-1.0, 1.0)) -> F
         if len(values) not in (1, file.channels):
             raise ValueError(f"{file.path}: found {len(values)} values of {what}, expected 1 or {file.channels}")
     try:
-        network = torch.export.load(io.BytesIO(raw)).module()
+        with _silent(logging.getLogger("torch.export")):  # it logs a traceback, to which its error then points
+            network = torch.export.load(io.BytesIO(raw)).module()
     except Exception as error:  # what torch raises here is not documented, and differs between versions
-        raise ValueError(f"{file.path}: not an archive of torch.export.save ({error})") from error
+        raise ValueError(f"{file.path}: not an archive of torch.export.save that torch {torch.__version__} opens; a "
+                         "file of torch.save or torch.jit.save is none") from error
     black = np.full((2, file.channels, file.size, file.size), extent[0], np.float32)
     try:
         two, one = _run(network, file, black, extent), _run(network, file, black[:1], extent)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"{file.path}: the network does not take both 1 and 2 images of {file.channels} x {file.size} "
-                         f"x {file.size} ({error}); export it with a free number of rows") from error
+                         f"x {file.size} ({error}); export it with a free number of rows, "
+                         "and say the size and channels that it was exported for") from error
     if two.ndim != 2 or two.shape != (2, one.shape[-1]) or not np.isfinite(two).all():
         raise ValueError(f"{file.path}: found features of shape {two.shape}, finite: {bool(np.isfinite(two).all())}; "
                          "expected finite features (n, d)")
     return FileExtractor(file.name, two.shape[1], network, file, extent)
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    was, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = was
 
 
 def _run(network: Callable[[Tensor], Tensor], file: FeatureFile, images: np.ndarray,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from models.data.data import Data
 from study.plan.memory import SETTINGS, is_outside, settings
 from study.spec.model import StudySpec
+
+if TYPE_CHECKING:
+    from models.networks.layers import Network
 
 SEEDS = 0, 1  # of one alone a loss that lacks the axis of replicates would pass
 
@@ -28,7 +32,9 @@ def own_part_problem(spec: StudySpec, data: Data) -> str | None:
 
             try:
                 method = find("method", arm.method)(hp, tuple(data.shape), data.extent)
-                _, info = train_step(method, data, init_state(method, data, SEEDS))
+                state = init_state(method, data, SEEDS)
+                _try_replicates(state.nets.f, data)
+                _, info = train_step(method, data, state)
                 for name, value in info._asdict().items():
                     if tuple(value.shape) != (len(SEEDS),):
                         raise ValueError(f"{name}: found the shape {tuple(value.shape)}, expected "
@@ -38,3 +44,15 @@ def own_part_problem(spec: StudySpec, data: Data) -> str | None:
                 names = " and ".join(name for name in (arm.method, hp.network) if name and ":" in name)
                 return f"arm {arm.name}: {names} cannot train: {type(error).__name__}: {said}"
     return None
+
+
+def _try_replicates(f: Network, data: Data) -> None:
+    """Raises ValueError where a replicate's scores depend on another one's points: they would be no replicates."""
+    import torch
+
+    dtype = next(f.parameters()).dtype
+    x = torch.stack([torch.tensor(data.train[:2], dtype=dtype)] * len(SEEDS)).requires_grad_()
+    (slope,) = torch.autograd.grad(f(x)[0].sum(), x)
+    if slope[1:].any():
+        raise ValueError("a replicate's scores depend on another replicate's points; models.testing.NetworkContract "
+                         "checks what a network must keep")

@@ -17,7 +17,7 @@ from study.store.units import DamagedError, Store
 
 
 class Further:
-    """Finds of a unit the longest training of the same seeds that is a beginning of it.
+    """Finds of a unit the longest training of the same block of seeds that is a beginning of it.
 
     anew: reason -> keys of units that begin anew although a shorter one is kept.
     """
@@ -31,18 +31,27 @@ class Further:
 
     def of(self, unit: Unit) -> Unit | None:
         """The unit to go on from; None: there is none, or what training at once records it has not."""
-        shorter = [one for one in self._kept.get(_identity(unit), ()) if _updates(one) < _updates(unit)]
-        reasons = {one: _difference(one.configuration, unit.configuration) for one in shorter}
+        shorter = self._shorter(unit)
+        reasons = {one: _difference(one.configuration, unit.configuration) or _block(one, unit) for one in shorter}
         whole = [one for one in shorter if not reasons[one]]
         if shorter and not whole:
             self.anew.setdefault(reasons[max(shorter, key=_updates)], set()).add(unit.key)
         return max(whole, key=_updates, default=None)
 
+    def blocks(self, unit: Unit) -> list[tuple[int, ...]]:
+        """Seeds of the unit that go on together, since they began together."""
+        return [one.seeds for one in self._shorter(unit)
+                if {*one.seeds} <= {*unit.seeds} and not _difference(one.configuration, unit.configuration)]
+
+    def _shorter(self, unit: Unit) -> list[Unit]:
+        return [one for one in self._kept.get(_identity(unit), ())
+                if _updates(one) < _updates(unit) and {*one.seeds} & {*unit.seeds}]
+
 
 def _identity(unit: Unit) -> str:
     """What a training and a beginning of it share."""
     found = unit.configuration.plain()
-    return canonical({**found, "arm": "", "block": unit.block, "knobs": {**found["knobs"], "updates": 0},
+    return canonical({**found, "arm": "", "knobs": {**found["knobs"], "updates": 0},
                       "evaluation": {**found["evaluation"], "points": 0}})
 
 
@@ -66,6 +75,11 @@ def _difference(short: Configuration, long: Configuration) -> str:
         return (f"the divergence rule compares with the last {window(all_updates)} updates, in the {updates} that are "
                 f"kept with {window(updates)}")
     return ""
+
+
+def _block(short: Unit, long: Unit) -> str:
+    """Why seeds of a shorter training do not go on in a longer one; "" where they are its own."""
+    return "" if short.block == long.block else f"the seeds {short.block} of them were trained together"
 
 
 def checkpoint_from(store: Store, short: Unit, updates: int, say: Callable[[str], None]) -> bytes | None:

@@ -15,6 +15,7 @@ from study.plan.space import (
     search_trials,
     suggest,
 )
+from study.run.further import Further
 from study.schema.pareto import fronts
 from study.schema.unit import Configuration, Unit
 from study.spec import StudySpec
@@ -35,19 +36,24 @@ def units_of(configurations: Iterable[Configuration], seeds: Sequence[int], cont
     return [Unit(c, tuple(seeds), config_hash(c, content_hash)) for c in configurations]
 
 
-def left_of(units: Iterable[Unit], results: Results) -> list[Unit]:
-    """What is left to train of each, in blocks of seeds."""
-    return [rest for unit in units for rest in results.remaining_blocks(unit)]
+def left_of(units: Iterable[Unit], results: Results, further: Further | None = None) -> list[Unit]:
+    """What is left to train of each, in blocks of seeds: those that shorter trainings had, where these go on."""
+    found: list[Unit] = []
+    for unit in units:
+        for seeds in further.blocks(unit) if further else ():
+            results.begin(unit.config_hash, seeds)
+        found += results.remaining_blocks(unit)
+    return found
 
 
-def design_units(spec: StudySpec, content_hash: str, results: Results) -> list[Unit]:
+def design_units(spec: StudySpec, content_hash: str, results: Results, further: Further | None = None) -> list[Unit]:
     """What is missing of the design, in its order."""
     if spec.design is None:
         return []
     units = units_of(design_configurations(spec), phase_seeds(spec, "design"), content_hash)
     for unit in units:
         results.expect(unit)
-    return left_of(units, results)
+    return left_of(units, results, further)
 
 
 def confirm_units(spec: StudySpec, content_hash: str, results: Results, arms: Sequence[str]) -> list[Unit]:

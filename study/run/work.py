@@ -52,14 +52,14 @@ class Work:
         self._further = Further(done, self._content)
         own = sorted((m.started, i) for i, (_, m) in enumerate(done) if m.study_version == plan.study_version)
         trained = [done[i][0] for _, i in own]
-        self._design = design_units(spec, self._content, results)
+        self._design = design_units(spec, self._content, results, self._further)
         self._search = (make_search(spec, plan.study_version, self._content, results, store, trained, read_only)
                         if spec.search else None)
         searching = {} if self._search is None else {arm.arm: arm.left for arm in self._search.arms}
         if self._design or any(searching.values()):  # the best are not known yet: all their confirmations are to come
             confirming = confirm_sizes(spec)
         else:
-            left = left_of(confirm_units(spec, self._content, results, [*spec.arms]), results)
+            left = left_of(confirm_units(spec, self._content, results, [*spec.arms]), results, self._further)
             confirming = Counter(unit.configuration.arm for unit in left)
         self.left = len(self._design) + sum(searching.values()) + sum(confirming.values())
         self._is_known = not any(searching.values()) and not (any(confirming.values()) and self._design)
@@ -122,7 +122,7 @@ class Work:
         found = {unit.configuration.arm for unit in losses.first_lost if unit.configuration.phase == phase}
         self._waiting = [arm for arm in self.spec.arms if arm in found and self.spec.confirm]
         known = [arm for arm in self.spec.arms if arm not in found]
-        units = left_of(confirm_units(self.spec, self._content, self.results, known), self.results)
+        units = left_of(confirm_units(self.spec, self._content, self.results, known), self.results, self._further)
         left = [unit for unit in units if unit.key not in lost]
         losses.expect(left)
         return Fixed(left)

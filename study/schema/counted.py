@@ -1,4 +1,4 @@
-"""Which of the trials that MLflow shows a launch counts: it shows all versions of a study, each trial once."""
+"""Which trials a launch counts, of those that MLflow shows and the storage holds: of all versions of a study."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-FILE = "counted.json"  # an artifact of the launch
+FILE = "counted.json"  # an artifact of the launch, and beside plan.json in the storage
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 
 from study.plan.cost import cost
 from study.plan.identity import knobs_text
@@ -23,7 +25,7 @@ from study.show.tracking.view import shared_view
 from study.spec import StudySpec
 from study.spec.yaml_text import as_yaml
 from study.store.aggregates import final_rows
-from study.store.kept import Replicate, best_of
+from study.store.kept import Replicate, best_of, write_counted
 from study.store.losses import Losses
 from study.store.results import Result, Results
 from study.store.sheet import DATA_SHEET
@@ -61,6 +63,7 @@ class Monitor:
             self.tracking.start_launch, as_yaml(self.spec.resolved()), self.plan.plain(), provenance(),
             self.store.place, self.store.read(DATA_SHEET), self.store.places, view=shared_view(self.plan))
         counted = self.results.counted
+        write_counted(self.store, self.plan, counted)
         held = {config_hash: {*sum(map(block_seeds, units), ())} for config_hash, units in self._done.items()}
         self._queue.put(LACKING, functools.partial(self._tell_of_lacking, counted, held), first=True)
         self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), counted), first=True)
@@ -169,7 +172,10 @@ class Monitor:
         """Show what is not shown yet, as long as MLflow takes it, and end the launch's run (finished | failed |
         interrupted). False: a person did not want to wait."""
         if self._start:
-            self._queue.put(END, functools.partial(self._show_launch, self.counts(), self.results.counted, status))
+            counted = self.results.counted
+            with suppress(StorageError):  # which has ended the launch, as it has said: the next one writes it
+                write_counted(self.store, self.plan, counted)
+            self._queue.put(END, functools.partial(self._show_launch, self.counts(), counted, status))
         wanted, said = self.not_shown, time.monotonic()
 
         def tell() -> None:
@@ -183,6 +189,11 @@ class Monitor:
     def stop(self) -> None:
         """Show nothing more: another launch has taken the study."""
         self._queue.stop()
+
+    @cached_property
+    def kept_bytes(self) -> int:
+        """Of all networks that the storage keeps, as it is asked first."""
+        return self.store.kept_bytes()
 
     @property
     def not_shown(self) -> int:

@@ -48,8 +48,8 @@ def show_summary(monitor: Monitor, console: Console) -> None:
     if long := sum(r.long_run for r in results):
         console.print(Text(f"long runs after training: {duration(long)} of {duration(sum(r.cpu for r in results))} of "
                            "CPU time"))
-    if monitor.spec.keep != "none" and (kept := monitor.store.kept_bytes()):
-        console.print(Text(f"networks and particles are kept: {kept / 1e6:,.1f} MB (keep)"))
+    if monitor.spec.keep != "none" and monitor.kept_bytes:
+        console.print(Text(f"networks and particles are kept: {monitor.kept_bytes / 1e6:,.1f} MB (keep)"))
     rows = observed(results, monitor.plan)
     if rows:
         table = Table(title="Limits of the step size: predicted, and where half of the replicates diverged")

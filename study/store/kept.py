@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from study.schema.canonical import unsealed
+from study.schema.canonical import sealed, unsealed
 from study.schema.columns import DIVERGED_AT, FLAGS, SEED, VERDICT
+from study.schema.counted import FILE, Counted
 from study.schema.manifest import Manifest
 from study.schema.plan import Plan
+from study.schema.tags import STUDY_VERSION
 from study.schema.unit import Unit
 from study.store.aggregates import final_rows
 from study.store.units import StorageError, Store
@@ -59,21 +61,44 @@ def read_plan(store: Store) -> Plan:
     return plan
 
 
-def trained(store: Store, plan: Plan) -> dict[str, list[tuple[Unit, Manifest]]]:
-    """config_hash -> units that finished, of what the plan's version of the study has: cells of its design, whoever
-    trained them, and what its launches trained."""
+def write_counted(store: Store, plan: Plan, counted: Counted) -> None:
+    """Leave beside the plan what its launch counts."""
+    store.write_json(FILE, sealed({STUDY_VERSION: plan.study_version, **counted.plain()}))
+
+
+def _counted(store: Store, plan: Plan) -> Counted:
+    """What the last launch counts. Where it ended before it wrote that: cells of its design, and what its version of
+    the study trained."""
+    try:
+        found = unsealed(store.read_json(FILE))
+        if found[STUDY_VERSION] == plan.study_version:
+            return Counted.read(found)
+    except (ValueError, KeyError):  # none, or none that was written
+        pass
+    return Counted({cell.config_hash: cell.arm for cell in plan.cells})
+
+
+def trained(store: Store, plan: Plan, trial: str | None = None) -> dict[str, list[tuple[Unit, Manifest]]]:
+    """config_hash -> units that finished, under the names that their arms have now: those that the last launch counts,
+    as the report does; or, where a hash begins with `trial`, whichever version of the study trained it."""
     found: dict[str, list[tuple[Unit, Manifest]]] = {}
     for unit, manifest in store.done_units():
         if manifest.status != "pruned":
             found.setdefault(unit.config_hash, []).append((unit, manifest))
-    cells = {cell.config_hash for cell in plan.cells}
-    return {config_hash: units for config_hash, units in found.items()
-            if config_hash in cells or any(manifest.study_version == plan.study_version for _, manifest in units)}
+    counted, version = _counted(store, plan), plan.study_version
+    return {key: [(_named(unit, counted.arms.get(key)), manifest) for unit, manifest in units]
+            for key, units in found.items()
+            if (counted.counts(key, any(manifest.study_version == version for _, manifest in units)) if trial is None
+                else key.startswith(trial))}
 
 
-def replicates(store: Store, plan: Plan) -> list[Replicate]:
+def _named(unit: Unit, arm: str | None) -> Unit:
+    return unit if arm is None else replace(unit, configuration=replace(unit.configuration, arm=arm))
+
+
+def replicates(store: Store, plan: Plan, trial: str | None = None) -> list[Replicate]:
     """Of what is `trained`. Raises StorageError for damaged records."""
-    return [Replicate(unit, manifest, row) for units in trained(store, plan).values() for unit, manifest in units
+    return [Replicate(unit, manifest, row) for units in trained(store, plan, trial).values() for unit, manifest in units
             for row in final_rows(store.rows(unit, manifest), unit.block).values()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ def test_the_longest_beginning_is_taken_and_what_is_none_is_said() -> None:
     further = Further([(one, KEPT) for one in kept], "data")
     assert further.of(of(40, 8)) == of(20, 4) and further.of(of(60, 12)) == of(40, 8) and not further.anew
     assert further.of(of(15, 3, method="kl")) is None and further.of(of(5, 1)) is None and not further.anew
+    assert {*further.blocks(of(60, 12, seeds=(0, 1, 2, 3)))} == {(0, 1), (0, 1, 2)}
+    assert further.blocks(of(60, 12, seeds=(1, 2))) == []
     for _ in range(2):
         assert further.of(of(80, 4)) is None
     assert {reason: len(keys) for reason, keys in further.anew.items()} == {
@@ -80,6 +83,10 @@ def test_the_longest_beginning_is_taken_and_what_is_none_is_said() -> None:
         "on from these": 1}
     assert Further([(of(10, 2), Manifest(status="finished"))], "data").of(of(20, 4)) is None, "nothing is kept"
     assert Further([(of(10, 2), KEPT)], "other data").of(of(20, 4)) is None
+    other = Further([(of(10, 2, seeds=(0, 1, 2)), KEPT)], "data")
+    assert other.of(of(20, 4)) is None and other.of(of(20, 4, seeds=(3, 4))) is None
+    assert {reason: len(keys) for reason, keys in other.anew.items()} == {
+        "the seeds 0-2 of them were trained together": 1}
     decayed = Further([(of(10, 2, decay="cosine"), KEPT)], "data")
     assert decayed.of(of(20, 4, decay="cosine")) is None
     assert [*decayed.anew] == ["decay: cosine depends on how many updates there are"]
@@ -99,3 +106,19 @@ def test_more_updates_of_a_study_go_on_from_what_it_has(launch: Launch) -> None:
     assert code == 0 and len(done) == 3 and not any("began anew" in line for line in lines)
     of_one = sorted(m.wall_seconds for m in done if m.started == min(m.started for m in done))
     assert len(of_one) == 2 and of_one[0] < of_one[1], "the longer one's clock goes on, too"
+
+
+def test_replicates_that_were_added_go_on_each_in_its_block(launch: Launch) -> None:
+    """Seeds that a study had at first, and those that came to them."""
+    one = ("--set", "method=kl", "--set", "design.step_size=0.1", "--set", "confirm={top: 1, replicates: 2}")
+    assert launch(*one)[0] == 0
+    more = (*one, "--set", "design.replicates=4", "--set", "confirm.replicates=3")
+    assert launch(*more)[0] == 0
+    further = (*more, "--set", "train.updates=8", "--set", "evaluation.points=4")
+    code, lines, _ = launch(*further)
+    longer = {unit.seeds: unit for unit, _ in Store("runs", "tiny").done_units()
+              if unit.configuration.knobs["updates"] == 8}
+    assert code == 0 and not any("began anew" in line for line in lines)
+    assert sorted(longer) == [(0, 1), (2, 3), (2000, 2001), (2002,)]
+    shutil.rmtree(Path("runs/tiny") / longer[2002,].config_hash)
+    assert any("2 finished, 2 left" in line or "1 finished, 2 left" in line for line in launch(*further, "--dry-run")[1])

@@ -20,9 +20,11 @@ from analysis import load
 from models.measures.table import MeasureError
 from study import measure, sample
 from study.run.later import Later
+from study.schema.canonical import unsealed
+from study.schema.counted import FILE, Counted
 from study.schema.manifest import Manifest
 from study.schema.unit import Unit
-from study.store.kept import Replicate, best_of, of_trial, read_plan, replicates
+from study.store.kept import Replicate, best_of, of_trial, read_plan, replicates, write_counted
 from study.store.units import StorageError, Store
 from tests.configurations import plan as a_plan
 from tests.configurations import unit
@@ -303,9 +305,47 @@ def test_the_best_is_the_best_seed_of_the_best_configuration() -> None:
 
 
 def test_replicates_are_those_of_the_last_version(launch: Launch) -> None:
+    """A trial is found whichever version trained it: MLflow shows all of them."""
     launch(*ONE)
+    [first] = states()
     launch(*ONE, "--set", "train.lr_f=0.004")
     store = Store("runs", "tiny")
     found = replicates(store, read_plan(store))
+    assert sample.main(["--study", "tiny", "-n", "2", "--trial", first.parent.parent.name]) == 0
     assert len(states()) == 2 and len({one.unit.config_hash for one in found}) == 1
     assert {one.unit.configuration.knobs["lr_f"] for one in found} == {0.004}
+
+
+def test_what_the_launch_counts_is_sampled_and_measured_whoever_trained_it(
+        launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another arm makes another version, which confirms what it finds confirmed, and a renamed one goes by its name."""
+    words: tuple[str, ...] = ("method=null", "design.step_size=0.1", "confirm={top: 1, replicates: 2}")
+    words = (*(word for text in words for word in ("--set", text)), "--set")
+    assert launch(*words, "arms={one: {method: kl}}")[0] == 0
+    assert launch(*words, "arms={two: {method: kl}, hot: {method: kl, lr_f: 0.5}}")[0] == 0
+    store = Store("runs", "tiny")
+    plan = read_plan(store)
+    everything = {("design", "two"), ("confirm", "two"), ("design", "hot"), ("confirm", "hot")}
+
+    def found() -> set[tuple[str, str]]:
+        return {(c.phase, c.arm) for one in replicates(store, plan) for c in [one.unit.configuration]}
+
+    assert found() == everything
+    capsys.readouterr()
+    assert sample.main(["--study", "tiny", "-n", "2", "--arm", "two"]) == 0
+    assert "sampling from confirm two " in capsys.readouterr().out
+    assert taken("--add", "energy_distance_8") == 0 and "4 measured, 0 measured before" in capsys.readouterr().out
+
+    counted = Counted.read(unsealed(store.read_json(FILE)))
+    [old] = {h for h, arm in counted.arms.items() if arm == "two" for unit, _ in store.done_units()
+             if unit.config_hash == h and unit.configuration.phase == "confirm"}
+    write_counted(store, plan, Counted({h: arm for h, arm in counted.arms.items() if h != old}, (old,)))
+    assert found() == everything - {("confirm", "two")}, "what is no longer to be confirmed"
+    store.write(FILE, b"rotten")
+    assert found() == everything - {("confirm", "two")}, "what the version trained, and its cells"
+
+
+def test_no_command_that_samples_is_named_where_no_networks_are_kept(launch: Launch) -> None:
+    assert launch(*ONE, "--set", "keep=none")[0] == 0
+    code, lines, _ = launch(*ONE, "--set", "keep=final")
+    assert code == 0 and not any("study.sample" in line for line in lines)

@@ -412,6 +412,14 @@ class Wide(MLPScore):
         return cls([int(np.prod(shape)) + 1, 4, 1], generators, dtype, hp.spectral_norm, hp.score_scale)
 
 
+class Mixing(MLPScore):
+    """Less the mean over replicates, which is what one trains beside."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x)
+        return y - y.mean(0, keepdim=True)
+
+
 class Summed(KL):
     """One loss for all replicates."""
 
@@ -422,7 +430,8 @@ class Summed(KL):
 
 @pytest.mark.parametrize(("network", "gpu", "said"), [
     (None, 0, None), ("mlp", "auto", None), (f"{ME}:Wide", 1, None),
-    (f"{ME}:Wide", "auto", f"arm kl: {ME}:Wide cannot train: RuntimeError: Expected size")])
+    (f"{ME}:Wide", "auto", f"arm kl: {ME}:Wide cannot train: RuntimeError: Expected size"),
+    (f"{ME}:Mixing", "auto", f"arm kl: {ME}:Mixing cannot train: ValueError: a replicate's scores depend on another")])
 def test_a_part_from_outside_is_tried_before_the_first_trial(network: str | None, gpu: Any, said: str | None) -> None:
     text = f"{HEAD}data: moons\nresources: {{gpu: {gpu}}}\n".replace(
         "particles: 64", f"particles: 64, network: {json.dumps(network)}")
