@@ -9,7 +9,7 @@ import torch
 from scipy import integrate, special, stats
 
 from models.data import builtin
-from models.data.builtin import BLOCK, WINDOW, crops
+from models.data.builtin import WINDOW, crops
 from models.data.data import generator
 from models.data.datasets import DATASETS
 from models.data.densities import density
@@ -112,7 +112,7 @@ def test_faces_are_the_first_hundred_each_in_one_split():
 def test_no_pixel_of_a_photograph_is_in_two_splits():
     pictures = []
     for number in range(3):  # every pixel's colour is its own number
-        height, width = 4 * BLOCK + 7, 3 * BLOCK + 50
+        height, width = 4 * 96 + 7, 3 * 96 + 50
         pixel = np.arange(height * width).reshape(height, width) + number * height * width
         pictures.append(np.stack([pixel >> 16, pixel >> 8 & 255, pixel & 255], -1).astype(np.uint8))
     parts = crops(pictures, WINDOW, (60, 20, 20))
@@ -125,10 +125,22 @@ def test_no_pixel_of_a_photograph_is_in_two_splits():
     assert len(windows) > 95
 
 
-def test_smaller_patches_are_the_same_windows_at_lower_resolution():
-    small, large = (load("patches", size).search.astype(np.float64) for size in (8, 16))
-    averaged = large.reshape(-1, 3, 8, 2, 8, 2).mean((3, 5))
-    assert np.abs(small - averaged).max() < 3 * 2 / 256  # two roundings and two dequantisations
+@pytest.mark.parametrize(("size", "window"), [(8, 16), (16, 32), (32, 64), (64, 64)])
+def test_a_patch_is_a_window_of_twice_its_size_averaged(size, window):
+    """A photograph of stripes that are half a window wide, each of its own grey."""
+    stripes = np.arange(1200) // (window // 2)
+    picture = np.broadcast_to(stripes[None, :, None], (600, 1200, 3)).astype(np.uint8)
+    for part in crops([picture], size, (30, 10, 10)):
+        steps = np.diff(part, axis=-1)
+        assert not np.diff(part, axis=-2).any() and (steps >= 0).all() and (steps <= 1).all()
+        assert {*np.ptp(part, axis=(1, 2, 3))} <= {1, 2} and len(np.unique(part[:, 0, 0, 0])) > 5
+
+
+def test_small_patches_of_the_splits_are_alike():
+    """Of so few photographs large ones are not: `python -m benchmarks.altered patches`."""
+    data = load("patches", 8)
+    means = [part.mean((2, 3)).mean(0) for part in splits(data)]
+    assert max(np.abs(one - means[0]).max() for one in means) < 0.1 * data.train.mean((2, 3)).std()
 
 
 @pytest.mark.parametrize("name", ["digits", "rings"])

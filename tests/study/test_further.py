@@ -121,4 +121,4 @@ def test_replicates_that_were_added_go_on_each_in_its_block(launch: Launch) -> N
     assert code == 0 and not any("began anew" in line for line in lines)
     assert sorted(longer) == [(0, 1), (2, 3), (2000, 2001), (2002,)]
     shutil.rmtree(Path("runs/tiny") / longer[2002,].config_hash)
-    assert any("2 finished, 2 left" in line or "1 finished, 2 left" in line for line in launch(*further, "--dry-run")[1])
+    assert any("1 finished, 2 left" in line for line in launch(*further, "--dry-run")[1])

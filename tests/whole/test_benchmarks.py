@@ -12,7 +12,7 @@ import torch
 
 from analysis.read.load import read
 from analysis.read.store import Store
-from benchmarks import gpu, law_figure, measures_cost, methods_table, peers, reproduced, speed
+from benchmarks import altered, gpu, law_figure, measures_cost, methods_table, peers, reproduced, speed
 from models.methods.method import build
 from models.networks.choice import score_network
 from models.noise import generators_for
@@ -46,6 +46,7 @@ def test_a_report_is_compared_with_that_of_another_run(tmp_path: Path, capsys: p
     assert said("one", "lower")["ggcn"] == "differs"
     assert reproduced.main([str(tmp_path / "one"), str(tmp_path / "rounded")]) == 0
     assert reproduced.main([str(tmp_path / "one"), str(tmp_path / "moved")]) == 1
+    assert reproduced.main([str(tmp_path / "none"), str(tmp_path / "one")]) == 0, "there is nothing to compare with"
     assert "0.05 [0.04, 0.06], 0/8 diverged" in capsys.readouterr().out, "of kl the setting that lost none"
 
 
@@ -55,6 +56,19 @@ def test_the_page_of_the_evidence_has_the_table_that_its_reports_give(capsys: py
     methods_table.main()
     page = (methods_table.REPORTS / "README.md").read_text(encoding="utf-8")
     assert f"<!-- methods -->\n{capsys.readouterr().out}<!-- end -->" in page
+
+
+def test_measures_see_what_is_done_to_images(monkeypatch: pytest.MonkeyPatch,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(altered, "DRAWS", 2)
+    monkeypatch.setattr(altered, "SAMPLES", 128)
+    monkeypatch.setattr("sys.argv", ["altered", "digits"])
+    altered.main()
+    lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()]
+    where = [name.strip() for name in lines[0]].index("kid_clf64_128")
+    kid = {line[0].strip(): float(line[where].split("±")[0]) for line in lines[2:]}
+    assert max(kid["as they are"], kid["held-out images"]) < 0.03 < kid["noise of sd 0.5"]
+    assert kid["noise of sd 0.5"] < kid["blurred"] < kid["flat"]
 
 
 def test_the_cost_of_measuring_is_that_of_functions_that_are_called() -> None:

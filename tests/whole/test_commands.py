@@ -102,6 +102,7 @@ KNOWN: dict[str, tuple[Callable[[Words], None], str]] = {
     "python -m benchmarks.local_spread": (unread, "a benchmark of minutes"),
     "python -m benchmarks.measures_cost": (unread, "a benchmark of minutes"),
     "python -m benchmarks.features": (unread, "a benchmark of minutes"),
+    "python -m benchmarks.altered": (unread, "tests/whole/test_benchmarks.py"),
     "python benchmarks/report_scale.py": (unread, "a benchmark of minutes"),
     "python benchmarks/scale.py": (unread, "a benchmark of minutes"),
     "python benchmarks/floors.py": (unread, "a benchmark of minutes"),
