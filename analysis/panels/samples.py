@@ -122,7 +122,7 @@ def _fetch(study: Study, row: dict[str, Any]) -> dict[str, Any]:
 def _first_kept(study: Study, row: dict[str, Any]) -> dict[str, Any]:
     """`_fetch` of the same configuration's first replicate with a sheet, survivors first; the row without any else."""
     every = study.replicates_of(row["config_hash"]).sort_values(["diverged", "seed"])
-    found = (_fetch(study, {str(k): v for k, v in other.items()}) for other in every.to_dict("records"))
+    found = (_fetch(study, {**row, **{str(k): v for k, v in other.items()}}) for other in every.to_dict("records"))
     return next((sheet for sheet in found if sheet["samples"] is not None), {**row, "samples": None, "nearest": None})
 
 

@@ -16,7 +16,8 @@ from analysis.panels.palette import ALARM, INK, SOFT
 
 ACROSS, GAP = 8, 4  # images a row of a sheet and pixels between them, as study/store/sheet.py lays it out
 NOTE = 44  # letters of a line under a sheet
-WIDE, NARROW, TITLE, UNDER = 7, 2, 3, 6  # columns a band at most; pixels to an image's nearest; lines over, under
+WIDE, NARROW = 7, 2  # columns a band at most; pixels to an image's nearest
+ROOM, TITLE, UNDER = 3, 5, 6  # lines over images: at least, and at most; under them at most
 LINE, COLUMN, PICTURE, PLANE = 0.14, 0.8, 0.42, 1.25  # inches: a line of a title, a column, an image, a plane
 
 
@@ -93,7 +94,8 @@ def _layout(columns: Sequence[Column]) -> tuple[np.ndarray, list[tuple[float, fl
     first = next(c.images for c in columns if c.images)
     (high, wide), chains = first[0].shape[:2], max(len(c.images) for c in columns)
     inch = (PICTURE if chains > 1 else PLANE) / wide
-    over, row, gap, least = round(TITLE * LINE / inch), high + NARROW, round(0.12 / inch), round(COLUMN / inch)
+    lines = max(ROOM, *(len(_lines(c.title, TITLE)) for c in columns))
+    over, row, gap, least = round(lines * LINE / inch), high + NARROW, round(0.12 / inch), round(COLUMN / inch)
     spans = [max(wide + (wide + NARROW if c.nearest else 0), least) + gap for c in columns]
     each = math.ceil(len(columns) / math.ceil(len(columns) / WIDE))
     bands = [range(i, min(i + each, len(columns))) for i in range(0, len(columns), each)]

@@ -54,6 +54,19 @@ def test_without_a_design_each_arm_stands_at_its_best_confirmed_settings(study):
     assert set(frame["group"]) == {samples.CONFIRMED}
 
 
+def test_arms_that_no_seed_survives_in_together_show_their_own_and_how_many_are_lost(study):
+    design = study.finals[study.finals["phase"] == "design"]
+    odd = design["seed"] % 2 == 1
+    gone = odd.where(design["arm"] == study.arms[0], ~odd)
+    apart = replace(study, finals=design.assign(phase="confirm", diverged=gone, verdict=gone.map(
+        {True: "diverged", False: "stable"})))
+    panel = samples.Samples()
+    frame = panel.frame(apart)
+    assert frame["own"].all() and frame["lost"].str.fullmatch(r"\d+/\d+ diverged").all()
+    [shown] = [figure for figure in panel.figures(apart, frame) if figure.name == "joint_confirmed"]
+    assert set(shown.frame["arm"]) == set(study.arms)
+
+
 def finals(alive):
     return pd.DataFrame([{"config_hash": arm, "arm": arm, "step_size": 0.1, "seed": seed, "diverged": seed not in some}
                          for arm, some in alive.items() for seed in range(4)])

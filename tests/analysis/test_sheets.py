@@ -49,13 +49,14 @@ def test_the_joint_figure_cuts_the_images_that_the_sheets_hold(tmp_path):
     assert [np.array_equal(a[::6, ::6], b) for a, b in zip(mine, grey[:5], strict=True)] == [True] * 5
     assert [np.array_equal(a[::6, ::6], b) for a, b in zip(nearest, real[:5], strict=True)] == [True] * 5
     said = "stable; biased gap, poor quality"
+    own = "ggcn\n0.09608, 13 steps\nseed 0"  # with what wraps four lines
     columns = [sheets.Column("kl", mine, nearest, note=said), sheets.Column("gone", [], [], alarm=True),
-               sheets.Column("jko", mine[::-1], [])]
+               sheets.Column(own, mine[::-1], [])]
     figure = matplotlib.figure.Figure(figsize=sheets.joint_size(columns))
     drawn = sheets.side_by_side(columns, figure.subplots())
     assert {255} == set(drawn.images[0].get_array()[..., 3].ravel().tolist()) - {0}, "opaque are images alone"
     page, titles = drawn.images[0].get_array(), [t for t in drawn.texts if t.get_gid() == "title"]
-    assert [t.get_text() for t in titles] == ["kl", "gone", "jko"]
+    assert [t.get_text().replace("\n", " ") for t in titles] == ["kl", "gone", own.replace("\n", " ")]
     notes = [t for t in drawn.texts if t.get_gid() == "note"]
     assert [t.get_text().replace("\n", " ") for t in notes] == [said, "", ""]
     assert notes[0].get_position()[1] >= titles[0].get_position()[1] + 5 * (36 + sheets.NARROW)  # under all of them
