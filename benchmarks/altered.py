@@ -35,6 +35,8 @@ def table(data: object, split: str) -> str:
     """Means and sds over draws of `SAMPLES` training images against the split; the last row has real held-out images in
     their place (`SampleMetrics.floors`)."""
     images = load(data if isinstance(data, dict) else str(data))
+    if len(images.shape) != 3:
+        raise ValueError(f"found points {images.shape}, expected images")
     rng = np.random.default_rng(0)
     metrics = SampleMetrics(images, SAMPLES, split)
     names = [name for name in metrics.names() if name.rpartition("_")[0] in MEASURES]
@@ -51,10 +53,13 @@ def table(data: object, split: str) -> str:
 def main() -> None:
     """Print the table."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.altered", description=__doc__.partition("\n")[0])
-    made.add_argument("data", type=yaml.safe_load, help="as a spec's `data`: mnist, or {name: mnist, size: 14}")
+    made.add_argument("data", help="as a spec's `data`: mnist, or '{name: mnist, size: 14}'")
     made.add_argument("--split", choices=("search", "confirm"), default="confirm", help="compared with (%(default)s)")
     given = made.parse_args()
-    print(table(given.data, given.split))
+    try:
+        print(table(yaml.safe_load(given.data), given.split))
+    except (ValueError, yaml.YAMLError) as error:
+        made.error(f"data: {' '.join(str(error).split())}")
 
 
 if __name__ == "__main__":

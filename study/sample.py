@@ -59,8 +59,17 @@ def _sample(arguments: argparse.Namespace) -> int:
            else of_trial(found, arguments.trial, arguments.replicate, plan))
     payload = store.read_state(one.unit, one.manifest)
     if payload is None:
-        raise StorageError(f"{_name(one, plan)}: its networks were not kept, or were removed; expected `keep: final` "
-                           "in the study's file when it was trained (`best` keeps those of each arm's best)")
+        gone = f"{_name(one, plan)}: its networks were not kept, or were removed"
+        kept = store.kept()
+        if arguments.trial is not None or not (there := [
+                other for other in found if other.unit.key in kept and other.manifest.state is not None
+                and arguments.arm in (None, other.unit.configuration.arm)]):
+            raise StorageError(f"{gone}; expected `keep: final` in the study's file when it was trained (`best` keeps "
+                               "those of each arm's best)")
+        print(f"{gone}; the best of those that are kept is taken", file=sys.stderr)
+        one = best_of(there, plan, arguments.arm)
+        payload = store.read_state(one.unit, one.manifest)
+        assert payload is not None, one.unit.key
     for note in learn_again(one.unit.configuration.imports, arguments.modules):
         print(note, file=sys.stderr)
     trained = _loaded(payload, one, arguments.device)

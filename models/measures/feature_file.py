@@ -129,4 +129,7 @@ def _run(network: Callable[[Tensor], Tensor], file: FeatureFile, images: np.ndar
         x = F.interpolate(x, (file.size, file.size), mode="bilinear", antialias=True)
     mean, sd = (torch.tensor(values).reshape(1, -1, 1, 1) for values in (file.mean, file.sd))
     with torch.inference_mode():
-        return network((x - mean) / sd).double().numpy()
+        found = network((x - mean) / sd)
+    if not isinstance(found, Tensor):
+        raise ValueError(f"{file.path}: the network gives a {type(found).__name__}, expected one tensor (n, d)")
+    return found.double().numpy()

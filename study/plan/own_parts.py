@@ -10,6 +10,8 @@ from study.plan.memory import SETTINGS, is_outside, settings
 from study.spec.model import StudySpec
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from models.networks.layers import Network
 
 SEEDS = 0, 1  # of one alone a loss that lacks the axis of replicates would pass
@@ -51,8 +53,21 @@ def _try_replicates(f: Network, data: Data) -> None:
     import torch
 
     dtype = next(f.parameters()).dtype
-    x = torch.stack([torch.tensor(data.train[:2], dtype=dtype)] * len(SEEDS)).requires_grad_()
-    (slope,) = torch.autograd.grad(f(x)[0].sum(), x)
-    if slope[1:].any():
-        raise ValueError("a replicate's scores depend on another replicate's points; models.testing.NetworkContract "
-                         "checks what a network must keep")
+    x = torch.tensor(data.train[:4], dtype=dtype).unflatten(0, (len(SEEDS), 2))
+    with torch.no_grad():
+        alone, again = f(x)[0], f(x)[0]
+        beside = f(torch.cat([x[:1], 2 * x[1:] + 1]))[0]
+        weights = [p.clone() for p in f.parameters()]
+        for p in f.parameters():
+            p[1:] += 1
+        other = f(x)[0]
+        for p, was in zip(f.parameters(), weights, strict=True):
+            p.copy_(was)
+
+    def same(found: Tensor) -> bool:
+        return torch.allclose(found, alone, rtol=1e-3, atol=1e-6, equal_nan=True)
+
+    for found, what in ((beside, "points"), (other, "weights")):
+        if same(again) and not same(found):  # else a call of its own changes them, as where it learns a norm
+            raise ValueError(f"a replicate's scores depend on another replicate's {what}; "
+                             "models.testing.NetworkContract checks what a network must keep")

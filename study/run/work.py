@@ -161,8 +161,8 @@ class Work:
         found += [f"{_counted(len(keys), 'unit')} began anew, though shorter trainings are kept: {reason}"
                   for reason, keys in self._further.anew.items()]
         if old := self.results.superseded:
-            found.append(f"confirm: {len(old)} configurations that were confirmed earlier are not among what these "
-                         "settings confirm, and do not count")
+            found.append(f"confirm: {_counted(len(old), 'configuration')} confirmed earlier "
+                         f"{'does' if len(old) == 1 else 'do'} not count: these settings confirm others")
         for arm in self._search.arms if self._search else ():
             trials = [r for r in self.results.all() if r.told and r.unit.configuration.arm == arm.arm]
             if trials and all(r.excess for r in trials):

@@ -55,6 +55,7 @@ class Monitor:
         self._started: dict[str, float] = {}
         self._start: Callable[..., None] | None = None  # makes this launch's run in MLflow, once it may have one
         self._updated = 0.0
+        self._told_storage: Counted | None = None
         self._is_stopping = False
 
     def start(self) -> None:
@@ -63,7 +64,7 @@ class Monitor:
             self.tracking.start_launch, as_yaml(self.spec.resolved()), self.plan.plain(), provenance(),
             self.store.place, self.store.read(DATA_SHEET), self.store.places, view=shared_view(self.plan))
         counted = self.results.counted
-        write_counted(self.store, self.plan, counted)
+        self._tell_storage(counted)
         held = {config_hash: {*sum(map(block_seeds, units), ())} for config_hash, units in self._done.items()}
         self._queue.put(LACKING, functools.partial(self._tell_of_lacking, counted, held), first=True)
         self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), counted), first=True)
@@ -132,7 +133,8 @@ class Monitor:
         self._is_stopping = True
 
     def expect(self, units: Sequence[Unit]) -> None:
-        """Learn that these are all that is left."""
+        """Learn that these are all that is left: what is to be confirmed is known now."""
+        self._tell_storage(self.results.counted)
         self.progress.expect(len(units), sum(map(cost, units)))
 
     def interrupted(self, unit: Unit) -> None:
@@ -174,7 +176,7 @@ class Monitor:
         if self._start:
             counted = self.results.counted
             with suppress(StorageError):  # which has ended the launch, as it has said: the next one writes it
-                write_counted(self.store, self.plan, counted)
+                self._tell_storage(counted)
             self._queue.put(END, functools.partial(self._show_launch, self.counts(), counted, status))
         wanted, said = self.not_shown, time.monotonic()
 
@@ -193,7 +195,7 @@ class Monitor:
     @cached_property
     def kept_bytes(self) -> int:
         """Of all networks that the storage keeps, as it is asked first."""
-        return self.store.kept_bytes()
+        return sum(self.store.kept().values())
 
     @property
     def not_shown(self) -> int:
@@ -255,8 +257,15 @@ class Monitor:
 
     def _update_launch(self) -> None:
         if time.monotonic() - self._updated >= UPDATE_SECONDS:
-            self._updated = time.monotonic()
-            self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), self.results.counted))
+            self._updated, counted = time.monotonic(), self.results.counted
+            self._tell_storage(counted)
+            self._queue.put(LAUNCH, functools.partial(self._show_launch, self.counts(), counted))
+
+    def _tell_storage(self, counted: Counted) -> None:
+        """Leave what counts beside the plan, for whoever samples or measures."""
+        if counted != self._told_storage:
+            write_counted(self.store, self.plan, counted)
+            self._told_storage = counted
 
     def _mark(self, unit: Unit, status: str, message: str) -> None:
         if unit.config_hash not in self._done:  # what is shown of other seeds stays

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +18,8 @@ from study.schema.tags import STUDY_VERSION
 from study.schema.unit import Unit
 from study.store.aggregates import final_rows
 from study.store.units import StorageError, Store
+
+log = logging.getLogger(__name__)
 
 
 class NoPlanError(StorageError):
@@ -68,13 +72,13 @@ def write_counted(store: Store, plan: Plan, counted: Counted) -> None:
 
 def _counted(store: Store, plan: Plan) -> Counted:
     """What the last launch counts. Where it ended before it wrote that: cells of its design, and what its version of
-    the study trained."""
-    try:
+    the study trained, which is said."""
+    with suppress(ValueError, KeyError):  # none, or none that was written
         found = unsealed(store.read_json(FILE))
         if found[STUDY_VERSION] == plan.study_version:
             return Counted.read(found)
-    except (ValueError, KeyError):  # none, or none that was written
-        pass
+    log.warning("%s/%s/%s of the last launch is missing or damaged, and so all that this version of the study has "
+                "trained counts; a launch makes it again", store.uri, store.study, FILE)
     return Counted({cell.config_hash: cell.arm for cell in plan.cells})
 
 
@@ -124,7 +128,8 @@ def best_of(found: Iterable[Replicate], plan: Plan, arm: str | None = None) -> R
     """The replicate with the best primary measure in the best configuration: of an arm, or of all. Raises StorageError.
 
     A configuration is judged by the mean of those of its replicates that did not diverge; one of which more than half
-    did comes last. Confirmed ones come before others, which were chosen from many.
+    did comes last. Confirmed ones come before others, which were chosen from many, and of a search those that keep its
+    bounds before those that do not.
     """
     if arm is not None and arm not in plan.arms:
         raise StorageError(f"--arm: found {arm!r}, expected one of {', '.join(plan.arms)}")
@@ -133,9 +138,13 @@ def best_of(found: Iterable[Replicate], plan: Plan, arm: str | None = None) -> R
         if arm in (None, one.unit.configuration.arm):
             configurations.setdefault(one.unit.config_hash, []).append(one)
 
-    def rank(of: list[Replicate]) -> tuple[bool, bool, float]:
+    def rank(of: list[Replicate]) -> tuple[bool, bool, float, float]:
         lived = [value for one in of if (value := _rank(one, plan)) < float("inf")]
-        return (2 * len(lived) < len(of), of[0].unit.configuration.phase != "confirm",
+        phase = of[0].unit.configuration.phase
+        bounds = plan.constraints if phase == "search" else {}
+        missed = sum(max(0.0, bound.excess(None if one.row[DIVERGED_AT] is not None else one.row.get(name)
+                                           for one in of)) for name, bound in bounds.items())
+        return (2 * len(lived) < len(of), phase != "confirm", missed,
                 sum(lived) / len(lived) if lived else float("inf"))
 
     chosen = min(configurations.values(), key=rank, default=[])

@@ -111,9 +111,10 @@ class Store(Files):
                                "is removed the unit stays done, without its networks")
         return payload
 
-    def kept_bytes(self) -> int:
-        """Of all networks that are kept."""
-        return sum(info.size for info in self._below(self._root, recursive=True) if info.base_name == STATE)
+    def kept(self) -> dict[str, int]:
+        """Bytes of all networks that are kept, by their unit's key."""
+        return {"/".join(info.path.split("/")[-3:-1]): info.size for info in self._below(self._root, recursive=True)
+                if info.base_name == STATE}
 
     def drop_state(self, unit: Unit) -> None:
         """Keep a unit's networks no longer."""

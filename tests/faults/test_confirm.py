@@ -115,8 +115,7 @@ def test_what_is_lost_twice_is_not_waited_for_and_counts_again_when_it_is_finish
     assert code == 1 and WAITS not in lines and phases() == ["confirm", *["search"] * 4]
     [stopgap] = confirmed_in(report())
     restart(monkeypatch, Round())
-    old = ("confirm: 1 configurations that were confirmed earlier are not among what these "
-           "settings confirm, and do not count")
+    old = "confirm: 1 configuration confirmed earlier does not count: these settings confirm others"
     for _ in range(2):  # the second has nothing to train
         code, lines, errors = launch()
         assert (code, errors) == (0, []) and old in lines and phases() == [*["confirm"] * 2, *["search"] * 5]

@@ -171,6 +171,13 @@ class Pooled(torch.nn.Module):
         return torch.cat([x.mean((2, 3)), x[:, :1, 0, 0], x[:, :1, -1, -1]], 1)
 
 
+class Two(Pooled):
+    """As many networks of others give their features."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+        return super().forward(x), x
+
+
 class Logarithms(torch.nn.Module):
     """Not finite where an image is black."""
 
@@ -239,6 +246,8 @@ def test_a_file_that_is_not_what_was_meant_is_refused(own, tmp_path, caplog):
                         (dataclasses.replace(own, channels=2), 6), (dataclasses.replace(own, size=5), 5)):
         with pytest.raises(ValueError, match=f"does not take both 1 and 2 images of . x {size} x .* say the size"):
             feature_file.from_file(wrong)
+    with pytest.raises(ValueError, match=r"the network gives a tuple, expected one tensor \(n, d\)"):
+        feature_file.from_file(exported(tmp_path, Two(), name="two.pt2"))
     with pytest.raises(ValueError, match=r"found features of shape \(2, 3, 6, 6\)"):
         feature_file.from_file(exported(tmp_path, torch.nn.ReLU(), name="flat.pt2"))
     with pytest.raises(ValueError, match=r"found features of shape \(2, 3\), finite: False"):

@@ -295,6 +295,12 @@ def test_the_best_is_the_best_seed_of_the_best_configuration() -> None:
     assert best_of(found, plan, "jko").seed == 2
     chosen = best_of(found, a_plan(primary="kid", arms={"kl": arm, "jko": arm}, direction="maximize"))
     assert (chosen.unit.config_hash, chosen.seed) == ("aa", 1)
+    search = {"sampler": "tpe", "arguments": {}, "prune": None, "objectives": ["kid"], "directions": ["minimize"],
+              "diverged_value": {}, "log": [], "constraints": {"gap": {"limit": 1.0, "direction": "minimize"}}}
+    bounded = a_plan(primary="kid", arms={"kl": arm, "jko": arm}, search=search)
+    searched = [replicate("kl", "search", name, 0, kid) for name, kid in (("ee", 0.1), ("ff", 0.4))]
+    searched[0].row["gap"], searched[1].row["gap"] = 1.5, 0.9
+    assert best_of(searched, bounded).unit.config_hash == "ff" and best_of(searched, plan).unit.config_hash == "ee"
     confirmed = [*found, replicate("kl", "confirm", "dd", 5, 0.5)]
     assert best_of(confirmed, plan).unit.config_hash == "dd"
     assert of_trial(found, "a", None, plan).seed == 0 and of_trial(found, "aa", 1, plan).seed == 1
@@ -317,7 +323,7 @@ def test_replicates_are_those_of_the_last_version(launch: Launch) -> None:
 
 
 def test_what_the_launch_counts_is_sampled_and_measured_whoever_trained_it(
-        launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+        launch: Launch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     """Another arm makes another version, which confirms what it finds confirmed, and a renamed one goes by its name."""
     words: tuple[str, ...] = ("method=null", "design.step_size=0.1", "confirm={top: 1, replicates: 2}")
     words = (*(word for text in words for word in ("--set", text)), "--set")
@@ -341,7 +347,11 @@ def test_what_the_launch_counts_is_sampled_and_measured_whoever_trained_it(
              if unit.config_hash == h and unit.configuration.phase == "confirm"}
     write_counted(store, plan, Counted({h: arm for h, arm in counted.arms.items() if h != old}, (old,)))
     assert found() == everything - {("confirm", "two")}, "what is no longer to be confirmed"
-    store.write(FILE, b"rotten")
+    for wrong in (b"rotten", b"[]", b"{}"):
+        caplog.clear()
+        store.write(FILE, wrong)
+        assert found() == everything - {("confirm", "two")} and "is missing or damaged" in caplog.text
+    (Path("runs/tiny") / FILE).unlink()
     assert found() == everything - {("confirm", "two")}, "what the version trained, and its cells"
 
 
@@ -349,3 +359,18 @@ def test_no_command_that_samples_is_named_where_no_networks_are_kept(launch: Lau
     assert launch(*ONE, "--set", "keep=none")[0] == 0
     code, lines, _ = launch(*ONE, "--set", "keep=final")
     assert code == 0 and not any("study.sample" in line for line in lines)
+
+
+def test_where_the_best_is_not_kept_the_best_that_is_kept_is_sampled_and_that_is_said(
+        launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A search by its cost keeps the cheapest, which need not be the best."""
+    search = "search={objective: particle_gradients, trials: 4, sampler: random, space: {mcmc_steps: {int: [1, 30]}}}"
+    assert launch("--set", "method=kl", "--set", "design=null", "--set", search, "--set", "keep=best")[0] == 0
+    found, kept = replicates(Store("runs", "tiny"), read_plan(Store("runs", "tiny"))), states()
+    best = best_of(found, read_plan(Store("runs", "tiny"))).unit
+    [cheapest] = kept
+    assert sample.main(["--study", "tiny", "-n", "2"]) == 0
+    said, why = capsys.readouterr()
+    assert f"({cheapest.parent.parent.name})" in said
+    assert (best.config_hash == cheapest.parent.parent.name) != (
+        "not kept, or were removed; the best of those that are kept is taken" in why)

@@ -413,11 +413,27 @@ class Wide(MLPScore):
 
 
 class Mixing(MLPScore):
-    """Less the mean over replicates, which is what one trains beside."""
+    """By the largest of all replicates, without a slope there."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = super().forward(x)
-        return y - y.mean(0, keepdim=True)
+        return super().forward(x / (1 + x.detach().abs().amax((0, 1))))
+
+
+class Shared(MLPScore):
+    """With what replicates of other weights would say of the same points."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + super().forward(x[:1].expand_as(x)).mean(0, keepdim=True)
+
+
+class Learning(MLPScore):
+    """What a call leaves changes the next one."""
+
+    calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return super().forward(x) * self.calls
 
 
 class Summed(KL):
@@ -431,7 +447,11 @@ class Summed(KL):
 @pytest.mark.parametrize(("network", "gpu", "said"), [
     (None, 0, None), ("mlp", "auto", None), (f"{ME}:Wide", 1, None),
     (f"{ME}:Wide", "auto", f"arm kl: {ME}:Wide cannot train: RuntimeError: Expected size"),
-    (f"{ME}:Mixing", "auto", f"arm kl: {ME}:Mixing cannot train: ValueError: a replicate's scores depend on another")])
+    (f"{ME}:Mixing", "auto", f"arm kl: {ME}:Mixing cannot train: ValueError: a replicate's scores depend on another "
+                             "replicate's points"),
+    (f"{ME}:Shared", "auto", f"arm kl: {ME}:Shared cannot train: ValueError: a replicate's scores depend on another "
+                             "replicate's weights"),
+    (f"{ME}:Learning", "auto", None)])
 def test_a_part_from_outside_is_tried_before_the_first_trial(network: str | None, gpu: Any, said: str | None) -> None:
     text = f"{HEAD}data: moons\nresources: {{gpu: {gpu}}}\n".replace(
         "particles: 64", f"particles: 64, network: {json.dumps(network)}")

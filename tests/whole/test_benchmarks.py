@@ -64,7 +64,13 @@ def test_measures_see_what_is_done_to_images(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(altered, "SAMPLES", 128)
     monkeypatch.setattr("sys.argv", ["altered", "digits"])
     altered.main()
-    lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()]
+    table = capsys.readouterr().out
+    for wrong in ("rings", "nope", "{name: patches", "{folder: /nope, size: 8, channels: 1}", "mylab:X", "5"):
+        monkeypatch.setattr("sys.argv", ["altered", wrong])
+        with pytest.raises(SystemExit, match="2"):
+            altered.main()
+        assert capsys.readouterr().err.splitlines()[-1].startswith("python -m benchmarks.altered: error: data: ")
+    lines = [line.split("|")[1:-1] for line in table.splitlines()]
     where = [name.strip() for name in lines[0]].index("kid_clf64_128")
     kid = {line[0].strip(): float(line[where].split("±")[0]) for line in lines[2:]}
     assert max(kid["as they are"], kid["held-out images"]) < 0.03 < kid["noise of sd 0.5"]
