@@ -55,19 +55,24 @@ def _try_replicates(f: Network, data: Data) -> None:
     dtype = next(f.parameters()).dtype
     x = torch.tensor(data.train[:4], dtype=dtype).unflatten(0, (len(SEEDS), 2))
     with torch.no_grad():
-        alone, again = f(x)[0], f(x)[0]
-        beside = f(torch.cat([x[:1], 2 * x[1:] + 1]))[0]
-        weights = [p.clone() for p in f.parameters()]
-        for p in f.parameters():
-            p[1:] += 1
-        other = f(x)[0]
-        for p, was in zip(f.parameters(), weights, strict=True):
-            p.copy_(was)
+        for mine, other in ((0, 1), (1, 0)):
+            alone, again = f(x)[mine], f(x)[mine]
+            moved = x.clone()
+            moved[other] = 2 * x[other] + 1
+            found = {"points": f(moved)[mine]}
+            weights = [p.clone() for p in f.parameters()]
+            for p in f.parameters():
+                p[other] += 1
+            found["weights"] = f(x)[mine]
+            for p, was in zip(f.parameters(), weights, strict=True):
+                p.copy_(was)
+            for what, beside in found.items():  # where a call of its own changes them, nothing is known
+                if _same(again, alone) and not _same(beside, alone):
+                    raise ValueError(f"a replicate's scores depend on another replicate's {what}; "
+                                     "models.testing.NetworkContract checks what a network must keep")
 
-    def same(found: Tensor) -> bool:
-        return torch.allclose(found, alone, rtol=1e-3, atol=1e-6, equal_nan=True)
 
-    for found, what in ((beside, "points"), (other, "weights")):
-        if same(again) and not same(found):  # else a call of its own changes them, as where it learns a norm
-            raise ValueError(f"a replicate's scores depend on another replicate's {what}; "
-                             "models.testing.NetworkContract checks what a network must keep")
+def _same(found: Tensor, other: Tensor) -> bool:
+    import torch
+
+    return torch.allclose(found, other, rtol=1e-3, atol=1e-6, equal_nan=True)

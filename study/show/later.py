@@ -13,6 +13,7 @@ from study.plan.identity import knobs_text
 from study.schema.plan import Plan
 from study.schema.unit import Unit
 from study.store.aggregates import aggregates, final_rows
+from study.store.kept import is_planned
 
 if TYPE_CHECKING:
     from models.measures.quality import Floor
@@ -27,8 +28,10 @@ def show_measures(plan: Plan, measured: Iterable[tuple[Unit, Sequence[Mapping[st
     units = {}
     for unit, records in measured:
         units[unit.config_hash] = unit
-        rows.setdefault(unit.config_hash, []).extend(final_rows(records, unit.block).values())
+        rows.setdefault(unit.config_hash, []).extend(
+            row for seed, row in final_rows(records, unit.block).items() if is_planned(seed, unit, plan))
     table = Table("configuration", *names, "diverged")
+    rows = {config_hash: found for config_hash, found in rows.items() if found}
     for config_hash in list(rows)[:MAX_ROWS]:
         c, found = units[config_hash].configuration, aggregates(rows[config_hash])
         name = " ".join(filter(None, (c.phase, c.arm, knobs_text(c, plan.factors))))

@@ -12,7 +12,7 @@ from study.plan.cost import cost
 from study.plan.identity import knobs_text
 from study.plan.prediction import predicted
 from study.provenance import commit, provenance
-from study.schema.columns import DIVERGED_AT
+from study.schema.columns import DIVERGED_AT, SEED
 from study.schema.counted import Counted
 from study.schema.manifest import Manifest
 from study.schema.plan import Plan
@@ -25,7 +25,7 @@ from study.show.tracking.view import shared_view
 from study.spec import StudySpec
 from study.spec.yaml_text import as_yaml
 from study.store.aggregates import final_rows
-from study.store.kept import Replicate, best_of, write_counted
+from study.store.kept import Replicate, best_of, is_planned, write_counted
 from study.store.losses import Losses
 from study.store.results import Result, Results
 from study.store.sheet import DATA_SHEET
@@ -157,7 +157,7 @@ class Monitor:
         confirmed = [Replicate(unit, manifest, row) for unit, manifest in done
                      if unit.configuration.phase == "confirm" and manifest.state
                      for row in final_rows(self.store.rows(unit, manifest), unit.block).values()
-                     if row[DIVERGED_AT] is None]
+                     if row[DIVERGED_AT] is None and is_planned(row[SEED], unit, self.plan)]
         for arm in self.spec.arms:
             mine = [one for one in confirmed if counted[one.unit.config_hash] == arm]
             if mine:

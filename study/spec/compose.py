@@ -30,17 +30,17 @@ class NotYaml(Exception):
 class _Limited(Composer):
     """Stops at a text that is too large or too deep, before it costs seconds or ends in Python's recursion limit."""
 
-    nodes = depth = 0
+    nodes = levels = 0  # not `depth`, which newer composers have and count themselves
 
     def compose_node(self, parent: Node | None, index: Any) -> Node:
         is_key = isinstance(parent, MappingNode) and index is None
-        self.nodes, self.depth = self.nodes + (not is_key), self.depth + 1
-        if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            why = (f"nested more than {MAX_DEPTH} deep" if self.depth > MAX_DEPTH
+        self.nodes, self.levels = self.nodes + (not is_key), self.levels + 1
+        if self.levels > MAX_DEPTH or self.nodes > MAX_NODES:
+            why = (f"nested more than {MAX_DEPTH} deep" if self.levels > MAX_DEPTH
                    else f"more than {MAX_NODES:,} values")
             raise MarkedYAMLError(problem=why, problem_mark=self.parser.peek_event().start_mark)
         node: Node = super().compose_node(parent, index)
-        self.depth -= 1
+        self.levels -= 1
         return node
 
 

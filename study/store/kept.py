@@ -101,9 +101,16 @@ def _named(unit: Unit, arm: str | None) -> Unit:
 
 
 def replicates(store: Store, plan: Plan, trial: str | None = None) -> list[Replicate]:
-    """Of what is `trained`. Raises StorageError for damaged records."""
+    """Of what is `trained`; without `trial` those of the seeds that the plan has. Raises StorageError for damaged
+    records."""
     return [Replicate(unit, manifest, row) for units in trained(store, plan, trial).values() for unit, manifest in units
-            for row in final_rows(store.rows(unit, manifest), unit.block).values()]
+            for row in final_rows(store.rows(unit, manifest), unit.block).values()
+            if trial is not None or is_planned(row[SEED], unit, plan)]
+
+
+def is_planned(seed: int, unit: Unit, plan: Plan) -> bool:
+    """Whether the last launch has this seed, of a replicate that is finished: fewer replicates leave some out."""
+    return seed in plan.seeds.get(unit.configuration.phase, (seed,))
 
 
 def of_trial(found: Iterable[Replicate], trial: str, seed: int | None, plan: Plan) -> Replicate:

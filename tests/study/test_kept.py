@@ -355,6 +355,17 @@ def test_what_the_launch_counts_is_sampled_and_measured_whoever_trained_it(
     assert found() == everything - {("confirm", "two")}, "what the version trained, and its cells"
 
 
+def test_seeds_that_a_study_has_no_more_are_not_sampled(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert launch(*ONE, "--set", "design.replicates=3")[0] == 0
+    assert launch(*ONE, "--set", "design.replicates=1")[0] == 0
+    store = Store("runs", "tiny")
+    [one] = replicates(store, read_plan(store))
+    assert one.seed == 0
+    assert {other.seed for other in replicates(store, read_plan(store), one.unit.config_hash[:6])} == {0, 1, 2}
+    capsys.readouterr()
+    assert taken("--add", "energy_distance_8") == 0 and "0/1" in capsys.readouterr().out
+
+
 def test_no_command_that_samples_is_named_where_no_networks_are_kept(launch: Launch) -> None:
     assert launch(*ONE, "--set", "keep=none")[0] == 0
     code, lines, _ = launch(*ONE, "--set", "keep=final")

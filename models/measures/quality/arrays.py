@@ -16,5 +16,6 @@ def checked(x: Array, y: Array, least: int = 2) -> tuple[Array, Array]:
         if len(array) < least:
             raise ValueError(f"quality: found {len(array)} rows, expected at least {least}")
         if not np.isfinite(array).all():
-            raise ValueError("quality: found values that are not finite; the samples diverged")
+            raise ValueError("quality: found values that are not finite: the samples diverged, or a network of "
+                             "features gives such")
     return arrays
