@@ -57,6 +57,7 @@ def test_the_joint_figure_cuts_the_images_that_the_sheets_hold(tmp_path):
     assert {255} == set(drawn.images[0].get_array()[..., 3].ravel().tolist()) - {0}, "opaque are images alone"
     page, titles = drawn.images[0].get_array(), [t for t in drawn.texts if t.get_gid() == "title"]
     assert [t.get_text().replace("\n", " ") for t in titles] == ["kl", "gone", own.replace("\n", " ")]
+    assert titles[2].get_position()[1] + 3 >= 4 * sheets.LINE / sheets.PICTURE * 48, "room for four lines"
     notes = [t for t in drawn.texts if t.get_gid() == "note"]
     assert [t.get_text().replace("\n", " ") for t in notes] == [said, "", ""]
     assert notes[0].get_position()[1] >= titles[0].get_position()[1] + 5 * (36 + sheets.NARROW)  # under all of them
