@@ -383,5 +383,5 @@ def test_where_the_best_is_not_kept_the_best_that_is_kept_is_sampled_and_that_is
     assert sample.main(["--study", "tiny", "-n", "2"]) == 0
     said, why = capsys.readouterr()
     assert f"({kept.parent.parent.name})" in said and f"({best.config_hash})" in why
-    assert why.rstrip().endswith("its networks were not kept, or were removed; the best of those that are kept is taken")
+    assert why.rstrip().endswith("were not kept, or were removed; the best of those that are kept is taken")
     assert sample.main(["--study", "tiny", "-n", "2", "--trial", best.config_hash]) == 2
